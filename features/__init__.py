@@ -1,0 +1,1 @@
+"""What was known at a moment: payments, the feature catalogue, the window kernel, the Feast store."""

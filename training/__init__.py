@@ -1,0 +1,1 @@
+"""What we learned: from a history of payments to a calibrated model, its policy and its report."""
