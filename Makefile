@@ -1,0 +1,68 @@
+# Every target does its own set-up in .venv; `make` alone lists the targets.
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON       ?= python3
+PORT         ?= 3000
+CONSOLE_PORT ?= 3001
+DATA         ?= ../shared/data/handbook_raw
+EXIT         ?=
+ARGS         ?=
+
+BIN   := .venv/bin
+READY := .venv/installed
+
+help: ## list the targets
+	@echo "riskgate: a fraud decision for a payment before it is authorised"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+demo: $(READY) ## small world, training, service on 3000, console on 3001 (EXIT=1 stops after printing)
+	$(BIN)/python -m training demo --port $(PORT) --console-port $(CONSOLE_PORT) $(if $(filter-out 0,$(EXIT)),--exit) $(ARGS)
+
+test: $(READY) ## all tests but the slow ones (ARGS="-k name" narrows them)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
+
+check: $(READY) ## ruff, mypy --strict on the three packages, the house rules
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 0 tests/house
+
+handbook: $(READY) ## the main job on real input (DATA=folder of the Handbook's pickles) -> var/handbook.json
+	$(BIN)/python -m training handbook --data "$(DATA)" $(ARGS)
+
+bench: $(READY) ## ours beside the usual stitching and an empty endpoint -> var/bench.json, var/bench.md
+	$(BIN)/python -m tests.bench --data "$(DATA)" $(ARGS)
+
+serve: $(READY) ## the current champion alone (PORT=3000)
+	$(BIN)/python -m serving run --port $(PORT) $(ARGS)
+
+console: $(READY) ## the review console alone (CONSOLE_PORT=3001)
+	$(BIN)/python -m serving console --port $(CONSOLE_PORT) $(ARGS)
+
+lock: $(READY) ## pin every dependency again, with hashes, for all platforms
+	$(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip install --quiet uv
+	UV_CUSTOM_COMPILE_COMMAND="make lock" .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --extra dev pyproject.toml -o constraints.txt
+
+clean: ## remove what was generated (var, caches), keep the environment
+	rm -rf var dist .pytest_cache .mypy_cache .ruff_cache .hypothesis features/store/data
+	find features training serving tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## remove the environment too
+	rm -rf .venv
+
+.PHONY: help demo test check handbook bench serve console lock clean distclean
+
+# Done once; again when the pins or the package's own declaration change.
+$(READY): constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "riskgate needs Python 3.11 or newer; this is " \
+	  + sys.version.split()[0] + ". Name another: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "This Python cannot make virtual environments: install python3-venv."; exit 1; }
+	@echo "Setting up .venv: about 170 pinned packages, one to three minutes, once."
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --require-hashes -r constraints.txt
+	$(BIN)/python -m pip install --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,15 @@
+"""What every test of the house shares: markers, and quiet numeric libraries."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+# Two workers share two cores: one thread each, or the numeric libraries fight over them.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: minutes rather than seconds; `make test` leaves these out")
