@@ -61,7 +61,7 @@ $(READY): constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "riskgate needs Python 3.11 or newer; this is " \
 	  + sys.version.split()[0] + ". Name another: make PYTHON=python3.12 ...")'
 	@$(PYTHON) -c 'import ensurepip, venv' || { echo "This Python cannot make virtual environments: install python3-venv."; exit 1; }
-	@echo "Setting up .venv: about 170 pinned packages, one to three minutes, once."
+	@echo "Setting up .venv: about 200 pinned packages, one to three minutes, once."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --require-hashes -r constraints.txt
 	$(BIN)/python -m pip install --no-deps --no-build-isolation -e .

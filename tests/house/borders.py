@@ -1,0 +1,48 @@
+"""Who may touch what: the one table that a change of borders edits."""
+
+from __future__ import annotations
+
+# Which of our packages each package may import (law 8).
+ARROWS: dict[str, tuple[str, ...]] = {
+    "features": ("features",),
+    "training": ("training", "features"),
+    "serving": ("serving", "features"),
+}
+
+# Library -> the files that may import it (a folder ends in /).
+BORDERS: dict[str, tuple[str, ...]] = {
+    "feast": (
+        "features/store/definitions.py",
+        "features/feast_online.py",
+        "features/feast_offline.py",
+        "features/catalogue_store.py",
+    ),
+    "mlflow": ("training/track.py", "training/promote.py"),
+    "bentoml": ("serving/service.py", "serving/openapi.py", "training/promote.py"),
+    "duckdb": ("features/feast_offline.py", "features/profiles.py"),
+    "sqlite3": ("serving/ledger.py", "serving/cases.py", "features/profiles.py"),
+    "sqlalchemy": (),
+    "redis": (),
+    "requests": (),
+}
+
+# The files that may hold SQL text.
+SQL_BORDER: tuple[str, ...] = (
+    "serving/ledger.py",
+    "serving/cases.py",
+    "features/feast_offline.py",
+    "features/profiles.py",
+)
+
+# Modules of serving that only compute, and all that they may import.
+PURE: frozenset[str] = frozenset({"decision", "scorer", "rules", "reasons"})
+PURE_MAY_IMPORT: tuple[str, ...] = (
+    *("__future__", "collections", "ctypes", "dataclasses", "enum", "functools", "itertools", "math"),
+    *("operator", "threading", "typing", "lightgbm", "msgspec", "numpy"),
+    *("features", "serving.decision", "serving.scorer", "serving.rules", "serving.reasons"),
+)
+
+TOP_LEVEL: frozenset[str] = frozenset(
+    ["pyproject.toml", "README.md", "features", "training", "serving", "notebooks", "tests", "bentofile.yaml"]
+    + ["Makefile", "constraints.txt", "LICENSE", "CHANGELOG.md", ".gitignore", ".ci"]
+)
