@@ -1,8 +1,7 @@
-"""The cases of the review desk: tables beside the ledger's events, written in the same transactions.
+"""The cases of the review desk: a table beside the ledger's events, written in the same transactions.
 
-Two tables are derived from `events` and can be rebuilt from it: `payment_index` finds the payments of
-one payer, device or payee; `cases` holds one row for each payment decided `review` or `decline`. The
-verdict itself is an event: the row in `cases` only says that it was given.
+`cases` holds one row for each payment decided `review` or `decline`. The verdict itself is an event; the
+row only says that it was given.
 """
 
 from __future__ import annotations
@@ -10,37 +9,21 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from features.errors import RiskgateError
 from features.money import reference_weights
-from features.payment import LABELS, Payment
+from features.payment import LABELS
+from serving.errors import LedgerUnavailable, ServiceError
 
 #: Decisions that a person looks at.
 OPENING_DECISIONS = ("review", "decline")
 STATUSES = ("open", "resolved")
-#: What a payer, device or payee did around a case is read through these columns only.
-PARTIES = ("payer", "device", "payee")
 VERDICTS = LABELS
 
-Party = Literal["payer", "device", "payee"]
-
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS payment_index (
-    seq INTEGER PRIMARY KEY,
-    transaction_id TEXT NOT NULL,
-    payer_id TEXT NOT NULL,
-    device_id TEXT,
-    payee_id TEXT NOT NULL,
-    event_time_ms INTEGER NOT NULL
-);
-CREATE UNIQUE INDEX IF NOT EXISTS payment_of_transaction ON payment_index (transaction_id);
-CREATE INDEX IF NOT EXISTS payments_of_payer ON payment_index (payer_id, event_time_ms);
-CREATE INDEX IF NOT EXISTS payments_of_device ON payment_index (device_id, event_time_ms)
-    WHERE device_id IS NOT NULL;
-CREATE INDEX IF NOT EXISTS payments_of_payee ON payment_index (payee_id, event_time_ms);
 CREATE TABLE IF NOT EXISTS cases (
     transaction_id TEXT PRIMARY KEY,
     opened_ms INTEGER NOT NULL,
@@ -67,16 +50,18 @@ _CASE_COLUMNS = (
 )
 
 
-class UnknownCase(RiskgateError):
+class UnknownCase(ServiceError):
     """No case was opened for this transaction."""
 
     code = "unknown_case"
+    status = 404
 
 
-class AlreadyResolved(RiskgateError):
+class AlreadyResolved(ServiceError):
     """Somebody gave the verdict first; a verdict is never overwritten."""
 
     code = "already_resolved"
+    status = 409
 
 
 @dataclass(frozen=True)
@@ -124,6 +109,21 @@ class LedgerEvent:
 _weights = cache(reference_weights)
 
 
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection of the desk to a ledger that the service keeps; never creates one.
+
+    Raises: LedgerUnavailable if there is no ledger yet.
+    """
+    if not path.is_file():
+        raise LedgerUnavailable(
+            f"There is no ledger at {path} yet.", "Start the scoring service first; it creates the ledger."
+        )
+    connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+    # The service copies the log back beside its own work; a verdict must not trigger that.
+    connection.execute("PRAGMA wal_autocheckpoint=0")
+    return connection
+
+
 def create_schema(connection: sqlite3.Connection) -> None:
     """Create the desk's tables and indexes where they are missing; the ledger calls this once it is open."""
     for statement in SCHEMA.split(";"):
@@ -142,41 +142,29 @@ def risk_minor(score: float | None, amount_minor: int, currency: str, reference:
     return round(probability * (amount_minor * numerator // denominator))
 
 
-def record_payment(
+def open_case(
     connection: sqlite3.Connection,
     *,
-    seq: int,
-    payment: Payment,
+    transaction_id: str,
+    opened_ms: int,
     decision: str,
     score: float | None,
-    opened_ms: int,
+    amount_minor: int,
+    currency: str,
+    payer_id: str,
+    device_id: str | None,
+    payee_id: str,
     reference: str = "INR",
-) -> bool:
-    """Index one payment by its parties, and open a case if its decision asks for one.
-
-    The ledger calls this for every payment event, in the transaction that appends the event as `seq`.
-    Returns whether a case was opened.
-    """
-    connection.execute(
-        "INSERT INTO payment_index (seq, transaction_id, payer_id, device_id, payee_id, event_time_ms)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (
-            seq, payment.transaction_id, payment.payer_id, payment.device_id, payment.payee_id,
-            payment.event_time_ms,
-        ),
-    )  # fmt: skip
-    if decision not in OPENING_DECISIONS:
-        return False
+) -> None:
+    """Open a case; the ledger calls this in the transaction that appends the decision."""
     connection.execute(
         "INSERT INTO cases (transaction_id, opened_ms, decision, score, amount_minor, currency, payer_id,"
         " device_id, payee_id, status, risk_minor) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', ?)",
         (
-            payment.transaction_id, opened_ms, decision, score, payment.amount_minor, payment.currency,
-            payment.payer_id, payment.device_id, payment.payee_id,
-            risk_minor(score, payment.amount_minor, payment.currency, reference),
+            transaction_id, opened_ms, decision, score, amount_minor, currency, payer_id, device_id, payee_id,
+            risk_minor(score, amount_minor, currency, reference),
         ),
     )  # fmt: skip
-    return True
 
 
 def _filters(status: str | None, decision: str | None, find: str | None) -> tuple[str, list[Any]]:
@@ -240,36 +228,26 @@ def case_of(connection: sqlite3.Connection, transaction_id: str) -> Case:
     return Case(*row)
 
 
-_EVENT_COLUMNS = ", ".join(
-    f"events.{name}" for name in ("seq", "kind", "transaction_id", "event_time_ms", "arrival_time_ms", "body")
-)
+_EVENT_COLUMNS = "seq, kind, transaction_id, event_time_ms, arrival_time_ms, body"
 
 
 def history(connection: sqlite3.Connection, transaction_id: str) -> list[LedgerEvent]:
     """Everything the ledger knows about one transaction, in the order it arrived."""
+    # Two halves, because the ledger has one partial index for payments and one for all that follows.
     rows = connection.execute(
-        f"SELECT {_EVENT_COLUMNS} FROM events WHERE transaction_id = ? ORDER BY seq", (transaction_id,)
+        f"SELECT {_EVENT_COLUMNS} FROM events WHERE transaction_id = ?1 AND kind = 'payment'"
+        f" UNION ALL SELECT {_EVENT_COLUMNS} FROM events"
+        " WHERE transaction_id = ?1 AND kind <> 'payment' AND transaction_id <> '' ORDER BY seq",
+        (transaction_id,),
     )
     return [LedgerEvent(*row) for row in rows]
 
 
-def payments_of(
-    connection: sqlite3.Connection, party: Party, identifier: str, *, limit: int
-) -> list[LedgerEvent]:
-    """The latest payments of one payer, device or payee, newest first."""
-    if party not in PARTIES:
-        raise ValueError(f"a party is one of {', '.join(PARTIES)}, not {party!r}")
-    rows = connection.execute(
-        f"SELECT {_EVENT_COLUMNS} FROM payment_index JOIN events USING (seq)"
-        f" WHERE payment_index.{party}_id = ? ORDER BY payment_index.event_time_ms DESC, seq DESC LIMIT ?",
-        (identifier, limit),
-    )
-    return [LedgerEvent(*row) for row in rows]
-
-
-def latest_event_time_ms(connection: sqlite3.Connection) -> int | None:
+def present_ms(connection: sqlite3.Connection) -> int | None:
     """The event time of the newest payment: the present, for a service on the replay clock."""
-    row = connection.execute("SELECT event_time_ms FROM payment_index ORDER BY seq DESC LIMIT 1").fetchone()
+    row = connection.execute(
+        "SELECT event_time_ms FROM events WHERE kind = 'payment' ORDER BY seq DESC LIMIT 1"
+    ).fetchone()
     return None if row is None else int(row[0])
 
 
