@@ -19,7 +19,7 @@ BORDERS: dict[str, tuple[str, ...]] = {
     ),
     "mlflow": ("training/track.py", "training/promote.py"),
     "bentoml": ("serving/service.py", "serving/openapi.py", "training/promote.py"),
-    "duckdb": ("features/feast_offline.py", "features/profiles.py"),
+    "duckdb": ("features/asof.py",),
     "sqlite3": ("serving/ledger.py", "serving/cases.py", "features/profiles.py"),
     "sqlalchemy": (),
     "redis": (),
@@ -30,7 +30,7 @@ BORDERS: dict[str, tuple[str, ...]] = {
 SQL_BORDER: tuple[str, ...] = (
     "serving/ledger.py",
     "serving/cases.py",
-    "features/feast_offline.py",
+    "features/asof.py",
     "features/profiles.py",
 )
 
@@ -43,6 +43,17 @@ PURE_MAY_IMPORT: tuple[str, ...] = (
 )
 
 TOP_LEVEL: frozenset[str] = frozenset(
-    ["pyproject.toml", "README.md", "features", "training", "serving", "notebooks", "tests", "bentofile.yaml"]
-    + ["Makefile", "constraints.txt", "LICENSE", "CHANGELOG.md", ".gitignore", ".ci"]
+    (
+        *(
+            "pyproject.toml",
+            "README.md",
+            "bentofile.yaml",
+            "features",
+            "training",
+            "serving",
+            "notebooks",
+            "tests",
+        ),
+        *("Makefile", "constraints.txt", "LICENSE", "CHANGELOG.md", ".gitignore", ".ci"),
+    )
 )

@@ -1,0 +1,1 @@
+"""What BentoML itself costs: an endpoint that decides nothing, tuned the way ours is."""
