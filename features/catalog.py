@@ -1,0 +1,159 @@
+"""The catalogue: every feature, in the order of the model's columns, with its story, unit and sentence.
+
+Names, Feast fields, column order, reason texts and documentation are derived from here.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import msgspec
+
+from features import kernel, request
+from features.aggregate import DAY, Aggregate
+from features.contract import Contract
+from features.errors import InvalidDeclaration
+from features.money import CURRENCIES, reference_weights
+from features.places import UTC_OFFSET_MINUTES
+from features.plan import Plan, compile_plan
+from features.stories import RATIOS, REASONS, stories
+
+
+class Attribute(msgspec.Struct, frozen=True):
+    """A field of the caller's own: a number, or one of declared categories (others count as "other", code -1)."""
+
+    name: str
+    kind: str = "numeric"
+    categories: tuple[str, ...] = ()
+    sentence: str = ""
+    unit: str = ""
+
+
+class CatalogParameters(msgspec.Struct, frozen=True):
+    """What a deployment decides: reference currency (ISO 4217), label delay in days, own attributes."""
+
+    reference_currency: str = "INR"
+    label_delay_days: int = 7
+    attributes: tuple[Attribute, ...] = ()
+
+
+class Feature(msgspec.Struct, frozen=True):
+    """One column of the model. `entity` is whose past it reads, None for request, profile and ratio features."""
+
+    name: str
+    story: str
+    reason: str
+    unit: str
+    sentence: str
+    entity: str | None
+    group: str  # request, profile, attribute, window or ratio
+    declaration: str
+    is_code: bool = False  # a category, not a quantity
+
+
+class Catalog:
+    """All features for one set of parameters.
+
+    Raises: InvalidDeclaration with every problem at once.
+
+    >>> catalog().index["payer_count_1h"] == catalog().names.index("payer_count_1h")
+    True
+    """
+
+    def __init__(self, parameters: CatalogParameters) -> None:
+        problems = _problems(parameters)
+        if problems:
+            raise InvalidDeclaration(problems)
+        self.parameters = parameters
+        self.stories = stories(parameters.label_delay_days * DAY)
+        self.aggregates: tuple[Aggregate, ...] = tuple(a for _, _, group in self.stories for a in group)
+        problems = [p for a in self.aggregates for p in a.problems()]
+        self.features = _features(parameters, self.stories)
+        self.names = tuple(f.name for f in self.features)
+        problems += [f"{n}: declared twice, remove one." for n in sorted(set(self.names)) if self.names.count(n) > 1]
+        if problems:
+            raise InvalidDeclaration(problems)
+        self.index = {name: i for i, name in enumerate(self.names)}
+        self.reasons = dict(REASONS)
+        self.weights = reference_weights(parameters.reference_currency)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The kernel's tables for this catalogue."""
+        first_attribute = len(request.REQUEST_FEATURES) + len(request.PROFILE_FEATURES)
+        attributes = len(self.parameters.attributes)
+        ratios = [
+            (-1 if above == "amount" else self.index[above], self.index[below], self.index[name])
+            for above, below, name, *_ in RATIOS
+        ]
+        numerator, denominator = self.weights["USD"]
+        small = 10 ** CURRENCIES["USD"][0] * numerator // denominator
+        return compile_plan(self.aggregates, first_attribute + attributes, ratios, (first_attribute, attributes, small))
+
+    def contract(self) -> Contract:
+        """What a model trained on this catalogue depends on."""
+        return Contract(
+            kernel=kernel.VERSION,
+            parameters={
+                "reference_currency": self.parameters.reference_currency,
+                "label_delay_days": self.parameters.label_delay_days,
+                "attributes": msgspec.to_builtins(self.parameters.attributes),
+                "currency_weights": {code: list(pair) for code, pair in self.weights.items()},
+                "utc_offset_minutes": UTC_OFFSET_MINUTES,
+            },
+            columns=tuple((f.name, f.declaration) for f in self.features),
+        )
+
+
+def _problems(parameters: CatalogParameters) -> list[str]:
+    found = []
+    if parameters.reference_currency not in CURRENCIES:
+        found.append(f"reference_currency {parameters.reference_currency!r} is unknown: use an ISO 4217 code we list.")
+    if not 1 <= parameters.label_delay_days <= 90:
+        found.append("label_delay_days must lie in 1..90.")
+    seen = set()
+    for a in parameters.attributes:
+        if a.kind not in ("numeric", "categorical") or (a.kind == "categorical") != bool(a.categories):
+            found.append(f"attribute {a.name}: kind is numeric, or categorical with its categories.")
+        if not a.name.isidentifier() or a.name in seen:
+            found.append(f"attribute {a.name}: the name must be an identifier, used once.")
+        seen.add(a.name)
+    return found
+
+
+def _features(
+    parameters: CatalogParameters, told: tuple[tuple[str, str, tuple[Aggregate, ...]], ...]
+) -> tuple[Feature, ...]:
+    codes = ("rail", "channel", "mcc")
+    features = [
+        Feature(name, story, reason, unit, sentence, None, group, f"{group} {name} v1", name in codes)
+        for group, rows in (("request", request.REQUEST_FEATURES), ("profile", request.PROFILE_FEATURES))
+        for name, story, reason, unit, sentence in rows
+    ]
+    for a in parameters.attributes:
+        declared = msgspec.json.encode(a).decode()
+        sentence = a.sentence or f"The caller's own field {a.name}."
+        features.append(
+            Feature(f"attr_{a.name}", "caller", "CALLER_ATTRIBUTE", a.unit or a.kind, sentence, None, "attribute",
+                    declared, a.kind == "categorical")
+        )  # fmt: skip
+    for story, reason, group_of in told:
+        features += [
+            Feature(a.name, story, reason, a.unit, a.sentence, a.by, "window", msgspec.json.encode(a).decode())
+            for a in group_of
+        ]
+    for above, below, name, story, reason, sentence in RATIOS:
+        features.append(Feature(name, story, reason, "ratio", sentence, None, "ratio", f"{above} / {below}"))
+    return tuple(features)
+
+
+def catalog(parameters: CatalogParameters | None = None) -> Catalog:
+    """The catalogue for these parameters (the defaults if none are given)."""
+    return Catalog(parameters or CatalogParameters())
+
+
+def catalog_of(contract: Contract) -> Catalog:
+    """The catalogue this code builds from a contract's parameters; compare `contract()` of both before use."""
+    keep = {f.name for f in msgspec.structs.fields(CatalogParameters)}
+    chosen = {k: v for k, v in contract.parameters.items() if k in keep}
+    return Catalog(msgspec.convert(chosen, CatalogParameters))

@@ -1,0 +1,45 @@
+"""The feature contract: what a model was trained on, as data with a hash, and how two of them differ."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+
+class Contract(msgspec.Struct, frozen=True):
+    """Kernel version, parameters and the ordered columns with their declarations."""
+
+    kernel: int
+    parameters: dict[str, object]
+    columns: tuple[tuple[str, str], ...]  # (name, declaration), in the order of the model's columns
+
+    def to_json(self) -> bytes:
+        """Canonical bytes: the same contract always gives the same bytes."""
+        return msgspec.json.encode(self, order="deterministic")
+
+    @staticmethod
+    def from_json(data: bytes) -> Contract:
+        """The contract that `to_json` wrote."""
+        return msgspec.json.decode(data, type=Contract)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the canonical bytes, in hex."""
+        return hashlib.sha256(self.to_json()).hexdigest()
+
+    def differences(self, other: Contract) -> list[str]:
+        """Sentences that say how `other` differs from this contract; empty if they are equal."""
+        found = []
+        if self.kernel != other.kernel:
+            found.append(f"kernel version {self.kernel} became {other.kernel}")
+        for key in sorted(self.parameters.keys() | other.parameters.keys()):
+            if self.parameters.get(key) != other.parameters.get(key):
+                found.append(f"parameter `{key}` changed")
+        mine, theirs = dict(self.columns), dict(other.columns)
+        found += [f"removed `{name}`" for name in mine if name not in theirs]
+        found += [f"added `{name}`" for name in theirs if name not in mine]
+        found += [f"changed `{name}`" for name in mine if name in theirs and mine[name] != theirs[name]]
+        if not found and self.columns != other.columns:
+            found.append("the order of the columns changed")
+        return found

@@ -1,0 +1,160 @@
+"""From words to numbers: what of a payment the kernel reads, for one payment and for columns of a history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features import request
+from features.catalog import Catalog
+from features.history import valid
+from features.money import CURRENCIES, CURRENCY_CODES
+from features.payment import CHANNELS, RAILS, Payment
+from features.places import UTC_OFFSET_MINUTES
+from features.profiles import InstrumentProfile, PayeeProfile, PayerProfile, Profiles
+
+Vector = npt.NDArray[np.float64]
+
+_RAIL_CODE = {name: float(i) for i, name in enumerate(RAILS)}
+_CHANNEL_CODE = {name: float(i) for i, name in enumerate(CHANNELS)}
+_MINOR_PER_MAJOR = {code: float(10**digits) for code, (digits, _) in CURRENCIES.items()}
+_OFFSETS = {country: float(minutes) for country, minutes in UTC_OFFSET_MINUTES.items()}
+OTHER_CATEGORY = -1.0
+MISSING = float("nan")
+
+
+def country_code(country: str | None) -> float:
+    """An ISO 3166-1 alpha-2 code as a number, NaN if not known.
+
+    >>> country_code("AB")
+    1.0
+    """
+    return MISSING if country is None else float((ord(country[0]) - 65) * 26 + ord(country[1]) - 65)
+
+
+def category_code(value: float | str, categories: tuple[str, ...]) -> float:
+    """The place of a category among the declared ones, -1 for any other."""
+    return float(categories.index(str(value))) if value in categories else OTHER_CATEGORY
+
+
+def reference_amount(payment: Payment, catalog: Catalog) -> int:
+    """The amount in reference minor units."""
+    numerator, denominator = catalog.weights[payment.currency]
+    return payment.amount_minor * numerator // denominator
+
+
+def encode_extra(payment: Payment, catalog: Catalog, extra: Vector) -> None:
+    """Write the places of features/request.py's `extra` for one payment."""
+    payer_country, payee_country = payment.payer_country, payment.payee_country
+    extra[request.RAIL] = _RAIL_CODE[payment.rail]
+    extra[request.CHANNEL] = _CHANNEL_CODE[payment.channel]
+    extra[request.MCC] = MISSING if payment.mcc is None else float(payment.mcc)
+    extra[request.PAYER_COUNTRY] = country_code(payer_country)
+    extra[request.PAYEE_COUNTRY] = country_code(payee_country)
+    extra[request.FOREIGN] = 0.0 if payment.currency == catalog.parameters.reference_currency else 1.0
+    extra[request.UTC_OFFSET] = _OFFSETS.get(payer_country or payee_country or "", 0.0)
+    extra[request.HAS_DEVICE] = 0.0 if payment.device_id is None else 1.0
+    extra[request.HAS_LOCATION] = 0.0 if payment.latitude is None or payment.longitude is None else 1.0
+    extra[request.AMOUNT_AS_SENT] = payment.amount_minor
+    extra[request.MINOR_PER_MAJOR] = _MINOR_PER_MAJOR[payment.currency]
+    for i, attribute in enumerate(catalog.parameters.attributes):
+        value = payment.attributes.get(attribute.name)
+        if value is None:
+            extra[request.ATTRIBUTES + i] = MISSING
+        elif attribute.categories:
+            extra[request.ATTRIBUTES + i] = category_code(value, attribute.categories)
+        else:
+            extra[request.ATTRIBUTES + i] = float(value)
+
+
+def extra_words(catalog: Catalog) -> int:
+    """Length of `extra` for this catalogue."""
+    return request.ATTRIBUTES + len(catalog.parameters.attributes)
+
+
+def encode_profiles(payment: Payment, profiles: Profiles | None, profile: Vector) -> None:
+    """Write the places of `profile`: what was known of the three parties at the time of the payment."""
+    profile[:] = MISSING
+    if profiles is None:
+        return
+    at = payment.event_time_ms
+    payer = profiles.get("payer", payment.payer_id, at)
+    if isinstance(payer, PayerProfile):
+        profile[request.PAYER_SINCE] = _number(payer.known_since_ms)
+        profile[request.PAYER_HOME] = country_code(payer.home_country)
+        profile[request.PAYER_LEVEL] = _number(payer.verification_level)
+    instrument = profiles.get("instrument", payment.instrument_id, at)
+    if isinstance(instrument, InstrumentProfile):
+        profile[request.INSTRUMENT_SINCE] = _number(instrument.known_since_ms)
+        profile[request.INSTRUMENT_ISSUER] = country_code(instrument.issuer_country)
+    payee = profiles.get("payee", payment.payee_id, at)
+    if isinstance(payee, PayeeProfile):
+        profile[request.PAYEE_SINCE] = _number(payee.known_since_ms)
+        profile[request.PAYEE_MCC] = MISSING if payee.mcc is None else float(payee.mcc)
+        profile[request.PAYEE_SIZE] = _number(payee.size)
+
+
+def _number(value: int | None) -> float:
+    return MISSING if value is None else float(value)
+
+
+def _mapped(column: Any, mapping: dict[str, float], otherwise: float) -> Vector:
+    """Each value of a string column through a mapping, by way of its few different values."""
+    coded = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    coded = coded if pa.types.is_dictionary(coded.type) else coded.dictionary_encode()
+    table = np.array([mapping.get(v, otherwise) for v in coded.dictionary.to_pylist()] + [otherwise])
+    indices = pc.fill_null(coded.indices.cast(pa.int64()), len(table) - 1).to_numpy()
+    return np.asarray(table[indices], np.float64)
+
+
+def amounts_of(history: pa.Table, catalog: Catalog) -> npt.NDArray[np.int64]:
+    """Reference minor units of every payment, int64[n]; the same integers as `reference_amount`."""
+    sent = history["amount_minor"].to_numpy().astype(np.int64)
+    codes = _mapped(history["currency"], {c: float(i) for i, c in enumerate(CURRENCY_CODES)}, -1.0).astype(np.int64)
+    out = np.empty_like(sent)
+    for code in np.unique(codes):
+        numerator, denominator = catalog.weights[CURRENCY_CODES[code]]
+        chosen = codes == code
+        if numerator == denominator:
+            out[chosen] = sent[chosen]
+        else:  # Python integers: the product may pass 64 bits
+            out[chosen] = [int(a) * numerator // denominator for a in sent[chosen]]
+    return out
+
+
+def extras_of(history: pa.Table, catalog: Catalog) -> Vector:
+    """`extra` of every payment of a completed history, float64[n, words]; the same numbers as `encode_extra`."""
+    n = history.num_rows
+    extra = np.full((n, extra_words(catalog)), MISSING)
+    countries = {c for name in ("payer_country", "payee_country") for c in _strings(history[name])}
+    codes = {c: country_code(c) for c in countries}
+    extra[:, request.RAIL] = _mapped(history["rail"], _RAIL_CODE, MISSING)
+    extra[:, request.CHANNEL] = _mapped(history["channel"], _CHANNEL_CODE, MISSING)
+    extra[:, request.MCC] = _mapped(history["mcc"], {m: float(m) for m in _strings(history["mcc"])}, MISSING)
+    extra[:, request.PAYER_COUNTRY] = _mapped(history["payer_country"], codes, MISSING)
+    extra[:, request.PAYEE_COUNTRY] = _mapped(history["payee_country"], codes, MISSING)
+    extra[:, request.FOREIGN] = _mapped(history["currency"], {catalog.parameters.reference_currency: 0.0}, 1.0)
+    payer_offset = _mapped(history["payer_country"], _OFFSETS, 0.0)
+    payee_offset = _mapped(history["payee_country"], _OFFSETS, 0.0)
+    extra[:, request.UTC_OFFSET] = np.where(valid(history["payer_country"]), payer_offset, payee_offset)
+    extra[:, request.HAS_DEVICE] = valid(history["device_id"])
+    extra[:, request.HAS_LOCATION] = valid(history["latitude"]) & valid(history["longitude"])
+    extra[:, request.AMOUNT_AS_SENT] = history["amount_minor"].to_numpy()
+    extra[:, request.MINOR_PER_MAJOR] = _mapped(history["currency"], _MINOR_PER_MAJOR, 1.0)
+    for i, attribute in enumerate(catalog.parameters.attributes):
+        values = history[f"attr_{attribute.name}"]
+        if attribute.categories:
+            known = {c: category_code(c, attribute.categories) for c in _strings(values)}
+            extra[:, request.ATTRIBUTES + i] = _mapped(values, known, MISSING)
+        else:
+            extra[:, request.ATTRIBUTES + i] = values.to_numpy()
+    return extra
+
+
+def _strings(column: Any) -> list[str]:
+    """The different values of a string column."""
+    return [v for v in pc.unique(column).to_pylist() if v is not None]

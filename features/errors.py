@@ -1,0 +1,77 @@
+"""The one error tree: every refusal is a sentence that says what is wrong, where, and how to repair it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing that is wrong with an input: what, where, and how to repair it."""
+
+    code: str
+    message: str
+    field: str | None
+    repair: str
+
+    def sentence(self) -> str:
+        """The problem as one line of text."""
+        where = f"{self.field}: " if self.field else ""
+        return f"{where}{self.message} {self.repair}".strip()
+
+
+class RiskgateError(Exception):
+    """Root of all refusals; `code` is stable and for machines, `message` and `repair` are for people."""
+
+    code = "error"
+
+    def __init__(self, message: str, repair: str = "", field: str | None = None) -> None:
+        super().__init__(f"{message} {repair}".strip())
+        self.message = message
+        self.repair = repair
+        self.field = field
+
+
+class Malformed(RiskgateError):
+    """The body is not one JSON object (HTTP 400)."""
+
+    code = "malformed"
+
+
+class Refused(RiskgateError):
+    """The input is readable but not valid (HTTP 422); `problems` lists every reason at once."""
+
+    code = "invalid"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(" ".join(p.sentence() for p in problems))
+        self.problems = tuple(problems)
+
+
+class InvalidDeclaration(RiskgateError):
+    """A catalogue, policy or mapping contradicts itself; `problems` lists every reason at once."""
+
+    code = "invalid_declaration"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__(" ".join(problems))
+        self.problems = tuple(problems)
+
+
+class InvalidHistory(RiskgateError):
+    """A history of payments cannot be replayed as it is."""
+
+    code = "invalid_history"
+
+
+class ContractMismatch(RiskgateError):
+    """A model and the code that feeds it disagree about the features."""
+
+    code = "contract_mismatch"
+
+
+class BrokenBundle(RiskgateError):
+    """A bundle on disk is incomplete, altered or contradicts itself."""
+
+    code = "broken_bundle"

@@ -1,0 +1,75 @@
+"""One flat int64 array that holds the state of all entities: records, tile blocks, lists of others.
+
+Word 0 is the first free word. Words 8..63 head one free list per (block kind, capacity class), so that a
+block that grew hands its old room to the next entity of its kind. Offset 0 means "none".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from features.compiled import compiled
+
+Words = npt.NDArray[np.int64]
+
+HEADER_WORDS = 64
+FREE_LISTS = 8
+CLASSES = 8  # capacities 2, 4, ... 256
+LARGEST_CAPACITY = 2**CLASSES
+KIND_LIST = 6  # kinds 0..5 are the tile blocks of the six entities
+
+
+def new_heap(words: int = 1 << 20) -> Words:
+    """A fresh heap; untouched pages cost nothing until they are used."""
+    heap = np.zeros(max(words, 2 * HEADER_WORDS), np.int64)
+    heap[0] = HEADER_WORDS
+    return heap
+
+
+def with_room(heap: Words, words: int) -> Words:
+    """The same heap, or a larger copy of it, with at least `words` free words."""
+    if heap[0] + words <= heap.size:
+        return heap
+    larger = np.zeros(max(2 * heap.size, int(heap[0]) + 2 * words), np.int64)
+    larger[: heap[0]] = heap[: heap[0]]
+    return larger
+
+
+@compiled
+def take(heap: Words, words: int) -> int:
+    """Room for a record that is never given back."""
+    offset = heap[0]
+    heap[0] = offset + words
+    return int(offset)
+
+
+@compiled
+def take_block(heap: Words, kind: int, capacity: int, width: int) -> int:
+    """Room for `capacity` rows of `width` words, from the free list of its kind if there is one."""
+    size_class = 0
+    room = 2
+    while room < capacity:
+        room *= 2
+        size_class += 1
+    head = FREE_LISTS + kind * CLASSES + size_class
+    offset = heap[head]
+    if offset:
+        heap[head] = heap[offset]
+        return int(offset)
+    offset = heap[0]
+    heap[0] = offset + capacity * width
+    return int(offset)
+
+
+@compiled
+def give_back(heap: Words, kind: int, capacity: int, offset: int) -> None:
+    """Hand a block to the free list of its kind."""
+    size_class = 0
+    room = 2
+    while room < capacity:
+        room *= 2
+        size_class += 1
+    head = FREE_LISTS + kind * CLASSES + size_class
+    heap[offset] = heap[head]
+    heap[head] = offset

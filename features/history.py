@@ -1,0 +1,114 @@
+"""The normalised history: the one table shape in which past payments are replayed, and its checks."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.catalog import CatalogParameters
+from features.errors import InvalidHistory
+from features.payment import LABELS, OUTCOMES
+
+TIME = pa.timestamp("ms", tz="UTC")
+
+REQUIRED = (
+    pa.field("transaction_id", pa.string(), nullable=False),
+    pa.field("event_time", TIME, nullable=False),
+    pa.field("amount_minor", pa.int64(), nullable=False),
+    pa.field("currency", pa.string(), nullable=False),
+    pa.field("rail", pa.string(), nullable=False),
+    pa.field("channel", pa.string(), nullable=False),
+    pa.field("payer_id", pa.string(), nullable=False),
+    pa.field("instrument_id", pa.string(), nullable=False),
+    pa.field("payee_id", pa.string(), nullable=False),
+)
+OPTIONAL = (
+    pa.field("device_id", pa.string()),
+    pa.field("ip", pa.string()),
+    pa.field("mcc", pa.string()),
+    pa.field("payer_country", pa.string()),
+    pa.field("payee_country", pa.string()),
+    pa.field("latitude", pa.float64()),
+    pa.field("longitude", pa.float64()),
+)
+#: What became known later, and when.
+AFTERWARDS = (
+    pa.field("outcome", pa.string()),
+    pa.field("outcome_time", TIME),
+    pa.field("label", pa.string()),
+    pa.field("label_source", pa.string()),
+    pa.field("label_time", TIME),
+)
+HISTORY_SCHEMA = pa.schema([*REQUIRED, *OPTIONAL, *AFTERWARDS])
+
+
+def history_schema(parameters: CatalogParameters) -> pa.Schema:
+    """The schema with the declared attributes as `attr_<name>` columns."""
+    attributes = [
+        pa.field(f"attr_{a.name}", pa.string() if a.categories else pa.float64()) for a in parameters.attributes
+    ]
+    return pa.schema([*REQUIRED, *OPTIONAL, *attributes, *AFTERWARDS])
+
+
+def complete(history: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table in exactly this schema: absent optional columns are empty, others are cast, strangers dropped.
+
+    Raises: InvalidHistory if a required column is absent or a column cannot be cast.
+    """
+    missing = [f.name for f in REQUIRED if f.name not in history.column_names]
+    if missing:
+        raise InvalidHistory(
+            f"The history lacks the column(s) {', '.join(missing)}.",
+            "Map them in the data set's YAML under `columns:` (a constant is allowed).",
+        )
+    columns = []
+    for field in schema:
+        if field.name not in history.column_names:
+            columns.append(pa.chunked_array([pa.nulls(history.num_rows, field.type)]))
+            continue
+        try:
+            columns.append(history[field.name].cast(field.type))
+        except pa.ArrowInvalid as problem:
+            raise InvalidHistory(
+                f"Column {field.name} cannot be read as {field.type}: {problem}.", "Repair the values named."
+            ) from problem
+    return pa.table(columns, schema=pa.schema([pa.field(f.name, f.type) for f in schema]))
+
+
+def valid(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    """Where a column has a value, bool[n]."""
+    return np.asarray(pc.is_valid(column).to_numpy(), bool)
+
+
+def times_ms(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """A timestamp column as ms UTC, int64[n]; nulls become -1."""
+    return np.asarray(pc.fill_null(column.cast(TIME).cast(pa.int64()), -1).to_numpy(), np.int64)
+
+
+def check_history(history: pa.Table) -> None:
+    """Refuse a (completed) history that cannot be replayed honestly.
+
+    Raises: InvalidHistory naming every problem found, the first row of each, and the repair.
+    """
+    found = [f"column {f.name} has empty values" for f in REQUIRED if history[f.name].null_count]
+    times = times_ms(history["event_time"])
+    unsorted = np.flatnonzero(np.diff(times) < 0)
+    if unsorted.size:
+        found.append(f"row {int(unsorted[0]) + 1} is earlier than the row before it; sort by event_time")
+    ids = pc.value_counts(history["transaction_id"]) if history.num_rows else []
+    if len(ids) != history.num_rows:
+        twice = next(v["values"].as_py() for v in ids if v["counts"].as_py() > 1)
+        found.append(f"transaction_id {twice!r} occurs more than once; keep one row each")
+    for kind, allowed in (("label", LABELS), ("outcome", OUTCOMES)):
+        strange = [v for v in pc.unique(history[kind]).to_pylist() if v is not None and v not in allowed]
+        if strange:
+            found.append(f"{kind} {strange[0]!r} is none of {', '.join(allowed)}")
+        known = times_ms(history[f"{kind}_time"])
+        given = valid(history[kind])
+        early = np.flatnonzero(given & (known < times))
+        if early.size:
+            found.append(f"row {int(early[0])}: {kind}_time is missing or before the payment itself")
+    if found:
+        raise InvalidHistory("The history cannot be replayed: " + "; ".join(found) + ".", "Repair the rows named.")

@@ -1,0 +1,203 @@
+"""The kernel: one payment in, its feature vector out; the same compiled code online and in replay.
+
+Law 1 of DESIGN §2: `step` is the only implementation of a window feature. `State` calls it for one
+payment, `replay_events` for millions. The catalogue is compiled into a few integer tables (`Plan` in
+features/plan.py) that the kernel interprets.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from features.compiled import compiled
+from features.heap import Words, take
+from features.others import LIST_WORDS, has_met, meet, met_since
+from features.request import fill_profile, fill_ratios, fill_request, mask_of
+from features.tiles import NEWEST, RECORD_WORDS, SEEN, Table, accumulate, add, boundary
+
+Vector = npt.NDArray[np.float64]
+
+VERSION = 1  # of the meaning of the values; part of the feature contract
+
+ENTITY_COUNT = 6
+MS_PER_SECOND = 1000.0
+ALL = 1  # the mask of what is known of every payment
+
+# columns of the plan's entity table: (first, past the last) row of each other table
+FIELDS, HEADS, LISTS, BOUNDS, OUTS = 0, 2, 4, 6, 8
+# kinds of head
+FIRST, LAST = 0, 1
+# kinds of output, columns of the table: kind, a, b, tail boundary, head boundary (-1: now), column of the vector
+OUT_VALUE, OUT_MAX, OUT_RATIO, OUT_SINCE, OUT_DISTINCT, OUT_IS_NEW = 0, 1, 2, 3, 4, 5
+
+
+@compiled
+def record_words(ents: Table, e: int) -> int:
+    """Words of a fresh record of entity kind `e`."""
+    heads = ents[e, HEADS + 1] - ents[e, HEADS]
+    return int(RECORD_WORDS + heads + LIST_WORDS * (ents[e, LISTS + 1] - ents[e, LISTS]))
+
+
+@compiled
+def read_entity(
+    heap: Words, e: int, ents: Table, fields: Table, heads: Table, lists: Table, bounds: Table, outs: Table,
+    recs: Words, ts: int, cum: Table, out: Vector,
+) -> None:  # fmt: skip
+    """Write the window features of entity kind `e` into `out`; `recs[e]` is 0 for "no history", -1 for "not sent"."""
+    record = recs[e]
+    first_out, end_out = ents[e, OUTS], ents[e, OUTS + 1]
+    if record < 0:
+        for o in range(first_out, end_out):
+            out[outs[o, 5]] = np.nan
+        return
+    own_fields = fields[ents[e, FIELDS] : ents[e, FIELDS + 1]]
+    own_bounds = bounds[ents[e, BOUNDS] : ents[e, BOUNDS + 1]]
+    now = ts
+    if record > 0:
+        now = max(ts, heap[record + NEWEST])
+        accumulate(heap, record, now, own_fields, own_bounds, cum)
+    heads_at = record + RECORD_WORDS
+    lists_at = heads_at + ents[e, HEADS + 1] - ents[e, HEADS]
+    for o in range(first_out, end_out):
+        kind, a, b, tail, head, column = (
+            outs[o, 0],
+            outs[o, 1],
+            outs[o, 2],
+            outs[o, 3],
+            outs[o, 4],
+            outs[o, 5],
+        )
+        if kind == OUT_IS_NEW:
+            other = recs[lists[a, 0]]
+            if other < 0:
+                out[column] = np.nan
+            elif record == 0 or other == 0:
+                out[column] = 1.0
+            else:
+                at = lists_at + LIST_WORDS * (a - ents[e, LISTS])
+                out[column] = 0.0 if has_met(heap, at, other) else 1.0
+        elif record == 0:
+            out[column] = 0.0 if kind == OUT_VALUE or kind == OUT_DISTINCT else np.nan
+        elif kind == OUT_VALUE:
+            value = cum[tail, a]
+            if head >= 0:
+                value -= cum[head, a]
+            out[column] = float(value)
+        elif kind == OUT_MAX:
+            out[column] = float(cum[tail, a]) if cum[tail, a] >= 0 else np.nan
+        elif kind == OUT_RATIO:
+            part, whole = cum[tail, a], cum[tail, b]
+            if head >= 0:
+                part -= cum[head, a]
+                whole -= cum[head, b]
+            out[column] = part / whole if whole > 0 else np.nan
+        elif kind == OUT_SINCE:
+            when = heap[heads_at + a - ents[e, HEADS]]
+            out[column] = (now - when) / MS_PER_SECOND if when > 0 else np.nan
+        else:
+            at = lists_at + LIST_WORDS * (a - ents[e, LISTS])
+            out[column] = float(met_since(heap, at, boundary(now, own_bounds[tail, 0], own_bounds[tail, 1])))
+
+
+@compiled
+def write_entity(
+    heap: Words, e: int, ents: Table, fields: Table, heads: Table, lists: Table, bounds: Table,
+    recs: Words, ts: int, amount: int, mask: int, weight: int,
+) -> int:  # fmt: skip
+    """Fold one event into the record of entity kind `e`; 1 if it was too late for the windows."""
+    record = recs[e]
+    if mask & ALL and ts > heap[record + NEWEST]:
+        heap[record + NEWEST] = ts
+    heap[record + SEEN] += 1
+    at = record + RECORD_WORDS
+    for h in range(ents[e, HEADS], ents[e, HEADS + 1]):
+        if (mask >> heads[h, 1]) & 1 and weight > 0:
+            if heads[h, 0] == LAST:
+                heap[at] = max(heap[at], ts)
+            elif heap[at] == 0 or ts < heap[at]:
+                heap[at] = ts
+        at += 1
+    for k in range(ents[e, LISTS], ents[e, LISTS + 1]):
+        other = recs[lists[k, 0]]
+        if (mask >> lists[k, 1]) & 1 and other > 0:
+            meet(heap, at, lists[k, 2], other, ts)
+        at += LIST_WORDS
+    return add(
+        heap, record, e, fields[ents[e, FIELDS] : ents[e, FIELDS + 1]],
+        bounds[ents[e, BOUNDS] : ents[e, BOUNDS + 1]], ts, amount, mask, weight,
+    )  # fmt: skip
+
+
+@compiled
+def step(
+    heap: Words, ents: Table, fields: Table, heads: Table, lists: Table, bounds: Table, outs: Table, ratios: Table,
+    layout: Words, cum: Table, recs: Words, ts: int, amount: int, extra: Vector, profile: Vector, out: Vector,
+    keep: bool,
+) -> int:  # fmt: skip
+    """Observe one payment and, if `keep`, fold it in afterwards; the number of entities it was too late for.
+
+    recs: int64[6], offset of each entity's record, 0 = no history yet, -1 = not sent; new records are
+    written back. ts: event time in ms. amount: reference minor units. extra, profile: what the request
+    and the profiles say (features/request.py). out: float64[columns], NaN = missing.
+    """
+    fill_request(layout, ts, amount, extra, out)
+    fill_profile(layout, ts, extra, profile, out)
+    for e in range(ENTITY_COUNT):
+        read_entity(heap, e, ents, fields, heads, lists, bounds, outs, recs, ts, cum, out)
+    fill_ratios(ratios, amount, out)
+    late = 0
+    if keep:
+        mask = mask_of(layout, ts, amount, extra)
+        for e in range(ENTITY_COUNT):
+            if recs[e] == 0:
+                recs[e] = take(heap, record_words(ents, e))
+        for e in range(ENTITY_COUNT):
+            if recs[e] > 0:
+                late += write_entity(heap, e, ents, fields, heads, lists, bounds, recs, ts, amount, mask, 1)
+    return late
+
+
+@compiled
+def annotate(
+    heap: Words, ents: Table, fields: Table, heads: Table, lists: Table, bounds: Table,
+    recs: Words, ts: int, amount: int, bit: int, weight: int,
+) -> int:  # fmt: skip
+    """Fold in what became known about an earlier payment (at `ts`): one filter bit, or -1 weight to take it back."""
+    late = 0
+    for e in range(ENTITY_COUNT):
+        if recs[e] > 0:
+            late += write_entity(heap, e, ents, fields, heads, lists, bounds, recs, ts, amount, 1 << bit, weight)
+    return late
+
+
+@compiled
+def replay_events(
+    heap: Words, ents: Table, fields: Table, heads: Table, lists: Table, bounds: Table, outs: Table, ratios: Table,
+    layout: Words, cum: Table, table: Words, rows: Words, whats: Words, begin: int, end: int, codes: Table,
+    ts: Words, amounts: Words, extra: Vector, profile: Vector, out: Vector, first_row: int, slack: int,
+) -> int:  # fmt: skip
+    """Run events `begin..end` of a history; the index of the first event not run (the heap needs room, or `end`).
+
+    rows: int64[events], the payment each event is about. whats: int64[events], 0 for the payment itself,
+    else the filter bit that became known. codes: int64[payments, 6], the place of each entity in `table`
+    (-1 = not sent), which maps it to its record. out: float64[payments of this chunk, columns].
+    """
+    recs = np.zeros(ENTITY_COUNT, np.int64)
+    for i in range(begin, end):
+        if heap[0] + slack > heap.size:
+            return i
+        row = rows[i]
+        for e in range(ENTITY_COUNT):
+            recs[e] = table[codes[row, e]] if codes[row, e] >= 0 else -1
+        if whats[i] == 0:
+            step(
+                heap, ents, fields, heads, lists, bounds, outs, ratios, layout, cum, recs, ts[row], amounts[row],
+                extra[row], profile[row], out[row - first_row], True,
+            )  # fmt: skip
+            for e in range(ENTITY_COUNT):
+                if codes[row, e] >= 0:
+                    table[codes[row, e]] = recs[e]
+        else:
+            annotate(heap, ents, fields, heads, lists, bounds, recs, ts[row], amounts[row], whats[i], 1)
+    return end

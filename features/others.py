@@ -1,0 +1,67 @@
+"""Which others an entity met, and when last: the state behind `distinct` and `is new`.
+
+A list of at most `cap` rows `[identity, last seen in ms]`. One list answers every window: the distinct
+others in a window are the rows last seen in it, exact up to the cap and saturated there. Keeping the
+most recently seen is a mergeable summary: the result does not depend on the order of arrival.
+"""
+
+from __future__ import annotations
+
+from features.compiled import compiled
+from features.heap import KIND_LIST, Words, give_back, take_block
+
+# words of a list inside its entity's record
+OFFSET, ROOM, LENGTH, LIST_WORDS = 0, 1, 2, 3
+
+
+@compiled
+def meet(heap: Words, at: int, cap: int, identity: int, ts: int) -> None:
+    """Note that the owner met `identity` at `ts`; beyond the cap the longest unseen is forgotten."""
+    block, length = heap[at + OFFSET], heap[at + LENGTH]
+    oldest = 0
+    for i in range(length):
+        row = block + 2 * i
+        if heap[row] == identity:
+            heap[row + 1] = max(heap[row + 1], ts)
+            return
+        if heap[row + 1] < heap[block + 2 * oldest + 1]:
+            oldest = i
+    if length == cap:
+        if heap[block + 2 * oldest + 1] < ts:
+            heap[block + 2 * oldest] = identity
+            heap[block + 2 * oldest + 1] = ts
+        return
+    room = heap[at + ROOM]
+    if length == room:
+        larger = max(2, 2 * room)
+        new = take_block(heap, KIND_LIST, larger, 2)
+        for w in range(2 * length):
+            heap[new + w] = heap[block + w]
+        if room:
+            give_back(heap, KIND_LIST, room, block)
+        heap[at + OFFSET] = new
+        heap[at + ROOM] = larger
+        block = new
+    heap[block + 2 * length] = identity
+    heap[block + 2 * length + 1] = ts
+    heap[at + LENGTH] = length + 1
+
+
+@compiled
+def met_since(heap: Words, at: int, earliest: int) -> int:
+    """How many others were last seen at or after `earliest`."""
+    block, found = heap[at + OFFSET], 0
+    for i in range(heap[at + LENGTH]):
+        if heap[block + 2 * i + 1] >= earliest:
+            found += 1
+    return found
+
+
+@compiled
+def has_met(heap: Words, at: int, identity: int) -> bool:
+    """Whether `identity` is among the others that are remembered."""
+    block = heap[at + OFFSET]
+    for i in range(heap[at + LENGTH]):
+        if heap[block + 2 * i] == identity:
+            return True
+    return False

@@ -1,0 +1,157 @@
+"""From declarations to the integer tables that the kernel interprets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from features import kernel, tiles
+from features.aggregate import DELAYED_HOP, FILTERS, HOPS, Aggregate, How
+from features.errors import InvalidDeclaration
+from features.heap import LARGEST_CAPACITY
+from features.others import LIST_WORDS
+from features.payment import ENTITIES
+
+Ints = npt.NDArray[np.int64]
+
+
+class Plan(NamedTuple):
+    """The tables of one catalogue, in the order in which the kernel takes them, and two sizes."""
+
+    ents: Ints  # [6, 10]: row ranges of each entity kind in the tables below
+    fields: Ints  # [*, 2]: how a field of a tile accumulates, filter bit
+    heads: Ints  # [*, 2]: first or last, filter bit
+    lists: Ints  # [*, 3]: other entity, filter bit, cap
+    bounds: Ints  # [*, 2]: reach and hop in ms
+    outs: Ints  # [*, 6]: kind, a, b, tail boundary, head boundary, column
+    ratios: Ints  # [*, 3]: numerator column (-1 = amount), denominator column, column
+    layout: Ints  # [3]: see features/request.py
+    scratch: tuple[int, int]  # shape of the `cum` table
+    slack_words: int  # free heap words that one event may need at most
+
+
+def _rows(values: Sequence[Sequence[int]], width: int) -> Ints:
+    return np.array(values, np.int64).reshape(-1, width)
+
+
+class _Entity:
+    """What one entity kind must remember, gathered from its aggregates."""
+
+    def __init__(self, aggregates: Sequence[Aggregate]) -> None:
+        self.fields: list[tuple[int, int]] = []
+        self.heads: list[tuple[int, int]] = []
+        self.caps: dict[tuple[int, int], int] = {}
+        self.bounds = sorted({b for a in aggregates for b in _bounds(a).values()})
+        for (_, fine), (_, coarse) in zip(self.bounds, self.bounds[1:], strict=False):
+            if coarse % fine:
+                raise InvalidDeclaration([f"hop {coarse} ms is no multiple of the finer hop {fine} ms."])
+
+    def field(self, kind: int, bit: int) -> int:
+        return _place(self.fields, (kind, bit))
+
+    def head(self, kind: int, bit: int) -> int:
+        return _place(self.heads, (kind, bit))
+
+    def others(self, of: str, bit: int, cap: int) -> int:
+        key = (ENTITIES.index(of), bit)
+        self.caps[key] = max(cap, self.caps.get(key, 0))
+        return list(self.caps).index(key)
+
+    def out(self, a: Aggregate, column: int, first_head: int, first_list: int) -> tuple[int, ...]:
+        """The output row of one aggregate: kind, a, b, tail, head boundary, column."""
+        bit = FILTERS[a.where].bit
+        at = {side: self.bounds.index(b) for side, b in _bounds(a).items()}
+        tail, head = at.get("tail", -1), at.get("head", -1)
+        if a.how is How.IS_NEW:
+            return (kernel.OUT_IS_NEW, first_list + self.others(a.of or "", bit, a.cap), 0, -1, -1, column)
+        if a.how is How.DISTINCT:
+            return (
+                kernel.OUT_DISTINCT,
+                first_list + self.others(a.of or "", bit, a.cap),
+                0,
+                tail,
+                -1,
+                column,
+            )
+        if a.how in (How.SINCE_FIRST, How.SINCE_LAST):
+            kind = kernel.FIRST if a.how is How.SINCE_FIRST else kernel.LAST
+            return (kernel.OUT_SINCE, first_head + self.head(kind, bit), 0, -1, -1, column)
+        count = self.field(tiles.COUNT, bit)
+        if a.how is How.COUNT:
+            return (kernel.OUT_VALUE, count, 0, tail, head, column)
+        if a.how is How.SHARE:
+            return (kernel.OUT_RATIO, count, self.field(tiles.COUNT, 0), tail, head, column)
+        if a.how is How.MAX:
+            return (kernel.OUT_MAX, self.field(tiles.MAX, bit), 0, tail, head, column)
+        total = self.field(tiles.SUM, bit)
+        if a.how is How.SUM:
+            return (kernel.OUT_VALUE, total, 0, tail, head, column)
+        return (kernel.OUT_RATIO, total, count, tail, head, column)
+
+
+def _place(known: list[tuple[int, int]], item: tuple[int, int]) -> int:
+    if item not in known:
+        known.append(item)
+    return known.index(item)
+
+
+def _bounds(a: Aggregate) -> dict[str, tuple[int, int]]:
+    """The boundaries (reach, hop) in ms at which the window of an aggregate ends and begins."""
+    if a.over_ms is None:
+        return {}
+    if a.delay_ms:
+        return {"head": (a.delay_ms, DELAYED_HOP), "tail": (a.delay_ms + a.over_ms, DELAYED_HOP)}
+    return {"tail": (a.over_ms, HOPS[a.over_ms])}
+
+
+def compile_plan(
+    aggregates: Sequence[Aggregate],
+    first_column: int,
+    ratios: Sequence[tuple[int, int, int]],
+    layout: Sequence[int],
+) -> Plan:
+    """Tables for aggregates whose columns follow each other from `first_column`.
+
+    Raises: InvalidDeclaration if an entity has no window feature, or hops do not divide one another.
+    """
+    ents = np.zeros((kernel.ENTITY_COUNT, 10), np.int64)
+    gathered: dict[int, list[Sequence[int]]] = {
+        kernel.FIELDS: [], kernel.HEADS: [], kernel.LISTS: [], kernel.BOUNDS: [], kernel.OUTS: []
+    }  # fmt: skip
+    scratch, slack = [1, 1], 0
+    for e, name in enumerate(ENTITIES):
+        own = [(first_column + i, a) for i, a in enumerate(aggregates) if a.by == name]
+        entity = _Entity([a for _, a in own])
+        if not entity.bounds:
+            raise InvalidDeclaration([f"{name}: declare at least one window feature, its state needs a reach."])
+        first_head, first_list = len(gathered[kernel.HEADS]), len(gathered[kernel.LISTS])
+        outs = [entity.out(a, column, first_head, first_list) for column, a in own]
+        rows: dict[int, list[Sequence[int]]] = {
+            kernel.FIELDS: list(entity.fields),
+            kernel.HEADS: list(entity.heads),
+            kernel.LISTS: [(*key, cap) for key, cap in entity.caps.items()],
+            kernel.BOUNDS: list(entity.bounds),
+            kernel.OUTS: list(outs),
+        }
+        for table, added in rows.items():
+            ents[e, table] = len(gathered[table])
+            gathered[table] += added
+            ents[e, table + 1] = len(gathered[table])
+        scratch = [max(scratch[0], len(entity.bounds)), max(scratch[1], len(entity.fields))]
+        slack += tiles.RECORD_WORDS + len(entity.heads) + LIST_WORDS * len(entity.caps)
+        slack += LARGEST_CAPACITY * (1 + len(entity.fields)) + sum(8 * cap for cap in entity.caps.values())
+    return Plan(
+        ents,
+        _rows(gathered[kernel.FIELDS], 2),
+        _rows(gathered[kernel.HEADS], 2),
+        _rows(gathered[kernel.LISTS], 3),
+        _rows(gathered[kernel.BOUNDS], 2),
+        _rows(gathered[kernel.OUTS], 6),
+        _rows(ratios, 3),
+        np.array(layout, np.int64),
+        (scratch[0], scratch[1]),
+        slack,
+    )

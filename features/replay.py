@@ -1,0 +1,244 @@
+"""Replay: a history through the kernel, as fast as the machine allows, to the same bits as the live path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from features import kernel
+from features.aggregate import FILTERS
+from features.catalog import Catalog
+from features.encode import amounts_of, encode_profiles, extras_of
+from features.heap import new_heap, with_room
+from features.history import check_history, complete, history_schema, times_ms
+from features.payment import Payment
+from features.profiles import Profiles
+from features.request import PROFILE_WORDS
+from features.state import State
+
+Ints = npt.NDArray[np.int64]
+Vector = npt.NDArray[np.float64]
+Progress = Callable[[int], None]  # called with the number of events just done
+
+CHUNK = 1 << 16
+KEYS = ("transaction_id", "event_time", "payer_id", "instrument_id", "device_id", "ip", "payee_id")
+_ENTITY_COLUMNS = ("payer_id", "instrument_id", "device_id", "ip", "payee_id")
+_SEPARATOR = "\x1f"
+
+
+class Events:
+    """What happens in a history, in order: each payment at its row, each label and outcome when it became known.
+
+    What was known at or before a payment's event time comes before that payment; what is said to be known
+    at the very moment of its own payment comes right after it.
+    """
+
+    def __init__(self, history: pa.Table, until_ms: int | None = None) -> None:
+        self.times = times_ms(history["event_time"])
+        n = len(self.times)
+        rows, whats = [np.arange(n)], [np.zeros(n, np.int64)]
+        # row order is arrival order; the time of a late arrival is that of the latest before it
+        arrivals = np.maximum.accumulate(self.times) if n else self.times
+        whens, orders = [arrivals], [np.ones(n, np.int64)]
+        for kind, value in (("label", "fraud"), ("outcome", "declined"), ("outcome", "reversed")):
+            about = np.flatnonzero(np.asarray(pc.fill_null(pc.equal(history[kind], value), False)))
+            known = np.maximum(times_ms(history[f"{kind}_time"])[about], arrivals[about] + 1)
+            rows.append(about)
+            whats.append(np.full(about.size, FILTERS[value].bit))
+            whens.append(known)
+            orders.append(np.zeros(about.size, np.int64))
+        when, order = np.concatenate(whens), np.concatenate(orders)
+        sequence = np.lexsort((order, when))  # stable: ties keep row order
+        if until_ms is not None:
+            sequence = sequence[when[sequence] < until_ms]
+        self.rows: Ints = np.concatenate(rows)[sequence].astype(np.int64)
+        self.whats: Ints = np.concatenate(whats)[sequence].astype(np.int64)
+        self.payments = int((self.whats == 0).sum())
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class _Run:
+    """One pass of the kernel over a history."""
+
+    def __init__(self, history: pa.Table, catalog: Catalog, profiles: Profiles | None, until_ms: int | None) -> None:
+        history = complete(history, history_schema(catalog.parameters))
+        check_history(history)
+        self.catalog, self.plan, self.history = catalog, catalog.plan, history
+        self.events = Events(history, until_ms)
+        self.amounts = amounts_of(history, catalog)
+        self.extra = extras_of(history, catalog)
+        self.profile = _profiles_of(history, profiles)
+        self.codes, self.keys = _codes_of(history)
+        self.table = np.zeros(int(self.codes.max(initial=0)) + 1, np.int64)
+        self.heap = new_heap()
+
+    def chunks(self) -> Iterator[tuple[int, int, Vector]]:
+        """(first row, events done, features of the rows from it) until the events are used up."""
+        begin, row, columns = 0, 0, len(self.catalog.names)
+        plan = self.plan
+        cum = np.zeros(plan.scratch, np.int64)
+        while begin < len(self.events):
+            end = min(begin + CHUNK, len(self.events))
+            payments = int((self.events.whats[begin:end] == 0).sum())
+            out = np.empty((payments, columns))
+            done = begin
+            while done < end:
+                self.heap = with_room(self.heap, 4 * plan.slack_words)
+                done = kernel.replay_events(
+                    self.heap, *plan[:8], cum, self.table, self.events.rows, self.events.whats, done, end,
+                    self.codes, self.events.times, self.amounts, self.extra, self.profile, out, row,
+                    plan.slack_words,
+                )  # fmt: skip
+            yield row, end - begin, out
+            begin, row = end, row + payments
+
+    def state(self) -> State:
+        """The state after the events that were run."""
+        records: tuple[dict[str, int], ...] = tuple(
+            {
+                key: int(offset)
+                for key, offset in zip(keys, self.table[start : start + len(keys)], strict=True)
+                if offset
+            }
+            for start, keys in self.keys
+        )
+        state = State(self.catalog)
+        state.adopt(with_room(self.heap, self.plan.slack_words), records, 0)
+        return state
+
+
+def replay(
+    history: pa.Table,
+    catalog: Catalog,
+    profiles: Profiles | None = None,
+    until_ms: int | None = None,
+    progress: Progress | None = None,
+) -> pa.Table:
+    """Features of every payment of a history: the keys, then one float64 column per feature, NaN = missing.
+
+    history: a table in HISTORY_SCHEMA, rows in order of arrival. until_ms: leave out what happens at or
+    after this time, ms UTC.
+    Raises: InvalidHistory.
+    """
+    run = _Run(history, catalog, profiles, until_ms)
+    return pa.Table.from_batches(list(_batches(run, progress)), schema=features_schema(catalog))
+
+
+def replay_to_parquet(
+    source: Path,
+    target: Path,
+    catalog: Catalog,
+    profiles: Profiles | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Replay a parquet history into a parquet file of features, in bounded memory; the number of payments.
+
+    The target appears whole or not at all.
+    Raises: InvalidHistory.
+    """
+    run = _Run(pq.read_table(source), catalog, profiles, None)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".partial")
+    with pq.ParquetWriter(
+        partial, features_schema(catalog), compression="lz4", use_dictionary=["payer_id", "payee_id"],
+        write_statistics=["transaction_id", "event_time"],
+    ) as writer:  # fmt: skip
+        for batch in _batches(run, progress):
+            writer.write_batch(batch)
+    partial.replace(target)
+    return run.events.payments
+
+
+def fold(history: pa.Table, catalog: Catalog, until_ms: int | None = None, progress: Progress | None = None) -> State:
+    """The online state after a history (what happened before `until_ms`), by the bulk path."""
+    run = _Run(history, catalog, None, until_ms)
+    for _, done, _ in run.chunks():
+        if progress:
+            progress(done)
+    return run.state()
+
+
+def features_schema(catalog: Catalog) -> pa.Schema:
+    """The schema of replayed features."""
+    keys = [pa.field(k, pa.timestamp("ms", tz="UTC") if k == "event_time" else pa.string()) for k in KEYS]
+    return pa.schema([*keys, *(pa.field(name, pa.float64()) for name in catalog.names)])
+
+
+def _batches(run: _Run, progress: Progress | None) -> Iterator[pa.RecordBatch]:
+    schema = features_schema(run.catalog)
+    for row, done, out in run.chunks():
+        keys = run.history.slice(row, len(out))
+        columns = [keys[k].combine_chunks() for k in KEYS]
+        columns += [pa.array(column) for column in np.ascontiguousarray(out.T)]
+        if progress:
+            progress(done)
+        yield pa.record_batch(columns, schema=schema)
+
+
+def _codes_of(history: pa.Table) -> tuple[Ints, list[tuple[int, list[str]]]]:
+    """Entity codes int64[n, 6] into one table, -1 = not sent, and per entity (first code, its keys)."""
+    n, start = history.num_rows, 0
+    codes = np.full((n, kernel.ENTITY_COUNT), -1, np.int64)
+    keys: list[tuple[int, list[str]]] = []
+    parties: dict[str, tuple[Ints, list[str]]] = {}
+    for e, name in enumerate(_ENTITY_COLUMNS):
+        own, values = _factorised(history[name])
+        parties[name] = (own, values)
+        codes[:, e] = np.where(own >= 0, own + start, -1)
+        keys.append((start, values))
+        start += len(values)
+    (payers, payer_keys), (payees, payee_keys) = parties["payer_id"], parties["payee_id"]
+    pairs, inverse = np.unique(payers * max(len(payee_keys), 1) + payees, return_inverse=True)
+    codes[:, 5] = inverse.reshape(-1) + start
+    width = max(len(payee_keys), 1)
+    keys.append((start, _PairKeys(pairs, payer_keys, payee_keys, width)))  # type: ignore[arg-type]
+    return codes, keys
+
+
+class _PairKeys:
+    """The keys of the pairs, made only when asked for: there are many and replay itself needs none."""
+
+    def __init__(self, pairs: Ints, payers: list[str], payees: list[str], width: int) -> None:
+        self.pairs, self.payers, self.payees, self.width = pairs, payers, payees, width
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __iter__(self) -> Iterator[str]:
+        for payer, payee in zip(*np.divmod(self.pairs, self.width), strict=True):
+            yield self.payers[payer] + _SEPARATOR + self.payees[payee]
+
+
+def _factorised(column: Any) -> tuple[Ints, list[str]]:
+    coded = column.combine_chunks()
+    coded = coded if pa.types.is_dictionary(coded.type) else coded.dictionary_encode()
+    return pc.fill_null(coded.indices.cast(pa.int64()), -1).to_numpy(), coded.dictionary.to_pylist()
+
+
+def _profiles_of(history: pa.Table, profiles: Profiles | None) -> Vector:
+    """What was known of the parties of each payment, float64[n, words]; one shared row where nothing is."""
+    n = history.num_rows
+    if profiles is None or len(profiles) == 0:
+        return np.broadcast_to(np.full(PROFILE_WORDS, np.nan), (n, PROFILE_WORDS))
+    out = np.full((n, PROFILE_WORDS), np.nan)
+    parties = zip(
+        times_ms(history["event_time"]).tolist(),
+        *(history[c].to_pylist() for c in ("payer_id", "instrument_id", "payee_id")),
+        strict=True,
+    )
+    for i, (at, payer, instrument, payee) in enumerate(parties):
+        moment = Payment(
+            transaction_id="", event_time_ms=at, amount_minor=0, currency="", rail="", channel="",
+            payer_id=payer, instrument_id=instrument, payee_id=payee,
+        )  # fmt: skip
+        encode_profiles(moment, profiles, out[i])
+    return out

@@ -1,0 +1,149 @@
+"""The online state in this process: a fold of events, read before it is appended to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from features import kernel
+from features.aggregate import FILTERS
+from features.catalog import Catalog
+from features.encode import encode_extra, encode_profiles, extra_words, reference_amount
+from features.errors import ContractMismatch
+from features.heap import new_heap, with_room
+from features.payment import Payment
+from features.profiles import Profiles
+from features.request import PROFILE_WORDS
+from features.tiles import SEEN
+
+Vector = npt.NDArray[np.float64]
+
+_PAYER, _INSTRUMENT, _DEVICE, _IP, _PAYEE, _PAIR = range(kernel.ENTITY_COUNT)
+_NOT_SENT, _NO_HISTORY = -1, 0
+_SEPARATOR = "\x1f"  # no identifier may hold it: control characters are refused at intake
+
+
+class State:
+    """Window state of every entity. Not thread-safe: one thread observes and applies, in the order of the ledger.
+
+    `observe` changes nothing; `observe_and_apply` is the hot path, one call of the kernel.
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self.too_late = 0  # entity updates whose event was older than every window
+        plan = catalog.plan
+        self._plan = plan
+        self._tables = (plan.ents, plan.fields, plan.heads, plan.lists, plan.bounds)
+        self._reading = (plan.outs, plan.ratios, plan.layout, np.zeros(plan.scratch, np.int64))
+        self._heap = new_heap()
+        self._records: tuple[dict[str, int], ...] = tuple({} for _ in range(kernel.ENTITY_COUNT))
+        self._recs = np.zeros(kernel.ENTITY_COUNT, np.int64)
+        self._extra = np.zeros(extra_words(catalog))
+        self._profile = np.zeros(PROFILE_WORDS)
+
+    def _find(self, payment: Payment) -> tuple[str | None, ...]:
+        """Set `_recs` to the records of this payment's entities and return their keys."""
+        keys = (
+            payment.payer_id, payment.instrument_id, payment.device_id, payment.ip, payment.payee_id,
+            payment.payer_id + _SEPARATOR + payment.payee_id,
+        )  # fmt: skip
+        for e, key in enumerate(keys):
+            self._recs[e] = _NOT_SENT if key is None else self._records[e].get(key, _NO_HISTORY)
+        return keys
+
+    def _step(self, payment: Payment, profiles: Profiles | None, keep: bool) -> Vector:
+        encode_extra(payment, self.catalog, self._extra)
+        encode_profiles(payment, profiles, self._profile)
+        keys = self._find(payment)
+        new = [e for e in range(kernel.ENTITY_COUNT) if self._recs[e] == _NO_HISTORY] if keep else []
+        if keep:
+            self._heap = with_room(self._heap, self._plan.slack_words)
+        out = np.empty(len(self.catalog.names))
+        self.too_late += kernel.step(
+            self._heap, *self._tables, *self._reading, self._recs, payment.event_time_ms,
+            reference_amount(payment, self.catalog), self._extra, self._profile, out, keep,
+        )  # fmt: skip
+        for e in new:
+            key = keys[e]
+            if key is not None:
+                self._records[e][key] = int(self._recs[e])
+        return out
+
+    def observe(self, payment: Payment, profiles: Profiles | None = None) -> Vector:
+        """Features of a payment given all that was folded in so far, float64[columns], NaN = missing."""
+        return self._step(payment, profiles, keep=False)
+
+    def observe_and_apply(self, payment: Payment, profiles: Profiles | None = None) -> Vector:
+        """Like `observe`; then the payment becomes part of the past."""
+        return self._step(payment, profiles, keep=True)
+
+    def apply(self, payment: Payment) -> None:
+        """Fold a payment in without need of its features."""
+        self._step(payment, None, keep=True)
+
+    def annotate(self, payment: Payment, what: str, weight: int = 1) -> None:
+        """Fold in what became known about an earlier payment: `fraud`, `declined` or `reversed`.
+
+        `weight` -1 takes it back (counts and shares; "time since" keeps its value).
+        """
+        self._find(payment)
+        self._heap = with_room(self._heap, self._plan.slack_words)
+        self.too_late += kernel.annotate(
+            self._heap, *self._tables, self._recs, payment.event_time_ms,
+            reference_amount(payment, self.catalog), FILTERS[what].bit, weight,
+        )  # fmt: skip
+
+    def events_seen(self, payment: Payment) -> list[int]:
+        """For each entity of ENTITIES, how many events its state has folded; -1 where it was not sent."""
+        self._find(payment)
+        return [int(r) if r <= 0 else int(self._heap[r + SEEN]) for r in self._recs]
+
+    def entities(self) -> int:
+        """How many entities have a record."""
+        return sum(len(r) for r in self._records)
+
+    def bytes_used(self) -> int:
+        """Bytes of the heap in use (the dictionaries of keys not counted)."""
+        return int(self._heap[0]) * 8
+
+    def adopt(self, heap: npt.NDArray[np.int64], records: tuple[dict[str, int], ...], too_late: int) -> None:
+        """Take over a heap and its key tables that the bulk path or a snapshot made."""
+        self._heap, self._records, self.too_late = heap, records, too_late
+
+    def save(self, path: Path) -> None:
+        """Write a snapshot, whole or not at all."""
+        head = _Head(self.catalog.contract().hash, self.too_late, self._records)
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.save(file, self._heap[: self._heap[0]])
+            file.write(msgspec.msgpack.encode(head))
+        partial.replace(path)
+
+    @staticmethod
+    def load(path: Path, catalog: Catalog) -> State:
+        """The state that `save` wrote.
+
+        Raises: ContractMismatch if it was made with another catalogue.
+        """
+        with path.open("rb") as file:
+            heap = np.load(file)
+            head = msgspec.msgpack.decode(file.read(), type=_Head)
+        if head.contract != catalog.contract().hash:
+            raise ContractMismatch(
+                f"The snapshot {path.name} was made with catalogue {head.contract[:8]}, "
+                f"this code has {catalog.contract().hash[:8]}.",
+                "Delete the snapshot; the state is rebuilt from the ledger.",
+            )
+        state = State(catalog)
+        state.adopt(with_room(heap, catalog.plan.slack_words), head.records, head.too_late)
+        return state
+
+
+class _Head(msgspec.Struct):
+    contract: str
+    too_late: int
+    records: tuple[dict[str, int], ...]

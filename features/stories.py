@@ -1,0 +1,190 @@
+"""The window features, grouped by the fraud story each one tells. Add one by adding a line.
+
+A story is `(name, reason code, declarations)`: the reason code says which sentence a reviewer reads
+when these features drive a decision. Patterns follow the public literature: Le Borgne et al.,
+"Reproducible Machine Learning for Credit Card Fraud Detection" (amount and terminal-risk windows);
+NPCI's UPI risk advisories (collect requests, QR swaps); FATF's mule and money-laundering typologies.
+"""
+
+from __future__ import annotations
+
+from features.aggregate import DAY, HOUR, MINUTE, Aggregate, How
+
+M10, H1, H24, D7, D30 = 10 * MINUTE, HOUR, DAY, 7 * DAY, 30 * DAY
+Story = tuple[str, str, tuple[Aggregate, ...]]
+
+
+def _each(how: How, by: str, *windows: int, **more: str | int) -> tuple[Aggregate, ...]:
+    """The same aggregate over several windows."""
+    return tuple(Aggregate(how=how, by=by, over_ms=w, **more) for w in windows)  # type: ignore[arg-type]
+
+
+def _ever(how: How, by: str, **more: str) -> tuple[Aggregate, ...]:
+    return (Aggregate(how=how, by=by, **more),)  # type: ignore[arg-type]
+
+
+def stories(label_delay_ms: int) -> tuple[Story, ...]:
+    """All stories; `label_delay_ms` (whole days) is how long labels take, for the rates of matured payments."""
+    matured = {"where": "fraud", "delay_ms": label_delay_ms}
+    return (
+        ("baseline", "PAYER_VELOCITY", (
+            *_each(How.COUNT, "payer", M10, H1, H24, D7, D30),
+            *_each(How.SUM, "payer", H1, H24, D7, D30),
+            *_ever(How.SINCE_LAST, "payer"),
+        )),
+        ("baseline", "AMOUNT_UNUSUAL", (
+            *_each(How.MEAN, "payer", H24, D7, D30),
+            *_each(How.MAX, "payer", H24, D7, D30),
+        )),
+        ("account takeover", "NEW_DEVICE", (
+            *_ever(How.IS_NEW, "payer", of="device"),
+            *_ever(How.IS_NEW, "payer", of="ip"),
+            *_ever(How.SINCE_FIRST, "device"),
+            *_ever(How.SINCE_LAST, "device"),
+            *_each(How.DISTINCT, "payer", H24, D30, of="device"),
+            *_each(How.DISTINCT, "payer", H24, of="ip"),
+        )),
+        ("account takeover", "UNUSUAL_TIME", (
+            *_each(How.SHARE, "payer", D30, where="night"),
+            *_each(How.SHARE, "payer", D30, where="remote"),
+        )),
+        ("card testing", "CARD_TESTING", (
+            *_each(How.COUNT, "instrument", MINUTE, M10, H1, H24),
+            *_each(How.COUNT, "instrument", M10, H24, where="small"),
+            *_each(How.COUNT, "instrument", M10, H24, where="declined"),
+            *_each(How.DISTINCT, "instrument", H1, H24, of="payee"),
+            *_each(How.COUNT, "payee", M10, H24, where="small"),
+            *_each(How.DISTINCT, "payee", M10, of="instrument"),
+        )),
+        ("card testing", "DECLINES", (
+            *_each(How.COUNT, "payer", H1, H24, where="declined"),
+            *_each(How.SHARE, "payer", D7, where="declined"),
+            *_each(How.COUNT, "ip", H1, where="declined"),
+            *_each(How.COUNT, "device", H1, where="declined"),
+            *_each(How.SHARE, "payee", H24, where="declined"),
+        )),
+        ("stolen card", "INSTRUMENT_SPEND", (
+            *_each(How.SUM, "instrument", H1, H24),
+            *_each(How.MEAN, "instrument", D30),
+            *_each(How.MAX, "instrument", D30),
+            *_each(How.COUNT, "instrument", H24, where="cross_border"),
+            *_each(How.COUNT, "payer", H24, D30, where="cross_border"),
+            *_ever(How.SINCE_FIRST, "instrument"),
+            *_each(How.DISTINCT, "payer", H24, of="instrument"),
+            *_each(How.DISTINCT, "instrument", D7, of="device"),
+        )),
+        ("promotion abuse", "SHARED_DEVICE", (
+            *_each(How.COUNT, "device", M10, H1, H24),
+            *_each(How.SUM, "device", H24),
+            *_each(How.DISTINCT, "device", H24, D30, of="payer"),
+            *_each(How.DISTINCT, "device", H24, of="instrument"),
+        )),
+        ("promotion abuse", "SHARED_IP", (
+            *_each(How.COUNT, "ip", M10, H1),
+            *_each(How.DISTINCT, "ip", H1, H24, of="payer"),
+            *_each(How.DISTINCT, "ip", H24, of="instrument"),
+            *_ever(How.SINCE_FIRST, "ip"),
+        )),
+        ("collect request", "COLLECT_REQUEST", (
+            *_each(How.COUNT, "payer", H24, where="collect"),
+            *_each(How.COUNT, "payee", H1, H24, where="collect"),
+        )),
+        ("mule", "MULE_PATTERN", (
+            *_each(How.DISTINCT, "payee", H1, H24, D7, of="payer"),
+            *_each(How.DISTINCT, "payer", H1, H24, of="payee"),
+            *_each(How.COUNT, "payer", H24, where="p2p"),
+            *_each(How.COUNT, "payee", H24, where="p2p"),
+            *_each(How.SHARE, "payee", D7, where="round"),
+        )),
+        ("qr swap", "PAYEE_VELOCITY", (
+            *_each(How.COUNT, "payee", H1, H24, D7, D30),
+            *_each(How.SUM, "payee", H24, D7),
+            *_each(How.SHARE, "payee", D7, where="static_qr"),
+            *_each(How.SHARE, "payee", D7, where="night"),
+        )),
+        ("bust-out merchant", "NEW_PAYEE", (
+            *_ever(How.SINCE_FIRST, "payee"),
+            *_ever(How.SINCE_LAST, "payee"),
+            *_each(How.MEAN, "payee", H24, D30),
+            *_each(How.MAX, "payee", D30),
+        )),
+        ("bust-out merchant", "PAYEE_FRAUD", (
+            *_each(How.COUNT, "payee", D7, D30, where="fraud"),
+            *_each(How.COUNT, "payee", D7, D30, **matured),
+            *_each(How.SHARE, "payee", H24, D7, D30, **matured),
+            *_ever(How.SINCE_LAST, "payee", where="fraud"),
+            *_each(How.SHARE, "payee", D30, where="reversed"),
+        )),
+        ("friendly fraud", "PAYER_FRAUD", (
+            *_each(How.COUNT, "payer", D30, where="fraud"),
+            *_each(How.COUNT, "payer", D7, D30, **matured),
+            *_each(How.SHARE, "payer", D30, **matured),
+            *_ever(How.SINCE_LAST, "payer", where="fraud"),
+            *_each(How.COUNT, "payer", D30, where="reversed"),
+            *_each(How.COUNT, "device", D30, where="fraud"),
+            *_each(How.COUNT, "ip", D30, where="fraud"),
+        )),
+        ("social engineering", "NEW_PAYEE_FOR_PAYER", (
+            *_ever(How.SINCE_FIRST, "pair"),
+            *_ever(How.SINCE_LAST, "pair"),
+            *_each(How.COUNT, "pair", H24, D30),
+            *_each(How.SUM, "pair", H24, D30),
+        )),
+    )  # fmt: skip
+
+
+#: (numerator or "amount", denominator, name, story, reason, sentence): how unusual the payment is.
+RATIOS = (
+    ("amount", "payer_amount_mean_7d", "amount_to_payer_mean_7d", "account takeover", "AMOUNT_UNUSUAL",
+     "Amount relative to this payer's mean of the last 7 days."),
+    ("amount", "payer_amount_mean_30d", "amount_to_payer_mean_30d", "account takeover", "AMOUNT_UNUSUAL",
+     "Amount relative to this payer's mean of the last 30 days."),
+    ("amount", "payer_amount_max_7d", "amount_to_payer_max_7d", "account takeover", "AMOUNT_UNUSUAL",
+     "Amount relative to this payer's largest of the last 7 days."),
+    ("amount", "payer_amount_max_30d", "amount_to_payer_max_30d", "account takeover", "AMOUNT_UNUSUAL",
+     "Amount relative to this payer's largest of the last 30 days."),
+    ("amount", "payee_amount_mean_30d", "amount_to_payee_mean_30d", "qr swap", "AMOUNT_UNUSUAL",
+     "Amount relative to this payee's mean of the last 30 days."),
+    ("amount", "instrument_amount_mean_30d", "amount_to_instrument_mean_30d", "stolen card", "INSTRUMENT_SPEND",
+     "Amount relative to this instrument's mean of the last 30 days."),
+    ("payer_amount_mean_24h", "payer_amount_mean_30d", "payer_mean_24h_to_30d", "account takeover",
+     "AMOUNT_UNUSUAL", "This payer's mean amount of 24 hours relative to that of 30 days."),
+    ("payer_amount_mean_7d", "payer_amount_mean_30d", "payer_mean_7d_to_30d", "account takeover",
+     "AMOUNT_UNUSUAL", "This payer's mean amount of 7 days relative to that of 30 days."),
+    ("payer_count_1h", "payer_count_7d", "payer_count_1h_to_7d", "account takeover", "PAYER_VELOCITY",
+     "This payer's payments of the last hour relative to those of 7 days."),
+    ("payer_amount_sum_24h", "payer_amount_sum_30d", "payer_sum_24h_to_30d", "account takeover", "PAYER_VELOCITY",
+     "This payer's spending of 24 hours relative to that of 30 days."),
+    ("payee_count_1h", "payee_count_7d", "payee_count_1h_to_7d", "qr swap", "PAYEE_VELOCITY",
+     "This payee's payments of the last hour relative to those of 7 days."),
+    ("payee_count_24h", "payee_count_30d", "payee_count_24h_to_30d", "bust-out merchant", "PAYEE_VELOCITY",
+     "This payee's payments of 24 hours relative to those of 30 days."),
+    ("pair_count_30d", "payer_count_30d", "pair_share_of_payer_30d", "social engineering", "NEW_PAYEE_FOR_PAYER",
+     "Share of this payer's payments of 30 days that went to this payee."),
+)  # fmt: skip
+
+#: What a reviewer reads when features of a reason code drive a decision.
+REASONS = {
+    "AMOUNT_UNUSUAL": "The amount is unusual for this payer or payee.",
+    "AMOUNT_SHAPE": "The shape of the amount is typical of tests or transfers.",
+    "UNUSUAL_TIME": "The time or habit of the payment is unusual for this payer.",
+    "CHANNEL_RISK": "This kind of payment carries more risk.",
+    "CROSS_BORDER": "The payment crosses a border or changes the currency.",
+    "PROFILE_MISMATCH": "The payment does not match what is known of its parties.",
+    "NEW_ACCOUNT": "The payer or instrument has not been known for long.",
+    "PAYER_VELOCITY": "This payer pays more or faster than usual.",
+    "NEW_DEVICE": "The device or network is new or changing for this payer.",
+    "CARD_TESTING": "Quick small or repeated payments look like testing of an instrument.",
+    "DECLINES": "Recent payments here were declined by the issuer.",
+    "INSTRUMENT_SPEND": "Spending with this instrument is unusual.",
+    "SHARED_DEVICE": "The device is shared by many payers or instruments.",
+    "SHARED_IP": "The IP address is shared by many payers or instruments.",
+    "COLLECT_REQUEST": "Collect requests are unusually frequent here.",
+    "MULE_PATTERN": "Money gathers from or spreads to many parties.",
+    "PAYEE_VELOCITY": "This payee receives payments at an unusual rate.",
+    "NEW_PAYEE": "This payee is new or differs from its past.",
+    "PAYEE_FRAUD": "Earlier payments to this payee were reported as fraud.",
+    "PAYER_FRAUD": "Earlier payments of this payer, device or network were reported as fraud.",
+    "NEW_PAYEE_FOR_PAYER": "This payer has little history with this payee.",
+    "CALLER_ATTRIBUTE": "A field that the caller sent points to risk.",
+}
