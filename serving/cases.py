@@ -9,14 +9,13 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from features.money import reference_weights
 from features.payment import LABELS
-from serving.errors import LedgerUnavailable, ServiceError
+from serving.errors import ServiceError
 
 #: Decisions that a person looks at.
 OPENING_DECISIONS = ("review", "decline")
@@ -94,34 +93,7 @@ class Case:
         return self.status == "open"
 
 
-@dataclass(frozen=True)
-class LedgerEvent:
-    """One row of the ledger, its body still JSON bytes; times in ms UTC."""
-
-    seq: int
-    kind: str
-    transaction_id: str
-    event_time_ms: int
-    arrival_time_ms: int
-    body: bytes
-
-
 _weights = cache(reference_weights)
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection of the desk to a ledger that the service keeps; never creates one.
-
-    Raises: LedgerUnavailable if there is no ledger yet.
-    """
-    if not path.is_file():
-        raise LedgerUnavailable(
-            f"There is no ledger at {path} yet.", "Start the scoring service first; it creates the ledger."
-        )
-    connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
-    # The service copies the log back beside its own work; a verdict must not trigger that.
-    connection.execute("PRAGMA wal_autocheckpoint=0")
-    return connection
 
 
 def create_schema(connection: sqlite3.Connection) -> None:
@@ -226,29 +198,6 @@ def case_of(connection: sqlite3.Connection, transaction_id: str) -> Case:
             "Only payments decided review or decline are opened as cases; check the identifier.",
         )
     return Case(*row)
-
-
-_EVENT_COLUMNS = "seq, kind, transaction_id, event_time_ms, arrival_time_ms, body"
-
-
-def history(connection: sqlite3.Connection, transaction_id: str) -> list[LedgerEvent]:
-    """Everything the ledger knows about one transaction, in the order it arrived."""
-    # Two halves, because the ledger has one partial index for payments and one for all that follows.
-    rows = connection.execute(
-        f"SELECT {_EVENT_COLUMNS} FROM events WHERE transaction_id = ?1 AND kind = 'payment'"
-        f" UNION ALL SELECT {_EVENT_COLUMNS} FROM events"
-        " WHERE transaction_id = ?1 AND kind <> 'payment' AND transaction_id <> '' ORDER BY seq",
-        (transaction_id,),
-    )
-    return [LedgerEvent(*row) for row in rows]
-
-
-def present_ms(connection: sqlite3.Connection) -> int | None:
-    """The event time of the newest payment: the present, for a service on the replay clock."""
-    row = connection.execute(
-        "SELECT event_time_ms FROM events WHERE kind = 'payment' ORDER BY seq DESC LIMIT 1"
-    ).fetchone()
-    return None if row is None else int(row[0])
 
 
 def resolve(

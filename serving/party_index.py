@@ -7,13 +7,12 @@ ledger is ever taken. It may be deleted at any time; the next look builds it aga
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from serving.cases import LedgerEvent
+from serving.case_events import LedgerEvent, events_at
 
 Party = Literal["payer", "device", "payee"]
 PARTIES: tuple[Party, ...] = ("payer", "device", "payee")
@@ -70,7 +69,7 @@ def catch_up(index: sqlite3.Connection, ledger: sqlite3.Connection) -> int:
     """
     index.execute("BEGIN IMMEDIATE")
     with index:
-        (last,) = index.execute("SELECT coalesce(max(seq), 0) FROM payment_index").fetchone()
+        last = _last_folded(index, ledger)
         rows = []
         for seq, transaction_id, event_time_ms, body in ledger.execute(
             "SELECT seq, transaction_id, event_time_ms, body FROM events"
@@ -78,11 +77,21 @@ def catch_up(index: sqlite3.Connection, ledger: sqlite3.Connection) -> int:
             (last, SLICE),
         ):
             parties = _decode(body).payment
-            rows.append(
-                (seq, transaction_id, parties.payer_id, parties.device_id, parties.payee_id, event_time_ms)
-            )
+            rows.append((seq, transaction_id, parties.payer_id, parties.device_id, parties.payee_id, event_time_ms))
         index.executemany("INSERT INTO payment_index VALUES (?, ?, ?, ?, ?, ?)", rows)
     return len(rows)
+
+
+def _last_folded(index: sqlite3.Connection, ledger: sqlite3.Connection) -> int:
+    """The newest payment already folded; an index that was made of another ledger is emptied first."""
+    newest = index.execute("SELECT seq, transaction_id FROM payment_index ORDER BY seq DESC LIMIT 1").fetchone()
+    if newest is None:
+        return 0
+    same = ledger.execute("SELECT 1 FROM events WHERE seq = ? AND transaction_id = ?", newest).fetchone()
+    if same is None:
+        index.execute("DELETE FROM payment_index")
+        return 0
+    return int(newest[0])
 
 
 def behind(index: sqlite3.Connection, ledger: sqlite3.Connection) -> int:
@@ -101,20 +110,8 @@ def payments_of(
     seqs = [
         seq
         for (seq,) in index.execute(
-            f"SELECT seq FROM payment_index WHERE {party}_id = ?"
-            " ORDER BY event_time_ms DESC, seq DESC LIMIT ?",
+            f"SELECT seq FROM payment_index WHERE {party}_id = ? ORDER BY event_time_ms DESC, seq DESC LIMIT ?",
             (identifier, limit),
         )
     ]
-    return _events_at(ledger, seqs)
-
-
-def _events_at(ledger: sqlite3.Connection, seqs: Sequence[int]) -> list[LedgerEvent]:
-    marks = ", ".join("?" * len(seqs))
-    rows = ledger.execute(
-        "SELECT seq, kind, transaction_id, event_time_ms, arrival_time_ms, body FROM events"
-        f" WHERE seq IN ({marks})",
-        list(seqs),
-    )
-    found = {row[0]: LedgerEvent(*row) for row in rows}
-    return [found[seq] for seq in seqs if seq in found]
+    return events_at(ledger, seqs)

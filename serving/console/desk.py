@@ -1,0 +1,150 @@
+"""What the desk can do, permission first: show the queue, show a case, record a verdict."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from serving import case_events, cases, party_index
+from serving.case_events import LedgerEvent
+from serving.cases import Case
+from serving.clock import SystemClock
+from serving.console.permission import Actor, may
+from serving.errors import LedgerUnavailable
+from serving.party_index import PARTIES, Party
+
+PAGE_SIZE = 25
+RECENT_PAYMENTS = 8
+#: Slices of the ledger folded into the desk's index while somebody waits for a page.
+SLICES_PER_PAGE = 5
+
+
+@dataclass(frozen=True)
+class QueueView:
+    """One stretch of the queue; `payments` holds the payment events of its cases by transaction."""
+
+    cases: tuple[Case, ...]
+    payments: dict[str, LedgerEvent]
+    total: int
+    open_count: int
+    open_risk_minor: int
+    now_ms: int
+
+
+@dataclass(frozen=True)
+class CaseView:
+    """One case with all the ledger knows about it and its parties.
+
+    `events` are in order of arrival; `recent` newest first, per party that the payment names;
+    `reports` are the outcomes, labels and verdicts about the recent payments; `unread` is how many
+    events of the ledger the lists of recent payments may not know yet.
+    """
+
+    case: Case
+    events: tuple[LedgerEvent, ...]
+    recent: dict[Party, tuple[LedgerEvent, ...]]
+    reports: tuple[LedgerEvent, ...]
+    unread: int
+
+
+class Desk:
+    """The use cases of the console over one ledger; each call opens and closes its own connection."""
+
+    def __init__(
+        self,
+        ledger_path: Path,
+        index_path: Path,
+        *,
+        replay_clock: bool = False,
+        wall_ms: Callable[[], int] = SystemClock().now_ms,
+    ) -> None:
+        self._ledger_path = ledger_path
+        self._index_path = index_path
+        self._replay_clock = replay_clock
+        self._wall_ms = wall_ms
+
+    def queue(
+        self, actor: Actor, *, status: str | None, decision: str | None, find: str | None, page: int
+    ) -> QueueView:
+        """The cases that match, open first, then by money at risk; `page` counts from 1."""
+        may(actor).read_queue()
+        with self._ledger() as ledger:
+            found, total = cases.queue(
+                ledger,
+                status=status,
+                decision=decision,
+                find=find,
+                limit=PAGE_SIZE,
+                offset=(page - 1) * PAGE_SIZE,
+            )
+            count, risk = cases.open_totals(ledger)
+            payments = case_events.payments_by_id(ledger, [case.transaction_id for case in found])
+            return QueueView(tuple(found), payments, total, count, risk, self._now_ms(ledger))
+
+    def case(self, actor: Actor, transaction_id: str) -> CaseView:
+        """One case.
+
+        Raises: UnknownCase, NotAllowed.
+        """
+        with self._ledger() as ledger:
+            case = cases.case_of(ledger, transaction_id)
+            may(actor).read_case(case)
+            events = case_events.history(ledger, transaction_id)
+            with closing(party_index.connect(self._index_path)) as index:
+                level = any(party_index.catch_up(index, ledger) < party_index.SLICE for _ in range(SLICES_PER_PAGE))
+                unread = 0 if level else party_index.behind(index, ledger)
+                identifiers: dict[Party, str | None] = {
+                    "payer": case.payer_id,
+                    "device": case.device_id,
+                    "payee": case.payee_id,
+                }
+                recent = {
+                    party: tuple(party_index.payments_of(index, ledger, party, identifier, limit=RECENT_PAYMENTS))
+                    for party in PARTIES
+                    if (identifier := identifiers[party]) is not None
+                }
+            around = {event.transaction_id for events_of in recent.values() for event in events_of}
+            reports = case_events.reports_of(ledger, sorted(around))
+        return CaseView(case, tuple(events), recent, tuple(reports), unread)
+
+    def resolve(self, actor: Actor, transaction_id: str, verdict: str, note: str) -> int:
+        """Record a verdict and close its case; returns how many cases are still open.
+
+        Raises: UnknownCase, NotAllowed, AlreadyResolved.
+        """
+        with self._ledger() as ledger:
+            may(actor).resolve(cases.case_of(ledger, transaction_id))
+            cases.resolve(
+                ledger,
+                transaction_id=transaction_id,
+                verdict=verdict,
+                note=note,
+                actor=actor.name,
+                event_time_ms=self._now_ms(ledger),
+                arrival_time_ms=self._wall_ms(),
+            )
+            return cases.open_totals(ledger)[0]
+
+    def fold_index(self) -> int:
+        """Fold one slice of the ledger into the desk's index; returns how many payments, 0 when level."""
+        with self._ledger() as ledger, closing(party_index.connect(self._index_path)) as index:
+            return party_index.catch_up(index, ledger)
+
+    def _now_ms(self, ledger: sqlite3.Connection) -> int:
+        """The present; on the replay clock that is the time of the newest payment."""
+        present = case_events.present_ms(ledger) if self._replay_clock else None
+        return self._wall_ms() if present is None else present
+
+    @contextmanager
+    def _ledger(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(case_events.connect(self._ledger_path)) as connection:
+                yield connection
+        except sqlite3.OperationalError as error:
+            raise LedgerUnavailable(
+                "The ledger could not be read or written just now; nothing was changed.",
+                "Try again in a moment; if it stays, ask who runs the scoring service.",
+            ) from error
