@@ -39,9 +39,9 @@ def unknown_customers(
 ) -> Flags:
     """Mark the test payments of customers whose fraud was not known yet on that test day.
 
-    The test starts `train_days + delay_days` after `train_from`. Customers with a fraud in the training period are
-    known; on test day d also those with a fraud on relative days up to `train_days + d - 1`, whose labels have
-    arrived by then.
+    The test starts `train_days + delay_days` after `train_from`. Customers with a fraud in the training
+    period are known; on test day d also those with a fraud on relative days up to `train_days + d - 1`,
+    whose labels have arrived by then.
 
     Args:
         payments: columns `event_time` (UTC), `payer_id`, `is_fraud`; must cover training, delay and test.

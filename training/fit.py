@@ -1,0 +1,149 @@
+"""LightGBM within the limits that keep exact reasons quick (DESIGN §7), the same bits on every run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+
+from features.catalog import Catalog
+from features.errors import InvalidDeclaration
+from training.frame import Frame
+from training.recipe import ModelParameters
+from training.shapes import Floats
+
+TreeDone = Callable[[int, int], None]
+"""Called with (trees done, trees at most) after each tree."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained booster: its text (what is kept and served), its columns and its number of trees."""
+
+    text: str
+    names: tuple[str, ...]
+    trees: int
+
+    def margins(self, payments: Frame) -> Floats:
+        """Raw scores (log odds before calibration) of payments, float64[n].
+
+        Raises:
+            InvalidDeclaration: the frame has other columns than the model.
+        """
+        if payments.names != self.names:
+            raise InvalidDeclaration(["The frame has other features than the model: replay with its catalogue."])
+        return margins(self.text, payments.values)
+
+    def gains(self) -> dict[str, float]:
+        """How much each used feature reduced the loss in total, largest first."""
+        gains = self._booster().feature_importance("gain")
+        ranked = sorted(zip(self.names, gains, strict=True), key=lambda pair: -pair[1])
+        return {name: float(gain) for name, gain in ranked if gain > 0}
+
+    def _booster(self) -> Any:
+        return lgb.Booster(model_str=self.text)
+
+
+def margins(model_text: str, values: Floats) -> Floats:
+    """Raw scores of float64[n, features] by a model's text."""
+    booster = lgb.Booster(model_str=model_text)
+    return np.asarray(booster.predict(values, raw_score=True), dtype=np.float64)
+
+
+def fit(
+    learn: Frame,
+    tune: Frame,
+    parameters: ModelParameters,
+    catalog: Catalog,
+    on_tree: TreeDone | None = None,
+) -> Model:
+    """Boost on `learn`; stop when `tune` sees no better average precision (an empty `tune` never stops it).
+
+    Raises:
+        InvalidDeclaration: a parameter names a feature that the catalogue does not have.
+    """
+    unknown = [n for n in (*parameters.monotone, *parameters.leave_out) if n not in catalog.index]
+    if unknown:
+        raise InvalidDeclaration(
+            [f"model names the feature {n}, which is not in the catalogue: remove it." for n in unknown]
+        )
+    data = _dataset(learn, parameters, catalog)
+    callbacks: list[Any] = [_reporter(on_tree, parameters.trees)] if on_tree else []
+    watched = []
+    if len(tune):
+        watched = [lgb.Dataset(tune.values, label=tune.fraud.astype(np.float64), reference=data)]
+        callbacks.append(lgb.early_stopping(parameters.patience, verbose=False))
+    booster = lgb.train(
+        _native(parameters, catalog),
+        data,
+        num_boost_round=parameters.trees,
+        valid_sets=watched,
+        callbacks=callbacks,
+    )
+    trees = booster.best_iteration if watched and booster.best_iteration > 0 else booster.current_iteration()
+    return Model(booster.model_to_string(num_iteration=trees), catalog.names, trees)
+
+
+def refit(
+    known: Frame, model: Model, parameters: ModelParameters, catalog: Catalog, on_tree: TreeDone | None = None
+) -> Model:
+    """The same recipe on everything known, with the number of trees that `model` settled on."""
+    data = _dataset(known, parameters, catalog)
+    callbacks: list[Any] = [_reporter(on_tree, model.trees)] if on_tree else []
+    booster = lgb.train(_native(parameters, catalog), data, num_boost_round=model.trees, callbacks=callbacks)
+    return Model(booster.model_to_string(), catalog.names, booster.current_iteration())
+
+
+def _dataset(payments: Frame, parameters: ModelParameters, catalog: Catalog) -> Any:
+    fraud = payments.fraud.astype(np.float64)
+    weights = np.where(fraud > 0, parameters.fraud_weight, 1.0) if parameters.fraud_weight != 1 else None
+    return lgb.Dataset(
+        payments.values,
+        label=fraud,
+        weight=weights,
+        feature_name=list(catalog.names),
+        categorical_feature=[i for i, f in enumerate(catalog.features) if f.is_code],
+    )
+
+
+def _native(parameters: ModelParameters, catalog: Catalog) -> dict[str, Any]:
+    """The parameters in LightGBM's words."""
+    native: dict[str, Any] = {
+        "objective": "binary",
+        "metric": "average_precision",
+        "max_depth": parameters.depth,
+        "num_leaves": parameters.leaves,
+        "learning_rate": parameters.learning_rate,
+        "min_data_in_leaf": parameters.rows_per_leaf,
+        "min_sum_hessian_in_leaf": parameters.hessian_per_leaf,
+        "feature_fraction": parameters.features_per_tree,
+        "bagging_fraction": parameters.rows_per_tree,
+        "bagging_freq": 1 if parameters.rows_per_tree < 1 else 0,
+        "lambda_l1": parameters.l1,
+        "lambda_l2": parameters.l2,
+        "min_gain_to_split": parameters.gain_per_split,
+        "max_bin": parameters.bins,
+        "path_smooth": parameters.smoothing,
+        "extra_trees": parameters.extra_random,
+        "seed": parameters.seed,
+        "num_threads": parameters.threads,
+        "deterministic": True,
+        "force_row_wise": True,  # the choice by timing would differ from run to run
+        "verbosity": -1,
+    }
+    if parameters.monotone:
+        native["monotone_constraints"] = [parameters.monotone.get(name, 0) for name in catalog.names]
+    if parameters.leave_out:
+        # a penalty of zero makes every split on the feature worthless; the column keeps its place
+        native["feature_contri"] = [0.0 if n in parameters.leave_out else 1.0 for n in catalog.names]
+    return native
+
+
+def _reporter(on_tree: TreeDone, trees: int) -> Callable[[Any], None]:
+    def report(env: Any) -> None:
+        on_tree(env.iteration + 1, trees)
+
+    return report

@@ -1,0 +1,195 @@
+"""How a data set is added: one YAML file that says which source column becomes which payment field.
+
+The file is data: what it may say is exactly the structs below, and `load` answers with every problem at once,
+each a sentence that names the place and the repair. See `training/datasets/handbook.yaml` for an example.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import msgspec
+import yaml
+
+from features.catalog import Attribute, CatalogParameters
+from features.errors import InvalidDeclaration
+from features.money import CURRENCIES
+from features.payment import CHANNELS, LABEL_SOURCES, RAILS
+from training.recipe import Recipe
+
+FOLDER = Path(__file__).parent / "datasets"
+REQUIRED = (
+    *("transaction_id", "event_time", "amount_minor", "currency", "rail", "channel"),
+    *("payer_id", "instrument_id", "payee_id"),
+)
+OPTIONAL = ("device_id", "ip", "mcc", "payer_country", "payee_country", "latitude", "longitude")
+
+
+class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "from"}):
+    """Where one field comes from: a source column with one small conversion, or a constant."""
+
+    source: str | None = None
+    constant: str | int | float | None = None
+    prefix: str | None = None
+    """Put before an id, so that ids of different kinds cannot meet."""
+    times: int | None = None
+    """Major to minor units: the product must be a whole number up to floating point noise."""
+    zone: str | None = None
+    """IANA zone of a time without one; times with a zone need none."""
+    values: dict[str, str] | None = None
+    """Source value to our word."""
+    ipv4_number: bool = False
+    """An address written as the number 0..2^32-1."""
+    hours_since: str | None = None
+    """Hours from this other time column to the source column."""
+
+
+class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"column": "from"}):
+    """Which column tells fraud, how, where the label comes from and how many days later it is known."""
+
+    column: str
+    fraud_values: tuple[str | int | float | bool, ...] = (1,)
+    source: str = "chargeback"
+    delay_days: int = 7
+
+
+class DeclaredAttribute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A field of the data set's own: the catalogue's declaration and the column it comes from."""
+
+    name: str
+    column: Column
+    kind: str = "numeric"
+    categories: tuple[str, ...] = ()
+    sentence: str = ""
+    unit: str = ""
+
+
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file of payments (parquet or CSV) and the way to read it."""
+
+    file: str
+    where: str
+    """Where a user gets the data."""
+    columns: dict[str, Column]
+    label: Label
+    licence: str = ""
+    sort: bool = False
+    """Sort the rows by event time on reading; without it unsorted rows are refused."""
+
+
+class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole data set file: what it is, how to read it (a history of our own needs none), how to train."""
+
+    name: str
+    title: str
+    reference_currency: str
+    source: Source | None = None
+    label_delay_days: int | None = None
+    """Days until a label is known, for histories that need no mapping; else the label's own."""
+    attributes: tuple[DeclaredAttribute, ...] = ()
+    recipes: dict[str, Recipe] = {}
+
+    @property
+    def delay(self) -> dt.timedelta:
+        """How long after a payment its label is known; the gap before every test."""
+        return dt.timedelta(days=self._delay_days)
+
+    @property
+    def _delay_days(self) -> int:
+        if self.label_delay_days is not None:
+            return self.label_delay_days
+        return self.source.label.delay_days if self.source else 7
+
+    def catalogue(self) -> CatalogParameters:
+        """What this data set decides about the feature catalogue."""
+        own = tuple(Attribute(a.name, a.kind, a.categories, a.sentence, a.unit) for a in self.attributes)
+        return CatalogParameters(self.reference_currency, self._delay_days, own)
+
+    def recipe(self, name: str | None = None) -> Recipe:
+        """The named recipe; the first one if none is named.
+
+        Raises:
+            InvalidDeclaration: there is none of that name.
+        """
+        if name is None:
+            return next(iter(self.recipes.values()), Recipe())
+        if name not in self.recipes:
+            known = ", ".join(self.recipes) or "none"
+            raise InvalidDeclaration([f"{self.name} has no recipe {name!r}: use one of its own ({known})."])
+        return self.recipes[name]
+
+
+def known_datasets() -> tuple[str, ...]:
+    """Names of the data sets that come with the repository."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+
+
+def load(name_or_path: str | Path) -> Dataset:
+    """Read a data set by its name in `training/datasets/` or by the path of its YAML file.
+
+    Raises:
+        InvalidDeclaration: there is no such file, or what it says has problems (all of them at once).
+    """
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        path = FOLDER / f"{name_or_path}.yaml"
+    if not path.is_file():
+        known = ", ".join(known_datasets())
+        raise InvalidDeclaration([f"There is no data set {name_or_path}: name one of {known}, or a YAML file."])
+    try:
+        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+        dataset = msgspec.convert(said, Dataset, builtin_types=(dt.date,))
+    except yaml.YAMLError as broken:
+        raise InvalidDeclaration([f"{path.name} is not YAML: {broken}."]) from broken
+    except msgspec.ValidationError as broken:
+        raise InvalidDeclaration([f"{path.name}: {broken}. See Dataset in training/mapping.py."]) from broken
+    found = problems(dataset)
+    if found:
+        raise InvalidDeclaration([f"{path.name}: {sentence}" for sentence in found])
+    return dataset
+
+
+def problems(dataset: Dataset) -> list[str]:
+    """Everything that the file says wrongly, one sentence with the repair each."""
+    found = [p for name, recipe in dataset.recipes.items() for p in recipe.problems(f"recipes.{name}")]
+    if dataset.reference_currency not in CURRENCIES:
+        found.append(f"reference_currency {dataset.reference_currency!r} is unknown: use an ISO 4217 code.")
+    if dataset.source is not None:
+        found += _source_problems(dataset.source)
+    for attribute in dataset.attributes:
+        found += _column_problems(f"attributes.{attribute.name}", attribute.column)
+    return found
+
+
+def _source_problems(source: Source) -> list[str]:
+    found = [
+        f"columns lacks {name}: map a source column or give a constant."
+        for name in REQUIRED
+        if name not in source.columns
+    ]
+    for name, column in source.columns.items():
+        if name not in REQUIRED + OPTIONAL:
+            found.append(f"columns.{name} is no field of a payment: declare it under attributes.")
+        found += _column_problems(f"columns.{name}", column)
+    for name, words in (("rail", RAILS), ("channel", CHANNELS), ("currency", tuple(CURRENCIES))):
+        column = source.columns.get(name, Column(constant=words[0]))
+        told = (column.values or {}).values() if column.source is not None else (column.constant,)
+        found += [f"columns.{name}: {word!r} is not one of {', '.join(words)}." for word in told if word not in words]
+    if source.label.source not in LABEL_SOURCES:
+        found.append(f"label.source {source.label.source!r} is unknown: use one of {', '.join(LABEL_SOURCES)}.")
+    if not 1 <= source.label.delay_days <= 90:
+        found.append("label.delay_days must lie in 1..90.")
+    return found
+
+
+def _column_problems(place: str, column: Column) -> list[str]:
+    if (column.source is None) == (column.constant is None):
+        return [f"{place} must say either `from` or `constant`."]
+    conversions = (column.prefix, column.times, column.values, column.hours_since, column.ipv4_number or None)
+    chosen = sum(c is not None for c in conversions)
+    if chosen > 1:
+        return [f"{place} asks for {chosen} conversions: keep one."]
+    if column.source is None and chosen:
+        return [f"{place} converts a constant: write the constant as it should be."]
+    return []

@@ -1,0 +1,54 @@
+"""The parts of the traffic that a report looks at one by one, derived from the payments themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.history import times_ms
+from training.shapes import Integers
+
+NEW_FOR_DAYS = 30
+_DAY_MS = 86_400_000
+BANDS = ("smallest fifth", "second fifth", "middle fifth", "fourth fifth", "largest fifth")
+SEGMENTS = ("rail", "channel", "amount_band", "cross_border", "payer_age", "payee_age")
+"""Columns by which a report is cut."""
+
+
+def segment_columns(history: pa.Table, amounts: Integers) -> dict[str, pd.Categorical]:
+    """One column per segment, in the order of the history's rows.
+
+    New means: its first payment in this history is less than 30 days old. In the first 30 days of a history
+    that says little, so a test should begin later.
+    """
+    times = times_ms(history["event_time"])
+    edges = np.quantile(amounts, (0.2, 0.4, 0.6, 0.8)) if len(amounts) else np.zeros(4)
+    abroad = pc.not_equal(history["payer_country"], history["payee_country"])
+    abroad_codes = pc.fill_null(pc.if_else(abroad, 1, 0), 2).to_numpy()
+    return {
+        "rail": _named(history["rail"]),
+        "channel": _named(history["channel"]),
+        "amount_band": pd.Categorical.from_codes(np.searchsorted(edges, amounts), categories=list(BANDS)),
+        "cross_border": pd.Categorical.from_codes(
+            abroad_codes.astype(np.int64), categories=["domestic", "cross-border", "countries not sent"]
+        ),
+        "payer_age": _age(history["payer_id"], times, "payer"),
+        "payee_age": _age(history["payee_id"], times, "payee"),
+    }
+
+
+def _named(column: Any) -> pd.Categorical:
+    coded = column.combine_chunks().dictionary_encode()
+    return pd.Categorical.from_codes(coded.indices.to_numpy(), categories=coded.dictionary.to_pylist())
+
+
+def _age(column: Any, times: Integers, what: str) -> pd.Categorical:
+    codes = column.combine_chunks().dictionary_encode().indices.to_numpy()
+    first = np.full(int(codes.max(initial=-1)) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, codes, times)
+    young = times - first[codes] < NEW_FOR_DAYS * _DAY_MS
+    return pd.Categorical.from_codes(young.astype(np.int64), categories=[f"known {what}", f"new {what}"])
