@@ -115,7 +115,7 @@ def amounts_of(history: pa.Table, catalog: Catalog) -> npt.NDArray[np.int64]:
     """Reference minor units of every payment, int64[n]; the same integers as `reference_amount`."""
     sent = history["amount_minor"].to_numpy().astype(np.int64)
     codes = _mapped(history["currency"], {c: float(i) for i, c in enumerate(CURRENCY_CODES)}, -1.0).astype(np.int64)
-    out = np.empty_like(sent)
+    out: npt.NDArray[np.int64] = np.empty(len(sent), np.int64)
     for code in np.unique(codes):
         numerator, denominator = catalog.weights[CURRENCY_CODES[code]]
         chosen = codes == code

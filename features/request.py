@@ -89,11 +89,11 @@ REQUEST_FEATURES = (
 PROFILE_FEATURES = (
     ("payer_profile_age", "account takeover", "NEW_ACCOUNT", "days", "How long this payer has been known."),
     ("payer_verification_level", "mule", "NEW_ACCOUNT", "level 0..3", "How well this payer's identity is verified."),
-    ("payer_abroad", "account takeover", "PROFILE_MISMATCH", "0 or 1", "Whether the payer is outside the home country."),
+    ("payer_abroad", "account takeover", "PROFILE_MISMATCH", "0 or 1", "Whether the payer is away from home."),
     ("instrument_profile_age", "stolen card", "NEW_ACCOUNT", "days", "How long this instrument has been known."),
-    ("instrument_abroad", "stolen card", "PROFILE_MISMATCH", "0 or 1", "Whether the issuer is in another country than the payer."),
+    ("instrument_abroad", "stolen card", "PROFILE_MISMATCH", "0 or 1", "Whether issuer and payer differ in country."),
     ("payee_profile_age", "bust-out merchant", "NEW_PAYEE", "days", "How long this payee has been known."),
-    ("payee_mcc_differs", "bust-out merchant", "PROFILE_MISMATCH", "0 or 1", "Whether the category differs from the payee's own."),
+    ("payee_mcc_differs", "bust-out merchant", "PROFILE_MISMATCH", "0 or 1", "Whether category and payee disagree."),
     ("payee_size", "bust-out merchant", "NEW_PAYEE", "size 0..4", "Size class of this payee."),
 )  # fmt: skip
 PROFILE_AT = len(REQUEST_FEATURES)

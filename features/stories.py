@@ -14,18 +14,24 @@ M10, H1, H24, D7, D30 = 10 * MINUTE, HOUR, DAY, 7 * DAY, 30 * DAY
 Story = tuple[str, str, tuple[Aggregate, ...]]
 
 
-def _each(how: How, by: str, *windows: int, **more: str | int) -> tuple[Aggregate, ...]:
+def _each(
+    how: How, by: str, *windows: int, of: str | None = None, where: str = "all", delay_ms: int = 0
+) -> tuple[Aggregate, ...]:
     """The same aggregate over several windows."""
-    return tuple(Aggregate(how=how, by=by, over_ms=w, **more) for w in windows)  # type: ignore[arg-type]
+    return tuple(Aggregate(how=how, by=by, over_ms=w, of=of, where=where, delay_ms=delay_ms) for w in windows)
 
 
-def _ever(how: How, by: str, **more: str) -> tuple[Aggregate, ...]:
-    return (Aggregate(how=how, by=by, **more),)  # type: ignore[arg-type]
+def _ever(how: How, by: str, of: str | None = None, where: str = "all") -> tuple[Aggregate, ...]:
+    """An aggregate over all of the past."""
+    return (Aggregate(how=how, by=by, of=of, where=where),)
 
 
 def stories(label_delay_ms: int) -> tuple[Story, ...]:
     """All stories; `label_delay_ms` (whole days) is how long labels take, for the rates of matured payments."""
-    matured = {"where": "fraud", "delay_ms": label_delay_ms}
+
+    def matured(how: How, by: str, *windows: int) -> tuple[Aggregate, ...]:
+        return _each(how, by, *windows, where="fraud", delay_ms=label_delay_ms)
+
     return (
         ("baseline", "PAYER_VELOCITY", (
             *_each(How.COUNT, "payer", M10, H1, H24, D7, D30),
@@ -110,15 +116,15 @@ def stories(label_delay_ms: int) -> tuple[Story, ...]:
         )),
         ("bust-out merchant", "PAYEE_FRAUD", (
             *_each(How.COUNT, "payee", D7, D30, where="fraud"),
-            *_each(How.COUNT, "payee", D7, D30, **matured),
-            *_each(How.SHARE, "payee", H24, D7, D30, **matured),
+            *matured(How.COUNT, "payee", D7, D30),
+            *matured(How.SHARE, "payee", H24, D7, D30),
             *_ever(How.SINCE_LAST, "payee", where="fraud"),
             *_each(How.SHARE, "payee", D30, where="reversed"),
         )),
         ("friendly fraud", "PAYER_FRAUD", (
             *_each(How.COUNT, "payer", D30, where="fraud"),
-            *_each(How.COUNT, "payer", D7, D30, **matured),
-            *_each(How.SHARE, "payer", D30, **matured),
+            *matured(How.COUNT, "payer", D7, D30),
+            *matured(How.SHARE, "payer", D30),
             *_ever(How.SINCE_LAST, "payer", where="fraud"),
             *_each(How.COUNT, "payer", D30, where="reversed"),
             *_each(How.COUNT, "device", D30, where="fraud"),

@@ -1,0 +1,210 @@
+"""Every reason why a decoded object is not a valid payment, each with its place and its repair."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from features.catalog import Catalog
+from features.errors import Problem
+from features.firewall import holds_card_number
+from features.money import CURRENCIES, LARGEST_AMOUNT_MINOR
+from features.payment import CHANNELS, RAILS
+
+LONGEST_TEXT = 128
+LONGEST_DEADLINE_MS = 10_000
+FIRST_YEAR, LAST_YEAR = 2000, 2200
+REQUIRED = (
+    "transaction_id", "event_time", "amount_minor", "currency", "rail", "channel",
+    "payer_id", "instrument_id", "payee_id",
+)  # fmt: skip
+IDENTIFIERS = ("transaction_id", "payer_id", "instrument_id", "payee_id", "device_id")
+COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
+MCC = re.compile(r"[0-9]{4}", re.ASCII)
+
+Finding = tuple[str, str, str]  # code, message, repair
+
+
+def _text(value: Any) -> Finding | None:
+    if not isinstance(value, str):
+        return "wrong_type", f"must be a string, not {_kind(value)}.", "Send it in quotes."
+    if not value or len(value) > LONGEST_TEXT or not value.isprintable():
+        return "invalid_text", f"must be 1 to {LONGEST_TEXT} printable characters.", "Shorten or clean the text."
+    return None
+
+
+def _one_of(allowed: tuple[str, ...], code: str, what: str) -> Callable[[Any], Finding | None]:
+    def check(value: Any) -> Finding | None:
+        if not isinstance(value, str):
+            return "wrong_type", f"must be a string, not {_kind(value)}.", "Send it in quotes."
+        if value not in allowed:
+            return code, f"is not {what}.", f"Use one of {', '.join(allowed)}."
+        return None
+
+    return check
+
+
+def _whole(low: int, high: int, what: str) -> Callable[[Any], Finding | None]:
+    def check(value: Any) -> Finding | None:
+        if isinstance(value, bool) or not isinstance(value, int):
+            return "wrong_type", f"must be a whole number, not {_kind(value)}.", f"Send {what} as an integer."
+        if not low <= value <= high:
+            return "out_of_range", f"must lie in {low}..{high}.", f"Send {what} within these bounds."
+        return None
+
+    return check
+
+
+def _degrees(limit: float) -> Callable[[Any], Finding | None]:
+    def check(value: Any) -> Finding | None:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return "wrong_type", f"must be a number, not {_kind(value)}.", "Send degrees (WGS 84)."
+        if not (math.isfinite(value) and -limit <= value <= limit):
+            return (
+                "out_of_range",
+                f"must lie in -{limit:g}..{limit:g} degrees.",
+                "Send degrees (WGS 84), or leave it out.",
+            )
+        return None
+
+    return check
+
+
+def _matching(pattern: re.Pattern[str], message: str, repair: str) -> Callable[[Any], Finding | None]:
+    def check(value: Any) -> Finding | None:
+        if not isinstance(value, str):
+            return "wrong_type", f"must be a string, not {_kind(value)}.", repair
+        return None if pattern.fullmatch(value) else ("invalid_value", message, repair)
+
+    return check
+
+
+def _address(value: Any) -> Finding | None:
+    try:
+        if isinstance(value, str):
+            ipaddress.ip_address(value)
+            return None
+    except ValueError:
+        pass
+    return "invalid_ip", "is no IPv4 or IPv6 address.", "Send the address alone, or leave it out."
+
+
+def _moment(value: Any) -> Finding | None:
+    repair = "Send RFC 3339 with an offset, e.g. 2026-11-11T00:00:03.120Z."
+    if not isinstance(value, str):
+        return "wrong_type", f"must be a string, not {_kind(value)}.", repair
+    try:
+        moment = msgspec.convert(value, datetime)
+    except msgspec.ValidationError:
+        return "invalid_time", "is no date and time.", repair
+    if moment.tzinfo is None:
+        return "naive_time", "has no UTC offset.", repair
+    if not FIRST_YEAR <= moment.year < LAST_YEAR:
+        return "out_of_range", f"must lie in the years {FIRST_YEAR}..{LAST_YEAR - 1}.", repair
+    return None
+
+
+_CHECKS: dict[str, Callable[[Any], Finding | None]] = {
+    **dict.fromkeys(IDENTIFIERS, _text),
+    "event_time": _moment,
+    "amount_minor": _whole(0, LARGEST_AMOUNT_MINOR, "minor units"),
+    "currency": _one_of(tuple(CURRENCIES), "unknown_currency", "a currency we know (ISO 4217)"),
+    "rail": _one_of(RAILS, "unknown_rail", "a rail"),
+    "channel": _one_of(CHANNELS, "unknown_channel", "a channel"),
+    "ip": _address,
+    "mcc": _matching(MCC, "is no merchant category code.", "Send four digits (ISO 18245)."),
+    "payer_country": _matching(COUNTRY, "is no country code.", "Send two capitals (ISO 3166-1 alpha-2)."),
+    "payee_country": _matching(COUNTRY, "is no country code.", "Send two capitals (ISO 3166-1 alpha-2)."),
+    "latitude": _degrees(90),
+    "longitude": _degrees(180),
+    "deadline_ms": _whole(1, LONGEST_DEADLINE_MS, "milliseconds"),
+}
+
+
+def problems_of(raw: Any, catalog: Catalog) -> list[Problem]:
+    """All that is wrong with a decoded payment; empty if it is valid."""
+    if not isinstance(raw, dict):
+        return [Problem("wrong_type", f"A payment is a JSON object, not {_kind(raw)}.", None, "Send an object.")]
+    return list(_problems(raw, catalog))
+
+
+def _problems(raw: dict[str, Any], catalog: Catalog) -> Iterator[Problem]:
+    for name in REQUIRED:
+        if raw.get(name) is None:
+            yield Problem("missing", "is required.", name, f"Send {name}.")
+    for name, value in raw.items():
+        if name == "attributes":
+            yield from _attribute_problems(value, catalog)
+            continue
+        check = _CHECKS.get(name)
+        if check is None:
+            # the name itself may hold what must not be repeated: it is not echoed
+            yield Problem("unknown_field", "An unknown field was sent.", None,
+                          "Send own fields inside `attributes`, and declare them in the catalogue.")  # fmt: skip
+        elif value is not None:
+            finding = check(value)
+            if finding:
+                yield Problem(finding[0], finding[1], name, finding[2])
+    yield from card_number_problems(raw)
+
+
+def problems_of_attributes(value: Any, catalog: Catalog) -> list[Problem]:
+    """All that is wrong with the caller's own fields."""
+    return list(_attribute_problems(value, catalog))
+
+
+def _attribute_problems(value: Any, catalog: Catalog) -> Iterator[Problem]:
+    declared = {a.name: a for a in catalog.parameters.attributes}
+    if not isinstance(value, dict):
+        yield Problem("wrong_type", f"must be an object, not {_kind(value)}.", "attributes", "Send an object.")
+        return
+    for name, item in value.items():
+        attribute = declared.get(name)
+        where = f"attributes.{name}" if attribute else "attributes"
+        if attribute is None:
+            known = ", ".join(declared) or "none"
+            yield Problem("undeclared_attribute", "An attribute was sent that the catalogue does not declare.", where,
+                          f"Declare it in the catalogue, or leave it out (declared: {known}).")  # fmt: skip
+        elif attribute.categories and not (isinstance(item, str) and _text(item) is None):
+            yield Problem("wrong_type", f"must be a string of 1 to {LONGEST_TEXT} printable characters.", where,
+                          f"Send one of {', '.join(attribute.categories)}.")  # fmt: skip
+        elif not attribute.categories and not _is_number(item):
+            yield Problem("wrong_type", f"must be a finite number, not {_kind(item)}.", where, "Send a number.")
+
+
+def card_number_problems(raw: Any, where: str | None = None) -> Iterator[Problem]:
+    """One problem for each string, at any depth, that carries a clear card number; the number is not repeated."""
+    if isinstance(raw, str):
+        if holds_card_number(raw):
+            yield Problem("clear_card_number", "carries what looks like a clear card number.", where,
+                          "Send a token instead; nothing of this request was kept.")  # fmt: skip
+    elif isinstance(raw, dict):
+        for key, value in raw.items():
+            named = where or (key if key in _CHECKS or key == "attributes" else None)
+            yield from card_number_problems(key, named if not holds_card_number(key) else where)
+            yield from card_number_problems(value, named)
+    elif isinstance(raw, list):
+        for value in raw:
+            yield from card_number_problems(value, where)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _kind(value: Any) -> str:
+    names = {
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        str: "a string",
+        list: "an array",
+        dict: "an object",
+    }
+    return names.get(type(value), "null")

@@ -1,0 +1,170 @@
+"""From the caller's bytes to a `Payment`: a fast path for what is valid, and every problem at once for what is not."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from features import checks
+from features.catalog import Catalog
+from features.errors import Malformed, Problem, Refused
+from features.firewall import may_hold_card_number
+from features.money import CURRENCIES, LARGEST_AMOUNT_MINOR
+from features.payment import CHANNELS, DEFAULT_DEADLINE_MS, RAILS, Payment
+
+_REPAIR_JSON = "Send one JSON object (RFC 8259) as the document at /openapi.json describes it."
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_KEY = re.compile(rb'"([^"]*)"\s*:')
+_IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.|$)){4}", re.ASCII)
+_RAILS, _CHANNELS = frozenset(RAILS), frozenset(CHANNELS)
+
+
+class Wire(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The payment as it stands in JSON (DESIGN §3), types only."""
+
+    transaction_id: str
+    event_time: datetime
+    amount_minor: int
+    currency: str
+    rail: str
+    channel: str
+    payer_id: str
+    instrument_id: str
+    payee_id: str
+    device_id: str | None = None
+    ip: str | None = None
+    mcc: str | None = None
+    payer_country: str | None = None
+    payee_country: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    attributes: dict[str, float | str] = {}
+    deadline_ms: int = DEFAULT_DEADLINE_MS
+
+
+_decode_wire = msgspec.json.Decoder(Wire).decode
+_encode_wire = msgspec.json.Encoder(order="sorted").encode
+
+
+def read_payment(body: bytes, catalog: Catalog) -> Payment:
+    """The payment in a request body.
+
+    Raises: Malformed if it is no JSON object; Refused with every problem if something is not valid.
+    """
+    try:
+        wire = _decode_wire(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        wire = None
+    if wire is not None and not may_hold_card_number(body) and _plainly_valid(wire, catalog):
+        keys = _KEY.findall(body)
+        if len(keys) == len(set(keys)):
+            return _payment(wire)
+    return payment_from(read_json(body), catalog)
+
+
+def read_json(body: bytes) -> Any:
+    """The decoded body.
+
+    Raises: Malformed if it is no JSON; Refused if an object names a key twice (RFC 8259 leaves the meaning open).
+    """
+    try:
+        raw = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        # the reason names a place in the body, never its text
+        raise Malformed(f"The body is not valid JSON: {problem}.", _REPAIR_JSON) from None
+    except RecursionError:
+        raise Malformed("The body is nested too deeply.", _REPAIR_JSON) from None
+    keys = _KEY.findall(body)
+    if len(keys) != len(set(keys)) or b"\\" in body:
+        _refuse_duplicates(body)
+    return raw
+
+
+def _refuse_duplicates(body: bytes) -> None:
+    import json  # only here: the standard library tells the pairs of an object
+
+    found: list[str] = []
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in items]
+        found.extend(n for n in set(names) if names.count(n) > 1)
+        return dict(items)
+
+    json.loads(body, object_pairs_hook=pairs)
+    if found:
+        known = [n for n in found if n in Wire.__struct_fields__]
+        raise Refused(
+            [Problem("duplicate_key", "is sent more than once.", name, "Send each key once.") for name in known]
+            or [Problem("duplicate_key", "A key is sent more than once.", None, "Send each key once.")]
+        )
+
+
+def payment_from(raw: Any, catalog: Catalog) -> Payment:
+    """The payment in a decoded object.
+
+    Raises: Refused with every problem if something is not valid.
+    """
+    problems = checks.problems_of(raw, catalog)
+    if problems:
+        raise Refused(problems)
+    given = {name: value for name, value in raw.items() if value is not None}
+    return _payment(msgspec.convert(given, Wire))
+
+
+def payment_json(payment: Payment) -> bytes:
+    """Canonical bytes of a payment, in the words of the contract: kept in the ledger, and its identity for retries."""
+    fields = {name: getattr(payment, name) for name in Payment.__struct_fields__ if name != "event_time_ms"}
+    return _encode_wire(Wire(event_time=_EPOCH + payment.event_time_ms * _MILLISECOND, **fields))
+
+
+def stored_payment(data: bytes) -> Payment:
+    """The payment that `payment_json` wrote."""
+    return _payment(_decode_wire(data))
+
+
+def _payment(wire: Wire) -> Payment:
+    ip = wire.ip
+    if ip is not None and ":" in ip:
+        ip = str(ipaddress.ip_address(ip))  # one spelling of an IPv6 address
+    return Payment(
+        transaction_id=wire.transaction_id, event_time_ms=(wire.event_time - _EPOCH) // _MILLISECOND,
+        amount_minor=wire.amount_minor, currency=wire.currency, rail=wire.rail, channel=wire.channel,
+        payer_id=wire.payer_id, instrument_id=wire.instrument_id, payee_id=wire.payee_id, device_id=wire.device_id,
+        ip=ip, mcc=wire.mcc, payer_country=wire.payer_country, payee_country=wire.payee_country,
+        latitude=wire.latitude, longitude=wire.longitude, attributes=wire.attributes, deadline_ms=wire.deadline_ms,
+    )  # fmt: skip
+
+
+def _plainly_valid(wire: Wire, catalog: Catalog) -> bool:
+    """Whether a typed payment is valid beyond doubt; what is not goes the careful way, which decides."""
+    moment = wire.event_time
+    return (
+        moment.tzinfo is not None
+        and checks.FIRST_YEAR <= moment.year < checks.LAST_YEAR
+        and 0 <= wire.amount_minor <= LARGEST_AMOUNT_MINOR
+        and wire.currency in CURRENCIES
+        and wire.rail in _RAILS
+        and wire.channel in _CHANNELS
+        and _fine(wire.transaction_id)
+        and _fine(wire.payer_id)
+        and _fine(wire.instrument_id)
+        and _fine(wire.payee_id)
+        and (wire.device_id is None or _fine(wire.device_id))
+        and (wire.ip is None or _IPV4.fullmatch(wire.ip) is not None)
+        and (wire.mcc is None or checks.MCC.fullmatch(wire.mcc) is not None)
+        and (wire.payer_country is None or checks.COUNTRY.fullmatch(wire.payer_country) is not None)
+        and (wire.payee_country is None or checks.COUNTRY.fullmatch(wire.payee_country) is not None)
+        and (wire.latitude is None or -90.0 <= wire.latitude <= 90.0)
+        and (wire.longitude is None or -180.0 <= wire.longitude <= 180.0)
+        and 1 <= wire.deadline_ms <= checks.LONGEST_DEADLINE_MS
+        and (not wire.attributes or not checks.problems_of_attributes(wire.attributes, catalog))
+    )
+
+
+def _fine(text: str) -> bool:
+    return 0 < len(text) <= checks.LONGEST_TEXT and text.isprintable()
