@@ -93,7 +93,7 @@ class ModelParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What decisions cost, in minor units of the reference currency and in shares (0..1).
 
-    The defaults are a starting point in major units of about a dollar's worth, to be replaced by one's own.
+    The defaults suit rupees (paise) and are a starting point, to be replaced by one's own figures.
     """
 
     chargeback_fee_minor: int = 150_000
@@ -102,16 +102,16 @@ class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sending and handling one step-up authentication."""
     challenge_abandoned: float = 0.05
     """Share of legitimate payers who give up when challenged."""
-    challenge_stops: float = 0.85
+    challenge_stops: float = 0.7
     """Share of fraud that a challenge stops."""
     review_minor: int = 20_000
     """An analyst's time for one case."""
     review_stops: float = 0.95
     """Share of fraud that a review finds."""
-    review_abandoned: float = 0.15
+    review_abandoned: float = 0.05
     """Share of legitimate payers lost while they wait for a review."""
-    decline_insult_minor: int = 40_000
-    """Good will lost with one declined legitimate payer."""
+    insult_minor: int = 150_000
+    """Good will lost when a legitimate payment fails."""
     margin: float = 0.02
     """Share of the amount earned on a legitimate payment."""
 
