@@ -85,7 +85,7 @@ def events_at(ledger: sqlite3.Connection, seqs: Sequence[int]) -> list[LedgerEve
     """The events with these sequence numbers, in the order asked for."""
     marks = ", ".join("?" * len(seqs))
     rows = ledger.execute(
-        f"SELECT seq, kind, transaction_id, event_time_ms, arrival_time_ms, body FROM events WHERE seq IN ({marks})",
+        f"SELECT {_EVENT_COLUMNS} FROM events WHERE seq IN ({marks})",
         list(seqs),
     )
     found = {row[0]: LedgerEvent(*row) for row in rows}

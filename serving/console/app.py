@@ -1,0 +1,92 @@
+"""The console as one visible expression: routes, what they need, and how refusals are shown."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+from anyio.to_thread import run_sync
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from features.catalog import Catalog
+from features.errors import RiskgateError
+from serving.console.desk import Desk
+from serving.console.gate import Gate
+from serving.console.headers import SecurityHeaders
+from serving.console.refusals import known_refusal, page_not_found, unknown_failure
+from serving.console.render import FOLDER
+from serving.console.routes import Routes
+from serving.errors import LedgerUnavailable
+from serving.users import Users
+
+log = logging.getLogger("riskgate.console")
+
+FOLD_EVERY_SECONDS = 1.0
+
+
+def create_app(desk: Desk, users: Users, catalog: Catalog) -> Starlette:
+    """The console over one ledger."""
+    gate = Gate(users)
+    routes = Routes(desk, gate, catalog)
+    app = Starlette(
+        routes=[
+            Route("/", home),
+            Route("/livez", alive),
+            Route("/sign-in", routes.show_sign_in, methods=["GET"]),
+            Route("/sign-in", routes.sign_in, methods=["POST"]),
+            Route("/sign-out", routes.sign_out, methods=["POST"]),
+            Route("/cases", routes.queue, methods=["GET"]),
+            Route("/cases/{transaction_id:path}", routes.case, methods=["GET"]),
+            Route("/cases/{transaction_id:path}", routes.resolve, methods=["POST"]),
+            Mount("/static", StaticFiles(directory=FOLDER / "static")),
+        ],
+        middleware=[Middleware(SecurityHeaders)],
+        exception_handlers={
+            RiskgateError: known_refusal,
+            HTTPException: page_not_found,
+            Exception: unknown_failure,
+        },
+        lifespan=lambda _: _folding(desk),
+    )
+    app.state.gate = gate
+    return app
+
+
+async def home(request: Request) -> Response:
+    """The desk begins with the queue."""
+    return RedirectResponse("/cases", 303)
+
+
+async def alive(request: Request) -> Response:
+    """Says that the process answers."""
+    return PlainTextResponse("ok\n")
+
+
+@contextlib.asynccontextmanager
+async def _folding(desk: Desk) -> AsyncIterator[None]:
+    """While the console runs its index follows the ledger, a slice at a time beside the requests."""
+    task = asyncio.create_task(_fold(desk))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _fold(desk: Desk) -> None:
+    while True:
+        try:
+            folded = await run_sync(desk.fold_index)
+        except LedgerUnavailable as error:
+            log.info("index waits: %s", error.message)
+            folded = 0
+        await asyncio.sleep(0.0 if folded else FOLD_EVERY_SECONDS)

@@ -1,0 +1,93 @@
+"""Reasons and features of one decision in plain words; pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from features.catalog import Catalog, Feature
+from features.payment import ENTITIES
+from serving.console.pages import FeatureFamily, FeatureRow, ReasonLine
+from serving.console.wording import plain, quantity
+from serving.reasons import Reason
+from serving.receipt import Receipt, vector_of
+
+#: Why a feature that reads nobody's past can be missing, by the group it comes from.
+_MISSING = {"request": "not sent", "attribute": "not sent", "profile": "no profile", "ratio": "no history"}
+
+
+def reason_lines(reasons: Sequence[Reason], catalog: Catalog) -> tuple[ReasonLine, ...]:
+    """The reasons as lines, strongest first as answered; bars are relative to the strongest."""
+    strongest = max((abs(r.contribution) for r in reasons if r.contribution is not None), default=0.0)
+    return tuple(_reason_line(reason, strongest, catalog) for reason in reasons)
+
+
+def _reason_line(reason: Reason, strongest: float, catalog: Catalog) -> ReasonLine:
+    feature = None
+    if reason.feature is not None and reason.feature in catalog.index:
+        feature = catalog.features[catalog.index[reason.feature]]
+    signal = reason.feature if feature is None else feature.sentence.rstrip(".")
+    if reason.value is None:
+        value = None if signal is None else "not known"
+    else:
+        value = f"{reason.value:g}" if feature is None else worded(feature, reason.value, catalog)
+    weight = bar = None
+    if reason.contribution is not None:
+        weight = f"{reason.contribution:+.2f}".replace("-", "−")
+        bar = 100 * abs(reason.contribution) / strongest if strongest > 0 else 0.0
+    return ReasonLine(reason.text, signal, value, weight, round(bar or 0.0, 1), reason.code)
+
+
+def worded(feature: Feature, value: float, catalog: Catalog) -> str:
+    """A feature's value in words and units."""
+    for attribute in catalog.parameters.attributes:
+        if feature.group == "attribute" and feature.name == f"attr_{attribute.name}" and attribute.categories:
+            code = int(value)
+            return attribute.categories[code] if 0 <= code < len(attribute.categories) else "other"
+    return quantity(value, feature.unit, feature.name, catalog.parameters.reference_currency)
+
+
+def feature_families(
+    receipt: Receipt, catalog: Catalog, in_reasons: set[str]
+) -> tuple[tuple[FeatureFamily, ...], str | None]:
+    """The vector as served, grouped by story, and a note where it cannot be shown."""
+    vector = vector_of(receipt)
+    if vector is None:
+        return (), "No features were read for this decision; it was made without them."
+    if receipt.features != catalog.contract().hash or len(vector) != len(catalog.features):
+        return (), (
+            f"Scored with the feature catalogue {receipt.features[:8]}, "
+            f"the desk knows {catalog.contract().hash[:8]}. Its columns cannot be named here."
+        )
+    stories: dict[str, list[tuple[Feature, FeatureRow]]] = {}
+    for feature, value in zip(catalog.features, vector.tolist(), strict=True):
+        row = FeatureRow(
+            feature.sentence,
+            feature.name,
+            None if math.isnan(value) else worded(feature, value, catalog),
+            missing_word(feature, receipt.seen),
+        )
+        stories.setdefault(feature.story, []).append((feature, row))
+    families = []
+    for story, pairs in stories.items():
+        rows = tuple(row for _, row in pairs)
+        known = sum(row.value is not None for row in rows)
+        families.append(
+            FeatureFamily(
+                plain(story).capitalize().replace("Qr ", "QR "),
+                f"{known} of {len(rows)} known",
+                any(feature.name in in_reasons for feature, _ in pairs),
+                rows,
+            )
+        )
+    return tuple(sorted(families, key=lambda family: not family.opened)), None
+
+
+def missing_word(feature: Feature, seen: Sequence[int]) -> str:
+    """How a feature can be missing: the party was not sent, or it is known but has no such past."""
+    if feature.entity is None:
+        return _MISSING.get(feature.group, "not known")
+    place = ENTITIES.index(feature.entity)
+    if place < len(seen) and seen[place] < 0:
+        return "not sent"
+    return "no history"

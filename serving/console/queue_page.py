@@ -1,0 +1,120 @@
+"""The queue as a page; pure."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from serving.case_events import LedgerEvent
+from serving.cases import OPENING_DECISIONS, Case
+from serving.console.desk import PAGE_SIZE, QueueView
+from serving.console.pages import Choice, Frame, Moment, QueuePage, QueueRow
+from serving.console.wording import grouped, iso, moment, money, percent, span
+from serving.receipt import decode_answer, decode_body
+
+STATES = ("open", "resolved", "all")
+DECISIONS = ("all", *OPENING_DECISIONS)
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """Which part of the queue somebody wants; `page` counts from 1."""
+
+    state: str = "open"
+    decision: str = "all"
+    find: str = ""
+    page: int = 1
+
+    @property
+    def status_filter(self) -> str | None:
+        """The status to look for, None for any; somebody who looks for an identifier means all of them."""
+        return None if self.find or self.state == "all" else self.state
+
+    @property
+    def decision_filter(self) -> str | None:
+        """The decision to look for, None for any."""
+        return None if self.decision == "all" else self.decision
+
+    @property
+    def find_filter(self) -> str | None:
+        """The identifier to look for, None for any."""
+        return self.find or None
+
+    def href(self, **changes: str | int) -> str:
+        """The address of this part of the queue with some of it changed; defaults are left out."""
+        wanted = {**msgspec.structs.asdict(self), **changes}
+        default = msgspec.structs.asdict(Asked())
+        query = urlencode({key: value for key, value in wanted.items() if value != default[key]})
+        return f"/cases?{query}" if query else "/cases"
+
+
+def case_href(transaction_id: str) -> str:
+    """The address of one case.
+
+    >>> case_href("a/b c")
+    '/cases/a%2Fb%20c'
+    """
+    return f"/cases/{quote(transaction_id, safe='')}"
+
+
+def queue_page(view: QueueView, asked: Asked, frame: Frame, reference: str) -> QueuePage:
+    """The page for one stretch of the queue; `reference` is the currency of the money at risk."""
+    first = (asked.page - 1) * PAGE_SIZE + 1
+    last = first + len(view.cases) - 1
+    heading, text = _when_empty(asked, view.total)
+    return QueuePage(
+        frame=frame,
+        open_count=grouped(str(view.open_count), indian=reference == "INR"),
+        open_risk=money(view.open_risk_minor, reference),
+        states=_choices(asked, "state", STATES),
+        decisions=_choices(asked, "decision", DECISIONS),
+        find=asked.find,
+        keep_state=asked.state,
+        keep_decision=asked.decision,
+        rows=tuple(_row(case, view.payments.get(case.transaction_id), view.now_ms, reference) for case in view.cases),
+        range_text=f"{first}–{last} of {view.total}" if view.cases else "",
+        previous_href=asked.href(page=asked.page - 1) if asked.page > 1 else None,
+        next_href=asked.href(page=asked.page + 1) if last < view.total and view.cases else None,
+        empty_heading=heading,
+        empty_text=text,
+    )
+
+
+def _choices(asked: Asked, key: str, values: tuple[str, ...]) -> tuple[Choice, ...]:
+    chosen = "all" if key == "state" and asked.find else getattr(asked, key)
+
+    def wanted(value: str) -> str:
+        return asked.href(state=value, page=1) if key == "state" else asked.href(decision=value, page=1)
+
+    return tuple(Choice(value.capitalize(), wanted(value), value == chosen) for value in values)
+
+
+def _row(case: Case, event: LedgerEvent | None, now_ms: int, reference: str) -> QueueRow:
+    reason = ""
+    if event is not None:
+        reasons = decode_answer(decode_body(event.body).answer).reasons
+        reason = reasons[0].text if reasons else ""
+    return QueueRow(
+        transaction_id=case.transaction_id,
+        href=case_href(case.transaction_id),
+        risk=money(case.risk_minor, reference),
+        amount=money(case.amount_minor, case.currency),
+        score=percent(case.score),
+        decision=case.decision,
+        reason=reason,
+        payer=case.payer_id,
+        payee=case.payee_id,
+        opened=Moment(moment(case.opened_ms), iso(case.opened_ms)),
+        waiting=f"for {span((now_ms - case.opened_ms) / 1000)}" if now_ms >= case.opened_ms and case.is_open else "",
+        verdict=case.verdict,
+    )
+
+
+def _when_empty(asked: Asked, total: int) -> tuple[str, str]:
+    if total:
+        return "There is nothing on this page.", "The queue has become shorter meanwhile; go back to its start."
+    if asked.find:
+        return "No case matches.", "Look for the exact identifier of a transaction, payer, device or payee."
+    if asked.state == "open" and asked.decision == "all":
+        return "The queue is empty.", "Every flagged payment has a verdict. New cases appear here as they are opened."
+    return "No cases here.", "Choose another filter to see more."

@@ -1,0 +1,85 @@
+"""One presenter for every refusal: the same page, whatever went wrong."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from urllib.parse import quote
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from features.errors import RiskgateError
+from serving.console.gate import Gate, NotSignedIn, frame_of
+from serving.console.headers import HEADERS
+from serving.console.pages import ErrorPage
+from serving.console.render import render
+from serving.console.throttle import TooManyAttempts
+from serving.errors import ServiceError
+
+log = logging.getLogger("riskgate.console")
+
+_HEADINGS = {
+    400: "That cannot be read",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Not that way",
+    409: "Somebody was faster",
+    413: "Too large",
+    429: "Please wait",
+    503: "Not available just now",
+}
+
+
+def _page(request: Request, status: int, message: str, repair: str, code: str) -> Response:
+    gate: Gate = request.app.state.gate
+    entrant = gate.entrant(request)
+    heading = _HEADINGS.get(status, "Something went wrong")
+    signed_in = entrant is not None
+    return render(
+        ErrorPage(
+            frame=frame_of(heading, entrant, confirm=False),
+            heading=heading,
+            message=message,
+            repair=repair,
+            code=code,
+            back="/cases" if signed_in else "/sign-in",
+            back_text="Back to the queue" if signed_in else "To the sign-in",
+        ),
+        status,
+    )
+
+
+async def known_refusal(request: Request, error: Exception) -> Response:
+    """A refusal of the error tree; who is not signed in is asked to, and comes back afterwards."""
+    if not isinstance(error, RiskgateError):
+        return await unknown_failure(request, error)
+    if isinstance(error, NotSignedIn):
+        wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        there = f"?next={quote(wanted, safe='')}" if request.method == "GET" and wanted != "/cases" else ""
+        return RedirectResponse(f"/sign-in{there}", 303)
+    status = error.status if isinstance(error, ServiceError) else 500
+    response = _page(request, status, error.message, error.repair, error.code)
+    if isinstance(error, TooManyAttempts):
+        response.headers["Retry-After"] = str(error.retry_after_seconds)
+    return response
+
+
+async def page_not_found(request: Request, error: Exception) -> Response:
+    """A path or method that the console does not have."""
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        return _page(request, status, "This page cannot be used that way.", "Use its form.", "wrong_method")
+    return _page(request, status, "There is no such page.", "Check the address, or begin at the queue.", "unknown_page")
+
+
+async def unknown_failure(request: Request, error: Exception) -> Response:
+    """A fault of ours: its text goes to the log and never to the browser."""
+    log.error("unexpected failure", exc_info=error)
+    response = _page(
+        request, 500, "The review desk failed; nothing was recorded.", "Try again; if it stays, report it.", "failure"
+    )
+    # This reply is made outside the middleware that adds them.
+    response.headers.update(HEADERS)
+    return response
