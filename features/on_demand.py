@@ -31,8 +31,8 @@ MISSING = float("nan")
 def compute(columns: Columns, parameters: str) -> dict[str, list[float]]:
     """One list of float64 per on-demand feature, NaN where missing, from lists of equal length.
 
-    columns: PAYMENT_COLUMNS, the caller's attributes, the profile columns and the windows that ratios are made
-    of (features/views.py), None where missing. parameters: the catalogue's parameters as JSON.
+    columns: PAYMENT_COLUMNS, the caller's attributes, the profile columns and the windows that ratios are
+    made of (features/views.py), None where missing. parameters: the catalogue's parameters as JSON.
     """
     known = _catalog_of(parameters)
     rows = len(columns["payment_event_time_ms"])
@@ -52,7 +52,7 @@ def compute(columns: Columns, parameters: str) -> dict[str, list[float]]:
 def fill_rows(
     ratios: Ints, layout: Ints, ts: Ints, amounts: Ints, extra: Vectors, profile: Vectors, out: Vectors
 ) -> None:
-    """What `kernel.step` does around the windows, row by row; `out`: float64[rows, columns of the catalogue]."""
+    """What `kernel.step` does around the windows, row by row; `out`: float64[rows, catalogue columns]."""
     for i in range(ts.size):
         request.fill_request(layout, ts[i], amounts[i], extra[i], out[i])
         request.fill_profile(layout, ts[i], extra[i], profile[i], out[i])
@@ -69,10 +69,6 @@ def _payments(columns: Columns, known: Catalog) -> pa.Table:
     named: dict[str, pa.Array] = {
         name.removeprefix("payment_"): _arrow(columns[name], kind) for name, kind in PAYMENT_COLUMNS.items()
     }
-    named["amount_minor"] = named["amount_minor"].fill_null(0)
-    # Anything but digits is refused at intake; Feast's own trial run at `apply` sends arbitrary text.
-    mcc = [value if value and str(value).isdigit() else None for value in columns["payment_mcc"]]
-    named["mcc"] = pa.array(mcc, pa.string())
     sent = columns["payment_has_device"]
     named["device_id"] = pa.array(["sent" if has else None for has in sent], pa.string())
     for attribute in known.parameters.attributes:
@@ -90,9 +86,7 @@ def _profiles(columns: Columns) -> Vectors:
     profile[:, request.INSTRUMENT_SINCE] = _numbers(columns["instrument_known_since_ms"])
     profile[:, request.INSTRUMENT_ISSUER] = [_country(value) for value in columns["instrument_issuer_country"]]
     profile[:, request.PAYEE_SINCE] = _numbers(columns["payee_known_since_ms"])
-    profile[:, request.PAYEE_MCC] = [
-        float(value) if value and str(value).isdigit() else MISSING for value in columns["payee_mcc"]
-    ]
+    profile[:, request.PAYEE_MCC] = [float(value) if value else MISSING for value in columns["payee_mcc"]]
     profile[:, request.PAYEE_SIZE] = _numbers(columns["payee_size"])
     return profile
 

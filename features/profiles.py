@@ -236,9 +236,7 @@ JOIN profiles ON profiles.rowid = (
 def _kind_of(entity: str) -> type[PayerProfile] | type[InstrumentProfile] | type[PayeeProfile]:
     kind = PROFILE_KINDS.get(entity)
     if kind is None:
-        raise InvalidProfile(
-            f"There are no profiles of {entity!r}.", f"Use one of {', '.join(PROFILE_KINDS)}."
-        )
+        raise InvalidProfile(f"There are no profiles of {entity!r}.", f"Use one of {', '.join(PROFILE_KINDS)}.")
     return kind
 
 

@@ -1,0 +1,247 @@
+"""Feast's offline store: what was known at a moment, from replayed velocity and profile versions.
+
+The rules and the speed are those of `features.asof`; this file speaks Feast's language. Feast's flag
+`filter_by_created_timestamp` is always on here: a row that was backfilled later is never seen earlier.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from feast import FeatureView, OnDemandFeatureView
+from feast.data_source import DataSource
+from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob, RetrievalMetadata
+from feast.infra.registry.base_registry import BaseRegistry
+from feast.repo_config import FeastConfigBaseModel, RepoConfig
+from feast.utils import (
+    _get_requested_feature_views_to_features_dict,
+    _get_requested_on_demand_feature_views,
+)
+from pydantic import Field
+
+from features.asof import SeenRows, all_rows, microseconds, newest_rows
+from features.errors import InvalidHistory
+
+EVENT_TIMESTAMP: Final = "event_timestamp"
+_ROWS_PER_TRANSFORM: Final = 100_000
+
+
+class RiskgateOfflineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
+    """Where the offline store finds its parquet files."""
+
+    type: Literal["features.feast_offline.RiskgateOfflineStore"] = "features.feast_offline.RiskgateOfflineStore"
+
+    paths: dict[str, str] = Field(default_factory=dict)
+    """Source name to parquet file; a source that is not named here keeps the path of its definition."""
+
+
+class RiskgateRetrievalJob(RetrievalJob):  # type: ignore[misc]
+    """A lazy answer; on-demand features are computed in slices so that memory stays bounded."""
+
+    def __init__(
+        self,
+        evaluate: Callable[[], pa.Table],
+        full_feature_names: bool = False,
+        on_demand: Iterable[tuple[OnDemandFeatureView, list[str]]] = (),
+        metadata: RetrievalMetadata | None = None,
+    ) -> None:
+        self._evaluate = evaluate
+        self._full_feature_names = full_feature_names
+        self._on_demand = list(on_demand)
+        self._metadata = metadata
+
+    @property
+    def full_feature_names(self) -> bool:
+        """Whether columns are named `view__feature`."""
+        return self._full_feature_names
+
+    @property
+    def on_demand_feature_views(self) -> list[OnDemandFeatureView]:
+        """None: this job has computed them itself before Feast looks."""
+        return []
+
+    @property
+    def metadata(self) -> RetrievalMetadata | None:
+        """Which features and keys were asked for."""
+        return self._metadata
+
+    def to_df(self, validation_reference: Any = None, timeout: int | None = None) -> pd.DataFrame:
+        """The answer as a frame, missing as NaN; the Arrow memory is handed over, not copied."""
+        table = self.to_arrow(validation_reference=validation_reference, timeout=timeout)
+        frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
+        return frame
+
+    def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
+        return self.to_df()
+
+    def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
+        table = self._evaluate()
+        for view, names in self._on_demand:
+            inputs = table.select([name for name in table.column_names if name in _inputs_of(view)])
+            slices = [
+                view.transform_arrow(inputs.slice(start, _ROWS_PER_TRANSFORM), self._full_feature_names).select(names)
+                for start in range(0, max(table.num_rows, 1), _ROWS_PER_TRANSFORM)
+            ]
+            computed = pa.concat_tables(slices, promote_options="permissive")
+            for name in names:
+                table = table.append_column(name, computed.column(name))
+        # Feast writes only the first batch of what it materialises, hence one chunk per column.
+        return table.combine_chunks()
+
+
+class RiskgateOfflineStore(OfflineStore):  # type: ignore[misc]
+    """Point-in-time reads of the replayed velocity and of the profile versions."""
+
+    supports_filter_by_created_timestamp = True
+
+    @staticmethod
+    def get_historical_features(
+        config: RepoConfig,
+        feature_views: list[FeatureView],
+        feature_refs: list[str],
+        entity_df: pd.DataFrame | str | None,
+        registry: BaseRegistry,
+        project: str,
+        full_feature_names: bool = False,
+        **_: Any,
+    ) -> RetrievalJob:
+        """Features of every entity row as known at its `event_timestamp`, rows in the order given.
+
+        Raises:
+            InvalidHistory: no entity frame, no event timestamp in it, or a source file is not there.
+        """
+        if not isinstance(entity_df, pd.DataFrame) or EVENT_TIMESTAMP not in entity_df.columns:
+            raise InvalidHistory(
+                "Entity rows must be a pandas frame with a column `event_timestamp`.",
+                "Pass entity_df with the ids, event_timestamp and, for payments, transaction_id.",
+            )
+        on_demand_views = _get_requested_on_demand_feature_views(feature_refs, project, registry)
+        by_view, by_on_demand = _get_requested_feature_views_to_features_dict(
+            feature_refs, feature_views, on_demand_views
+        )
+
+        def evaluate() -> pa.Table:
+            table = pa.Table.from_pandas(entity_df, preserve_index=False)
+            asked, moments = table, microseconds(table.column(EVENT_TIMESTAMP))
+            seen: dict[str, SeenRows] = {}
+            for view, names in by_view.items():
+                source = view.batch_source
+                if source.name not in seen:
+                    path = _existing_path_of(config, source)
+                    times = (source.timestamp_field, source.created_timestamp_column)
+                    seen[source.name] = SeenRows(path, *times, asked, moments)
+                ttl_us = view.ttl // timedelta(microseconds=1) if view.ttl else None
+                positions = seen[source.name].positions(_join_keys(view), ttl_us)
+                for name, column in seen[source.name].gather(names, positions):
+                    shown = f"{view.projection.name_to_use()}__{name}" if full_feature_names else name
+                    table = table.append_column(shown, column)
+            return table
+
+        shown_names = [
+            (view, [f"{view.projection.name_to_use()}__{n}" if full_feature_names else n for n in names])
+            for view, names in by_on_demand.items()
+        ]
+        keys = [name for name in entity_df.columns if name != EVENT_TIMESTAMP]
+        times = entity_df[EVENT_TIMESTAMP]
+        metadata = RetrievalMetadata(feature_refs, keys, times.min(), times.max())
+        return RiskgateRetrievalJob(evaluate, full_feature_names, shown_names, metadata)
+
+    @staticmethod
+    def pull_latest_from_table_or_query(
+        config: RepoConfig,
+        data_source: DataSource,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None,
+        start_date: datetime,
+        end_date: datetime,
+    ) -> RetrievalJob:
+        """The newest row of each key with an event in [start, end]: what `feast materialize` writes."""
+        path, times = (
+            _existing_path_of(config, data_source),
+            _times(timestamp_field, created_timestamp_column),
+        )
+        return RiskgateRetrievalJob(
+            lambda: newest_rows(path, join_key_columns, feature_name_columns, times, start_date, end_date)
+        )
+
+    @staticmethod
+    def pull_all_from_table_or_query(
+        config: RepoConfig,
+        data_source: DataSource,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None = None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+    ) -> RetrievalJob:
+        """Every row with an event in [start, end], in event order."""
+        path, times = (
+            _existing_path_of(config, data_source),
+            _times(timestamp_field, created_timestamp_column),
+        )
+        columns = [*join_key_columns, *feature_name_columns]
+        return RiskgateRetrievalJob(lambda: all_rows(path, columns, times, start_date, end_date))
+
+    @staticmethod
+    def offline_write_batch(
+        config: RepoConfig,
+        feature_view: FeatureView,
+        table: pa.Table,
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """Append rows to the view's parquet file; a reader sees all of them or none."""
+        path = _path_of(config, feature_view.batch_source)
+        if path.exists():
+            known = pq.read_table(path)
+            table = pa.concat_tables([known, table.select(known.column_names).cast(known.schema)])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(".new")
+        pq.write_table(table, fresh)
+        os.replace(fresh, path)
+        if progress:
+            progress(table.num_rows)
+
+    def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:
+        """Accept a source whose file is not there yet: `feast apply` comes before the first replay."""
+
+
+def _join_keys(view: FeatureView) -> list[tuple[str, str]]:
+    renamed = view.projection.join_key_map
+    return [(renamed.get(column.name, column.name), column.name) for column in view.entity_columns]
+
+
+def _inputs_of(view: OnDemandFeatureView) -> set[str]:
+    names = set(view.get_request_data_schema())
+    for projection in view.source_feature_view_projections.values():
+        for feature in projection.features:
+            names |= {feature.name, f"{projection.name_to_use()}__{feature.name}"}
+    return names
+
+
+def _path_of(config: RepoConfig, source: DataSource) -> Path:
+    path = Path(config.offline_store.paths.get(source.name, source.path))
+    return path if path.is_absolute() else Path(config.repo_path or ".") / path
+
+
+def _existing_path_of(config: RepoConfig, source: DataSource) -> Path:
+    path = _path_of(config, source)
+    if not path.exists():
+        raise InvalidHistory(
+            f"There is no data yet for the source `{source.name}`: {path.name} does not exist.",
+            "Run `python -m features replay` first, or name the file when opening the store.",
+        )
+    return path
+
+
+def _times(event: str, created: str | None) -> list[str]:
+    return [event, created] if created else [event]

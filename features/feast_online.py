@@ -1,0 +1,236 @@
+"""Feast's online store: velocity from the live state, profiles from their versions in SQLite.
+
+Velocity is not written here: it is a fold of the ledger. A running service attaches its `State` and clock; a
+store without one reads the newest snapshot. Profiles are what `feast materialize` writes, and are read as of
+the clock's now. The hot path reads the state itself (`State.observe`); a test keeps both equal.
+
+Missing: Feast knows no NaN-for-missing, so a missing value is an empty protobuf value here and None in
+Feast's answers; `features.catalogue_store.online_vectors` turns None back into NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from feast import Entity, FeatureView
+from feast.infra.online_stores.online_store import OnlineStore
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.repo_config import FeastConfigBaseModel, RepoConfig
+from pydantic import Field
+
+from features.catalog import Catalog, CatalogParameters, catalog
+from features.errors import InvalidHistory
+from features.payment import Payment
+from features.profiles import ProfileFile
+from features.state import State
+from features.views import NOT_SENT, PROFILE_COLUMNS, id_column, profile_of, profile_values
+
+Clock = Callable[[], int]
+Row = tuple[datetime | None, dict[str, Value] | None]
+Written = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
+
+
+class RiskgateOnlineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
+    """Where the online store finds profiles and snapshots; relative paths start at the repository."""
+
+    type: Literal["features.feast_online.RiskgateOnlineStore"] = "features.feast_online.RiskgateOnlineStore"
+
+    profiles: str = "data/profiles.sqlite"
+    """The SQLite file of profile versions."""
+
+    snapshots: str = "data/snapshots"
+    """Folder of state snapshots (`*.state`), read while no live state is attached."""
+
+    catalogue: dict[str, Any] = Field(default_factory=dict)
+    """The parameters of the catalogue, as in `CatalogParameters`."""
+
+
+class RiskgateOnlineStore(OnlineStore):  # type: ignore[misc]
+    """Reads the state and the profiles; one thread at a time, like the state."""
+
+    def __init__(self) -> None:
+        self._state: State | None = None
+        self._clock: Clock = _wall_clock_ms
+        self._profiles: ProfileFile | None = None
+        self._loaded: tuple[Path, int] | None = None
+
+    def attach(self, state: State, clock: Clock) -> None:
+        """Serve from this live state; `clock` gives now in ms UTC."""
+        self._state, self._clock, self._loaded = state, clock, None
+
+    def profile_file(self, config: RepoConfig) -> ProfileFile:
+        """The profile versions behind the profile views."""
+        if self._profiles is None:
+            self._profiles = ProfileFile(_resolve(config, config.online_store.profiles))
+        return self._profiles
+
+    def online_read(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: list[EntityKey],
+        requested_features: list[str] | None = None,
+    ) -> list[Row]:
+        """The values of each key as of now; (None, None) where nothing is known.
+
+        Raises:
+            InvalidHistory: a velocity view, with neither a live state nor a snapshot.
+            ContractMismatch: the snapshot was made with another catalogue.
+        """
+        names = requested_features or [feature.name for feature in table.features]
+        keys = [_ids(key) for key in entity_keys]
+        entity = _profiled(table)
+        if entity is not None:
+            return self._read_profiles(config, entity, [key[id_column(entity)] for key in keys], names)
+        return self._read_velocity(config, keys, names)
+
+    def _read_velocity(self, config: RepoConfig, keys: list[dict[str, str]], names: Sequence[str]) -> list[Row]:
+        state, now_ms = self._live_state(config), self._clock()
+        columns = [state.catalog.index[name] for name in names]
+        moment = _moment(now_ms)
+        rows: list[Row] = []
+        for key in keys:
+            values = state.observe(_asking(key, now_ms, state.catalog))[columns]
+            rows.append((moment, dict(zip(names, _values(values), strict=True))))
+        return rows
+
+    def _read_profiles(self, config: RepoConfig, entity: str, entity_ids: list[str], names: Sequence[str]) -> list[Row]:
+        kinds = PROFILE_COLUMNS[entity]
+        rows: list[Row] = []
+        for row in self.profile_file(config).as_of(entity, entity_ids, self._clock()):
+            if row is None:
+                rows.append((None, None))
+                continue
+            said = profile_values(row)
+            rows.append((_moment(row.event_time_ms), {n: _value(said[n], kinds[n][0]) for n in names}))
+        return rows
+
+    def _live_state(self, config: RepoConfig) -> State:
+        if self._state is not None and self._loaded is None:
+            return self._state
+        folder = _resolve(config, config.online_store.snapshots)
+        found = [(path.stat().st_mtime_ns, path) for path in folder.glob("*.state")]
+        if not found:
+            raise InvalidHistory(
+                "No live state is attached and there is no snapshot to read velocity from.",
+                "Attach one with catalogue_store.attach, or write a snapshot with State.save.",
+            )
+        modified, newest = max(found)
+        if self._state is None or self._loaded != (newest, modified):
+            parameters = msgspec.convert(config.online_store.catalogue, CatalogParameters)
+            self._state, self._loaded = State.load(newest, catalog(parameters)), (newest, modified)
+        return self._state
+
+    def online_write_batch(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        data: list[Written],
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """Append profile versions; velocity is refused, it is folded from events.
+
+        Raises:
+            InvalidHistory: the view is a velocity view.
+        """
+        entity = _profiled(table)
+        if entity is None:
+            raise InvalidHistory(
+                f"`{table.name}` is folded from the ledger and cannot be written.",
+                "Materialise the profile views only, or replay the history.",
+            )
+        rows = []
+        for key, features, event, created in data:
+            said = {name: _python(value) for name, value in features.items()}
+            times = (_milliseconds(event), _milliseconds(created or event))
+            rows.append((_ids(key)[id_column(entity)], profile_of(entity, said, *times)))
+        self.profile_file(config).write(rows)
+        if progress:
+            progress(len(rows))
+
+    def update(
+        self,
+        config: RepoConfig,
+        tables_to_delete: Sequence[FeatureView],
+        tables_to_keep: Sequence[FeatureView],
+        entities_to_delete: Sequence[Entity],
+        entities_to_keep: Sequence[Entity],
+        partial: bool,
+    ) -> None:
+        """Make the profile file; a view that is removed leaves its versions, which are append-only."""
+        self.profile_file(config)
+
+    def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
+        """Forget the profile versions; state and ledger belong to the service and stay."""
+        self.profile_file(config).forget_all()
+
+    def detach(self) -> None:
+        """Close the profile file and let go of the state."""
+        if self._profiles is not None:
+            self._profiles.close()
+        self._profiles, self._state, self._loaded = None, None, None
+
+
+def _profiled(table: FeatureView) -> str | None:
+    """The entity of a profile view, None for a velocity view."""
+    return next((entity for entity in PROFILE_COLUMNS if table.name == f"{entity}_profile"), None)
+
+
+def _asking(key: dict[str, str], now_ms: int, known: Catalog) -> Payment:
+    """A payment that asks for the velocity of these ids; the window features read nothing else of it."""
+    return Payment(
+        transaction_id=NOT_SENT,
+        event_time_ms=now_ms,
+        amount_minor=0,
+        currency=known.parameters.reference_currency,
+        rail="upi",
+        channel="online",
+        payer_id=key.get("payer_id", NOT_SENT),
+        instrument_id=key.get("instrument_id", NOT_SENT),
+        payee_id=key.get("payee_id", NOT_SENT),
+        device_id=key.get("device_id") or None,
+        ip=key.get("ip") or None,
+    )
+
+
+def _ids(key: EntityKey) -> dict[str, str]:
+    return {name: value.string_val for name, value in zip(key.join_keys, key.entity_values, strict=True)}
+
+
+def _values(values: npt.NDArray[np.float64]) -> list[Value]:
+    return [Value() if value != value else Value(double_val=value) for value in values.tolist()]
+
+
+def _value(said: Any, kind: str) -> Value:
+    if said is None:
+        return Value()
+    return Value(string_val=said) if kind == "str" else Value(int64_val=said)
+
+
+def _python(value: Value) -> Any:
+    which = value.WhichOneof("val")
+    return None if which is None else getattr(value, which)
+
+
+def _resolve(config: RepoConfig, path: str) -> Path:
+    return Path(config.repo_path or ".") / path
+
+
+def _moment(time_ms: int) -> datetime:
+    return datetime.fromtimestamp(time_ms / 1000, UTC)
+
+
+def _milliseconds(moment: datetime) -> int:
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # Feast: a naive time is UTC
+    return round(aware.timestamp() * 1000)
+
+
+def _wall_clock_ms() -> int:
+    return _milliseconds(datetime.now(UTC))

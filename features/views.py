@@ -1,0 +1,161 @@
+"""How the catalogue is cut into feature views: by which ids a feature is looked up, how columns are called.
+
+A window feature belongs to the ids whose past it reads: one entity, two for the pair, and two as well where
+it asks whether one has met the other. Feast wants every column name once, so what the request says is
+prefixed with `payment_` and what a profile says with its entity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.aggregate import Aggregate
+from features.catalog import Catalog, Feature
+from features.payment import ENTITIES, Payment
+from features.profiles import PROFILE_KINDS, ProfileRow, Profiles, profile_columns
+from features.stories import RATIOS
+
+#: The entities that have an id of their own; `pair` is looked up by two of them.
+KEYED: Final = tuple(entity for entity in ENTITIES if entity != "pair")
+_PAIR: Final = ("payer", "payee")
+NOT_SENT: Final = ""  # Feast has no missing id; no valid id is empty
+
+ON_DEMAND_VIEW: Final = "payment_features"
+
+#: What the payment itself tells its on-demand features: column and type, `payment_attr_*` aside.
+PAYMENT_COLUMNS: Final[dict[str, str]] = {
+    "payment_event_time_ms": "int",
+    "payment_amount_minor": "int",
+    "payment_currency": "str",
+    "payment_rail": "str",
+    "payment_channel": "str",
+    "payment_mcc": "str",
+    "payment_payer_country": "str",
+    "payment_payee_country": "str",
+    "payment_has_device": "bool",
+    "payment_latitude": "float",
+    "payment_longitude": "float",
+}
+
+#: Columns of the profile views: type and sentence.
+PROFILE_COLUMNS: Final[dict[str, dict[str, tuple[str, str]]]] = {
+    "payer": {
+        "payer_known_since_ms": ("int", "Since when this payer has been known, ms UTC."),
+        "payer_home_country": ("str", "Home country, ISO 3166-1 alpha-2."),
+        "payer_verification_level": ("int", "How well the identity is verified, 0 (not) to 3."),
+    },
+    "instrument": {
+        "instrument_known_since_ms": ("int", "Since when this instrument has been known, ms UTC."),
+        "instrument_kind": ("str", "Card token, wallet, UPI VPA or account."),
+        "instrument_issuer_country": ("str", "Country of the issuer, ISO 3166-1 alpha-2."),
+    },
+    "payee": {
+        "payee_known_since_ms": ("int", "Since when this payee has been known, ms UTC."),
+        "payee_mcc": ("str", "The payee's own merchant category, ISO 18245."),
+        "payee_country": ("str", "Country of the payee, ISO 3166-1 alpha-2."),
+        "payee_size": ("int", "Size class, 0 (street stall) to 4 (international brand)."),
+    },
+}
+
+
+def keys_of(aggregate: Aggregate) -> tuple[str, ...]:
+    """The entities by whose ids a window feature is looked up.
+
+    >>> keys_of(Aggregate(how="is_new", by="payer", of="device"))
+    ('payer', 'device')
+    """
+    involved = {aggregate.by} | ({aggregate.of} if aggregate.how == "is_new" and aggregate.of else set())
+    if "pair" in involved:
+        involved |= set(_PAIR)
+    return tuple(entity for entity in KEYED if entity in involved)
+
+
+def id_column(entity: str) -> str:
+    """The column that holds an entity's id, as in a payment: `payer_id`, `ip`."""
+    return entity if entity == "ip" else f"{entity}_id"
+
+
+def view_of(keys: Sequence[str]) -> str:
+    """The velocity view with these keys: `payer_velocity`, `pair_velocity`, `payer_device_velocity`."""
+    return f"{'pair' if tuple(keys) == _PAIR else '_'.join(keys)}_velocity"
+
+
+def windows_of(known: Catalog) -> list[tuple[Feature, Aggregate]]:
+    """Every window feature with its declaration, in the order of the catalogue."""
+    windows = [feature for feature in known.features if feature.group == "window"]
+    return list(zip(windows, known.aggregates, strict=True))
+
+
+def windows_in_ratios(known: Catalog) -> tuple[str, ...]:
+    """The window features that ratios are made of."""
+    used = {name for above, below, *_ in RATIOS for name in (above, below)}
+    return tuple(name for name in known.names if name in used)
+
+
+def computed_on_demand(known: Catalog) -> tuple[str, ...]:
+    """The features of the payment alone, of its profiles, and the ratios."""
+    return tuple(feature.name for feature in known.features if feature.group != "window")
+
+
+def online_row(payment: Payment, known: Catalog) -> dict[str, Any]:
+    """One payment as an entity row of `get_online_features`."""
+    row: dict[str, Any] = {id_column(e): getattr(payment, id_column(e)) or NOT_SENT for e in KEYED}
+    for column in PAYMENT_COLUMNS:
+        name = column.removeprefix("payment_")
+        row[column] = payment.device_id is not None if name == "has_device" else getattr(payment, name)
+    for attribute in known.parameters.attributes:
+        row[f"payment_attr_{attribute.name}"] = payment.attributes.get(attribute.name)
+    return row
+
+
+def historical_rows(history: pa.Table, known: Catalog) -> pa.Table:
+    """A history as entity rows of `get_historical_features`, in the same order; absent columns are null."""
+    present = set(history.column_names)
+
+    def column(name: str, kind: str = "str") -> Any:
+        return history[name] if name in present else pa.nulls(history.num_rows, _ARROW[kind])
+
+    rows = {"transaction_id": history["transaction_id"], "event_timestamp": history["event_time"]}
+    rows |= {id_column(entity): column(id_column(entity)) for entity in KEYED}
+    for name, kind in PAYMENT_COLUMNS.items():
+        rows[name] = column(name.removeprefix("payment_"), kind)
+    rows["payment_event_time_ms"] = history["event_time"].cast(pa.timestamp("ms", "UTC")).cast(pa.int64())
+    rows["payment_has_device"] = pc.is_valid(column("device_id"))
+    for attribute in known.parameters.attributes:
+        kind = "float" if attribute.kind == "numeric" else "str"
+        rows[f"payment_attr_{attribute.name}"] = column(f"attr_{attribute.name}", kind)
+    return pa.table(rows)
+
+
+def profile_values(row: ProfileRow) -> dict[str, Any]:
+    """What a profile says, under the names of its view's columns."""
+    entity = next(entity for entity, kind in PROFILE_KINDS.items() if type(row) is kind)
+    return {f"{entity}_{name}": getattr(row, name) for name in profile_columns(entity)}
+
+
+def profile_of(entity: str, values: dict[str, Any], event_time_ms: int, created_time_ms: int) -> ProfileRow:
+    """The profile that the columns of a view describe."""
+    said = {name: values.get(f"{entity}_{name}") for name in profile_columns(entity)}
+    return PROFILE_KINDS[entity](event_time_ms=event_time_ms, created_time_ms=created_time_ms, **said)
+
+
+def profile_table(profiles: Profiles, entity: str) -> pa.Table:
+    """Every version of an entity's profiles with both of its times, as the view's offline file."""
+    versions = list(profiles.versions(entity))
+    moments = pa.timestamp("ms", "UTC")
+    columns = {
+        id_column(entity): pa.array([entity_id for entity_id, _ in versions], pa.string()),
+        "event_timestamp": pa.array([row.event_time_ms for _, row in versions], moments),
+        "created_timestamp": pa.array([row.created_time_ms for _, row in versions], moments),
+    }
+    values = [profile_values(row) for _, row in versions]
+    for name, (kind, _) in PROFILE_COLUMNS[entity].items():
+        columns[name] = pa.array([said[name] for said in values], _ARROW[kind])
+    return pa.table(columns)
+
+
+_ARROW: Final = {"int": pa.int64(), "str": pa.string(), "float": pa.float64(), "bool": pa.bool_()}
