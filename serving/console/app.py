@@ -16,8 +16,8 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from features.catalog import Catalog
 from features.errors import RiskgateError
+from serving.console.catalogs import Catalogs
 from serving.console.desk import Desk
 from serving.console.gate import Gate
 from serving.console.headers import SecurityHeaders
@@ -32,10 +32,10 @@ log = logging.getLogger("riskgate.console")
 FOLD_EVERY_SECONDS = 1.0
 
 
-def create_app(desk: Desk, users: Users, catalog: Catalog) -> Starlette:
+def create_app(desk: Desk, users: Users, catalogs: Catalogs) -> Starlette:
     """The console over one ledger."""
     gate = Gate(users)
-    routes = Routes(desk, gate, catalog)
+    routes = Routes(desk, gate, catalogs)
     app = Starlette(
         routes=[
             Route("/", home),

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from features.catalog import Catalog
 from serving.case_events import LedgerEvent
 from serving.cases import OPENING_DECISIONS
+from serving.console.catalogs import Catalogs
 from serving.console.desk import CaseView
 from serving.console.explain import feature_families, reason_lines
 from serving.console.pages import (
@@ -46,7 +46,7 @@ _SOURCES = {
 
 
 def case_page(
-    view: CaseView, catalog: Catalog, frame: Frame, form: VerdictForm | None, closed_note: str | None
+    view: CaseView, catalogs: Catalogs, frame: Frame, form: VerdictForm | None, closed_note: str | None
 ) -> CasePage:
     """The page of one case; `form` is None for who may not resolve it or when it is resolved."""
     case = view.case
@@ -54,10 +54,11 @@ def case_page(
     body = decode_body(event.body)
     payment: dict[str, Any] = msgspec.json.decode(body.payment)
     answer = decode_answer(body.answer)
+    catalog = catalogs.of(body.receipt.features)
     families, features_note = feature_families(
         body.receipt, catalog, {reason.feature for reason in answer.reasons if reason.feature is not None}
     )
-    reference = catalog.parameters.reference_currency
+    reference = catalogs.default.parameters.reference_currency
     return CasePage(
         frame=frame,
         transaction_id=case.transaction_id,
@@ -149,7 +150,8 @@ def _known(transaction_id: str, reports: tuple[LedgerEvent, ...]) -> str:
     words: dict[str, str] = {}
     for report in reports:
         if report.transaction_id == transaction_id and report.kind in ("label", "verdict", "outcome"):
-            words[report.kind] = plain(str(msgspec.json.decode(report.body).get(report.kind, "")))
+            body = msgspec.json.decode(report.body)
+            words[report.kind] = plain(str(body["verdict" if report.kind == "verdict" else "value"]))
     return words.get("label") or words.get("verdict") or words.get("outcome") or ""
 
 
@@ -162,10 +164,10 @@ def _timeline(event: LedgerEvent) -> TimelineEntry:
             text = f"Decided {answer.decision}"
             detail = f"{percent(answer.score)}, tier {plain(answer.tier)}, {answer.model}"
         case "outcome":
-            text, detail = f"Issuer: {plain(body['outcome'])}", ""
+            text, detail = f"Issuer: {plain(body['value'])}", ""
         case "label":
-            text = f"Reported as {body['label']}"
-            detail = _SOURCES.get(body["source"], plain(body["source"]))
+            text, source = f"Labelled {body['value']}", str(body["source"])
+            detail = _SOURCES.get(source, plain(source))
         case "verdict":
             text, detail = f"Resolved as {body['verdict']}", f"by {body['by']}"
     return TimelineEntry(_at(event.event_time_ms), text, detail)

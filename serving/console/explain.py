@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from features.catalog import Catalog, Feature
 from features.payment import ENTITIES
 from serving.console.pages import FeatureFamily, FeatureRow, ReasonLine
-from serving.console.wording import plain, quantity
+from serving.console.wording import number, plain, quantity
 from serving.reasons import Reason
 from serving.receipt import Receipt, vector_of
 
@@ -16,21 +16,23 @@ from serving.receipt import Receipt, vector_of
 _MISSING = {"request": "not sent", "attribute": "not sent", "profile": "no profile", "ratio": "no history"}
 
 
-def reason_lines(reasons: Sequence[Reason], catalog: Catalog) -> tuple[ReasonLine, ...]:
+def reason_lines(reasons: Sequence[Reason], catalog: Catalog | None) -> tuple[ReasonLine, ...]:
     """The reasons as lines, strongest first as answered; bars are relative to the strongest."""
     strongest = max((abs(r.contribution) for r in reasons if r.contribution is not None), default=0.0)
     return tuple(_reason_line(reason, strongest, catalog) for reason in reasons)
 
 
-def _reason_line(reason: Reason, strongest: float, catalog: Catalog) -> ReasonLine:
+def _reason_line(reason: Reason, strongest: float, catalog: Catalog | None) -> ReasonLine:
     feature = None
-    if reason.feature is not None and reason.feature in catalog.index:
+    if catalog is not None and reason.feature is not None and reason.feature in catalog.index:
         feature = catalog.features[catalog.index[reason.feature]]
     signal = reason.feature if feature is None else feature.sentence.rstrip(".")
     if reason.value is None:
         value = None if signal is None else "not known"
     else:
-        value = f"{reason.value:g}" if feature is None else worded(feature, reason.value, catalog)
+        value = number(reason.value)
+        if feature is not None and catalog is not None:
+            value = worded(feature, reason.value, catalog)
     weight = bar = None
     if reason.contribution is not None:
         weight = f"{reason.contribution:+.2f}".replace("-", "−")
@@ -48,16 +50,16 @@ def worded(feature: Feature, value: float, catalog: Catalog) -> str:
 
 
 def feature_families(
-    receipt: Receipt, catalog: Catalog, in_reasons: set[str]
+    receipt: Receipt, catalog: Catalog | None, in_reasons: set[str]
 ) -> tuple[tuple[FeatureFamily, ...], str | None]:
     """The vector as served, grouped by story, and a note where it cannot be shown."""
     vector = vector_of(receipt)
     if vector is None:
         return (), "No features were read for this decision; it was made without them."
-    if receipt.features != catalog.contract().hash or len(vector) != len(catalog.features):
+    if catalog is None or len(vector) != len(catalog.features):
         return (), (
-            f"Scored with the feature catalogue {receipt.features[:8]}, "
-            f"the desk knows {catalog.contract().hash[:8]}. Its columns cannot be named here."
+            f"Scored with the feature catalogue {receipt.features[:12]}, which this version of the desk cannot build: "
+            "its columns cannot be named here. The receipt holds the vector."
         )
     stories: dict[str, list[tuple[Feature, FeatureRow]]] = {}
     for feature, value in zip(catalog.features, vector.tolist(), strict=True):
