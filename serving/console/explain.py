@@ -61,25 +61,25 @@ def feature_families(
             f"Scored with the feature catalogue {receipt.features[:12]}, which this version of the desk cannot build: "
             "its columns cannot be named here. The receipt holds the vector."
         )
-    stories: dict[str, list[tuple[Feature, FeatureRow]]] = {}
+    stories: dict[str, list[FeatureRow]] = {}
     for feature, value in zip(catalog.features, vector.tolist(), strict=True):
         row = FeatureRow(
             feature.sentence,
             feature.name,
             None if math.isnan(value) else worded(feature, value, catalog),
             missing_word(feature, receipt.seen),
+            feature.name in in_reasons,
         )
-        stories.setdefault(feature.story, []).append((feature, row))
+        stories.setdefault(feature.story, []).append(row)
     families = []
-    for story, pairs in stories.items():
-        rows = tuple(row for _, row in pairs)
+    for story, rows in stories.items():
         known = sum(row.value is not None for row in rows)
         families.append(
             FeatureFamily(
                 plain(story).capitalize().replace("Qr ", "QR "),
                 f"{known} of {len(rows)} known",
-                any(feature.name in in_reasons for feature, _ in pairs),
-                rows,
+                any(row.told for row in rows),
+                tuple(rows),
             )
         )
     return tuple(sorted(families, key=lambda family: not family.opened)), None

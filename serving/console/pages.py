@@ -120,17 +120,18 @@ class ReasonLine:
 
 @dataclass(frozen=True)
 class FeatureRow:
-    """One feature as served; `value` None is missing, and `missing` says how."""
+    """One feature as served; `value` None is missing, and `missing` says how. `told` if a reason names it."""
 
     sentence: str
     name: str
     value: str | None
     missing: str
+    told: bool
 
 
 @dataclass(frozen=True)
 class FeatureFamily:
-    """The features of one fraud story; `opened` if one of the reasons comes from it."""
+    """The features of one fraud story; `opened` if a reason names one of them."""
 
     story: str
     known: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
 
 from features.money import CURRENCIES
@@ -139,6 +140,8 @@ def quantity(value: float, unit: str, name: str, reference: str) -> str:
     '₹4,800.00'
     >>> quantity(1.0, "0 or 1", "is_night", "INR"), quantity(0.5, "fraction", "x", "INR")
     ('yes', '50.0 %')
+    >>> quantity(2.0, "level 0..3", "x", "INR"), quantity(1.0, "payments", "x", "INR")
+    ('level 2 of 0–3', '1 payment')
     """
     match unit:
         case "reference minor units":
@@ -165,15 +168,20 @@ def quantity(value: float, unit: str, name: str, reference: str) -> str:
             return plain(words[int(value)]) if 0 <= int(value) < len(words) else number(value)
         case "numeric" | "categorical":
             return number(value)
+    scale = re.fullmatch(r"(\w+) (\d+)\.\.(\d+)", unit)
+    if scale:
+        return f"{scale[1]} {number(value)} of {scale[2]}–{scale[3]}"
+    if unit.startswith("log10"):
+        return f"{number(round(value, 3))} (log₁₀)"
     return f"{number(value)} {_singular(unit) if value == 1.0 else unit}"
 
 
 def _singular(unit: str) -> str:
     """The unit of exactly one.
 
-    >>> _singular("payments"), _singular("IP addresses"), _singular("level 0..3")
-    ('payment', 'IP address', 'level 0..3')
+    >>> _singular("payments"), _singular("IP addresses")
+    ('payment', 'IP address')
     """
     if unit.endswith("sses"):
         return unit[:-2]
-    return unit[:-1] if unit.endswith("s") and unit.isascii() else unit
+    return unit.removesuffix("s")

@@ -51,7 +51,6 @@ REASONS = (
     Reason("MULE_PATTERN", "Money gathers from or spreads to many parties.", "payee_payer_distinct_1h", 14.0, 0.22),
 )
 KNOWN = {
-    "amount_reference_minor": 125_000.0,
     "amount_is_round": 0.0,
     "local_hour": 5.5,
     "local_weekday": 2.0,
@@ -113,7 +112,8 @@ class DeskWorld:
     ) -> int:
         """Record a decision as the service does: payment event and case in one transaction."""
         vector = np.full(len(self.catalog.names), math.nan)
-        for name, value in (KNOWN if known is None else known).items():
+        amount = {"amount_reference_minor": float(one.amount_minor), "amount_log10": math.log10(1 + one.amount_minor)}
+        for name, value in {**(KNOWN if known is None else known), **amount}.items():
             if name in self.catalog.index:
                 vector[self.catalog.index[name]] = value
         contract = contract or self.catalog.contract().hash
@@ -158,6 +158,15 @@ FOREIGN = (
     ),
     Reason("CROSS_BORDER", "The payment crosses a border or changes the currency.", "is_foreign_currency", 1.0, 1.9),
     Reason("INSTRUMENT_SPEND", "Spending with this instrument is unusual.", "instrument_amount_mean_30d", None, 0.4),
+)
+MULE = (REASONS[3], REASONS[1])
+COLLECT = (
+    Reason("COLLECT_REQUEST", "Collect requests are unusually frequent here.", "payee_collect_count_1h", 41.0, 1.71),
+    REASONS[2],
+)
+TESTING = (
+    Reason("CARD_TESTING", "Quick small or repeated payments look like testing.", "instrument_count_10m", 23.0, 4.1),
+    Reason("DECLINES", "Recent payments here were declined by the issuer.", "payer_declined_count_1h", 17.0, 2.2),
 )
 NOT_SCORED = (Reason("NOT_SCORED", "The model could not be asked in time and the amount is large.", None, None, None),)
 
@@ -205,9 +214,12 @@ def busy_desk(world: DeskWorld) -> None:
     )
     world.scored(abroad, "review", 0.2218, reasons=FOREIGN, rules=("foreign_first_use",), seen=(3, 3, -1, -1, 900, 0))
     parties = {"payer_id": "u-88", "payee_id": "u-9001", "device_id": "d-4410", "channel": "collect"}
-    world.scored(payment("t-8217", event_time_ms=later(3), amount_minor=7_500_00, **parties), "review", 0.3127)
+    collect = payment("t-8217", event_time_ms=later(3), amount_minor=7_500_00, **parties)
+    world.scored(collect, "review", 0.3127, reasons=COLLECT)
     parties = {"payer_id": "u-901", "payee_id": "b-games", "device_id": "d-bot", "rail": "card", "channel": "online"}
-    world.scored(payment("t-8222", event_time_ms=later(3.3), amount_minor=1_50, **parties), "decline", 0.9996)
+    world.scored(
+        payment("t-8222", event_time_ms=later(3.3), amount_minor=1_50, **parties), "decline", 0.9996, reasons=TESTING
+    )
     parties = {"payer_id": "u-14", "payee_id": "m-2"}
     unscored = payment("t-8230", event_time_ms=later(4), amount_minor=60_000_00, **parties)
     world.scored(unscored, "review", None, reasons=NOT_SCORED)
