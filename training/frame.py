@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from features.catalog import Catalog
 from features.encode import amounts_of
 from features.errors import InvalidHistory
 from features.history import complete, history_schema, times_ms, valid
 from features.profiles import Profiles
-from features.replay import replay
+from features.replay import replay, replay_to_parquet
 from training.segments import segment_columns
 from training.shapes import Flags, Floats, Integers
 
@@ -90,6 +91,7 @@ def frame(
     catalog: Catalog,
     profiles: Profiles | None = None,
     since: dt.datetime | None = None,
+    store: Path | None = None,
     progress: Progress | None = None,
 ) -> Frame:
     """The frame of a history, whose features are those of the same kernel that serves them.
@@ -99,19 +101,35 @@ def frame(
         catalog: the features.
         profiles: what else was known of the parties, with honest times.
         since: keep only payments from here on; the windows still see everything before.
+        store: folder of the Feast store through which the features are asked for (made and applied if
+            absent); None asks the kernel directly, which gives the same values.
         progress: called with the number of events just replayed.
 
     Raises:
         InvalidHistory: the history cannot be replayed, or nothing of it is left after `since`.
     """
     history = complete(history, history_schema(catalog.parameters))
-    features = _features_known_then(history, catalog, profiles, progress)
-    return assemble(history, features, catalog, since)
+    if store is None:
+        return assemble(history, replay(history, catalog, profiles, progress=progress), catalog, since)
+    first = 0
+    if since is not None:  # Feast is only asked for the rows that are kept; arrival may differ a little from time
+        kept = np.flatnonzero(times_ms(history["event_time"]) >= int(since.timestamp() * 1000))
+        first = int(kept[0]) if kept.size else history.num_rows
+    features = _asked_of_feast(history, first, catalog, profiles, store, progress)
+    return assemble(history, features, catalog, since, first)
 
 
-def assemble(history: pa.Table, features: pa.Table, catalog: Catalog, since: dt.datetime | None = None) -> Frame:
-    """Join a completed history with its features (same rows, same order) into a frame sorted by time."""
-    if not features["transaction_id"].equals(history["transaction_id"].cast(features["transaction_id"].type)):
+def assemble(
+    history: pa.Table, features: pa.Table, catalog: Catalog, since: dt.datetime | None = None, first: int = 0
+) -> Frame:
+    """Join a completed history with its features (same order, features from row `first` on), sorted by time.
+
+    Raises:
+        InvalidHistory: the features are of other payments, or nothing is left after `since`.
+    """
+    ages = segment_columns(history, amounts_of(history, catalog))  # from the whole history: who is new
+    history = history.slice(first)
+    if not pc.all(pc.equal(features["transaction_id"], history["transaction_id"])).as_py():
         raise InvalidHistory(
             "The features belong to other payments than the history, or are in another order.",
             "Replay this history again.",
@@ -128,11 +146,11 @@ def assemble(history: pa.Table, features: pa.Table, catalog: Catalog, since: dt.
         }
     )
     payments["is_fraud"] = payments["told_fraud"]
-    payments = payments.assign(**segment_columns(history, payments["amount_minor"].to_numpy(dtype=np.int64)))
+    payments = payments.assign(**{name: column[first:] for name, column in ages.items()})
     times = payments["event_time"]
     order = np.arange(len(payments)) if times.is_monotonic_increasing else times.argsort(kind="stable").to_numpy()
     if since is not None:
-        order = order[times.to_numpy()[order] >= np.datetime64(int(since.timestamp() * 1000), "ms")]
+        order = order[times_ms(history["event_time"])[order] >= int(since.timestamp() * 1000)]
     if not len(order):
         raise InvalidHistory("No payment of the history is left to learn from.", "Give a longer history.")
     values = np.empty((len(order), len(catalog.names)))
@@ -141,14 +159,24 @@ def assemble(history: pa.Table, features: pa.Table, catalog: Catalog, since: dt.
     return Frame(payments.iloc[order].reset_index(drop=True), values, catalog.names)
 
 
-def read_features(path: Path, history: pa.Table, catalog: Catalog) -> Frame:
-    """The frame from features that were replayed into a parquet file before."""
-    table = pa.parquet.read_table(path)
-    return assemble(complete(history, history_schema(catalog.parameters)), table, catalog)
-
-
-def _features_known_then(
-    history: pa.Table, catalog: Catalog, profiles: Profiles | None, progress: Progress | None
+def _asked_of_feast(
+    history: pa.Table,
+    first: int,
+    catalog: Catalog,
+    profiles: Profiles | None,
+    store: Path,
+    progress: Progress | None,
 ) -> pa.Table:
-    """The one place that says where features come from."""
-    return replay(history, catalog, profiles, progress=progress)
+    """Features from `FeatureStore.get_historical_features`, over a replay kept in the store's folder."""
+    from features import catalogue_store  # Feast takes seconds to import: only those who ask it should wait
+
+    replayed = store / f"replayed-{catalog.contract().hash[:12]}.parquet"
+    source = store / "history.parquet"
+    store.mkdir(parents=True, exist_ok=True)
+    pq.write_table(history, source, compression="lz4")
+    replay_to_parquet(source, replayed, catalog, profiles, progress)
+    feast = catalogue_store.open_store(store, catalog, replayed)
+    catalogue_store.write_profiles(feast, profiles if profiles is not None else Profiles())
+    catalogue_store.apply(feast, catalog)
+    answer = catalogue_store.historical_frame(feast, catalog, history.slice(first))
+    return pa.table({name: pa.array(answer[name]) for name in ("transaction_id", *catalog.names)})

@@ -47,7 +47,7 @@ def split_by_time(payments: Frame, plan: SplitPlan, gap: dt.timedelta) -> Parts:
     known_until = test_from - gap
     decide_from = known_until - pd.Timedelta(days=plan.decide_days)
     tune_from = decide_from - pd.Timedelta(days=plan.tune_days)
-    learn_from = None if plan.learn_days is None else tune_from - pd.Timedelta(days=plan.learn_days)
+    learn_from = first_moment(plan, gap, times.iloc[-1])
 
     past = payments.between(learn_from, test_from).known_by(test_from)
     parts = Parts(
@@ -60,6 +60,14 @@ def split_by_time(payments: Frame, plan: SplitPlan, gap: dt.timedelta) -> Parts:
     )
     _refuse_what_cannot_teach(parts, plan, times.iloc[0], times.iloc[-1])
     return parts
+
+
+def first_moment(plan: SplitPlan, gap: dt.timedelta, last: pd.Timestamp) -> pd.Timestamp | None:
+    """When the learn period begins, for a history that ends at `last`; None: with its first payment."""
+    if plan.learn_days is None:
+        return None
+    test_from, _ = _test_period(plan, last)
+    return test_from - gap - pd.Timedelta(days=plan.decide_days + plan.tune_days + plan.learn_days)
 
 
 def _test_period(plan: SplitPlan, last: pd.Timestamp) -> tuple[pd.Timestamp, pd.Timestamp]:

@@ -1,0 +1,178 @@
+"""Command line of training: make a history, fit, evaluate, promote, report."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from features.catalog import catalog_of
+from features.errors import RiskgateError
+from training.mapping import Dataset, known_datasets, load
+from training.settings import TABLE, Settings, read_settings
+
+app = typer.Typer(
+    help="What we learned: from a history of payments to a calibrated model, its policy and its report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console()
+
+DATASET = typer.Argument(help="A name from training/datasets, or the path of a YAML file of your own.")
+HISTORY = typer.Option(None, help="Parquet history; default: the one that `history` makes below var.")
+RECIPE = typer.Option(None, help="One of the data set's recipes; default: its first.")
+PROFILES = typer.Option(None, help="File of profiles (SQLite) that goes with the history.")
+DIRECT = typer.Option(False, "--direct", help="Ask the kernel for features instead of Feast: same values, sooner.")
+
+
+@app.command()
+def datasets() -> None:
+    """List the data sets that come with the repository, and the settings of training."""
+    table = Table("data set", "what it is", "recipes", "where a user gets it")
+    for name in known_datasets():
+        known = load(name)
+        table.add_row(name, known.title, ", ".join(known.recipes), known.source.where if known.source else "-")
+    console.print(table)
+    settings = Table("setting", "default", "meaning")
+    for row in TABLE:
+        settings.add_row(f"RISKGATE_{row.name}", row.default or "-", row.meaning)
+    console.print(settings)
+
+
+@app.command()
+def history(
+    dataset: str = DATASET,
+    data: Path = typer.Option(help="Folder that holds the source file named by the data set."),
+    out: Path | None = typer.Option(None, help="Parquet to write; default below var."),
+) -> None:
+    """Turn a source file into a normalised history by the data set's mapping."""
+    from training.dataset import write_history
+
+    known, settings = load(dataset), read_settings()
+    target = out or _history_path(known, settings)
+    with console.status(f"reading {known.title}"):
+        payments = write_history(known, data, target)
+    console.print(f"{payments:,} payments: {target}")
+
+
+@app.command()
+def fit(
+    dataset: str = DATASET,
+    history: Path | None = HISTORY,
+    recipe: str | None = RECIPE,
+    profiles: Path | None = PROFILES,
+    direct: bool = DIRECT,
+) -> None:
+    """Train, evaluate, track and register a challenger."""
+    from training.present import progress, show_report
+    from training.run import run
+
+    known, settings = load(dataset), read_settings()
+    path = history or _history_path(known, settings)
+    with progress(console, _rows(path)) as listener:
+        trained, version = run(known, path, settings, recipe, profiles, not direct, listener)
+    show_report(console, trained.report, f"risk@{version.version} on {known.name}", known.reference_currency)
+    console.print(f"Registered risk@{version.version} as challenger. Next: python -m training promote")
+
+
+@app.command()
+def evaluate(
+    dataset: str = DATASET,
+    version: str = typer.Option("champion", help="Alias or number of a registered version."),
+    history: Path | None = HISTORY,
+    recipe: str | None = RECIPE,
+    profiles: Path | None = PROFILES,
+    direct: bool = DIRECT,
+) -> None:
+    """Judge a registered version on the test period of a recipe, in order of time."""
+    from training.evaluate import evaluate as judge
+    from training.pipeline import score_with
+    from training.present import progress, show_report
+    from training.promote import NotPromoted
+    from training.run import frame_of, read_history
+    from training.split import split_by_time
+    from training.track import bundle_of, version_of
+
+    known, settings = load(dataset), read_settings()
+    chosen = known.recipe(recipe)
+    found = version_of(version, settings)
+    if found is None:
+        raise NotPromoted(f"There is no version {version!r}.", "Train one: python -m training fit.")
+    with tempfile.TemporaryDirectory() as folder:
+        bundle, _ = bundle_of(found, settings, Path(folder))
+    path = history or _history_path(known, settings)
+    with progress(console, _rows(path)) as listener:
+        past, features = read_history(path), catalog_of(bundle.contract)
+        payments = frame_of(known, past, features, settings, recipe, profiles, not direct, listener)
+    test = split_by_time(payments, chosen.split, known.delay).test
+    report = judge(score_with(bundle, test), test, bundle.policy, chosen.costs, chosen.reviews_per_day)
+    show_report(console, report, f"{bundle.model_name} on {known.name}", known.reference_currency)
+
+
+@app.command()
+def promote(
+    version: str = typer.Option("challenger", help="Alias or number of the version."),
+    despite: str | None = typer.Option(None, help="A reason to overrule the gate; kept with the version."),
+) -> None:
+    """Pass the gate, become champion, and be exported to the model store that serving reads."""
+    from training.promote import promote as promote_version
+
+    with console.status("promoting"):
+        done = promote_version(read_settings(), version, despite)
+    for objection in done.overruled:
+        console.print(f"[yellow]overruled:[/yellow] {objection}")
+    former = f", risk@{done.previous} is now previous" if done.previous else ""
+    console.print(f"risk@{done.version} is champion{former}. Bundle: {done.tag}")
+
+
+@app.command()
+def report(
+    version: str = typer.Option("challenger", help="Alias or number of a registered version."),
+    out: Path | None = typer.Option(None, help="Folder for the report and the plots of the run."),
+) -> None:
+    """Show what was measured when a version was trained, and copy its report and plots."""
+    from training.evaluate import Report
+    from training.present import show_report
+    from training.promote import NotPromoted
+    from training.track import bundle_of, files_of, version_of
+
+    settings = read_settings()
+    found = version_of(version, settings) or version_of("champion", settings)
+    if found is None:
+        raise NotPromoted(f"There is no version {version!r}.", "Train one: python -m training fit.")
+    with tempfile.TemporaryDirectory() as folder:
+        bundle, _ = bundle_of(found, settings, Path(folder))
+        kept = files_of(found, settings, out or Path(folder))
+        measured = msgspec.json.decode((kept / "report.json").read_bytes(), type=Report)
+    currency = str(bundle.contract.parameters["reference_currency"])
+    show_report(console, measured, f"{bundle.model_name} on {bundle.trained['dataset']}", currency)
+    if out:
+        console.print(f"Report and plots: {out}")
+
+
+def _history_path(known: Dataset, settings: Settings) -> Path:
+    return settings.var / "history" / f"{known.name}.parquet"
+
+
+def _rows(path: Path) -> int:
+    import pyarrow.parquet as pq
+
+    return int(pq.read_metadata(path).num_rows) if path.is_file() else 0
+
+
+def main() -> None:
+    """Run the command line; a refusal is one sentence on standard error and exit code 2."""
+    try:
+        app()
+    except RiskgateError as problem:
+        Console(stderr=True).print(f"[red]{problem}[/red]", soft_wrap=True)
+        raise SystemExit(2) from problem
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""From challenger to champion: a gate that answers in sentences, and the export that serving reads."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import bentoml
+import msgspec
+
+from features.bundle import Bundle
+from features.catalog import catalog_of
+from features.errors import RiskgateError
+from training.settings import Settings
+from training.track import (
+    CHALLENGER,
+    CHAMPION,
+    PREVIOUS,
+    Version,
+    bundle_of,
+    drop_alias,
+    name_version,
+    note_on_version,
+    version_of,
+)
+
+STORE_NAME = "riskgate"
+LEAST_AUC = 0.6
+TOO_GOOD_AUC = 0.999
+LARGEST_CALIBRATION_ERROR = 0.05
+TOLERATED_LOSS = 0.02
+"""Share of the champion's average precision that a challenger may lack, e.g. for a policy change."""
+FEWEST_FRAUDS = 20
+
+
+class NotPromoted(RiskgateError):
+    """A version may not become champion."""
+
+    code = "not_promoted"
+
+
+class Promotion(msgspec.Struct, frozen=True):
+    """What was promoted, what it replaced, and the tag under which serving finds it."""
+
+    version: str
+    previous: str | None
+    tag: str
+    path: Path
+    overruled: tuple[str, ...]
+
+
+def promote(settings: Settings, which: str = CHALLENGER, despite: str | None = None) -> Promotion:
+    """Make a version champion: the former one becomes `previous`, the bundle goes to BentoML's model store.
+
+    Args:
+        settings: where MLflow keeps things.
+        which: alias or number of the version.
+        despite: a person's reason to overrule the gate; kept with the version.
+
+    Raises:
+        NotPromoted: there is no such version, or the gate refuses it (every reason is named).
+    """
+    candidate = version_of(which, settings)
+    if candidate is None:
+        raise NotPromoted(f"There is no version {which!r}.", "Train one: python -m training fit.")
+    champion = version_of(CHAMPION, settings)
+    with tempfile.TemporaryDirectory() as folder:
+        bundle, path = bundle_of(candidate, settings, Path(folder))
+        objections = refusals(candidate, champion, bundle)
+        if objections and not despite:
+            raise NotPromoted(
+                f"{bundle.model_name} may not become champion: {' '.join(objections)}",
+                'Train a better one, or overrule the gate with --despite "your reason".',
+            )
+        tag, exported = export(bundle, path)
+    if despite:
+        note_on_version(candidate.version, "overruled", despite, settings)
+    _rename(candidate, champion, settings)
+    previous = champion.version if champion and champion.version != candidate.version else None
+    return Promotion(candidate.version, previous, tag, exported, tuple(objections))
+
+
+def refusals(candidate: Version, champion: Version | None, bundle: Bundle) -> list[str]:
+    """Every reason why a version should not become champion, one sentence each; empty if there is none."""
+    figures = candidate.figures
+    found = []
+    frauds, auc = figures.get("frauds", 0), figures.get("auc")
+    if frauds < FEWEST_FRAUDS:
+        found.append(f"Its test holds {frauds:.0f} frauds, fewer than {FEWEST_FRAUDS}: that shows nothing.")
+    if auc is None or auc < LEAST_AUC:
+        found.append(f"Its AUC is {'undefined' if auc is None else f'{auc:.3f}'}, below {LEAST_AUC}.")
+    elif auc > TOO_GOOD_AUC:
+        found.append(f"Its AUC of {auc:.4f} is too good to be true: look for a leak of the label.")
+    error = figures.get("expected_calibration_error", 0.0)
+    if error > LARGEST_CALIBRATION_ERROR:
+        found.append(f"Its scores miss the observed fraud rate by {error:.3f} on average.")
+    if figures.get("cost_minor", 0.0) > figures.get("cost_without_scoring_minor", float("inf")):
+        found.append("Its policy costs more than approving everything.")
+    found += _behind(candidate, champion)
+    contract = catalog_of(bundle.contract).contract()
+    found += [f"This code computes other features: {text}." for text in bundle.contract.differences(contract)]
+    return found
+
+
+def export(bundle: Bundle, folder: Path) -> tuple[str, Path]:
+    """Copy a bundle's files into BentoML's model store, where `riskgate:latest` then finds it."""
+    tag = f"{STORE_NAME}:{bundle.version}-{bundle.digest[:12]}"
+    if any(str(model.tag) == tag for model in bentoml.models.list(STORE_NAME)) if _stored() else False:
+        bentoml.models.delete(tag)  # the newest entry is the one that is served, so a return is a new entry
+    labels = {"model": bundle.model_name.replace("@", "-"), "features": bundle.contract.hash[:12]}
+    with bentoml.models.create(tag, labels=labels, metadata=dict(bundle.trained)) as model:
+        for file in sorted(folder.iterdir()):
+            shutil.copy2(file, model.path_of(file.name))
+    return tag, Path(bentoml.models.get(tag).path)
+
+
+def _stored() -> bool:
+    return any(model.tag.name == STORE_NAME for model in bentoml.models.list())
+
+
+def _behind(candidate: Version, champion: Version | None) -> list[str]:
+    """Compared on the candidate's own test, where the incumbent was scored too, if it could be."""
+    if champion is None or champion.version == candidate.version:
+        return []
+    own, incumbent = candidate.figures.get("average_precision"), candidate.figures.get("incumbent_average_precision")
+    if own is None or incumbent is None or own >= (1 - TOLERATED_LOSS) * incumbent:
+        return []
+    return [
+        f"On the same test its average precision is {own:.3f}, that of the champion risk@{champion.version}"
+        f" {incumbent:.3f}."
+    ]
+
+
+def _rename(candidate: Version, champion: Version | None, settings: Settings) -> None:
+    if champion and champion.version != candidate.version:
+        name_version(PREVIOUS, champion.version, settings)
+    name_version(CHAMPION, candidate.version, settings)
+    challenger = version_of(CHALLENGER, settings)
+    if challenger and challenger.version == candidate.version:
+        drop_alias(CHALLENGER, settings)

@@ -1,0 +1,151 @@
+"""One training run from files to the registry: what `fit`, the demo and the Handbook job all call."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.catalog import Catalog, catalog
+from features.errors import InvalidHistory
+from features.profiles import ProfileFile, Profiles
+from training.fit import TreeDone
+from training.frame import Frame, Progress, frame
+from training.mapping import Dataset
+from training.metrics import auc, average_precision
+from training.pipeline import Stage, Trained, file_digest, score_with, train
+from training.settings import Settings
+from training.split import first_moment
+from training.track import CHAMPION, Version, bundle_of, track, version_of
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who is told how far a run is: names of stages, events replayed, trees grown."""
+
+    stage: Stage = lambda _: None
+    events: Progress | None = None
+    trees: TreeDone | None = None
+
+
+def run(
+    dataset: Dataset,
+    history_path: Path,
+    settings: Settings,
+    recipe_name: str | None = None,
+    profiles_path: Path | None = None,
+    through_feast: bool = True,
+    listener: Listener = Listener(),
+) -> tuple[Trained, Version]:
+    """Train on a history file and register what was learned as challenger.
+
+    Args:
+        dataset: how to train, and which own attributes the history has.
+        history_path: parquet in the normalised shape.
+        settings: where things are kept.
+        recipe_name: one of the data set's recipes; None takes its first.
+        profiles_path: the profiles that go with the history.
+        through_feast: ask Feast for the features (else the kernel directly; the values are the same).
+        listener: told about progress.
+
+    Raises:
+        InvalidHistory: the history is absent, cannot be replayed or does not fill the recipe's periods.
+        InvalidDeclaration: the data set or its recipe contradicts itself.
+    """
+    known, recipe = catalog(dataset.catalogue()), dataset.recipe(recipe_name)
+    listener.stage("reading the history")
+    history = read_history(history_path)
+    payments = frame_of(dataset, history, known, settings, recipe_name, profiles_path, through_feast, listener)
+    del history
+    trained = train(
+        payments,
+        known,
+        recipe,
+        dataset.delay,
+        dataset=dataset.name,
+        recipe_name=recipe_name or next(iter(dataset.recipes), ""),
+        data_digest=file_digest(history_path),
+        on_stage=listener.stage,
+        on_tree=listener.trees,
+    )
+    listener.stage("keeping and registering the run")
+    return trained, track(trained, service_of(known), settings, incumbent_figures(trained.test, settings))
+
+
+def frame_of(
+    dataset: Dataset,
+    history: pa.Table,
+    known: Catalog,
+    settings: Settings,
+    recipe_name: str | None = None,
+    profiles_path: Path | None = None,
+    through_feast: bool = True,
+    listener: Listener = Listener(),
+) -> Frame:
+    """The frame of a history from the first payment that the recipe learns from."""
+    if not history.num_rows:
+        raise InvalidHistory("The history holds no payment.", "Give a longer history.")
+    last = pd.Timestamp(history["event_time"][history.num_rows - 1].as_py())
+    since = first_moment(dataset.recipe(recipe_name).split, dataset.delay, last)
+    listener.stage("replaying the history")
+    return frame(
+        history,
+        known,
+        read_profiles(profiles_path),
+        None if since is None else since.to_pydatetime(),
+        settings.var / "feast" / dataset.name if through_feast else None,
+        listener.events,
+    )
+
+
+def read_history(path: Path) -> pa.Table:
+    """A history file.
+
+    Raises:
+        InvalidHistory: there is none.
+    """
+    if not path.is_file():
+        raise InvalidHistory(
+            f"There is no history {path}.",
+            "Make one from a source file: python -m training history DATASET --data FOLDER.",
+        )
+    return pq.read_table(path)
+
+
+def read_profiles(path: Path | None) -> Profiles | None:
+    """Every version of every profile in a profile file; None if there is no file to read.
+
+    Raises:
+        InvalidHistory: the file named is absent.
+    """
+    if path is None:
+        return None
+    if not path.is_file():
+        raise InvalidHistory(f"There is no profile file {path}.", "Leave --profiles out, or name the file.")
+    return ProfileFile(path).load()
+
+
+def service_of(known: Catalog) -> str:
+    """The name of the feature service whose features a model of this catalogue takes."""
+    from features.catalogue_store import service_name  # importing Feast takes seconds
+
+    return service_name(known)
+
+
+def incumbent_figures(test: Frame, settings: Settings) -> dict[str, float]:
+    """How the present champion does on the same test; empty if there is none or it takes other features."""
+    champion = version_of(CHAMPION, settings)
+    if champion is None:
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        bundle, _ = bundle_of(champion, settings, Path(folder))
+    if tuple(name for name, _ in bundle.contract.columns) != test.names:
+        return {}
+    scores = score_with(bundle, test)
+    found = {"auc": auc(scores, test.fraud), "average_precision": average_precision(scores, test.fraud)}
+    figures = {f"incumbent_{name}": value for name, value in found.items() if value is not None}
+    return figures | {"incumbent_version": float(champion.version)}

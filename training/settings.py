@@ -1,0 +1,59 @@
+"""Every setting of training: one table, read once from the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+PREFIX = "RISKGATE_"
+
+
+class Setting(NamedTuple):
+    """One row of the table: the environment variable is `RISKGATE_` and `name`."""
+
+    name: str
+    default: str
+    meaning: str
+
+
+TABLE = (
+    Setting("VAR", "var", "folder of everything generated: histories, runs, plots, models"),
+    Setting("DATA", "../shared/data", "folder that holds public data sets, for tests"),
+    Setting("MLFLOW", "", "tracking server or database; empty: SQLite below VAR"),
+    Setting("MLFLOW_ARTIFACTS", "", "where models and plots of runs are kept; empty: a folder below VAR"),
+)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of one process; see `TABLE` for meanings."""
+
+    var: Path = Path("var")
+    data: Path = Path("../shared/data")
+    mlflow: str = ""
+    mlflow_artifacts: str = ""
+
+    @property
+    def tracking_uri(self) -> str:
+        """Where MLflow keeps runs and versions: a database, said explicitly (its file store is refused)."""
+        return self.mlflow or f"sqlite:///{(self.var / 'mlflow' / 'mlflow.db').resolve()}"
+
+    @property
+    def artifact_root(self) -> str:
+        """Where MLflow keeps files, said explicitly."""
+        return self.mlflow_artifacts or (self.var / "mlflow" / "artifacts").resolve().as_uri()
+
+
+def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process's environment; unset or empty means the default."""
+    told = os.environ if environment is None else environment
+    values = {row.name: told.get(PREFIX + row.name) or row.default for row in TABLE}
+    return Settings(
+        var=Path(values["VAR"]),
+        data=Path(values["DATA"]),
+        mlflow=values["MLFLOW"],
+        mlflow_artifacts=values["MLFLOW_ARTIFACTS"],
+    )

@@ -1,0 +1,190 @@
+"""MLflow: what a run learned is kept, registered as a version of `risk`, and called challenger."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+import mlflow
+import msgspec
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+
+from features.bundle import Bundle, read_bundle, write_bundle
+from training.pipeline import MODEL_NAME, Trained
+from training.plots import draw_all
+from training.settings import Settings
+
+EXPERIMENT = "riskgate"
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+BUNDLE_FOLDER, REPORT_FILE, PLOTS_FOLDER = "bundle", "report.json", "plots"
+
+
+class Version(msgspec.Struct, frozen=True):
+    """A registered version, the run it came from and the figures of that run."""
+
+    version: str
+    run_id: str
+    figures: dict[str, float]
+    tags: dict[str, str]
+
+
+def connect(settings: Settings) -> MlflowClient:
+    """A client of the tracking database and registry; the database and the folders are made if absent."""
+    (settings.var / "mlflow").mkdir(parents=True, exist_ok=True)
+    for noisy in ("mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    mlflow.set_registry_uri(settings.tracking_uri)
+    client = MlflowClient()
+    if client.get_experiment_by_name(EXPERIMENT) is None:
+        client.create_experiment(EXPERIMENT, artifact_location=settings.artifact_root)
+    return client
+
+
+def track(trained: Trained, feature_service: str, settings: Settings, extra: dict[str, float] | None = None) -> Version:
+    """Keep a run with all it learned, register its model, and give the version the alias `challenger`.
+
+    Args:
+        trained: what the run learned.
+        feature_service: name of the Feast service whose features the model takes.
+        settings: where MLflow keeps things.
+        extra: further figures, for example of the incumbent on the same test.
+    """
+    with _quiet():
+        client = connect(settings)
+        mlflow.set_experiment(EXPERIMENT)
+        with mlflow.start_run(run_name=f"{trained.dataset} {trained.recipe_name}".strip()) as run:
+            _log_run(trained, feature_service, extra or {})
+            version = str(_log_model(trained))
+            bundle = trained.bundle(version, run.info.run_id, feature_service)
+            with tempfile.TemporaryDirectory() as folder:
+                write_bundle(bundle, Path(folder) / BUNDLE_FOLDER)
+                mlflow.log_artifacts(folder)
+        for key, value in _tags(trained, feature_service, bundle).items():
+            client.set_model_version_tag(MODEL_NAME, version, key, value)
+        client.set_registered_model_alias(MODEL_NAME, CHALLENGER, version)
+    return _described(client, client.get_model_version(MODEL_NAME, version))
+
+
+def version_of(which: str, settings: Settings) -> Version | None:
+    """A version by its number or alias, None if there is none."""
+    with _quiet():
+        client = connect(settings)
+        try:
+            if which.isdigit():
+                found = client.get_model_version(MODEL_NAME, which)
+            else:
+                found = client.get_model_version_by_alias(MODEL_NAME, which)
+        except MlflowException:
+            return None
+        return _described(client, found)
+
+
+def bundle_of(version: Version, settings: Settings, folder: Path) -> tuple[Bundle, Path]:
+    """The bundle that was kept with a version, read and checked, and the folder it was copied to.
+
+    Raises:
+        BrokenBundle: what was kept is incomplete or was altered.
+    """
+    with _quiet():
+        connect(settings)
+        kept = mlflow.artifacts.download_artifacts(
+            run_id=version.run_id, artifact_path=BUNDLE_FOLDER, dst_path=str(folder)
+        )
+    return read_bundle(Path(kept)), Path(kept)
+
+
+def files_of(version: Version, settings: Settings, folder: Path) -> Path:
+    """Copy the report and the plots of a version's run into `folder`; the folder."""
+    with _quiet():
+        connect(settings)
+        for kept in (REPORT_FILE, PLOTS_FOLDER):
+            mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=kept, dst_path=str(folder))
+    return folder
+
+
+def name_version(alias: str, version: str, settings: Settings) -> None:
+    """Give a version an alias, taking it from whichever had it."""
+    with _quiet():
+        connect(settings).set_registered_model_alias(MODEL_NAME, alias, version)
+
+
+def drop_alias(alias: str, settings: Settings) -> None:
+    """Take an alias from whichever version has it; nothing happens if none has."""
+    with _quiet():
+        connect(settings).delete_registered_model_alias(MODEL_NAME, alias)
+
+
+def note_on_version(version: str, key: str, value: str, settings: Settings) -> None:
+    """Tag a version."""
+    with _quiet():
+        connect(settings).set_model_version_tag(MODEL_NAME, version, key, value)
+
+
+def _log_run(trained: Trained, feature_service: str, extra: dict[str, float]) -> None:
+    recipe = msgspec.to_builtins(trained.recipe)
+    flat = {f"{part}.{key}": value for part in ("split", "model", "costs") for key, value in recipe.pop(part).items()}
+    mlflow.log_params(flat | recipe | {"dataset": trained.dataset, "recipe": trained.recipe_name})
+    mlflow.log_params({"trees_used": trained.model.trees, "learned_from_payments": trained.learned_from})
+    mlflow.set_tags(
+        {
+            "data_sha256": trained.data_digest,
+            "feature_service": feature_service,
+            "catalogue_hash": trained.catalog.contract().hash,
+            "policy_sha256": trained.policy.digest,
+        }
+    )
+    mlflow.log_metrics(trained.report.figures() | extra)
+    mlflow.log_text(msgspec.json.format(msgspec.json.encode(trained.report), indent=2).decode(), REPORT_FILE)
+    mlflow.log_dict(trained.model.gains(), "gains.json")
+    with tempfile.TemporaryDirectory() as folder:
+        draw_all(trained, Path(folder))
+        mlflow.log_artifacts(folder, PLOTS_FOLDER)
+
+
+def _log_model(trained: Trained) -> Any:
+    signature = ModelSignature(
+        inputs=Schema([ColSpec(DataType.double, name) for name in trained.catalog.names]),
+        outputs=Schema([ColSpec(DataType.double, "fraud_margin_or_probability")]),
+    )
+    logged = mlflow.lightgbm.log_model(
+        lgb.Booster(model_str=trained.model.text),
+        name="model",
+        signature=signature,
+        registered_model_name=MODEL_NAME,
+        pip_requirements=[f"lightgbm=={lgb.__version__}"],  # said, because guessing them takes seconds
+    )
+    return logged.registered_model_version
+
+
+def _tags(trained: Trained, feature_service: str, bundle: Bundle) -> dict[str, str]:
+    return {
+        "dataset": trained.dataset,
+        "recipe": trained.recipe_name,
+        "data_sha256": trained.data_digest,
+        "feature_service": feature_service,
+        "catalogue_hash": bundle.contract.hash,
+        "bundle_sha256": bundle.digest,
+    }
+
+
+def _described(client: MlflowClient, found: Any) -> Version:
+    run = client.get_run(found.run_id)
+    return Version(str(found.version), found.run_id, dict(run.data.metrics), dict(found.tags))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """MLflow warns about things that are decided here; its chatter would bury our own sentences."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
