@@ -91,7 +91,7 @@ class Routes:
         entrant = self._gate.required(request)
         fields = await read_form(request)
         check_token(request, entrant.session, fields)
-        transaction_id = request.path_params["transaction_id"]
+        transaction_id = request.query_params.get("id", "")
         sent = read_verdict(fields)
         if sent.problems:
             view = await self._view(request, entrant)
@@ -103,7 +103,7 @@ class Routes:
         return RedirectResponse("/cases", 303)
 
     async def _view(self, request: Request, entrant: Entrant) -> CaseView:
-        return await run_sync(self._desk.case, entrant.actor, request.path_params["transaction_id"])
+        return await run_sync(self._desk.case, entrant.actor, request.query_params.get("id", ""))
 
     async def _case_page(self, entrant: Entrant, view: CaseView, sent: VerdictAsked, status: int) -> Response:
         form = closed_note = None
@@ -126,7 +126,7 @@ class Routes:
 def _own_path(wanted: str) -> str:
     """Where to go after signing in: only a page of the desk itself.
 
-    >>> _own_path("/cases/t-1"), _own_path("//evil.example"), _own_path("https://evil.example")
-    ('/cases/t-1', '/cases', '/cases')
+    >>> _own_path("/case?id=t-1"), _own_path("//evil.example"), _own_path("https://evil.example")
+    ('/case?id=t-1', '/cases', '/cases')
     """
-    return wanted if wanted == "/cases" or wanted.startswith(("/cases/", "/cases?")) else "/cases"
+    return wanted if wanted.startswith(("/case?", "/cases?")) else "/cases"
