@@ -108,7 +108,7 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
     of: str | None = None
     where: str = "all"
     delay_ms: int = 0
-    cap: int = 32
+    cap: int = 16
 
     @property
     def name(self) -> str:

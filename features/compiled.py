@@ -1,17 +1,38 @@
-"""The border to Numba: one decorator, typed, so that compiled functions keep their signatures."""
+"""The border to Numba: one decorator, typed, so that compiled functions keep their signatures.
+
+Compiled code is kept on disk, in a folder named by the sources of all compiled modules: Numba itself looks
+only at the file of the outermost function and would keep using a stale kernel when a part of it changed.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar, cast
 
 import numba
 
 F = TypeVar("F", bound=Callable[..., object])
 
+_HERE = Path(__file__).parent
+_SOURCES = ("aggregate", "compiled", "heap", "kernel", "others", "payment", "request", "tiles")
+
+
+def _cache_folder() -> Path:
+    digest = hashlib.sha256(b"".join((_HERE / f"{name}.py").read_bytes() for name in _SOURCES)).hexdigest()[:16]
+    beside = _HERE / "__pycache__"
+    parent = beside if os.access(beside if beside.exists() else _HERE, os.W_OK) else Path(tempfile.gettempdir())
+    return parent / f"kernel-{digest}"
+
+
+numba.config.CACHE_DIR = str(_cache_folder())
+
 
 def compiled(function: F) -> F:
-    """Compile to machine code on first call and keep the result in the on-disk cache.
+    """Compile to machine code on first call and keep the result on disk.
 
     `fastmath` stays off and no parallel reductions are used: results must be the same bit for bit at
     both speeds.

@@ -14,7 +14,7 @@ from features.compiled import compiled
 from features.heap import Words, take
 from features.others import LIST_WORDS, has_met, meet, met_since
 from features.request import fill_profile, fill_ratios, fill_request, mask_of
-from features.tiles import NEWEST, RECORD_WORDS, SEEN, Table, accumulate, add, boundary
+from features.tiles import NEWEST, RECORD_WORDS, SEEN, Table, accumulate, add, boundary, part
 
 Vector = npt.NDArray[np.float64]
 
@@ -26,9 +26,24 @@ ALL = 1  # the mask of what is known of every payment
 
 # columns of the plan's entity table: (first, past the last) row of each other table
 FIELDS, HEADS, LISTS, BOUNDS, OUTS = 0, 2, 4, 6, 8
+# and, of its tiles, the words that add up, the width and the smallest hop
+ADDS, WIDTH, FINEST, ENTITY_COLUMNS = 10, 11, 12, 13
 # kinds of head
 FIRST, LAST = 0, 1
-# kinds of output, columns of the table: kind, a, b, tail boundary, head boundary (-1: now), column of the vector
+# columns of the output table: kind, a, b, tail boundary, head boundary (-1: now), column of the vector, and for
+# values that come out of tiles the shift of a and of b inside their words (features/tiles.py, `part`)
+OUT_KIND, OUT_A, OUT_B, OUT_TAIL, OUT_HEAD, OUT_COLUMN, OUT_SHIFT_A, OUT_SHIFT_B, OUT_COLUMNS = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+)
+# kinds of output
 OUT_VALUE, OUT_MAX, OUT_RATIO, OUT_SINCE, OUT_DISTINCT, OUT_IS_NEW = 0, 1, 2, 3, 4, 5
 
 
@@ -41,7 +56,7 @@ def record_words(ents: Table, e: int) -> int:
 
 @compiled
 def read_entity(
-    heap: Words, e: int, ents: Table, fields: Table, heads: Table, lists: Table, bounds: Table, outs: Table,
+    heap: Words, e: int, ents: Table, lists: Table, bounds: Table, outs: Table,
     recs: Words, ts: int, cum: Table, out: Vector,
 ) -> None:  # fmt: skip
     """Write the window features of entity kind `e` into `out`; `recs[e]` is 0 for "no history", -1 for "not sent"."""
@@ -49,14 +64,13 @@ def read_entity(
     first_out, end_out = ents[e, OUTS], ents[e, OUTS + 1]
     if record < 0:
         for o in range(first_out, end_out):
-            out[outs[o, 5]] = np.nan
+            out[outs[o, OUT_COLUMN]] = np.nan
         return
-    own_fields = fields[ents[e, FIELDS] : ents[e, FIELDS + 1]]
     own_bounds = bounds[ents[e, BOUNDS] : ents[e, BOUNDS + 1]]
     now = ts
     if record > 0:
         now = max(ts, heap[record + NEWEST])
-        accumulate(heap, record, now, own_fields, own_bounds, cum)
+        accumulate(heap, record, now, ents[e, ADDS], ents[e, WIDTH], own_bounds, cum)
     heads_at = record + RECORD_WORDS
     lists_at = heads_at + ents[e, HEADS + 1] - ents[e, HEADS]
     for o in range(first_out, end_out):
@@ -83,15 +97,16 @@ def read_entity(
             value = cum[tail, a]
             if head >= 0:
                 value -= cum[head, a]
-            out[column] = float(value)
+            out[column] = float(part(value, outs[o, OUT_SHIFT_A]))
         elif kind == OUT_MAX:
             out[column] = float(cum[tail, a]) if cum[tail, a] >= 0 else np.nan
         elif kind == OUT_RATIO:
-            part, whole = cum[tail, a], cum[tail, b]
+            above, below = cum[tail, a], cum[tail, outs[o, OUT_B]]
             if head >= 0:
-                part -= cum[head, a]
-                whole -= cum[head, b]
-            out[column] = part / whole if whole > 0 else np.nan
+                above -= cum[head, a]
+                below -= cum[head, outs[o, OUT_B]]
+            number = part(below, outs[o, OUT_SHIFT_B])
+            out[column] = part(above, outs[o, OUT_SHIFT_A]) / number if number > 0 else np.nan
         elif kind == OUT_SINCE:
             when = heap[heads_at + a - ents[e, HEADS]]
             out[column] = (now - when) / MS_PER_SECOND if when > 0 else np.nan
@@ -124,8 +139,8 @@ def write_entity(
             meet(heap, at, lists[k, 2], other, ts)
         at += LIST_WORDS
     return add(
-        heap, record, e, fields[ents[e, FIELDS] : ents[e, FIELDS + 1]],
-        bounds[ents[e, BOUNDS] : ents[e, BOUNDS + 1]], ts, amount, mask, weight,
+        heap, record, e, fields[ents[e, FIELDS] : ents[e, FIELDS + 1]], ents[e, ADDS], ents[e, WIDTH],
+        bounds[ents[e, BOUNDS] : ents[e, BOUNDS + 1]], ents[e, FINEST], ts, amount, mask, weight,
     )  # fmt: skip
 
 
@@ -144,7 +159,7 @@ def step(
     fill_request(layout, ts, amount, extra, out)
     fill_profile(layout, ts, extra, profile, out)
     for e in range(ENTITY_COUNT):
-        read_entity(heap, e, ents, fields, heads, lists, bounds, outs, recs, ts, cum, out)
+        read_entity(heap, e, ents, lists, bounds, outs, recs, ts, cum, out)
     fill_ratios(ratios, amount, out)
     late = 0
     if keep:

@@ -80,14 +80,14 @@ def _payments(columns: Columns, known: Catalog) -> pa.Table:
 def _profiles(columns: Columns) -> Vectors:
     """float64[rows, PROFILE_WORDS], as `encode_profiles` writes it."""
     profile = np.full((len(columns["payment_event_time_ms"]), request.PROFILE_WORDS), np.nan)
-    profile[:, request.PAYER_SINCE] = _numbers(columns["payer_known_since_ms"])
-    profile[:, request.PAYER_HOME] = [_country(value) for value in columns["payer_home_country"]]
-    profile[:, request.PAYER_LEVEL] = _numbers(columns["payer_verification_level"])
-    profile[:, request.INSTRUMENT_SINCE] = _numbers(columns["instrument_known_since_ms"])
-    profile[:, request.INSTRUMENT_ISSUER] = [_country(value) for value in columns["instrument_issuer_country"]]
-    profile[:, request.PAYEE_SINCE] = _numbers(columns["payee_known_since_ms"])
-    profile[:, request.PAYEE_MCC] = [float(value) if value else MISSING for value in columns["payee_mcc"]]
-    profile[:, request.PAYEE_SIZE] = _numbers(columns["payee_size"])
+    profile[:, request.PAYER_SINCE] = _numbers(columns["payer_profile_known_since_ms"])
+    profile[:, request.PAYER_HOME] = [_country(value) for value in columns["payer_profile_home_country"]]
+    profile[:, request.PAYER_LEVEL] = _numbers(columns["payer_profile_verification_level"])
+    profile[:, request.INSTRUMENT_SINCE] = _numbers(columns["instrument_profile_known_since_ms"])
+    profile[:, request.INSTRUMENT_ISSUER] = [_country(value) for value in columns["instrument_profile_issuer_country"]]
+    profile[:, request.PAYEE_SINCE] = _numbers(columns["payee_profile_known_since_ms"])
+    profile[:, request.PAYEE_MCC] = [float(value) if value else MISSING for value in columns["payee_profile_mcc"]]
+    profile[:, request.PAYEE_SIZE] = _numbers(columns["payee_profile_size"])
     return profile
 
 

@@ -21,12 +21,12 @@ Ints = npt.NDArray[np.int64]
 class Plan(NamedTuple):
     """The tables of one catalogue, in the order in which the kernel takes them, and two sizes."""
 
-    ents: Ints  # [6, 10]: row ranges of each entity kind in the tables below
-    fields: Ints  # [*, 2]: how a field of a tile accumulates, filter bit
+    ents: Ints  # [6, 13]: row ranges of each entity kind in the tables below, and the shape of its tiles
+    fields: Ints  # [*, 4]: how a field of a tile accumulates, filter bit, word of the tile, shift in the word
     heads: Ints  # [*, 2]: first or last, filter bit
     lists: Ints  # [*, 3]: other entity, filter bit, cap
-    bounds: Ints  # [*, 2]: reach and hop in ms
-    outs: Ints  # [*, 6]: kind, a, b, tail boundary, head boundary, column
+    bounds: Ints  # [*, 3]: reach and hop in ms, blocker (features/tiles.py)
+    outs: Ints  # [*, 8]: kind, a, b, tail boundary, head boundary, column, shifts of a and b
     ratios: Ints  # [*, 3]: numerator column (-1 = amount), denominator column, column
     layout: Ints  # [3]: see features/request.py
     scratch: tuple[int, int]  # shape of the `cum` table
@@ -41,16 +41,44 @@ class _Entity:
     """What one entity kind must remember, gathered from its aggregates."""
 
     def __init__(self, aggregates: Sequence[Aggregate]) -> None:
-        self.fields: list[tuple[int, int]] = []
+        self.needs: list[tuple[int, int]] = []  # (how, filter bit) of the fields of its tiles
         self.heads: list[tuple[int, int]] = []
         self.caps: dict[tuple[int, int], int] = {}
         self.bounds = sorted({b for a in aggregates for b in _bounds(a).values()})
-        for (_, fine), (_, coarse) in zip(self.bounds, self.bounds[1:], strict=False):
-            if coarse % fine:
-                raise InvalidDeclaration([f"hop {coarse} ms is no multiple of the finer hop {fine} ms."])
 
-    def field(self, kind: int, bit: int) -> int:
-        return _place(self.fields, (kind, bit))
+    def bound_rows(self) -> list[tuple[int, int, int]]:
+        """Rows (reach, hop, blocker) of the boundary table, see features/tiles.py."""
+        hops = [hop for _, hop in self.bounds]
+        return [
+            (reach, hop, max((j for j, other in enumerate(hops) if other % hop), default=-1))
+            for reach, hop in self.bounds
+        ]
+
+    def place(self, how: int, bit: int) -> tuple[int, int]:
+        """Word of the tile and shift inside it (-1: the whole word) of a field: sums, then counts, then maxima."""
+        _place(self.needs, (how, bit))
+        sums, counts, maxima = ([n for n in self.needs if n[0] == h] for h in (tiles.SUM, tiles.COUNT, tiles.MAX))
+        if how == tiles.SUM:
+            return 1 + sums.index((how, bit)), -1
+        if how == tiles.COUNT:
+            word, half = divmod(counts.index((how, bit)), 2)
+            return 1 + len(sums) + word, half * tiles.COUNT_BITS
+        return 1 + len(sums) + (len(counts) + 1) // 2 + maxima.index((how, bit)), -1
+
+    @property
+    def adds(self) -> int:
+        """Words of a tile that add up."""
+        counts = sum(how == tiles.COUNT for how, _ in self.needs)
+        return sum(how == tiles.SUM for how, _ in self.needs) + (counts + 1) // 2
+
+    @property
+    def width(self) -> int:
+        """Words of a tile, its start included."""
+        return 1 + self.adds + sum(how == tiles.MAX for how, _ in self.needs)
+
+    def fields(self) -> list[tuple[int, ...]]:
+        """Rows of the field table."""
+        return [(how, bit, *self.place(how, bit)) for how, bit in self.needs]
 
     def head(self, kind: int, bit: int) -> int:
         return _place(self.heads, (kind, bit))
@@ -61,35 +89,30 @@ class _Entity:
         return list(self.caps).index(key)
 
     def out(self, a: Aggregate, column: int, first_head: int, first_list: int) -> tuple[int, ...]:
-        """The output row of one aggregate: kind, a, b, tail, head boundary, column."""
+        """The output row of one aggregate; its place in the tiles is final once all aggregates have been asked."""
         bit = FILTERS[a.where].bit
         at = {side: self.bounds.index(b) for side, b in _bounds(a).items()}
         tail, head = at.get("tail", -1), at.get("head", -1)
         if a.how is How.IS_NEW:
-            return (kernel.OUT_IS_NEW, first_list + self.others(a.of or "", bit, a.cap), 0, -1, -1, column)
+            return (kernel.OUT_IS_NEW, first_list + self.others(a.of or "", bit, a.cap), 0, -1, -1, column, -1, -1)
         if a.how is How.DISTINCT:
-            return (
-                kernel.OUT_DISTINCT,
-                first_list + self.others(a.of or "", bit, a.cap),
-                0,
-                tail,
-                -1,
-                column,
-            )
+            met = first_list + self.others(a.of or "", bit, a.cap)
+            return (kernel.OUT_DISTINCT, met, 0, tail, -1, column, -1, -1)
         if a.how in (How.SINCE_FIRST, How.SINCE_LAST):
             kind = kernel.FIRST if a.how is How.SINCE_FIRST else kernel.LAST
-            return (kernel.OUT_SINCE, first_head + self.head(kind, bit), 0, -1, -1, column)
-        count = self.field(tiles.COUNT, bit)
+            return (kernel.OUT_SINCE, first_head + self.head(kind, bit), 0, -1, -1, column, -1, -1)
+        count, half = self.place(tiles.COUNT, bit)
         if a.how is How.COUNT:
-            return (kernel.OUT_VALUE, count, 0, tail, head, column)
+            return (kernel.OUT_VALUE, count, 0, tail, head, column, half, -1)
         if a.how is How.SHARE:
-            return (kernel.OUT_RATIO, count, self.field(tiles.COUNT, 0), tail, head, column)
+            everything, its_half = self.place(tiles.COUNT, 0)
+            return (kernel.OUT_RATIO, count, everything, tail, head, column, half, its_half)
         if a.how is How.MAX:
-            return (kernel.OUT_MAX, self.field(tiles.MAX, bit), 0, tail, head, column)
-        total = self.field(tiles.SUM, bit)
+            return (kernel.OUT_MAX, self.place(tiles.MAX, bit)[0], 0, tail, head, column, -1, -1)
+        total, _ = self.place(tiles.SUM, bit)
         if a.how is How.SUM:
-            return (kernel.OUT_VALUE, total, 0, tail, head, column)
-        return (kernel.OUT_RATIO, total, count, tail, head, column)
+            return (kernel.OUT_VALUE, total, 0, tail, head, column, -1, -1)
+        return (kernel.OUT_RATIO, total, count, tail, head, column, -1, half)
 
 
 def _place(known: list[tuple[int, int]], item: tuple[int, int]) -> int:
@@ -115,9 +138,9 @@ def compile_plan(
 ) -> Plan:
     """Tables for aggregates whose columns follow each other from `first_column`.
 
-    Raises: InvalidDeclaration if an entity has no window feature, or hops do not divide one another.
+    Raises: InvalidDeclaration if an entity has no window feature.
     """
-    ents = np.zeros((kernel.ENTITY_COUNT, 10), np.int64)
+    ents = np.zeros((kernel.ENTITY_COUNT, kernel.ENTITY_COLUMNS), np.int64)
     gathered: dict[int, list[Sequence[int]]] = {
         kernel.FIELDS: [], kernel.HEADS: [], kernel.LISTS: [], kernel.BOUNDS: [], kernel.OUTS: []
     }  # fmt: skip
@@ -128,28 +151,32 @@ def compile_plan(
         if not entity.bounds:
             raise InvalidDeclaration([f"{name}: declare at least one window feature, its state needs a reach."])
         first_head, first_list = len(gathered[kernel.HEADS]), len(gathered[kernel.LISTS])
+        for column, a in own:
+            entity.out(a, column, first_head, first_list)  # gathers what must be remembered
         outs = [entity.out(a, column, first_head, first_list) for column, a in own]
         rows: dict[int, list[Sequence[int]]] = {
-            kernel.FIELDS: list(entity.fields),
+            kernel.FIELDS: list(entity.fields()),
             kernel.HEADS: list(entity.heads),
             kernel.LISTS: [(*key, cap) for key, cap in entity.caps.items()],
-            kernel.BOUNDS: list(entity.bounds),
+            kernel.BOUNDS: list(entity.bound_rows()),
             kernel.OUTS: list(outs),
         }
         for table, added in rows.items():
             ents[e, table] = len(gathered[table])
             gathered[table] += added
             ents[e, table + 1] = len(gathered[table])
-        scratch = [max(scratch[0], len(entity.bounds)), max(scratch[1], len(entity.fields))]
+        ents[e, kernel.ADDS], ents[e, kernel.WIDTH] = entity.adds, entity.width
+        ents[e, kernel.FINEST] = min(hop for _, hop in entity.bounds)
+        scratch = [max(scratch[0], len(entity.bounds)), max(scratch[1], entity.width)]
         slack += tiles.RECORD_WORDS + len(entity.heads) + LIST_WORDS * len(entity.caps)
-        slack += LARGEST_CAPACITY * (1 + len(entity.fields)) + sum(8 * cap for cap in entity.caps.values())
+        slack += LARGEST_CAPACITY * entity.width + sum(8 * cap for cap in entity.caps.values())
     return Plan(
         ents,
-        _rows(gathered[kernel.FIELDS], 2),
+        _rows(gathered[kernel.FIELDS], 4),
         _rows(gathered[kernel.HEADS], 2),
         _rows(gathered[kernel.LISTS], 3),
-        _rows(gathered[kernel.BOUNDS], 2),
-        _rows(gathered[kernel.OUTS], 6),
+        _rows(gathered[kernel.BOUNDS], 3),
+        _rows(gathered[kernel.OUTS], kernel.OUT_COLUMNS),
         _rows(ratios, 3),
         np.array(layout, np.int64),
         (scratch[0], scratch[1]),

@@ -93,8 +93,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 STARTER_RULES = (
     Rule("velocity_device_payers_24h", (("device_payer_distinct_24h", ">=", 8),), "challenge",
          "At least eight payers used this device within 24 hours."),
-    Rule("velocity_ip_payers_1h", (("ip_payer_distinct_1h", ">=", 20),), "challenge",
-         "At least twenty payers used this IP address within an hour."),
+    Rule("velocity_ip_payers_1h", (("ip_payer_distinct_1h", ">=", 12),), "challenge",
+         "At least twelve payers used this IP address within an hour."),
     Rule("card_testing_small_10m", (("instrument_small_count_10m", ">=", 5),), "decline",
          "Five or more tiny payments with this instrument within ten minutes."),
     Rule("card_testing_declines_10m", (("instrument_declined_count_10m", ">=", 4),), "decline",

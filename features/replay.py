@@ -82,14 +82,15 @@ class _Run:
         self.heap = new_heap()
 
     def chunks(self) -> Iterator[tuple[int, int, Vector]]:
-        """(first row, events done, features of the rows from it) until the events are used up."""
+        """(first row, events done, features of the rows from it) until the events are used up; the rows are reused."""
         begin, row, columns = 0, 0, len(self.catalog.names)
         plan = self.plan
         cum = np.zeros(plan.scratch, np.int64)
+        room = np.empty((min(CHUNK, self.events.payments), columns))  # one buffer: the consumer copies what it keeps
         while begin < len(self.events):
             end = min(begin + CHUNK, len(self.events))
             payments = int((self.events.whats[begin:end] == 0).sum())
-            out = np.empty((payments, columns))
+            out = room[:payments]
             done = begin
             while done < end:
                 self.heap = with_room(self.heap, 4 * plan.slack_words)

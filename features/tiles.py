@@ -3,10 +3,12 @@
 Sawtooth windows as in Chronon (Airbnb): the head is exact to the event, the tail is rounded down to a
 hop. All windows of an entity share one list of tiles `[start, fields...]`. A *boundary* is
 `floor((now - reach) / hop) * hop`; a window is what lies at or after its tail boundary (and, when
-delayed, before its head boundary). Boundaries only move forward, and their hops divide one another in
-order of reach; hence tiles that every finer boundary has passed can be merged to the next hop without
-changing any value, now or later. When that happens is a matter of room, not of meaning: the values equal
+delayed, before its head boundary). Boundaries only move forward, so tiles that every boundary of a finer
+hop has passed can be merged to a coarser hop without changing any value, now or later. When that happens is a matter of room, not of meaning: the values equal
 those of a dense ring of tiles per window, at a fraction of its size.
+
+A tile is `[start, sums and counts..., maxima...]` in 64-bit words. Counts share words, two a word of 32 bits
+each: adding words adds both. Reading the tiles is bound by memory, so narrow tiles are fast tiles.
 
 `now` is the latest event time the entity has seen: a payment that comes late is scored as of that moment,
 which is what a ring that has moved on would answer too.
@@ -23,10 +25,13 @@ from features.heap import LARGEST_CAPACITY, Words, give_back, take_block
 Table = npt.NDArray[np.int64]
 
 # words of a record, before its heads and its lists of others
-NEWEST, SEEN, TILES, CAPACITY, FILLED, RECORD_WORDS = 0, 1, 2, 3, 4, 5
+NEWEST, SEEN, TILES, CAPACITY, FILLED, TIDY_AT, RECORD_WORDS = 0, 1, 2, 3, 4, 5, 6
 # how a field of a tile accumulates
 COUNT, SUM, MAX = 0, 1, 2
 NOTHING_YET = -1  # of a maximum: amounts are never negative
+COUNT_BITS = 32
+# columns of the field table: how, filter bit, word of the tile, shift of a count inside its word
+FIELD_HOW, FIELD_BIT, FIELD_WORD, FIELD_SHIFT = 0, 1, 2, 3
 
 
 @compiled
@@ -36,90 +41,83 @@ def boundary(now: int, reach: int, hop: int) -> int:
 
 
 @compiled
-def absorb(into: Words, row: Words, fields: Table) -> None:
-    """Add the fields of one tile to another; both are `[start, fields...]`."""
-    for f in range(fields.shape[0]):
-        if fields[f, 0] == MAX:
-            into[1 + f] = max(into[1 + f], row[1 + f])
-        else:
-            into[1 + f] += row[1 + f]
+def tidy(heap: Words, record: int, adds: int, width: int, bounds: Table) -> None:
+    """Drop the tiles no window can reach any more and merge those none tells apart, in place.
 
-
-@compiled
-def compact(heap: Words, record: int, fields: Table, bounds: Table) -> None:
-    """Drop what no window can reach any more and merge what none tells apart, in place."""
-    width = 1 + fields.shape[0]
+    adds: words of a tile after its start that add up; the rest, up to `width`, are maxima. bounds: rows
+    (reach, hop, blocker), from near to far; the blocker is the farthest boundary whose hop is no multiple of
+    this one's: only what it has passed may be merged to this hop (-1: anything may).
+    """
     block, filled, now = heap[record + TILES], heap[record + FILLED], heap[record + NEWEST]
     last = bounds.shape[0] - 1
-    horizon = boundary(now, bounds[last, 0], bounds[last, 1])
+    edges = np.empty(last + 1, np.int64)
+    for k in range(last + 1):
+        edges[k] = boundary(now, bounds[k, 0], bounds[k, 1])
     kept = 0
     for i in range(filled):
-        row = heap[block + i * width : block + (i + 1) * width]
-        if row[0] < horizon:
+        row = block + i * width
+        start = heap[row]
+        if start < edges[last]:
             continue
-        start = row[0]
-        for k in range(1, last + 1):
-            hop = bounds[k, 1]
-            bucket = row[0] // hop * hop
-            if bucket + hop > boundary(now, bounds[k - 1, 0], bounds[k - 1, 1]):
-                break
-            start = bucket
-        if kept > 0 and heap[block + (kept - 1) * width] == start:
-            absorb(heap[block + (kept - 1) * width : block + kept * width], row, fields)
+        for k in range(last, -1, -1):  # the coarsest hop whose bucket no boundary can cut any more
+            blocker = bounds[k, 2]
+            if blocker < 0 or start < edges[blocker]:
+                bucket = start // bounds[k, 1] * bounds[k, 1]
+                if blocker < 0 or bucket + bounds[k, 1] <= edges[blocker]:
+                    start = bucket
+                    break
+        into = block + (kept - 1) * width
+        if kept > 0 and heap[into] == start:
+            for w in range(1, 1 + adds):
+                heap[into + w] += heap[row + w]
+            for w in range(1 + adds, width):
+                heap[into + w] = max(heap[into + w], heap[row + w])
         else:
-            into = block + kept * width
+            into += width
             for w in range(width):
-                heap[into + w] = row[w]
+                heap[into + w] = heap[row + w]
             heap[into] = start
             kept += 1
     heap[record + FILLED] = kept
 
 
 @compiled
-def make_room(heap: Words, record: int, kind: int, fields: Table, bounds: Table) -> None:
-    """Compact a full block; double it when that leaves it more than half full."""
-    compact(heap, record, fields, bounds)
+def make_room(heap: Words, record: int, kind: int, adds: int, width: int, bounds: Table) -> None:
+    """Tidy up; move to a block of twice the size if that leaves too little room; say when to tidy next."""
+    tidy(heap, record, adds, width, bounds)
     filled, capacity = heap[record + FILLED], heap[record + CAPACITY]
-    if 2 * filled <= capacity or capacity == LARGEST_CAPACITY:
-        return
-    width = 1 + fields.shape[0]
-    old = heap[record + TILES]
-    new = take_block(heap, kind, 2 * capacity, width)
-    for w in range(filled * width):
-        heap[new + w] = heap[old + w]
-    give_back(heap, kind, capacity, old)
-    heap[record + TILES] = new
-    heap[record + CAPACITY] = 2 * capacity
+    spare = 1 + filled // 6
+    if filled + spare > capacity and capacity < LARGEST_CAPACITY:
+        old = heap[record + TILES]
+        new = take_block(heap, kind, 2 * capacity, width)
+        for w in range(filled * width):
+            heap[new + w] = heap[old + w]
+        give_back(heap, kind, capacity, old)
+        heap[record + TILES] = new
+        heap[record + CAPACITY] = capacity = 2 * capacity
+    heap[record + TIDY_AT] = min(capacity, filled + spare)
 
 
 @compiled
 def add(
-    heap: Words,
-    record: int,
-    kind: int,
-    fields: Table,
-    bounds: Table,
-    ts: int,
-    amount: int,
-    mask: int,
-    weight: int,
-) -> int:
+    heap: Words, record: int, kind: int, fields: Table, adds: int, width: int, bounds: Table,
+    finest: int, ts: int, amount: int, mask: int, weight: int,
+) -> int:  # fmt: skip
     """Add one event to the tile of its own time; 1 if it comes too late for every window, else 0.
 
-    `mask` has a bit for each filter the event passes; `weight` is 1, or -1 to take a correction back
+    `finest` is the smallest hop, ms. `mask` has a bit for each filter the event passes; `weight` is 1, or -1 to take a correction back
     (counts and sums only).
     """
-    width = 1 + fields.shape[0]
     last = bounds.shape[0] - 1
     if ts < boundary(heap[record + NEWEST], bounds[last, 0], bounds[last, 1]):
         return 1
     if heap[record + CAPACITY] == 0:
         heap[record + TILES] = take_block(heap, kind, 2, width)
-        heap[record + CAPACITY] = 2
-    elif heap[record + FILLED] == heap[record + CAPACITY]:
-        make_room(heap, record, kind, fields, bounds)
+        heap[record + CAPACITY] = heap[record + TIDY_AT] = 2
+    elif heap[record + FILLED] >= heap[record + TIDY_AT]:
+        make_room(heap, record, kind, adds, width, bounds)
     block, filled = heap[record + TILES], heap[record + FILLED]
-    start = ts // bounds[0, 1] * bounds[0, 1]
+    start = ts // finest * finest
     i = filled
     while i > 0 and heap[block + (i - 1) * width] > start:
         i -= 1
@@ -128,41 +126,49 @@ def add(
             heap[block + width + w] = heap[block + w]
         row = block + i * width
         heap[row] = start
-        for f in range(fields.shape[0]):
-            heap[row + 1 + f] = NOTHING_YET if fields[f, 0] == MAX else 0
+        for w in range(1, width):
+            heap[row + w] = 0 if w <= adds else NOTHING_YET
         heap[record + FILLED] = filled + 1
     else:
         row = block + (i - 1) * width
     for f in range(fields.shape[0]):
-        if (mask >> fields[f, 1]) & 1:
-            if fields[f, 0] == COUNT:
-                heap[row + 1 + f] += weight
-            elif fields[f, 0] == SUM:
-                heap[row + 1 + f] += weight * amount
+        if (mask >> fields[f, FIELD_BIT]) & 1:
+            at = row + fields[f, FIELD_WORD]
+            if fields[f, FIELD_HOW] == COUNT:
+                heap[at] += weight << fields[f, FIELD_SHIFT]
+            elif fields[f, FIELD_HOW] == SUM:
+                heap[at] += weight * amount
             elif weight > 0:
-                heap[row + 1 + f] = max(heap[row + 1 + f], amount)
+                heap[at] = max(heap[at], amount)
     return 0
 
 
 @compiled
-def accumulate(heap: Words, record: int, now: int, fields: Table, bounds: Table, cum: Table) -> None:
-    """Fill `cum[b, f]` with each field over all that lies at or after each boundary."""
-    width = 1 + fields.shape[0]
-    n_fields = fields.shape[0]
-    block, i = heap[record + TILES], heap[record + FILLED] - 1
+def accumulate(heap: Words, record: int, now: int, adds: int, width: int, bounds: Table, cum: Table) -> None:
+    """Fill `cum[b, w]` with each word of the tiles over all that lies at or after each boundary; w = 0 is unused."""
+    i = heap[record + FILLED] - 1
+    at = heap[record + TILES] + i * width
     for b in range(bounds.shape[0]):
+        sums = cum[b]
         if b == 0:
-            for f in range(n_fields):
-                cum[0, f] = NOTHING_YET if fields[f, 0] == MAX else 0
+            for w in range(1, width):
+                sums[w] = 0 if w <= adds else NOTHING_YET
         else:
-            for f in range(n_fields):
-                cum[b, f] = cum[b - 1, f]
+            finer = cum[b - 1]
+            for w in range(1, width):
+                sums[w] = finer[w]
         earliest = boundary(now, bounds[b, 0], bounds[b, 1])
-        while i >= 0 and heap[block + i * width] >= earliest:
-            row = block + i * width + 1
-            for f in range(n_fields):
-                if fields[f, 0] == MAX:
-                    cum[b, f] = max(cum[b, f], heap[row + f])
-                else:
-                    cum[b, f] += heap[row + f]
+        while i >= 0 and heap[at] >= earliest:
+            tile = heap[at : at + width]
+            for w in range(1, 1 + adds):
+                sums[w] += tile[w]
+            for w in range(1 + adds, width):
+                sums[w] = max(sums[w], tile[w])
             i -= 1
+            at -= width
+
+
+@compiled
+def part(word: int, shift: int) -> int:
+    """A count out of its word (shift 0 or 32), or the whole word (shift -1)."""
+    return word if shift < 0 else (word >> shift) & 0xFFFFFFFF

@@ -1,0 +1,159 @@
+"""The Feast store as the rest of the project uses it: open, apply, attach, and read whole vectors.
+
+A store lives in a folder of its own (below `var/`): registry, profile versions and the parquet files that the
+offline side reads. The order of columns is always the catalogue's, whatever order Feast answers in.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from feast import FeatureService, FeatureStore
+from feast.repo_config import RepoConfig
+from feast.utils import _convert_arrow_to_proto
+
+from features.catalog import Catalog
+from features.feast_offline import RiskgateOfflineStoreConfig
+from features.feast_online import Clock, RiskgateOnlineStore, RiskgateOnlineStoreConfig
+from features.payment import Payment
+from features.profiles import ProfileFile, Profiles
+from features.state import State
+from features.store.definitions import declare, service_name
+from features.views import PROFILE_COLUMNS, historical_rows, online_row, profile_table
+
+__all__ = [
+    "apply",
+    "attach",
+    "close",
+    "historical_frame",
+    "materialize_profiles",
+    "online_vectors",
+    "open_store",
+    "service_name",
+    "write_profiles",
+]
+
+Vectors = npt.NDArray[np.float64]
+
+
+def open_store(folder: Path, known: Catalog, replayed: Path | None = None) -> FeatureStore:
+    """The store in `folder`; `replayed` is the parquet of `python -m features replay`, if not in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {"velocity": str((replayed or folder / "velocity.parquet").resolve())}
+    paths |= {f"{entity}_profile": f"{entity}_profile.parquet" for entity in PROFILE_COLUMNS}
+    return FeatureStore(
+        config=RepoConfig(
+            project="riskgate",
+            provider="local",
+            registry={"path": "registry.db", "cache_ttl_seconds": 0},
+            offline_store=RiskgateOfflineStoreConfig(paths=paths),
+            online_store=RiskgateOnlineStoreConfig(
+                profiles="profiles.sqlite",
+                snapshots="snapshots",
+                catalogue=msgspec.to_builtins(known.parameters),
+            ),
+            entity_key_serialization_version=3,
+            repo_path=folder.resolve(),
+        )
+    )
+
+
+def apply(store: FeatureStore, known: Catalog) -> str:
+    """Register everything the catalogue declares; the name of its feature service.
+
+    Services of former catalogues stay in the registry, so that an older bundle keeps its own.
+    """
+    with warnings.catch_warnings():
+        # Feast calls every on-demand view experimental; ours is computed in slices (features/feast_offline.py).
+        warnings.filterwarnings("ignore", message="On demand feature view", category=RuntimeWarning)
+        store.apply(declare(known).objects())
+    return service_name(known)
+
+
+def attach(store: FeatureStore, state: State, clock: Clock) -> None:
+    """Serve velocity from this live state; `clock` gives now in ms UTC."""
+    _online(store).attach(state, clock)
+
+
+def close(store: FeatureStore) -> None:
+    """Let go of the state and close the profile file."""
+    _online(store).detach()
+
+
+def write_profiles(store: FeatureStore, profiles: Profiles) -> None:
+    """Write every version of every profile to the offline files of the profile views."""
+    folder = Path(store.config.repo_path)
+    for entity in PROFILE_COLUMNS:
+        pq.write_table(profile_table(profiles, entity), folder / f"{entity}_profile.parquet")
+
+
+def materialize_profiles(store: FeatureStore) -> ProfileFile:
+    """Bring every version of every profile from the offline files online, and return the profile file.
+
+    `feast materialize` brings only the newest version of each; a replay clock asks for the earlier ones too.
+    """
+    provider = store._get_provider()
+    for entity in PROFILE_COLUMNS:
+        view = store.get_feature_view(f"{entity}_profile")
+        job = provider.offline_store.pull_all_from_table_or_query(
+            store.config, view.batch_source, view.join_keys, [f.name for f in view.features],
+            view.batch_source.timestamp_field, view.batch_source.created_timestamp_column,
+        )  # fmt: skip
+        versions = job.to_arrow()
+        if versions.num_rows:
+            keys = {column.name: column.dtype.to_value_type() for column in view.entity_columns}
+            written = _convert_arrow_to_proto(versions, view, keys)
+            provider.online_write_batch(store.config, view, written, progress=None)
+    return _online(store).profile_file(store.config)
+
+
+def online_vectors(store: FeatureStore, known: Catalog, payments: Sequence[Payment]) -> Vectors:
+    """Features as Feast serves them, float64[payments, columns of the catalogue], NaN = missing."""
+    service = _service(store, service_name(known))
+    rows = [online_row(payment, known) for payment in payments]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    answer = store.get_online_features(features=service, entity_rows=columns).to_dict()
+    return np.array([answer[name] for name in known.names], dtype=np.float64).T  # None becomes NaN
+
+
+def historical_frame(
+    store: FeatureStore, known: Catalog, history: pa.Table, service: str | None = None
+) -> pd.DataFrame:
+    """Features of every payment of a history as known just before it, in the history's order.
+
+    history: a table in the shape of features/history.py. service: the feature service, default the
+    catalogue's own. Returns transaction_id, event_timestamp and one float64 column per feature, NaN = missing.
+    """
+    asked = historical_rows(history, known).to_pandas(
+        split_blocks=True, types_mapper=_arrow_strings, integer_object_nulls=True
+    )
+    job = store.get_historical_features(entity_df=asked, features=_service(store, service or service_name(known)))
+    table = job.to_arrow()
+    columns = ["transaction_id", "event_timestamp", *known.names]
+    frame = table.select(columns).to_pandas(split_blocks=True, self_destruct=True)
+    return cast(pd.DataFrame, frame)
+
+
+@lru_cache(maxsize=8)
+def _service(store: FeatureStore, name: str) -> FeatureService:
+    """Resolved once: asking Feast for a service again re-reads the registry and empties its caches."""
+    return store.get_feature_service(name)
+
+
+def _arrow_strings(kind: pa.DataType) -> Any:
+    """Keep ids as Arrow text: a million Python strings a column would cost more than the join."""
+    return pd.ArrowDtype(kind) if pa.types.is_string(kind) else None
+
+
+def _online(store: FeatureStore) -> RiskgateOnlineStore:
+    return cast(RiskgateOnlineStore, store._get_provider().online_store)
