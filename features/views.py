@@ -2,7 +2,7 @@
 
 A window feature belongs to the ids whose past it reads: one entity, two for the pair, and two as well where
 it asks whether one has met the other. Feast wants every column name once, so what the request says is
-prefixed with `payment_` and what a profile says with its entity.
+prefixed with `payment_` and what a profile says with, for example, `payer_profile_`.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ PAYMENT_COLUMNS: Final[dict[str, str]] = {
 #: Columns of the profile views: type and sentence.
 PROFILE_COLUMNS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "payer": {
-        "payer_known_since_ms": ("int", "Since when this payer has been known, ms UTC."),
-        "payer_home_country": ("str", "Home country, ISO 3166-1 alpha-2."),
-        "payer_verification_level": ("int", "How well the identity is verified, 0 (not) to 3."),
+        "payer_profile_known_since_ms": ("int", "Since when this payer has been known, ms UTC."),
+        "payer_profile_home_country": ("str", "Home country, ISO 3166-1 alpha-2."),
+        "payer_profile_verification_level": ("int", "How well the identity is verified, 0 (not) to 3."),
     },
     "instrument": {
-        "instrument_known_since_ms": ("int", "Since when this instrument has been known, ms UTC."),
-        "instrument_kind": ("str", "Card token, wallet, UPI VPA or account."),
-        "instrument_issuer_country": ("str", "Country of the issuer, ISO 3166-1 alpha-2."),
+        "instrument_profile_known_since_ms": ("int", "Since when this instrument has been known, ms UTC."),
+        "instrument_profile_kind": ("str", "Card token, wallet, UPI VPA or account."),
+        "instrument_profile_issuer_country": ("str", "Country of the issuer, ISO 3166-1 alpha-2."),
     },
     "payee": {
-        "payee_known_since_ms": ("int", "Since when this payee has been known, ms UTC."),
-        "payee_mcc": ("str", "The payee's own merchant category, ISO 18245."),
-        "payee_country": ("str", "Country of the payee, ISO 3166-1 alpha-2."),
-        "payee_size": ("int", "Size class, 0 (street stall) to 4 (international brand)."),
+        "payee_profile_known_since_ms": ("int", "Since when this payee has been known, ms UTC."),
+        "payee_profile_mcc": ("str", "The payee's own merchant category, ISO 18245."),
+        "payee_profile_country": ("str", "Country of the payee, ISO 3166-1 alpha-2."),
+        "payee_profile_size": ("int", "Size class, 0 (street stall) to 4 (international brand)."),
     },
 }
 
@@ -134,12 +134,12 @@ def historical_rows(history: pa.Table, known: Catalog) -> pa.Table:
 def profile_values(row: ProfileRow) -> dict[str, Any]:
     """What a profile says, under the names of its view's columns."""
     entity = next(entity for entity, kind in PROFILE_KINDS.items() if type(row) is kind)
-    return {f"{entity}_{name}": getattr(row, name) for name in profile_columns(entity)}
+    return {f"{entity}_profile_{name}": getattr(row, name) for name in profile_columns(entity)}
 
 
 def profile_of(entity: str, values: dict[str, Any], event_time_ms: int, created_time_ms: int) -> ProfileRow:
     """The profile that the columns of a view describe."""
-    said = {name: values.get(f"{entity}_{name}") for name in profile_columns(entity)}
+    said = {name: values.get(f"{entity}_profile_{name}") for name in profile_columns(entity)}
     return PROFILE_KINDS[entity](event_time_ms=event_time_ms, created_time_ms=created_time_ms, **said)
 
 

@@ -56,11 +56,11 @@ class Declared(NamedTuple):
         return [*self.entities, *self.velocity, *self.profiles, self.on_demand, self.service]
 
 
-class _DescribedView(OnDemandFeatureView):  # type: ignore[misc]
-    """An on-demand view whose fields keep their sentence and tags."""
+class _DeclaredView(OnDemandFeatureView):  # type: ignore[misc]
+    """An on-demand view whose fields are declared, not inferred."""
 
     def infer_features(self) -> None:
-        """Nothing to infer: Feast would compare the declared fields with fields that have no description."""
+        """Nothing to infer: Feast's trial run would send arbitrary text where a currency or mcc stands."""
 
 
 def service_name(known: Catalog) -> str:
@@ -142,10 +142,12 @@ def _on_demand_view(known: Catalog, velocity: list[FeatureView], profiles: list[
     needed, computed = windows_in_ratios(known), computed_on_demand(known)
     sources = [view[[f.name for f in view.features if f.name in needed]] for view in velocity]
     source = _source_text(known)
-    return _DescribedView(
+    return _DeclaredView(
         name=ON_DEMAND_VIEW,
         sources=[request, *profiles, *(view for view in sources if view.projection.features)],
-        schema=[_field(feature) for feature in known.features if feature.name in computed],
+        # Feast's registry forgets sentences and tags of on-demand fields, so the view's own tags hold them.
+        schema=[Field(name=name, dtype=Float64) for name in computed],
+        tags={feature.name: feature.sentence for feature in known.features if feature.name in computed},
         mode="python",
         udf=_function(source),
         udf_string=source,
