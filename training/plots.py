@@ -22,6 +22,7 @@ from training.shapes import Flags, Floats
 
 INK, QUIET, BLUE, RED, GREEN, AMBER = "#1f2933", "#9aa5b1", "#2563a8", "#c2413b", "#2f855a", "#c27803"
 _CUTS = (("challenge_at", "challenge", GREEN), ("review_at", "review", AMBER), ("decline_at", "decline", RED))
+PERCENT = FuncFormatter(lambda value, _: f"{100 * value:g}%")
 Drawing = Callable[[Axes], None]
 
 
@@ -66,7 +67,7 @@ def calibration(axes: Axes, table: tuple[Bin, ...], error: float | None) -> None
     axes.set(xscale="log", yscale="log", xlim=(edge, 1.1), ylim=(edge, 1.1), title="Calibration")
     axes.set(xlabel="promised: mean score of the bin", ylabel="observed: share of fraud (95 % interval)")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3%}" if value < 0.01 else f"{value:.0%}"))
+        axis.set_major_formatter(PERCENT)
     axes.legend(loc="upper left")
 
 
@@ -79,7 +80,7 @@ def score_histogram(axes: Axes, scores: Floats, fraud: Flags, policy: Policy) ->
     axes.hist(shown[fraud], bins=bins, color=RED, alpha=0.75, label="fraud")
     for name, text, colour in _CUTS:
         at = getattr(policy, name)
-        if bins[0] < at <= 1:
+        if bins[0] < at < 1:
             axes.axvline(at, color=colour, lw=1.6, label=f"{text} from {at:.3g}")
     axes.set(xscale="log", yscale="log", xlabel="score: probability of fraud", ylabel="payments")
     axes.set(title="Scores", xlim=(bins[0], 1.05))
@@ -103,13 +104,7 @@ def cost_curve(axes: Axes, scores: Floats, amounts: Floats, fraud: Flags, costs:
     axes.axhline(nothing, color=QUIET, ls="--", lw=1, label="approve everything")
     axes.set(xscale="log", ylim=(0, 1.6 * nothing or 1), title="Cost of one threshold")
     axes.set(xlabel="share of payments above the threshold", ylabel=f"total cost of the test, {currency}")
-    axes.xaxis.set_major_formatter(
-        FuncFormatter(
-            lambda value, _: (
-                f"{value:.4g}".rstrip("0") if value < 0 else f"{value:.3%}" if value < 0.001 else f"{value:.1%}"
-            )
-        )
-    )
+    axes.xaxis.set_major_formatter(PERCENT)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.legend(loc="upper left")
 

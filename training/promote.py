@@ -11,6 +11,7 @@ import msgspec
 
 from features.bundle import Bundle
 from features.catalog import catalog_of
+from features.contract import Contract
 from features.errors import RiskgateError
 from training.settings import Settings
 from training.track import (
@@ -98,7 +99,7 @@ def refusals(candidate: Version, champion: Version | None, bundle: Bundle) -> li
     if figures.get("cost_minor", 0.0) > figures.get("cost_without_scoring_minor", float("inf")):
         found.append("Its policy costs more than approving everything.")
     found += _behind(candidate, champion)
-    contract = catalog_of(bundle.contract).contract()
+    contract = Contract.from_json(catalog_of(bundle.contract).contract().to_json())  # as a bundle holds it
     found += [f"This code computes other features: {text}." for text in bundle.contract.differences(contract)]
     return found
 
@@ -106,17 +107,13 @@ def refusals(candidate: Version, champion: Version | None, bundle: Bundle) -> li
 def export(bundle: Bundle, folder: Path) -> tuple[str, Path]:
     """Copy a bundle's files into BentoML's model store, where `riskgate:latest` then finds it."""
     tag = f"{STORE_NAME}:{bundle.version}-{bundle.digest[:12]}"
-    if any(str(model.tag) == tag for model in bentoml.models.list(STORE_NAME)) if _stored() else False:
+    if any(str(model.tag) == tag for model in bentoml.models.list()):
         bentoml.models.delete(tag)  # the newest entry is the one that is served, so a return is a new entry
     labels = {"model": bundle.model_name.replace("@", "-"), "features": bundle.contract.hash[:12]}
     with bentoml.models.create(tag, labels=labels, metadata=dict(bundle.trained)) as model:
         for file in sorted(folder.iterdir()):
             shutil.copy2(file, model.path_of(file.name))
     return tag, Path(bentoml.models.get(tag).path)
-
-
-def _stored() -> bool:
-    return any(model.tag.name == STORE_NAME for model in bentoml.models.list())
 
 
 def _behind(candidate: Version, champion: Version | None) -> list[str]:

@@ -14,6 +14,7 @@ import lightgbm as lgb
 import mlflow
 import msgspec
 from mlflow import MlflowClient
+from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
@@ -40,6 +41,7 @@ class Version(msgspec.Struct, frozen=True):
 def connect(settings: Settings) -> MlflowClient:
     """A client of the tracking database and registry; the database and the folders are made if absent."""
     (settings.var / "mlflow").mkdir(parents=True, exist_ok=True)
+    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
     for noisy in ("mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     mlflow.set_tracking_uri(settings.tracking_uri)
@@ -64,7 +66,7 @@ def track(trained: Trained, feature_service: str, settings: Settings, extra: dic
         mlflow.set_experiment(EXPERIMENT)
         with mlflow.start_run(run_name=f"{trained.dataset} {trained.recipe_name}".strip()) as run:
             _log_run(trained, feature_service, extra or {})
-            version = str(_log_model(trained))
+            version = _log_model(client, trained, run.info.run_id)
             bundle = trained.bundle(version, run.info.run_id, feature_service)
             with tempfile.TemporaryDirectory() as folder:
                 write_bundle(bundle, Path(folder) / BUNDLE_FOLDER)
@@ -151,7 +153,8 @@ def _log_run(trained: Trained, feature_service: str, extra: dict[str, float]) ->
         mlflow.log_artifacts(folder, PLOTS_FOLDER)
 
 
-def _log_model(trained: Trained) -> Any:
+def _log_model(client: MlflowClient, trained: Trained, run_id: str) -> str:
+    # the registry is told directly: MLflow's own short cut writes to standard error
     signature = ModelSignature(
         inputs=Schema([ColSpec(DataType.double, name) for name in trained.catalog.names]),
         outputs=Schema([ColSpec(DataType.double, "fraud_margin_or_probability")]),
@@ -160,10 +163,12 @@ def _log_model(trained: Trained) -> Any:
         lgb.Booster(model_str=trained.model.text),
         name="model",
         signature=signature,
-        registered_model_name=MODEL_NAME,
         pip_requirements=[f"lightgbm=={lgb.__version__}"],  # said, because guessing them takes seconds
     )
-    return logged.registered_model_version
+    if not client.search_registered_models(f"name = '{MODEL_NAME}'"):
+        client.create_registered_model(MODEL_NAME, description="Probability that a payment is a fraud.")
+    made = client.create_model_version(MODEL_NAME, source=logged.model_uri, run_id=run_id, model_id=logged.model_id)
+    return str(made.version)
 
 
 def _tags(trained: Trained, feature_service: str, bundle: Bundle) -> dict[str, str]:
