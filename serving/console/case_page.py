@@ -23,7 +23,7 @@ from serving.console.pages import (
     VerdictForm,
 )
 from serving.console.queue_page import case_href
-from serving.console.wording import apart, iso, moment, money, number, percent, plain
+from serving.console.wording import apart, iso, moment, money, number, percent, plain, short_moment
 from serving.party_index import PARTIES, Party
 from serving.receipt import Answer, decode_answer, decode_body
 
@@ -131,7 +131,7 @@ def _recent(party: Party, view: CaseView) -> RecentPayments:
             RecentRow(
                 transaction_id=event.transaction_id,
                 href=case_href(event.transaction_id) if has_case and not is_this else None,
-                when=_at(event.event_time_ms),
+                when=Moment(short_moment(event.event_time_ms), iso(event.event_time_ms)),
                 apart="this payment" if is_this else apart(event.event_time_ms, at_ms),
                 amount=money(payment["amount_minor"], payment["currency"]),
                 way=f"{plain(payment['rail'])}, {plain(payment['channel'])}",

@@ -25,7 +25,7 @@ CHECKS_AT_ONCE = 2
 
 
 class NotSignedIn(ServiceError):
-    """A page that needs somebody signed in; the console answers with the sign-in form."""
+    """Something that needs somebody signed in; who only wanted to look is led to the sign-in form."""
 
     code = "not_signed_in"
     status = 401
@@ -91,7 +91,9 @@ class Gate:
         """
         entrant = self.entrant(request)
         if entrant is None:
-            raise NotSignedIn("Nobody is signed in.", "Sign in and try again.")
+            raise NotSignedIn(
+                "Nothing was recorded.", "Go back to copy what you wrote, then sign in and send it again."
+            )
         return entrant
 
     def sign_out(self, entrant: Entrant) -> None:

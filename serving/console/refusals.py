@@ -22,6 +22,7 @@ log = logging.getLogger("riskgate.console")
 
 _HEADINGS = {
     400: "That cannot be read",
+    401: "Your session has ended",
     403: "Not allowed",
     404: "Not found",
     405: "Not that way",
@@ -55,9 +56,9 @@ async def known_refusal(request: Request, error: Exception) -> Response:
     """A refusal of the error tree; who is not signed in is asked to, and comes back afterwards."""
     if not isinstance(error, RiskgateError):
         return await unknown_failure(request, error)
-    if isinstance(error, NotSignedIn):
+    if isinstance(error, NotSignedIn) and request.method == "GET":
         wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        there = f"?next={quote(wanted, safe='')}" if request.method == "GET" and wanted != "/cases" else ""
+        there = f"?next={quote(wanted, safe='')}" if wanted != "/cases" else ""
         return RedirectResponse(f"/sign-in{there}", 303)
     status = error.status if isinstance(error, ServiceError) else 500
     response = _page(request, status, error.message, error.repair, error.code)

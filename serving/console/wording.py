@@ -75,6 +75,15 @@ def moment(time_ms: int) -> str:
     return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%-d %b %Y, %H:%M:%S} UTC"
 
 
+def short_moment(time_ms: int) -> str:
+    """A time to the second without its year, for lists around a payment whose year is told.
+
+    >>> short_moment(1794355203120)
+    '11 Nov, 00:00:03 UTC'
+    """
+    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%-d %b, %H:%M:%S} UTC"
+
+
 def iso(time_ms: int) -> str:
     """The machine-readable form of a time, for `<time datetime>`."""
     return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")

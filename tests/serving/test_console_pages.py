@@ -108,9 +108,9 @@ def test_missing_is_told_as_missing_and_never_as_zero(world: DeskWorld, analyst:
 def test_recent_payments_say_how_far_away_they_were_and_what_became_known(world: DeskWorld, analyst: Visitor) -> None:
     busy_desk(world)
     text = words(analyst.get("/case?id=t-81f3").text)
-    assert "9 min before t-81f1 ₹1,800.00" in text
+    assert "9 min before 10 Nov, 23:51:03 UTC t-81f1 UPI, static QR ₹1,800.00" in text
     assert "challenge fraud" in text
-    assert "1 min later t-8203" in text
+    assert "1 min later 11 Nov, 00:01:03 UTC t-8203" in text
 
 
 def test_the_timeline_tells_decision_outcome_label_and_verdict_in_order(world: DeskWorld, analyst: Visitor) -> None:
@@ -231,6 +231,16 @@ def test_a_verdict_sent_by_another_site_is_refused(
     token = field(analyst.get("/case?id=t-1").text, "csrf") if token is None else token
     sent = {"csrf": token, "verdict": "fraud", "note": "Forged."}
     assert analyst.post("/case?id=t-1", sent, headers=headers).status_code == 403
+    assert world.verdicts() == []
+
+
+def test_a_verdict_after_the_session_ended_says_that_nothing_was_recorded(world: DeskWorld, analyst: Visitor) -> None:
+    world.scored(payment("t-1"))
+    token = field(analyst.get("/case?id=t-1").text, "csrf")
+    analyst.cookies.clear()
+    reply = analyst.post("/case?id=t-1", {"csrf": token, "verdict": "fraud", "note": "A long note."})
+    assert reply.status_code == 401
+    assert "Your session has ended Nothing was recorded. Go back to copy what you wrote" in words(reply.text)
     assert world.verdicts() == []
 
 
