@@ -97,7 +97,8 @@ class Catalog:
             parameters={
                 "reference_currency": self.parameters.reference_currency,
                 "label_delay_days": self.parameters.label_delay_days,
-                "attributes": msgspec.to_builtins(self.parameters.attributes),
+                # through JSON, so that a contract equals the one that was read back from a file
+                "attributes": msgspec.json.decode(msgspec.json.encode(self.parameters.attributes)),
                 "currency_weights": {code: list(pair) for code, pair in self.weights.items()},
                 "utc_offset_minutes": UTC_OFFSET_MINUTES,
             },

@@ -74,14 +74,8 @@ def read_entity(
     heads_at = record + RECORD_WORDS
     lists_at = heads_at + ents[e, HEADS + 1] - ents[e, HEADS]
     for o in range(first_out, end_out):
-        kind, a, b, tail, head, column = (
-            outs[o, 0],
-            outs[o, 1],
-            outs[o, 2],
-            outs[o, 3],
-            outs[o, 4],
-            outs[o, 5],
-        )
+        kind, a, column = outs[o, OUT_KIND], outs[o, OUT_A], outs[o, OUT_COLUMN]
+        tail, head = outs[o, OUT_TAIL], outs[o, OUT_HEAD]
         if kind == OUT_IS_NEW:
             other = recs[lists[a, 0]]
             if other < 0:

@@ -1,11 +1,12 @@
 """The window state of one entity: a sorted list of tiles, coarser the older they are.
 
 Sawtooth windows as in Chronon (Airbnb): the head is exact to the event, the tail is rounded down to a
-hop. All windows of an entity share one list of tiles `[start, fields...]`. A *boundary* is
+hop. All windows of an entity share one list of tiles. A *boundary* is
 `floor((now - reach) / hop) * hop`; a window is what lies at or after its tail boundary (and, when
 delayed, before its head boundary). Boundaries only move forward, so tiles that every boundary of a finer
-hop has passed can be merged to a coarser hop without changing any value, now or later. When that happens is a matter of room, not of meaning: the values equal
-those of a dense ring of tiles per window, at a fraction of its size.
+hop has passed can be merged to a coarser hop without changing any value, now or later. When that happens
+is a matter of room, not of meaning: the values equal those of a dense ring of tiles per window, at a
+fraction of its size.
 
 A tile is `[start, sums and counts..., maxima...]` in 64-bit words. Counts share words, two a word of 32 bits
 each: adding words adds both. Reading the tiles is bound by memory, so narrow tiles are fast tiles.
@@ -105,8 +106,8 @@ def add(
 ) -> int:  # fmt: skip
     """Add one event to the tile of its own time; 1 if it comes too late for every window, else 0.
 
-    `finest` is the smallest hop, ms. `mask` has a bit for each filter the event passes; `weight` is 1, or -1 to take a correction back
-    (counts and sums only).
+    `finest` is the smallest hop, ms. `mask` has a bit for each filter the event passes. `weight` is 1, or -1 to
+    take a correction back (counts and sums only).
     """
     last = bounds.shape[0] - 1
     if ts < boundary(heap[record + NEWEST], bounds[last, 0], bounds[last, 1]):

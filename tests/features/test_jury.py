@@ -20,12 +20,23 @@ CATALOG = catalog()
 
 def make(number: int, time_ms: int, **more: object) -> Payment:
     fields: dict[str, object] = {
-        "transaction_id": f"t{number}", "event_time_ms": time_ms, "amount_minor": 1_000 + 37 * (number % 11),
-        "currency": "INR", "rail": "upi", "channel": ("collect", "p2p", "online", "qr_static")[number % 4],
-        "payer_id": f"u{number % 3}", "instrument_id": f"i{number % 4}", "payee_id": f"m{number % 5}",
-        "device_id": f"d{number % 3}", "ip": f"10.0.0.{number % 4}", "mcc": "5411", "payer_country": "IN",
-        "payee_country": ("IN", "SG")[number % 2], "latitude": 1.0, "longitude": 2.0,
-    }  # fmt: skip
+        "transaction_id": f"t{number}",
+        "event_time_ms": time_ms,
+        "amount_minor": 1_000 + 37 * (number % 11),
+        "currency": "INR",
+        "rail": "upi",
+        "channel": ("collect", "p2p", "online", "qr_static")[number % 4],
+        "payer_id": f"u{number % 3}",
+        "instrument_id": f"i{number % 4}",
+        "payee_id": f"m{number % 5}",
+        "device_id": f"d{number % 3}",
+        "ip": f"10.0.0.{number % 4}",
+        "mcc": "5411",
+        "payer_country": "IN",
+        "payee_country": ("IN", "SG")[number % 2],
+        "latitude": 1.0,
+        "longitude": 2.0,
+    }
     return Payment(**{**fields, **more})  # type: ignore[arg-type]
 
 
@@ -59,8 +70,19 @@ def vector(name: str) -> np.ndarray:
     if name == "ties swapped":
         return state_after(swap_ties=True).observe(PROBE)
     if name == "nothing sent":
-        return State(CATALOG).observe(make(1, START_MS, device_id=None, ip=None, mcc=None, payer_country=None,
-                                           payee_country=None, latitude=None, longitude=None))  # fmt: skip
+        return State(CATALOG).observe(
+            make(
+                1,
+                START_MS,
+                device_id=None,
+                ip=None,
+                mcc=None,
+                payer_country=None,
+                payee_country=None,
+                latitude=None,
+                longitude=None,
+            )
+        )
     if name == "no history":
         return State(CATALOG).observe(make(1, START_MS))
     if name in ("inside the stream", "stream that ends there"):
@@ -147,18 +169,35 @@ def _spread() -> tuple[np.ndarray, ...]:
         moment = START_MS + i * 11 * HOUR // (1 + i % 7) + (i // 50) * DAY
         odd = i % 6 == 0
         payment = make(
-            i, moment, amount_minor=(50, 10_000, 777, 3_000_099)[i % 4], currency="USD" if odd else "INR",
-            device_id=None if odd else f"d{i % 3}", latitude=None if odd else 1.0, rail="card" if odd else "upi",
+            i,
+            moment,
+            amount_minor=(50, 10_000, 777, 3_000_099)[i % 4],
+            currency="USD" if odd else "INR",
+            device_id=None if odd else f"d{i % 3}",
+            latitude=None if odd else 1.0,
+            rail="card" if odd else "upi",
             mcc="5999" if odd else "5411",
-        )  # fmt: skip
+        )
         out.append(state.observe_and_apply(payment))
         if i % 5 == 0:
             for what in ("fraud", "declined", "reversed"):
                 state.annotate(payment, what)
     for i in range(400, 420):  # a burst
-        out.append(state.observe_and_apply(make(i, moment + 1000 * (i - 399), amount_minor=50, payer_id="u1",
-                                                instrument_id="i1", payee_id=f"m{i % 2}", device_id="d1", ip="10.0.0.1",
-                                                channel=("collect", "p2p", "online")[i % 3])))  # fmt: skip
+        out.append(
+            state.observe_and_apply(
+                make(
+                    i,
+                    moment + 1000 * (i - 399),
+                    amount_minor=50,
+                    payer_id="u1",
+                    instrument_id="i1",
+                    payee_id=f"m{i % 2}",
+                    device_id="d1",
+                    ip="10.0.0.1",
+                    channel=("collect", "p2p", "online")[i % 3],
+                )
+            )
+        )
         state.annotate(
             make(i, moment, payer_id="u1", instrument_id="i1", payee_id="m0", device_id="d1", ip="10.0.0.1"), "declined"
         )

@@ -62,9 +62,7 @@ def test_no_version_is_seen_before_either_of_its_times(versions: list[tuple[str,
         profiles.put("payer", entity_id, row)
     for at_ms in range(21):
         for one in ("u-1", "u-2"):
-            visible = [
-                r for i, r in versions if i == one and max(r.event_time_ms, r.created_time_ms) <= at_ms
-            ]
+            visible = [r for i, r in versions if i == one and max(r.event_time_ms, r.created_time_ms) <= at_ms]
             seen = profiles.get("payer", one, at_ms)
             if seen is None:
                 assert not visible

@@ -50,19 +50,42 @@ def matrix(table: pa.Table) -> np.ndarray:
 @settings(max_examples=30, deadline=None)
 def test_replay_equals_the_live_path_bit_for_bit(events: list[Event]) -> None:
     profiles = Profiles()
-    profiles.put("payer", "u1", PayerProfile(event_time_ms=START_MS + 5000, created_time_ms=START_MS + 9000,
-                                             known_since_ms=START_MS - 10**9, home_country="IN", verification_level=2))  # fmt: skip
-    profiles.put("payee", "m1", PayeeProfile(event_time_ms=START_MS, created_time_ms=START_MS, known_since_ms=START_MS,
-                                             mcc="5411", country="SG", size=3))  # fmt: skip
+    profiles.put(
+        "payer",
+        "u1",
+        PayerProfile(
+            event_time_ms=START_MS + 5000,
+            created_time_ms=START_MS + 9000,
+            known_since_ms=START_MS - 10**9,
+            home_country="IN",
+            verification_level=2,
+        ),
+    )
+    profiles.put(
+        "payee",
+        "m1",
+        PayeeProfile(
+            event_time_ms=START_MS, created_time_ms=START_MS, known_since_ms=START_MS, mcc="5411", country="SG", size=3
+        ),
+    )
     live = State(CATALOG)
     if isinstance(events[0], Later):
         return
     vectors, history = live_and_rows(events, live, profiles)
     np.testing.assert_array_equal(matrix(replay(history, CATALOG, profiles)).view(np.int64), vectors.view(np.int64))
     probe = Payment(
-        transaction_id="probe", event_time_ms=START_MS + 400 * 86_400_000, amount_minor=5, currency="INR", rail="upi",
-        channel="pos", payer_id="u1", instrument_id="i1", payee_id="m1", device_id="d1", ip="10.0.0.1",
-    )  # fmt: skip
+        transaction_id="probe",
+        event_time_ms=START_MS + 400 * 86_400_000,
+        amount_minor=5,
+        currency="INR",
+        rail="upi",
+        channel="pos",
+        payer_id="u1",
+        instrument_id="i1",
+        payee_id="m1",
+        device_id="d1",
+        ip="10.0.0.1",
+    )
     folded = fold(history, CATALOG)
     np.testing.assert_array_equal(folded.observe(probe), live.observe(probe))
     assert folded.events_seen(probe) == live.events_seen(probe)
@@ -71,11 +94,18 @@ def test_replay_equals_the_live_path_bit_for_bit(events: list[Event]) -> None:
 def rows(n: int = 50) -> list[dict[str, object]]:
     return [
         {
-            "transaction_id": f"t{i}", "event_time": START_MS + i * 60_000, "amount_minor": 100 + i, "currency": "INR",
-            "rail": "upi", "channel": "pos", "payer_id": f"u{i % 3}", "instrument_id": f"i{i % 4}", "payee_id": f"m{i % 5}",
+            "transaction_id": f"t{i}",
+            "event_time": START_MS + i * 60_000,
+            "amount_minor": 100 + i,
+            "currency": "INR",
+            "rail": "upi",
+            "channel": "pos",
+            "payer_id": f"u{i % 3}",
+            "instrument_id": f"i{i % 4}",
+            "payee_id": f"m{i % 5}",
         }
         for i in range(n)
-    ]  # fmt: skip
+    ]
 
 
 def test_a_snapshot_brings_back_the_same_state(tmp_path: Path) -> None:
@@ -83,9 +113,16 @@ def test_a_snapshot_brings_back_the_same_state(tmp_path: Path) -> None:
     state.save(tmp_path / "state")
     again = State.load(tmp_path / "state", CATALOG)
     probe = Payment(
-        transaction_id="p", event_time_ms=START_MS + 10**7, amount_minor=5, currency="INR", rail="upi", channel="pos",
-        payer_id="u1", instrument_id="i1", payee_id="m1",
-    )  # fmt: skip
+        transaction_id="p",
+        event_time_ms=START_MS + 10**7,
+        amount_minor=5,
+        currency="INR",
+        rail="upi",
+        channel="pos",
+        payer_id="u1",
+        instrument_id="i1",
+        payee_id="m1",
+    )
     for _ in range(300):
         np.testing.assert_array_equal(state.observe_and_apply(probe), again.observe_and_apply(probe))
 
@@ -136,20 +173,34 @@ def test_a_history_without_a_required_column_names_it() -> None:
 
 
 def test_amounts_attributes_and_countries_are_read_alike_at_both_speeds() -> None:
-    chosen = catalog(CatalogParameters(
-        reference_currency="INR", label_delay_days=3,
-        attributes=(Attribute("basket_items"), Attribute("sign_in", "categorical", ("otp", "pin"))),
-    ))  # fmt: skip
+    chosen = catalog(
+        CatalogParameters(
+            reference_currency="INR",
+            label_delay_days=3,
+            attributes=(Attribute("basket_items"), Attribute("sign_in", "categorical", ("otp", "pin"))),
+        )
+    )
     payments = [
         Payment(
-            transaction_id=f"t{i}", event_time_ms=START_MS + i, amount_minor=1000 * i + 7, currency=currency, rail="card",
-            channel="online", payer_id="u", instrument_id="i", payee_id="m", mcc="5999" if i % 2 else None,
-            payer_country=["US", None, "IN", "ZZ"][i % 4], payee_country="JP" if i % 3 else None,
-            latitude=1.5 if i % 2 else None, longitude=2.5, ip="10.0.0.1" if i % 5 else None,
+            transaction_id=f"t{i}",
+            event_time_ms=START_MS + i,
+            amount_minor=1000 * i + 7,
+            currency=currency,
+            rail="card",
+            channel="online",
+            payer_id="u",
+            instrument_id="i",
+            payee_id="m",
+            mcc="5999" if i % 2 else None,
+            payer_country=["US", None, "IN", "ZZ"][i % 4],
+            payee_country="JP" if i % 3 else None,
+            latitude=1.5 if i % 2 else None,
+            longitude=2.5,
+            ip="10.0.0.1" if i % 5 else None,
             attributes=[{}, {"basket_items": 3.0}, {"sign_in": "pin"}, {"sign_in": "face"}][i % 4],
         )
         for i, currency in enumerate(["INR", "USD", "JPY", "KWD", "EUR", "VND"] * 4)
-    ]  # fmt: skip
+    ]
     from features.history import history_schema
 
     schema = history_schema(chosen.parameters)

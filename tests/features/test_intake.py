@@ -1,0 +1,170 @@
+"""What is not a valid payment is refused with every problem at once; what is valid is read alike by both paths."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features import intake
+from features.catalog import Attribute, CatalogParameters, catalog
+from features.checks import problems_of
+from features.errors import Malformed, Refused
+from features.firewall import holds_card_number, luhn, may_hold_card_number
+from features.intake import payment_from, payment_json, read_payment, stored_payment
+from features.payment import CHANNELS, RAILS
+
+CATALOG = catalog(
+    CatalogParameters(attributes=(Attribute("basket_items"), Attribute("sign_in", "categorical", ("otp", "pin"))))
+)
+CARD = "4111111111111111"  # the schemes' well-known test number
+VALID: dict[str, Any] = {
+    "transaction_id": "t-81f3", "event_time": "2026-11-11T00:00:03.120Z", "amount_minor": 125000, "currency": "INR",
+    "rail": "upi", "channel": "qr_static", "payer_id": "u-1042", "instrument_id": "vpa-77ab", "payee_id": "m-559",
+    "device_id": "d-9c1", "ip": "203.0.113.9", "mcc": "5411", "payer_country": "IN", "payee_country": "IN",
+    "latitude": 12.97, "longitude": 77.59, "attributes": {"basket_items": 3, "sign_in": "otp"}, "deadline_ms": 80,
+}  # fmt: skip
+
+
+def body(**changes: Any) -> bytes:
+    return msgspec.json.encode({**VALID, **changes})
+
+
+def test_a_valid_payment_keeps_every_field_and_its_canonical_bytes_bring_it_back() -> None:
+    payment = read_payment(body(), CATALOG)
+    assert payment.event_time_ms == 1794355203120
+    assert payment.attributes == {"basket_items": 3.0, "sign_in": "otp"}
+    assert stored_payment(payment_json(payment)) == payment
+
+
+def test_the_same_moment_in_another_offset_is_the_same_payment() -> None:
+    assert read_payment(body(event_time="2026-11-11T05:30:03.120+05:30"), CATALOG) == read_payment(body(), CATALOG)
+
+
+def test_one_address_has_one_spelling() -> None:
+    assert read_payment(body(ip="2001:DB8:0::1"), CATALOG).ip == "2001:db8::1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "code"),
+    [
+        ({"currency": "XXX"}, "currency", "unknown_currency"),
+        ({"amount_minor": -1}, "amount_minor", "out_of_range"),
+        ({"amount_minor": 12.5}, "amount_minor", "wrong_type"),
+        ({"amount_minor": "125000"}, "amount_minor", "wrong_type"),
+        ({"amount_minor": True}, "amount_minor", "wrong_type"),
+        ({"amount_minor": 10**15}, "amount_minor", "out_of_range"),
+        ({"event_time": "2026-11-11T00:00:03"}, "event_time", "naive_time"),
+        ({"event_time": "yesterday"}, "event_time", "invalid_time"),
+        ({"event_time": 1794355203}, "event_time", "wrong_type"),
+        ({"event_time": "1970-01-01T00:00:00Z"}, "event_time", "out_of_range"),
+        ({"rail": "UPI"}, "rail", "unknown_rail"),
+        ({"channel": "qr"}, "channel", "unknown_channel"),
+        ({"payer_id": ""}, "payer_id", "invalid_text"),
+        ({"payer_id": "a\x1fb"}, "payer_id", "invalid_text"),
+        ({"payer_id": "x" * 129}, "payer_id", "invalid_text"),
+        ({"payer_id": None}, "payer_id", "missing"),
+        ({"ip": "300.1.1.1"}, "ip", "invalid_ip"),
+        ({"mcc": "12"}, "mcc", "invalid_value"),
+        ({"payer_country": "ind"}, "payer_country", "invalid_value"),
+        ({"latitude": 91}, "latitude", "out_of_range"),
+        ({"deadline_ms": 0}, "deadline_ms", "out_of_range"),
+        ({"attributes": {"colour": "red"}}, "attributes", "undeclared_attribute"),
+        ({"attributes": {"basket_items": "three"}}, "attributes.basket_items", "wrong_type"),
+        ({"attributes": {"sign_in": 4}}, "attributes.sign_in", "wrong_type"),
+        ({"attributes": []}, "attributes", "wrong_type"),
+        ({"extra": 1}, None, "unknown_field"),
+        ({"payee_id": f"card {CARD}"}, "payee_id", "clear_card_number"),
+        ({"payee_id": "4111 1111-1111 1111"}, "payee_id", "clear_card_number"),
+        ({"attributes": {"sign_in": CARD}}, "attributes", "clear_card_number"),
+    ],
+)
+def test_an_invalid_value_is_named_with_its_field_and_a_repair(
+    changes: dict[str, Any], field: str | None, code: str
+) -> None:
+    with pytest.raises(Refused) as caught:
+        read_payment(body(**changes), CATALOG)
+    assert [(p.field, p.code) for p in caught.value.problems] == [(field, code)]
+    assert all(p.repair.endswith((".", ")")) for p in caught.value.problems)
+    assert CARD not in str(caught.value)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    with pytest.raises(Refused) as caught:
+        read_payment(b'{"amount_minor": -1, "currency": "???", "event_time": "2026-11-11T00:00:00"}', CATALOG)
+    assert len(caught.value.problems) == 6 + 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "nonsense",
+        '{"amount_minor": NaN}',
+        '{"a": Infinity}',
+        "\ud800".encode("utf-8", "surrogatepass"),
+        "[" * 100_000,
+    ],
+)
+def test_what_is_no_json_is_malformed(text: str | bytes) -> None:
+    with pytest.raises(Malformed):
+        read_payment(text.encode() if isinstance(text, str) else text, CATALOG)
+
+
+@pytest.mark.parametrize("text", ["[]", "1", '"x"', "null"])
+def test_json_that_is_no_object_is_refused(text: str) -> None:
+    with pytest.raises(Refused):
+        read_payment(text.encode(), CATALOG)
+
+
+def test_a_key_sent_twice_is_refused_even_when_it_is_escaped() -> None:
+    for second in ('"payer_id"', '"payer\\u005fid"'):
+        with pytest.raises(Refused) as caught:
+            read_payment(body().replace(b'"payer_id"', f'{second}:"u-2","payer_id"'.encode(), 1), CATALOG)
+        assert [(p.field, p.code) for p in caught.value.problems] == [("payer_id", "duplicate_key")]
+
+
+def test_an_escaped_card_number_is_found() -> None:
+    hidden = "".join(f"\\u{ord(c):04x}" for c in CARD)
+    with pytest.raises(Refused, match="clear card number"):
+        read_payment(body().replace(b"u-1042", hidden.encode()), CATALOG)
+
+
+@given(st.integers(10**11, 10**18 - 1))
+def test_exactly_one_check_digit_makes_a_card_number(prefix: int) -> None:
+    assert sum(luhn(f"{prefix}{d}") for d in range(10)) == 1
+    assert any(holds_card_number(f"a{prefix}{d}b") for d in range(10))
+
+
+@given(st.text(max_size=40))
+def test_the_quick_look_never_misses_a_card_number(text: str) -> None:
+    if holds_card_number(text):
+        assert may_hold_card_number(msgspec.json.encode(text))
+
+
+_values = st.one_of(
+    st.none(), st.booleans(), st.integers(-(10**13), 10**13), st.floats(allow_nan=False), st.text(max_size=20),
+    st.sampled_from([*RAILS, *CHANNELS, "INR", "USD", "IN", "5411", "10.0.0.1", "::1", "2026-11-11T00:00:00Z", CARD]),
+    st.dictionaries(st.sampled_from(["basket_items", "sign_in", "x"]), st.integers(0, 9) | st.text(max_size=5)),
+)  # fmt: skip
+
+
+@given(st.dictionaries(st.sampled_from([*VALID, "other"]), _values, max_size=4))
+@settings(max_examples=400)
+def test_the_fast_path_and_the_careful_path_agree(changes: dict[str, Any]) -> None:
+    raw = {**VALID, **changes}
+    careful = problems_of(raw, CATALOG)
+    try:
+        payment = read_payment(msgspec.json.encode(raw), CATALOG)
+    except Refused as refused:
+        assert [p.sentence() for p in refused.problems] == [p.sentence() for p in careful]
+    else:
+        assert not careful
+        assert payment == payment_from(raw, CATALOG)
+        assert math.isfinite(payment.amount_minor)
+        assert intake.stored_payment(payment_json(payment)) == payment
