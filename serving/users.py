@@ -100,7 +100,7 @@ class Users:
     def __init__(self, path: Path) -> None:
         self._path = path
         # Checked when a name is unknown, so that a stranger's name takes as long as a colleague's.
-        self._nobody = hashed(secrets.token_hex(16))
+        self._nobody = Password(secrets.token_bytes(16), secrets.token_bytes(32), Cost())
 
     def all(self) -> dict[str, User]:
         """Every user by name.
