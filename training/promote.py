@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import warnings
 from pathlib import Path
 
-import bentoml
 import msgspec
 
 from features.bundle import Bundle
@@ -25,6 +25,10 @@ from training.track import (
     note_on_version,
     version_of,
 )
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # BentoML imports with names that its own dependencies have deprecated
+    import bentoml.models
 
 STORE_NAME = "riskgate"
 LEAST_AUC = 0.6

@@ -1,0 +1,138 @@
+"""The registry and the gate on a real MLflow database and a real model store, in a folder of their own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from features.bundle import read_bundle
+from features.catalog import catalog
+from tests.training.histories import small_history
+from tests.training.test_pipeline import DELAY, RECIPE
+from training.frame import frame
+from training.pipeline import Trained, calibrated, score_with, train
+from training.promote import NotPromoted, promote, refusals
+from training.run import incumbent_figures
+from training.settings import Settings
+from training.track import Version, bundle_of, files_of, track, version_of
+
+SERVICE = "risk_v1_test"
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trained:
+    known = catalog()
+    return train(frame(small_history(), known), known, RECIPE, DELAY, dataset="small", data_digest="ab")
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    from bentoml._internal.configuration.containers import BentoMLContainer
+    from bentoml._internal.models import ModelStore
+
+    folder = tmp_path_factory.mktemp("training")
+    (folder / "models").mkdir()
+    store = BentoMLContainer.model_store
+    store.set(ModelStore(folder / "models"))
+    yield Settings(var=folder)
+    store.reset()
+
+
+@pytest.fixture(scope="module")
+def first(trained: Trained, settings: Settings) -> Version:
+    return track(trained, SERVICE, settings)
+
+
+def test_a_run_becomes_a_version_called_challenger(first: Version, trained: Trained, settings: Settings) -> None:
+    assert first.version == "1"
+    assert version_of("challenger", settings) == first == version_of("1", settings)
+    assert first.figures["auc"] == pytest.approx(trained.report.auc)
+    assert first.tags["feature_service"] == SERVICE
+    assert first.tags["catalogue_hash"] == trained.catalog.contract().hash
+    assert first.tags["data_sha256"] == "ab"
+
+
+def test_report_and_four_plots_are_kept(first: Version, settings: Settings, tmp_path: Path) -> None:
+    kept = files_of(first, settings, tmp_path)
+    plots = sorted(p.name for p in (kept / "plots").iterdir())
+    assert plots == ["calibration.png", "cost.png", "precision_recall.png", "scores.png"]
+    assert msgspec.json.decode((kept / "report.json").read_bytes())["frauds"] > 0
+
+
+def test_the_kept_bundle_scores_as_the_trained_model_did(
+    first: Version, trained: Trained, settings: Settings, tmp_path: Path
+) -> None:
+    bundle, _ = bundle_of(first, settings, tmp_path)
+    assert bundle.model_name == "risk@1" and bundle.trained["run"] == first.run_id
+    assert score_with(bundle, trained.test).tobytes() == trained.test_scores.tobytes()
+
+
+def test_promotion_exports_the_same_bytes_and_the_former_champion_stays_previous(
+    first: Version, trained: Trained, settings: Settings, tmp_path: Path
+) -> None:
+    done = promote(settings)
+    assert done.version == "1" and done.previous is None
+    assert version_of("challenger", settings) is None
+    champion = version_of("champion", settings)
+    assert champion is not None and champion.version == "1"
+    _, kept = bundle_of(first, settings, tmp_path)
+    for file in kept.iterdir():
+        assert (done.path / file.name).read_bytes() == file.read_bytes()
+    assert read_bundle(done.path).model_name == "risk@1"
+
+    second = track(trained, SERVICE, settings, incumbent_figures(trained.test, settings))
+    assert second.figures["incumbent_average_precision"] == pytest.approx(trained.report.average_precision)
+    again = promote(settings)
+    assert (again.version, again.previous) == ("2", "1")
+    previous = version_of("previous", settings)
+    assert previous is not None and previous.version == "1"
+
+    back = promote(settings, "previous")
+    assert back.version == "1" and back.tag == done.tag, "going back is a promotion like any other"
+
+
+def test_nothing_to_promote_is_a_sentence(settings: Settings) -> None:
+    with pytest.raises(NotPromoted, match=r"There is no version '99'\. Train one"):
+        promote(settings, "99")
+
+
+def test_the_gate_names_every_reason_at_once(first: Version, trained: Trained) -> None:
+    bundle = trained.bundle("7", "run", SERVICE)
+    champion = Version("6", "run", {}, {})
+
+    def objections(**figures: float) -> list[str]:
+        return refusals(Version("7", "run", {**first.figures, **figures}, {}), champion, bundle)
+
+    assert objections() == []
+    assert "too good to be true" in objections(auc=0.9999)[0]
+    assert len(objections(auc=0.5, frauds=3, expected_calibration_error=0.2)) == 3
+    assert "that of the champion risk@6 0.900" in objections(average_precision=0.5, incumbent_average_precision=0.9)[0]
+    assert "costs more than approving everything" in objections(cost_minor=1e18)[0]
+
+
+def test_a_version_of_another_catalogue_is_refused(first: Version, trained: Trained) -> None:
+    other = dataclasses.replace(trained).bundle("7", "run", SERVICE)
+    columns = (*other.contract.columns[:-1], (other.contract.columns[-1][0], "another declaration"))
+    changed = msgspec.structs.replace(other, contract=msgspec.structs.replace(other.contract, columns=columns))
+    found = refusals(first, None, changed)
+    assert any(columns[-1][0] in sentence and "other features" in sentence for sentence in found)
+
+
+def test_a_gate_overruled_by_a_person_keeps_the_reason(trained: Trained, settings: Settings) -> None:
+    poor = dataclasses.replace(trained, report=msgspec.structs.replace(trained.report, auc=0.51))
+    version = track(poor, SERVICE, settings)
+    with pytest.raises(NotPromoted, match=r"AUC is 0.510.*--despite"):
+        promote(settings, version.version)
+    done = promote(settings, version.version, despite="the drill of the eleventh")
+    assert done.overruled
+    kept = version_of(version.version, settings)
+    assert kept is not None and kept.tags["overruled"] == "the drill of the eleventh"
+
+
+def test_calibration_is_part_of_the_score(trained: Trained) -> None:
+    raw = trained.model.margins(trained.test)
+    assert calibrated(raw, trained.calibrator).tobytes() == trained.test_scores.tobytes()
