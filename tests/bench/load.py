@@ -49,9 +49,7 @@ class Connection:
 
 def requests_from(bodies: list[bytes], path: str) -> list[bytes]:
     """Complete HTTP requests, made before the clock starts."""
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\nContent-Length: ".encode()
-    )
+    head = f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\nContent-Length: ".encode()
     return [b"%b%d\r\n\r\n%b" % (head, len(body), body) for body in bodies]
 
 
@@ -119,9 +117,7 @@ def closed_loop(
                 under_way -= 1
     selector.close()
     used_up = next_request == len(requests) and last < end - 200_000_000
-    return summary(
-        np.frombuffer(latencies, dtype=np.int64), (last - start) / 1e9, errors, marked, used_up, example
-    )
+    return summary(np.frombuffer(latencies, dtype=np.int64), (last - start) / 1e9, errors, marked, used_up, example)
 
 
 def summary(

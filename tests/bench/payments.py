@@ -13,11 +13,15 @@ WAYS = (("upi", "qr_static"), ("upi", "collect"), ("wallet", "in_app"), ("card",
 CATEGORIES = ("5411", "5812", "5999", "4121", "7995")
 
 
-def bodies(count: int, seed: int, start: datetime = START, per_second: int = 4_000) -> list[bytes]:
-    """`count` JSON bodies in time order; ids are unique to `seed`, payers are skewed as in life."""
+def bodies(count: int, seed: int, start: datetime = START, per_second: int = 5) -> list[bytes]:
+    """`count` JSON bodies in time order; ids are unique to `seed`, some payers and payees busier than others.
+
+    Event time passes at `per_second`, whatever the rate at which they are sent: a payer makes a handful of
+    payments a day, not hundreds a minute.
+    """
     rng = np.random.default_rng(seed)
-    payers = np.minimum((rng.pareto(1.1, count) * 40).astype(int), PAYERS - 1)
-    payees = np.minimum((rng.pareto(1.0, count) * 10).astype(int), PAYEES - 1)
+    payers = (PAYERS * rng.random(count) ** 1.5).astype(int)
+    payees = (PAYEES * rng.random(count) ** 2.0).astype(int)
     other = rng.integers(0, 1 << 30, count)
     amounts = np.round(np.exp(rng.normal(10.2, 1.3, count))).astype(int) + 100
     step = timedelta(seconds=1) / per_second

@@ -18,9 +18,7 @@ from tests.bench.payments import START, write_bodies
 FASTEST = 12_000  # requests a second that the bodies of one round must outlast
 
 
-def load(
-    port: int, contender: Contender, bodies: Path, connections: int, warm: float, seconds: float
-) -> Load:
+def load(port: int, contender: Contender, bodies: Path, connections: int, warm: float, seconds: float) -> Load:
     """One run of the load generator in a process of its own."""
     command = [sys.executable, "-m", "tests.bench.load", "--port", str(port), "--path", contender.path]
     command += ["--bodies", str(bodies), "--connections", str(connections), "--mark", contender.mark]
@@ -49,7 +47,7 @@ def measure(
             say(f"starting {contender.name}")
             ports[contender.name] = stack.enter_context(running(contender, folder / "logs"))
         for number in range(rounds):
-            start = START + timedelta(minutes=number)
+            start = START + timedelta(days=number)
             bodies = write_bodies(folder / "bodies.jsonl", int(FASTEST * (warm + seconds)), number, start)
             for contender in contenders:
                 one = load(ports[contender.name], contender, bodies, connections, warm, seconds)

@@ -68,6 +68,11 @@ def test_a_refused_request_is_counted_and_shown(port: int) -> None:
     assert "422" in seen.example
 
 
+def summary_of(requests: int, latency_ms: float) -> load.Load:
+    """A second in which every request took the same time."""
+    return load.summary(np.full(requests, int(latency_ms * 1e6)), seconds=1.0, marked=requests)
+
+
 def test_percentiles_are_those_of_the_latencies() -> None:
     seen = load.summary(np.arange(1, 1001) * 1_000_000, seconds=2.0)
     assert (round(seen.p50_ms), round(seen.p99_ms), seen.max_ms) == (500, 990, 1000.0)

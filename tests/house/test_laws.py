@@ -75,9 +75,7 @@ LAWFUL = {
 def tree(root: Path, files: dict[str, str]) -> Path:
     """A small repository that holds every agreed top-level name and `files`."""
     for name in TOP_LEVEL:
-        files.setdefault(
-            name if "." in name[1:] or name.isupper() or name == "Makefile" else f"{name}/keep.txt", ""
-        )
+        files.setdefault(name if "." in name[1:] or name.isupper() or name == "Makefile" else f"{name}/keep.txt", "")
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
@@ -96,11 +94,7 @@ def test_a_lawful_tree_passes(law: laws.Law, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("law", "path", "text"),
-    [
-        pytest.param(law, *plant, id=f"{law.__name__}-{n}")
-        for law in laws.LAWS
-        for n, plant in enumerate(PLANTED[law])
-    ],
+    [pytest.param(law, *plant, id=f"{law.__name__}-{n}") for law in laws.LAWS for n, plant in enumerate(PLANTED[law])],
 )
 def test_a_planted_violation_is_found(law: laws.Law, path: str, text: str, tmp_path: Path) -> None:
     assert law(tree(tmp_path, LAWFUL | {path: text})) != []
