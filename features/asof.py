@@ -14,7 +14,7 @@ one at a time. That is why 100 features cost little more than one, and memory st
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -33,6 +33,7 @@ Positions = npt.NDArray[np.int64]
 TRANSACTION_ID: Final = "transaction_id"
 NOT_FOUND: Final = -1
 _MEMORY_LIMIT: Final = "2GB"
+_COLUMNS_AT_ONCE: Final = 16
 
 
 class SeenRows:
@@ -42,7 +43,7 @@ class SeenRows:
         self, path: Path, event_column: str, created_column: str | None, asked: pa.Table, moments: Positions
     ) -> None:
         self._path, self._asked, self._moments = path, asked, moments
-        self._schema = pq.read_schema(path)
+        self._file = pq.ParquetFile(path)
         self._events = microseconds(self._read(event_column))
         self._created = microseconds(self._read(created_column)) if created_column else self._events
         self._of_same_transaction: Positions | None = None
@@ -53,6 +54,8 @@ class SeenRows:
         join_keys: (column of the asking rows, column of the file). ttl_us: how many microseconds after its
         event a row still counts, None for ever.
         """
+        if not len(self._events):
+            return np.full(self._asked.num_rows, NOT_FOUND, np.int64)
         pairs = [(_ids(self._asked.column(asked)), _ids(self._read(kept))) for asked, kept in join_keys]
         found = self._exact().copy()
         for asked_ids, kept_ids in pairs:
@@ -67,28 +70,33 @@ class SeenRows:
             found[(found != NOT_FOUND) & (age > ttl_us)] = NOT_FOUND
         return found
 
-    def gather(self, names: Sequence[str], positions: Positions) -> Iterable[tuple[str, pa.Array]]:
+    def gather(self, names: Sequence[str], positions: Positions) -> Iterator[tuple[str, pa.Array | pa.ChunkedArray]]:
         """The named columns at these rows; null where nothing was known."""
         as_stored = np.array_equal(positions, np.arange(len(self._events)))
         indices = None if as_stored else _nullable(positions)
-        for name in names:
-            column = self._read(name)
-            yield name, column if indices is None else column.take(indices)
+        for start in range(0, len(names), _COLUMNS_AT_ONCE):
+            table = self._table(names[start : start + _COLUMNS_AT_ONCE])
+            for name in table.column_names:
+                column = table.column(name)
+                yield name, column if indices is None else column.combine_chunks().take(indices)
+
+    def _table(self, names: Sequence[str]) -> pa.Table:
+        unknown = [name for name in names if name not in self._file.schema_arrow.names]
+        if unknown:
+            raise InvalidHistory(
+                f"{self._path.name} has no column `{unknown[0]}`.",
+                "It was written with another catalogue: run `python -m features replay` again.",
+                field=unknown[0],
+            )
+        return self._file.read(columns=list(names))
 
     def _read(self, name: str) -> pa.Array:
-        if name not in self._schema.names:
-            raise InvalidHistory(
-                f"{self._path.name} has no column `{name}`.",
-                "It was written with another catalogue: run `python -m features replay` again.",
-                field=name,
-            )
-        column = pq.read_table(self._path, columns=[name]).column(name).combine_chunks()
-        return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
+        return self._table([name]).column(name).combine_chunks()
 
     def _exact(self) -> Positions:
         if self._of_same_transaction is None:
             found = np.full(self._asked.num_rows, NOT_FOUND, np.int64)
-            if TRANSACTION_ID in self._schema.names and TRANSACTION_ID in self._asked.column_names:
+            if TRANSACTION_ID in self._file.schema_arrow.names and TRANSACTION_ID in self._asked.column_names:
                 asked = pa.table({"row": _range(len(found)), "tx": _ids(self._asked.column(TRANSACTION_ID))})
                 kept = pa.table({"n": _range(len(self._events)), "tx": _ids(self._read(TRANSACTION_ID))})
                 sql = "SELECT row, n FROM asked JOIN kept USING (tx) WHERE tx <> ''"
@@ -159,7 +167,8 @@ def _rows_between(
     bounds = [(sign, moment) for sign, moment in ((">=", start), ("<=", end)) if moment is not None]
     conditions = " AND ".join(["true", *(f"{_name(event)} {sign} ?" for sign, _ in bounds)])
     sql = f"SELECT {_names(columns)} FROM read_parquet(?) WHERE {conditions} {ending}"
-    return _query(sql, str(path), *(moment for _, moment in bounds))
+    # Feast writes only the first batch of what it materialises, hence one chunk per column.
+    return _query(sql, str(path), *(moment for _, moment in bounds)).combine_chunks()
 
 
 def _query(sql: str, *values: object, **tables: pa.Table) -> pa.Table:

@@ -71,8 +71,12 @@ def open_store(folder: Path, known: Catalog, replayed: Path | None = None) -> Fe
 def apply(store: FeatureStore, known: Catalog) -> str:
     """Register everything the catalogue declares; the name of its feature service.
 
-    Services of former catalogues stay in the registry, so that an older bundle keeps its own.
+    Services of former catalogues stay in the registry, so that an older bundle keeps its own. Profile files
+    that are not there yet are made empty: nothing is known of anybody, which is an answer.
     """
+    for entity in PROFILE_COLUMNS:
+        if not _profile_path(store, entity).exists():
+            pq.write_table(profile_table(Profiles(), entity), _profile_path(store, entity))
     with warnings.catch_warnings():
         # Feast calls every on-demand view experimental; ours is computed in slices (features/feast_offline.py).
         warnings.filterwarnings("ignore", message="On demand feature view", category=RuntimeWarning)
@@ -92,9 +96,8 @@ def close(store: FeatureStore) -> None:
 
 def write_profiles(store: FeatureStore, profiles: Profiles) -> None:
     """Write every version of every profile to the offline files of the profile views."""
-    folder = Path(store.config.repo_path)
     for entity in PROFILE_COLUMNS:
-        pq.write_table(profile_table(profiles, entity), folder / f"{entity}_profile.parquet")
+        pq.write_table(profile_table(profiles, entity), _profile_path(store, entity))
 
 
 def materialize_profiles(store: FeatureStore) -> ProfileFile:
@@ -142,6 +145,10 @@ def historical_frame(
     columns = ["transaction_id", "event_timestamp", *known.names]
     frame = table.select(columns).to_pandas(split_blocks=True, self_destruct=True)
     return cast(pd.DataFrame, frame)
+
+
+def _profile_path(store: FeatureStore, entity: str) -> Path:
+    return Path(store.config.repo_path) / f"{entity}_profile.parquet"
 
 
 @lru_cache(maxsize=8)

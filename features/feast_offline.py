@@ -84,16 +84,16 @@ class RiskgateRetrievalJob(RetrievalJob):  # type: ignore[misc]
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
         table = self._evaluate()
         for view, names in self._on_demand:
-            inputs = table.select([name for name in table.column_names if name in _inputs_of(view)])
+            inputs = _inputs_of(view, table)
             slices = [
-                view.transform_arrow(inputs.slice(start, _ROWS_PER_TRANSFORM), self._full_feature_names).select(names)
-                for start in range(0, max(table.num_rows, 1), _ROWS_PER_TRANSFORM)
+                pa.table(view.feature_transformation.udf(_columns(inputs.slice(start, _ROWS_PER_TRANSFORM))))
+                for start in range(0, max(inputs.num_rows, 1), _ROWS_PER_TRANSFORM)
             ]
-            computed = pa.concat_tables(slices, promote_options="permissive")
+            computed = pa.concat_tables(slices)
             for name in names:
-                table = table.append_column(name, computed.column(name))
-        # Feast writes only the first batch of what it materialises, hence one chunk per column.
-        return table.combine_chunks()
+                column = computed.column(name)
+                table = table.append_column(_shown(view, name, self._full_feature_names), column)
+        return table
 
 
 class RiskgateOfflineStore(OfflineStore):  # type: ignore[misc]
@@ -140,18 +140,14 @@ class RiskgateOfflineStore(OfflineStore):  # type: ignore[misc]
                 ttl_us = view.ttl // timedelta(microseconds=1) if view.ttl else None
                 positions = seen[source.name].positions(_join_keys(view), ttl_us)
                 for name, column in seen[source.name].gather(names, positions):
-                    shown = f"{view.projection.name_to_use()}__{name}" if full_feature_names else name
+                    shown = _shown(view, name, full_feature_names)
                     table = table.append_column(shown, column)
             return table
 
-        shown_names = [
-            (view, [f"{view.projection.name_to_use()}__{n}" if full_feature_names else n for n in names])
-            for view, names in by_on_demand.items()
-        ]
         keys = [name for name in entity_df.columns if name != EVENT_TIMESTAMP]
         times = entity_df[EVENT_TIMESTAMP]
         metadata = RetrievalMetadata(feature_refs, keys, times.min(), times.max())
-        return RiskgateRetrievalJob(evaluate, full_feature_names, shown_names, metadata)
+        return RiskgateRetrievalJob(evaluate, full_feature_names, by_on_demand.items(), metadata)
 
     @staticmethod
     def pull_latest_from_table_or_query(
@@ -220,12 +216,23 @@ def _join_keys(view: FeatureView) -> list[tuple[str, str]]:
     return [(renamed.get(column.name, column.name), column.name) for column in view.entity_columns]
 
 
-def _inputs_of(view: OnDemandFeatureView) -> set[str]:
-    names = set(view.get_request_data_schema())
+def _shown(view: FeatureView | OnDemandFeatureView, name: str, full: bool) -> str:
+    return f"{view.projection.name_to_use()}__{name}" if full else name
+
+
+def _inputs_of(view: OnDemandFeatureView, table: pa.Table) -> pa.Table:
+    """The columns that an on-demand view reads, under their short names."""
+    inputs = {name: table.column(name) for name in view.get_request_data_schema()}
     for projection in view.source_feature_view_projections.values():
         for feature in projection.features:
-            names |= {feature.name, f"{projection.name_to_use()}__{feature.name}"}
-    return names
+            full = f"{projection.name_to_use()}__{feature.name}"
+            inputs[feature.name] = table.column(full if full in table.column_names else feature.name)
+    return pa.table(inputs)
+
+
+def _columns(table: pa.Table) -> dict[str, pa.Array]:
+    """Arrow columns for the view's function: as Python lists they would cost more than all the joins."""
+    return {name: table.column(name).combine_chunks() for name in table.column_names}
 
 
 def _path_of(config: RepoConfig, source: DataSource) -> Path:

@@ -6,7 +6,7 @@ the kernel's own compiled functions, so the values are the hot path's, bit for b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from features import request
 from features.catalog import Catalog, CatalogParameters, catalog
@@ -23,29 +24,29 @@ from features.views import PAYMENT_COLUMNS, computed_on_demand, windows_in_ratio
 
 Ints = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float64]
-Columns = Mapping[str, Sequence[Any]]
-
-MISSING = float("nan")
+Columns = Mapping[str, Sequence[Any] | pa.Array]
 
 
-def compute(columns: Columns, parameters: str) -> dict[str, list[float]]:
-    """One list of float64 per on-demand feature, NaN where missing, from lists of equal length.
+def compute(columns: Columns, parameters: str) -> dict[str, Any]:
+    """One column of float64 per on-demand feature, NaN where missing.
 
     columns: PAYMENT_COLUMNS, the caller's attributes, the profile columns and the windows that ratios are
     made of (features/views.py), None where missing. parameters: the catalogue's parameters as JSON.
+    Lists are answered with lists (Feast online), Arrow columns with arrays (our offline store).
     """
     known = _catalog_of(parameters)
-    rows = len(columns["payment_event_time_ms"])
-    out = np.full((rows, len(known.names)), np.nan)
+    ts = _whole(columns["payment_event_time_ms"])
+    out = np.full((len(ts), len(known.names)), np.nan)
     for name in windows_in_ratios(known):
         out[:, known.index[name]] = _numbers(columns[name])
-    payments = _payments(columns, known)
-    plan = known.plan
+    payments, plan = _payments(columns, known), known.plan
     fill_rows(
-        plan.ratios, plan.layout, _whole(columns["payment_event_time_ms"]), amounts_of(payments, known),
-        extras_of(payments, known), _profiles(columns), out,
+        plan.ratios, plan.layout, ts, amounts_of(payments, known), extras_of(payments, known),
+        _profiles(columns, len(ts)), out,
     )  # fmt: skip
-    return {name: out[:, known.index[name]].tolist() for name in computed_on_demand(known)}
+    as_lists = isinstance(columns["payment_event_time_ms"], list)
+    computed = {name: np.ascontiguousarray(out[:, known.index[name]]) for name in computed_on_demand(known)}
+    return {name: column.tolist() if as_lists else column for name, column in computed.items()}
 
 
 @compiled
@@ -69,41 +70,44 @@ def _payments(columns: Columns, known: Catalog) -> pa.Table:
     named: dict[str, pa.Array] = {
         name.removeprefix("payment_"): _arrow(columns[name], kind) for name, kind in PAYMENT_COLUMNS.items()
     }
-    sent = columns["payment_has_device"]
-    named["device_id"] = pa.array(["sent" if has else None for has in sent], pa.string())
+    named["device_id"] = pc.if_else(named.pop("has_device").fill_null(False), "sent", None)
     for attribute in known.parameters.attributes:
         kind = "float" if attribute.kind == "numeric" else "str"
         named[f"attr_{attribute.name}"] = _arrow(columns[f"payment_attr_{attribute.name}"], kind)
     return pa.table(named)
 
 
-def _profiles(columns: Columns) -> Vectors:
+def _profiles(columns: Columns, rows: int) -> Vectors:
     """float64[rows, PROFILE_WORDS], as `encode_profiles` writes it."""
-    profile = np.full((len(columns["payment_event_time_ms"]), request.PROFILE_WORDS), np.nan)
+    profile = np.full((rows, request.PROFILE_WORDS), np.nan)
     profile[:, request.PAYER_SINCE] = _numbers(columns["payer_profile_known_since_ms"])
-    profile[:, request.PAYER_HOME] = [_country(value) for value in columns["payer_profile_home_country"]]
+    profile[:, request.PAYER_HOME] = _codes(columns["payer_profile_home_country"], country_code)
     profile[:, request.PAYER_LEVEL] = _numbers(columns["payer_profile_verification_level"])
     profile[:, request.INSTRUMENT_SINCE] = _numbers(columns["instrument_profile_known_since_ms"])
-    profile[:, request.INSTRUMENT_ISSUER] = [_country(value) for value in columns["instrument_profile_issuer_country"]]
+    profile[:, request.INSTRUMENT_ISSUER] = _codes(columns["instrument_profile_issuer_country"], country_code)
     profile[:, request.PAYEE_SINCE] = _numbers(columns["payee_profile_known_since_ms"])
-    profile[:, request.PAYEE_MCC] = [float(value) if value else MISSING for value in columns["payee_profile_mcc"]]
+    profile[:, request.PAYEE_MCC] = _codes(columns["payee_profile_mcc"], float)
     profile[:, request.PAYEE_SIZE] = _numbers(columns["payee_profile_size"])
     return profile
 
 
-def _country(value: str | None) -> float:
-    return country_code(value or None)
+def _codes(values: Sequence[Any] | pa.Array, code: Callable[[str], float]) -> Vectors:
+    """The code of each text, worked out once for each different text; NaN where there is none."""
+    coded = _arrow(values, "str").dictionary_encode()
+    codes = np.array([*(code(text) for text in coded.dictionary.to_pylist()), np.nan])
+    places = coded.indices.fill_null(len(codes) - 1).to_numpy(zero_copy_only=False)
+    return np.asarray(codes[places], np.float64)
 
 
-def _arrow(values: Sequence[Any], kind: str) -> pa.Array:
-    """A column as Arrow; what pandas made of a missing value (NaN) is missing again."""
+def _arrow(values: Sequence[Any] | pa.Array, kind: str) -> pa.Array:
     kinds = {"int": pa.int64(), "str": pa.string(), "float": pa.float64(), "bool": pa.bool_()}
-    return pa.array(values, kinds[kind], from_pandas=True)
+    return values.cast(kinds[kind]) if isinstance(values, pa.Array) else pa.array(values, kinds[kind])
 
 
-def _numbers(values: Sequence[Any]) -> Vectors:
-    return np.array(values, dtype=np.float64)  # None becomes NaN
+def _numbers(values: Sequence[Any] | pa.Array) -> Vectors:
+    """float64, NaN where missing."""
+    return np.asarray(_arrow(values, "float").to_numpy(zero_copy_only=False), np.float64)
 
 
-def _whole(values: Sequence[Any]) -> Ints:
-    return np.array(values, dtype=np.int64)
+def _whole(values: Sequence[Any] | pa.Array) -> Ints:
+    return np.asarray(_arrow(values, "int").to_numpy(), np.int64)
