@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,11 @@ class LedgerEvent:
     body: bytes
 
 
-def connect(path: Path) -> sqlite3.Connection:
+#: What the functions of this package's databases take; nobody else needs to know the driver.
+Connection = sqlite3.Connection
+
+
+def connect(path: Path) -> Connection:
     """A connection of the desk to a ledger that the service keeps; never creates one.
 
     Raises: LedgerUnavailable if there is no ledger yet.
@@ -35,6 +40,22 @@ def connect(path: Path) -> sqlite3.Connection:
     # The service copies the log back beside its own work; a verdict must not trigger that.
     connection.execute("PRAGMA wal_autocheckpoint=0")
     return connection
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Connection]:
+    """A connection for the time of one task.
+
+    Raises: LedgerUnavailable if the ledger is missing, locked for too long or cannot be read.
+    """
+    try:
+        with closing(connect(path)) as connection:
+            yield connection
+    except sqlite3.OperationalError as error:
+        raise LedgerUnavailable(
+            "The ledger could not be read or written just now; nothing was changed.",
+            "Try again in a moment; if it stays, ask who runs the scoring service.",
+        ) from error
 
 
 _EVENT_COLUMNS = "seq, kind, transaction_id, event_time_ms, arrival_time_ms, body"

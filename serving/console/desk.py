@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from serving import case_events, cases, party_index
-from serving.case_events import LedgerEvent
+from serving.case_events import Connection, LedgerEvent
 from serving.cases import Case
 from serving.clock import SystemClock
 from serving.console.permission import Actor, may
-from serving.errors import LedgerUnavailable
 from serving.party_index import PARTIES, Party
 
 PAGE_SIZE = 25
@@ -71,7 +69,7 @@ class Desk:
     ) -> QueueView:
         """The cases that match, open first, then by money at risk; `page` counts from 1."""
         may(actor).read_queue()
-        with self._ledger() as ledger:
+        with case_events.opened(self._ledger_path) as ledger:
             found, total = cases.queue(
                 ledger,
                 status=status,
@@ -89,7 +87,7 @@ class Desk:
 
         Raises: UnknownCase, NotAllowed.
         """
-        with self._ledger() as ledger:
+        with case_events.opened(self._ledger_path) as ledger:
             case = cases.case_of(ledger, transaction_id)
             may(actor).read_case(case)
             events = case_events.history(ledger, transaction_id)
@@ -115,7 +113,7 @@ class Desk:
 
         Raises: UnknownCase, NotAllowed, AlreadyResolved.
         """
-        with self._ledger() as ledger:
+        with case_events.opened(self._ledger_path) as ledger:
             may(actor).resolve(cases.case_of(ledger, transaction_id))
             cases.resolve(
                 ledger,
@@ -130,21 +128,10 @@ class Desk:
 
     def fold_index(self) -> int:
         """Fold one slice of the ledger into the desk's index; returns how many payments, 0 when level."""
-        with self._ledger() as ledger, closing(party_index.connect(self._index_path)) as index:
+        with case_events.opened(self._ledger_path) as ledger, closing(party_index.connect(self._index_path)) as index:
             return party_index.catch_up(index, ledger)
 
-    def _now_ms(self, ledger: sqlite3.Connection) -> int:
+    def _now_ms(self, ledger: Connection) -> int:
         """The present; on the replay clock that is the time of the newest payment."""
         present = case_events.present_ms(ledger) if self._replay_clock else None
         return self._wall_ms() if present is None else present
-
-    @contextmanager
-    def _ledger(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with closing(case_events.connect(self._ledger_path)) as connection:
-                yield connection
-        except sqlite3.OperationalError as error:
-            raise LedgerUnavailable(
-                "The ledger could not be read or written just now; nothing was changed.",
-                "Try again in a moment; if it stays, ask who runs the scoring service.",
-            ) from error

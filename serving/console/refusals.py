@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from features.errors import RiskgateError
-from serving.console.gate import Gate, NotSignedIn, frame_of
+from serving.console.gate import Entrant, Gate, NotSignedIn, frame_of
 from serving.console.headers import HEADERS
 from serving.console.pages import ErrorPage
 from serving.console.render import render
@@ -34,8 +34,7 @@ _HEADINGS = {
 
 
 def _page(request: Request, status: int, message: str, repair: str, code: str) -> Response:
-    gate: Gate = request.app.state.gate
-    entrant = gate.entrant(request)
+    entrant = _entrant(request)
     heading = _HEADINGS.get(status, "Something went wrong")
     signed_in = entrant is not None
     return render(
@@ -52,16 +51,27 @@ def _page(request: Request, status: int, message: str, repair: str, code: str) -
     )
 
 
+def _entrant(request: Request) -> Entrant | None:
+    """Who is signed in, as far as that can be known while something is broken."""
+    gate: Gate = request.app.state.gate
+    try:
+        return gate.entrant(request)
+    except RiskgateError:
+        return None
+
+
 async def known_refusal(request: Request, error: Exception) -> Response:
-    """A refusal of the error tree; who is not signed in is asked to, and comes back afterwards."""
-    if not isinstance(error, RiskgateError):
+    """A refusal of the error tree; who is not signed in is asked to, and comes back afterwards.
+
+    What is not meant for a browser (a damaged file of users, say) reads like any other failure.
+    """
+    if not isinstance(error, ServiceError):
         return await unknown_failure(request, error)
     if isinstance(error, NotSignedIn) and request.method == "GET":
         wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         there = f"?next={quote(wanted, safe='')}" if wanted != "/cases" else ""
         return RedirectResponse(f"/sign-in{there}", 303)
-    status = error.status if isinstance(error, ServiceError) else 500
-    response = _page(request, status, error.message, error.repair, error.code)
+    response = _page(request, error.status, error.message, error.repair, error.code)
     if isinstance(error, TooManyAttempts):
         response.headers["Retry-After"] = str(error.retry_after_seconds)
     return response
