@@ -47,6 +47,9 @@ lock: $(READY) ## pin every dependency again, with hashes, for all platforms
 	UV_CUSTOM_COMPILE_COMMAND="make lock" .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --extra dev pyproject.toml -o constraints.txt
 
+notebooks: $(READY) ## execute the notebooks again and store what they say
+	$(BIN)/python -m tests.notebooks
+
 clean: ## remove what was generated (var, caches), keep the environment
 	rm -rf var dist .pytest_cache .mypy_cache .ruff_cache .hypothesis features/store/data
 	find features training serving tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -54,7 +57,7 @@ clean: ## remove what was generated (var, caches), keep the environment
 distclean: clean ## remove the environment too
 	rm -rf .venv
 
-.PHONY: help demo test check handbook bench serve console lock clean distclean
+.PHONY: help demo test check handbook bench serve console notebooks lock clean distclean
 
 # Done once; again when the pins or the package's own declaration change.
 $(READY): constraints.txt pyproject.toml
