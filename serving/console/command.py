@@ -22,11 +22,6 @@ console_app = typer.Typer(no_args_is_help=True, help="The review desk: people de
 _out = Console(stderr=True, highlight=False)
 
 
-@console_app.callback()
-def _group() -> None:
-    """The review desk: people decide about flagged payments."""
-
-
 @console_app.command("console")
 def console(
     port: Annotated[int | None, typer.Option(help="Port; RISKGATE_CONSOLE_PORT if not given.")] = None,

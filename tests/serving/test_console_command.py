@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from serving.console.command import console_app
@@ -59,3 +60,11 @@ def test_a_refused_user_is_told_in_a_sentence_without_a_traceback(arguments: lis
     assert done.exit_code == 2
     assert told in " ".join(done.output.split())
     assert "Traceback" not in done.output
+
+
+def test_the_desks_commands_join_another_command_line_under_their_own_names() -> None:
+    whole = typer.Typer()
+    whole.add_typer(console_app)
+    told = CliRunner().invoke(whole, ["--help"]).output
+    assert "console" in told
+    assert "user-add" in told
