@@ -1,0 +1,71 @@
+"""The one clock of the service: the system's, or the event time of what is replayed."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+#: How far a payment's event time may be from the system clock (DESIGN §3).
+WINDOW_MS = 5 * 60 * 1000
+
+
+class Clock(Protocol):
+    """Says the time, milliseconds UTC, and whether an event time is acceptable."""
+
+    name: str
+
+    def now_ms(self) -> int:
+        """The present, milliseconds UTC."""
+        ...
+
+    def accepts(self, event_time_ms: int) -> bool:
+        """Whether an event of that time may be scored now."""
+        ...
+
+    def advance(self, event_time_ms: int) -> None:
+        """Take note that an event of that time was accepted."""
+        ...
+
+
+class SystemClock:
+    """Wall time; event times must lie within `WINDOW_MS` of it."""
+
+    name = "system"
+
+    def now_ms(self) -> int:
+        """The present, milliseconds UTC."""
+        return time.time_ns() // 1_000_000
+
+    def accepts(self, event_time_ms: int) -> bool:
+        """Whether the event time is within five minutes of the present."""
+        return abs(event_time_ms - self.now_ms()) <= WINDOW_MS
+
+    def advance(self, event_time_ms: int) -> None:
+        """Nothing: wall time advances by itself."""
+
+
+class ReplayClock:
+    """Event time is the clock: the latest event time seen is the present. For demo, backfill and benchmark."""
+
+    name = "replay"
+
+    def __init__(self) -> None:
+        self._now_ms = 0
+
+    def now_ms(self) -> int:
+        """The latest event time seen, milliseconds UTC; the wall time before the first event."""
+        return self._now_ms or SystemClock().now_ms()
+
+    def accepts(self, event_time_ms: int) -> bool:
+        """Always: the payment itself says what time it is."""
+        return True
+
+    def advance(self, event_time_ms: int) -> None:
+        """Move the present forward, never back."""
+        if event_time_ms > self._now_ms:
+            self._now_ms = event_time_ms
+
+
+def clock_named(name: str) -> Clock:
+    """The clock a setting names (`system` or `replay`)."""
+    return ReplayClock() if name == "replay" else SystemClock()

@@ -1,0 +1,80 @@
+"""What the service refuses, as branches of the one error tree; `status` is the HTTP status."""
+
+from __future__ import annotations
+
+from features.errors import RiskgateError
+
+
+class CannotStart(RiskgateError):
+    """A start that would be wrong or unsafe: told loudly, never survived."""
+
+    code = "cannot_start"
+
+
+class ServiceError(RiskgateError):
+    """A request that is refused with an HTTP status of its own."""
+
+    status = 400
+
+
+class Unauthorised(ServiceError):
+    """No key, or a wrong one."""
+
+    code = "unauthorised"
+    status = 401
+
+
+class UnknownTransaction(ServiceError):
+    """A transaction this service has not scored and no imported history holds."""
+
+    code = "unknown_transaction"
+    status = 404
+
+
+class UnknownRoute(ServiceError):
+    """A path that is not in the contract."""
+
+    code = "unknown_route"
+    status = 404
+
+
+class WrongMethod(ServiceError):
+    """A path of the contract called with another HTTP method."""
+
+    code = "wrong_method"
+    status = 405
+
+
+class Conflict(ServiceError):
+    """The same id with other content, or a report that contradicts a later one."""
+
+    code = "conflict"
+    status = 409
+
+
+class TooLarge(ServiceError):
+    """A body beyond the limit."""
+
+    code = "too_large"
+    status = 413
+
+
+class TooManyRequests(ServiceError):
+    """A caller beyond its rate."""
+
+    code = "too_many_requests"
+    status = 429
+
+
+class Overloaded(ServiceError):
+    """More requests under way than even an empty endpoint could answer in time."""
+
+    code = "overloaded"
+    status = 503
+
+
+class LedgerUnavailable(ServiceError):
+    """The ledger cannot be written, so a report cannot be accepted (a payment still gets a decision)."""
+
+    code = "ledger_unavailable"
+    status = 503

@@ -1,0 +1,147 @@
+"""Outcomes and labels: what became known about a payment enters ledger and state, once, at its own time."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+import msgspec
+
+from features.intake import payment_json, stored_payment
+from features.payment import Payment
+from serving import receipt as receipts
+from serving.clock import Clock
+from serving.errors import Conflict, UnknownTransaction
+from serving.fold import Effect, Fold, Report, decode_report, encode
+from serving.ledger import Ledger
+from serving.messages import Recorded
+from serving.reports import LabelReport, OutcomeReport
+from serving.segments import Segment, milliseconds, payment_of_row
+
+#: What each report changes in the state; an outcome or label not named here changes nothing.
+EFFECTS = {name: name for name in ("declined", "reversed", "fraud", "legitimate")}
+
+
+class Taken(NamedTuple):
+    """A report's reply, and whether it had been recorded before."""
+
+    reply: Recorded
+    replayed: bool
+
+
+class Original(NamedTuple):
+    """The payment a report is about, and what the imported history already said of it."""
+
+    payment: Payment
+    label: str | None
+    label_ms: int
+    outcome: str | None
+
+
+class Feedback:
+    """Takes outcomes and labels; runs in the event loop's thread, like the engine."""
+
+    def __init__(self, ledger: Ledger, fold: Fold, clock: Clock) -> None:
+        self.ledger = ledger
+        self.fold = fold
+        self.clock = clock
+
+    def outcome(self, report: OutcomeReport) -> Taken:
+        """Record what the issuer did; the same outcome again changes nothing.
+
+        Raises: UnknownTransaction.
+        """
+        self.ledger.flush()
+        original = self._original(report.transaction_id)
+        reply = Recorded(report.transaction_id, report.outcome)
+        known = [decode_report(event.body) for event in self.ledger.reports(report.transaction_id, "outcome")]
+        if report.outcome == original.outcome or any(one.value == report.outcome for one in known):
+            return Taken(reply, True)
+        effects = _effects(report.outcome)
+        self._append("outcome", report.outcome, None, report.event_time_ms, original.payment, effects, None)
+        return Taken(reply, False)
+
+    def label(self, report: LabelReport, verdict_seq: int | None = None) -> Taken:
+        """Record a label; the same again changes nothing, of two that disagree the later reported wins.
+
+        Raises: UnknownTransaction, Conflict if a later report says otherwise.
+        """
+        self.ledger.flush()
+        original = self._original(report.transaction_id)
+        reply = Recorded(report.transaction_id, report.label)
+        current, current_ms = original.label, original.label_ms
+        for event in self.ledger.reports(report.transaction_id, "label"):
+            known = decode_report(event.body)
+            if (known.value, known.source, known.reported_at_ms) == (
+                report.label,
+                report.source,
+                report.reported_at_ms,
+            ):
+                return Taken(reply, True)
+            if current is None or known.reported_at_ms >= current_ms:
+                current, current_ms = known.value, known.reported_at_ms
+        if current is not None and current != report.label and report.reported_at_ms <= current_ms:
+            raise Conflict(
+                f"A later report says that transaction `{report.transaction_id}` is {current}.",
+                "Send the label with the time at which it was really reported.",
+                "reported_at",
+            )
+        effects: tuple[Effect, ...] = ()
+        if current != report.label:
+            taken_back = () if current is None else _effects(current, -1)
+            effects = (*taken_back, *_effects(report.label))
+        self._append(
+            "label", report.label, report.source, report.reported_at_ms, original.payment, effects, verdict_seq
+        )
+        return Taken(reply, False)
+
+    def _append(
+        self,
+        kind: str,
+        value: str,
+        source: str | None,
+        reported_at_ms: int,
+        payment: Payment,
+        effects: tuple[Effect, ...],
+        verdict_seq: int | None,
+    ) -> None:
+        raw = msgspec.Raw(payment_json(payment))
+        body = encode(Report(payment.transaction_id, value, source, reported_at_ms, effects, raw, verdict_seq))
+        arrival_ms = time.time_ns() // 1_000_000
+        # The ledger first: an event that is not in the file must not change the state.
+        self.ledger.append_now(kind, payment.transaction_id, reported_at_ms, arrival_ms, body)
+        self.fold.annotate(payment, effects)
+        if verdict_seq is not None:
+            self.fold.verdict_seq = max(self.fold.verdict_seq, verdict_seq)
+        self.clock.advance(reported_at_ms)
+
+    def _original(self, transaction_id: str) -> Original:
+        event = self.ledger.payment(transaction_id)
+        if event is not None:
+            return Original(stored_payment(receipts.decode_body(event.body).payment), None, 0, None)
+        found = None if self.fold.segment is None else in_history(self.fold.segment, transaction_id)
+        if found is None:
+            raise UnknownTransaction(
+                f"Transaction `{transaction_id}` was never scored here and is in no imported history.",
+                "Score the payment first, or correct the transaction_id.",
+                "transaction_id",
+            )
+        return found
+
+
+def in_history(segment: Segment, transaction_id: str) -> Original | None:
+    """What an imported history knows of a transaction; reports later than its cut do not count."""
+    row = segment.row(transaction_id)
+    if row is None:
+        return None
+    label, outcome = row.get("label"), row.get("outcome")
+    label_ms = milliseconds(row["label_time"]) if label is not None else 0
+    if label_ms >= segment.until_ms:
+        label, label_ms = None, 0
+    if outcome is not None and milliseconds(row["outcome_time"]) >= segment.until_ms:
+        outcome = None
+    return Original(payment_of_row(row), label, label_ms, outcome)
+
+
+def _effects(value: str, weight: int = 1) -> tuple[Effect, ...]:
+    return (Effect(EFFECTS[value], weight),) if value in EFFECTS else ()

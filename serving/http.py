@@ -1,0 +1,102 @@
+"""Reading requests and sending replies on bare ASGI: the hot path pays for nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from features.errors import Malformed, Problem, Refused
+from serving.errors import TooLarge
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+JSON = (b"content-type", b"application/json")
+_encoder = msgspec.json.Encoder()
+_FLAGS = {"": True, "1": True, "true": True, "0": False, "false": False}
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """An HTTP reply: status, body and headers beside the length."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = (JSON,)
+
+
+def json_reply(body: Any, status: int = 200, headers: tuple[tuple[bytes, bytes], ...] = (JSON,)) -> Reply:
+    """A reply with a JSON body."""
+    return Reply(status, _encoder.encode(body), headers)
+
+
+def html_reply(page: str) -> Reply:
+    """A reply with a page that loads nothing from elsewhere."""
+    policy = b"default-src 'none'; style-src 'unsafe-inline'"
+    headers = ((b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", policy))
+    return Reply(200, page.encode(), headers)
+
+
+async def read_body(receive: Receive, declared: bytes | None, limit_bytes: int) -> bytes:
+    """The body of a request.
+
+    Raises: TooLarge beyond the limit (at once if the declared length says so), Malformed if the caller left.
+    """
+    if declared is not None and declared.isdigit() and int(declared) > limit_bytes:
+        raise too_large(limit_bytes)
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise Malformed("The connection was closed before the body was complete.", "Send the request again.")
+    if not message.get("more_body", False):
+        body: bytes = message.get("body", b"")
+        if len(body) > limit_bytes:
+            raise too_large(limit_bytes)
+        return body
+    parts = [message.get("body", b"")]
+    size = len(parts[0])
+    while message.get("more_body", False):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Malformed("The connection was closed before the body was complete.", "Send the request again.")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limit_bytes:
+            raise too_large(limit_bytes)
+    return b"".join(parts)
+
+
+def too_large(limit_bytes: int) -> TooLarge:
+    """The refusal of a body beyond the limit."""
+    return TooLarge(
+        f"The body is larger than {limit_bytes} bytes.", "Send less at once; attributes carry values, not files."
+    )
+
+
+def flags(query: bytes, names: tuple[str, ...]) -> dict[str, bool]:
+    """The switches of a query string, absent ones false.
+
+    Raises: Refused for a switch that is neither on nor off.
+
+    >>> flags(b"explain=1", ("explain", "dry_run"))
+    {'explain': True, 'dry_run': False}
+    """
+    values = dict.fromkeys(names, False)
+    for name, text in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name in values:
+            if text not in _FLAGS:
+                raise Refused(
+                    [Problem("invalid_flag", f"`{name}` is neither on nor off.", name, "Send 1 or 0, or leave it out.")]
+                )
+            values[name] = _FLAGS[text]
+    return values
+
+
+async def send_reply(send: Send, reply: Reply) -> None:
+    """Send a whole reply."""
+    length = (b"content-length", str(len(reply.body)).encode())
+    await send({"type": "http.response.start", "status": reply.status, "headers": [*reply.headers, length]})
+    await send({"type": "http.response.body", "body": reply.body})

@@ -1,0 +1,147 @@
+"""Model, rules, decision and reasons as one pure step: the service and `verify` call the same code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from features.bundle import Bundle
+from features.catalog import Catalog
+from features.contract import Contract
+from features.errors import ContractMismatch
+from features.money import reference_weights
+from features.payment import Payment
+from serving import reasons as why
+from serving.decision import Decision, by_amount, by_score, decide
+from serving.reasons import Reason
+from serving.rules import CompiledLists, Hit, compile_rules, matching
+from serving.scorer import Scorer
+
+Vector = npt.NDArray[np.float64]
+
+FULL, STALE, RULES_ONLY, DEFAULT = "full", "stale", "rules_only", "default"
+#: How complete the scoring was, best first (DESIGN §8).
+TIERS = (FULL, STALE, RULES_ONLY, DEFAULT)
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """What was decided about one payment and why; `margin` is the raw score (log-odds)."""
+
+    decision: Decision
+    score: float | None
+    margin: float | None
+    rules: tuple[str, ...]
+    reasons: tuple[Reason, ...]
+
+
+class Judge:
+    """A bundle made ready to judge payments against a catalogue."""
+
+    def __init__(self, bundle: Bundle, catalog: Catalog) -> None:
+        check_contract(bundle, catalog)
+        self.bundle = bundle
+        self.policy = bundle.policy
+        self.scorer = Scorer(bundle.model_text)
+        check_columns(bundle, self.scorer.names, catalog)
+        self.calibrator = bundle.calibrator
+        self.rules = compile_rules(bundle.policy.rules, catalog.index)
+        self.lists = CompiledLists(bundle.policy)
+        sentences = {**catalog.reasons, **bundle.reasons}
+        codes = [feature.reason for feature in catalog.features]
+        self.families = why.Families(catalog.names, codes, sentences)
+        self._weights = reference_weights(catalog.parameters.reference_currency)
+
+    def reference_minor(self, payment: Payment) -> int:
+        """The payment's amount in minor units of the reference currency."""
+        numerator, denominator = self._weights[payment.currency]
+        return payment.amount_minor * numerator // denominator
+
+    def score(self, vector: Vector) -> tuple[float, float]:
+        """(margin, score): raw log-odds and calibrated probability of one feature vector."""
+        margin = self.scorer.margin(vector)
+        return margin, self.calibrator.probability(margin)
+
+    def judge(
+        self,
+        payment: Payment,
+        vector: Vector | None,
+        scored: tuple[float, float] | None,
+        *,
+        explain: bool,
+        explain_approved: bool = False,
+    ) -> Judgement:
+        """Decide about a payment with what there is: vector and score, the vector alone, or neither.
+
+        `explain` allows the exact contributions to be computed; an approved payment gets none unless
+        `explain_approved`.
+        """
+        margin, score = scored if scored is not None else (None, None)
+        listed = None if self.lists.empty else self.lists.find(payment)
+        list_kind = None if listed is None else listed.kind
+        values: list[float] = [] if vector is None else vector.tolist()
+        hits: list[Hit] = [] if vector is None else matching(self.rules, values, score)
+        reference_minor = self.reference_minor(payment)
+        if vector is None:
+            decision = by_amount(reference_minor, self.policy, listed=list_kind)
+        else:
+            actions = [hit.action for hit in hits]
+            decision = decide(score, actions, self.policy, reference_minor, listed=list_kind)
+        names = tuple([hit.name for hit in hits])
+        if listed is not None:
+            names = (f"{listed.kind}_list_{listed.entity}", *names)
+        if decision is Decision.APPROVE and not explain_approved:
+            return Judgement(decision, score, margin, names, ())
+        found: list[Reason] = []
+        if listed is not None:
+            found.append(why.of_list(listed))
+        else:
+            # A rule that raised the decision beyond the score's own is what decided: it is told first.
+            alone = Decision.APPROVE if score is None else by_score(score, self.policy)
+            found += [self.families.of_rule(h, values) for h in hits if h.action == decision > alone]
+        if explain and vector is not None and scored is not None:
+            found += self.families.strongest(self.scorer.contributions(vector), values)
+        if not found and decision is not Decision.APPROVE:
+            found += self._without_contributions(hits, values, vector is None)
+        return Judgement(decision, score, margin, names, tuple(found[: why.MOST_REASONS]))
+
+    def _without_contributions(
+        self, hits: Sequence[Hit], values: Sequence[float], by_band: bool
+    ) -> list[Reason]:
+        if hits:
+            return [self.families.of_rule(hit, values) for hit in hits]
+        return [why.by_amount_band() if by_band else why.without_model()]
+
+
+def check_contract(bundle: Bundle, catalog: Catalog) -> None:
+    """Refuse a bundle that was trained on another catalogue.
+
+    Raises: ContractMismatch naming every difference and the repair.
+    """
+    trained, computed = Contract.from_json(bundle.contract_json), catalog.contract()
+    if trained.hash != computed.hash:
+        differences = " ".join(trained.differences(computed))
+        raise ContractMismatch(
+            f"Model {bundle.name}@{bundle.version} was trained on catalogue {trained.hash[:8]}, this service "
+            f"computes {computed.hash[:8]}: {differences}",
+            "Retrain, or deploy the release of the service that matches the model.",
+        )
+
+
+def check_columns(bundle: Bundle, names: tuple[str, ...], catalog: Catalog) -> None:
+    """Refuse a model whose columns are not the catalogue's, in order: features are fed by position.
+
+    Raises: ContractMismatch naming the first column that differs.
+    """
+    if names == tuple(catalog.names):
+        return
+    pairs = zip(names, catalog.names, strict=False)
+    place = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(names), len(catalog.names)))
+    there = names[place] if place < len(names) else "nothing"
+    here = catalog.names[place] if place < len(catalog.names) else "nothing"
+    raise ContractMismatch(
+        f"Column {place} of model {bundle.name}@{bundle.version} is `{there}`, the catalogue's is `{here}`.",
+        "Retrain, or deploy the release of the service that matches the model.",
+    )

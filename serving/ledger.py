@@ -1,0 +1,222 @@
+"""The ledger: an append-only log of events in one SQLite file, written in groups.
+
+All events queued during one turn of the event loop are written in one transaction (group commit); a
+caller awaits the future of its event and answers only when it resolves. The log is never checkpointed
+by a commit (`wal_autocheckpoint=0`): `Checkpointer` does that beside the requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from serving import cases
+
+KINDS = ("payment", "outcome", "label", "verdict", "profile", "policy", "promotion", "history")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    transaction_id TEXT NOT NULL,
+    event_time_ms INTEGER NOT NULL,
+    arrival_time_ms INTEGER NOT NULL,
+    body BLOB NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS payment_once ON events(transaction_id) WHERE kind = 'payment';
+CREATE INDEX IF NOT EXISTS reports_of_transaction ON events(transaction_id, kind)
+    WHERE kind <> 'payment' AND transaction_id <> '';
+CREATE INDEX IF NOT EXISTS others_by_kind ON events(kind, seq) WHERE kind <> 'payment';
+"""
+
+_INSERT = "INSERT INTO events(kind, transaction_id, event_time_ms, arrival_time_ms, body) VALUES (?, ?, ?, ?, ?)"
+_COLUMNS = "seq, kind, transaction_id, event_time_ms, arrival_time_ms, body"
+
+
+class Event(NamedTuple):
+    """One row of the ledger; times are milliseconds UTC, `body` is JSON."""
+
+    seq: int
+    kind: str
+    transaction_id: str
+    event_time_ms: int
+    arrival_time_ms: int
+    body: bytes
+
+
+class CaseRow(NamedTuple):
+    """What a case for the review desk is opened with, in the transaction of its decision."""
+
+    transaction_id: str
+    opened_ms: int
+    decision: str
+    score: float | None
+    amount_minor: int
+    currency: str
+    payer_id: str
+    device_id: str | None
+    payee_id: str
+
+
+def connect(path: Path, sync: str = "normal") -> sqlite3.Connection:
+    """A connection to the ledger in autocommit mode, with the schema of events and cases in place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2.0)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute(f"PRAGMA synchronous={'FULL' if sync == 'full' else 'NORMAL'}")
+    connection.execute("PRAGMA wal_autocheckpoint=0")
+    connection.execute("PRAGMA cache_size=-65536")
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in _SCHEMA.split(";"):
+        connection.execute(statement)
+    cases.create_schema(connection)
+    connection.execute("COMMIT")
+    return connection
+
+
+class Ledger:
+    """Appends events in groups and reads them back; one instance per process, one thread."""
+
+    def __init__(self, path: Path, sync: str = "normal") -> None:
+        self.path = path
+        self._connection = connect(path, sync)
+        self._rows: list[tuple[str, str, int, int, bytes]] = []
+        self._cases: list[CaseRow] = []
+        self._waiting: list[asyncio.Future[None]] = []
+        self._scheduled = False
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def append(
+        self,
+        kind: str,
+        transaction_id: str,
+        event_time_ms: int,
+        arrival_time_ms: int,
+        body: bytes,
+        case: CaseRow | None = None,
+    ) -> asyncio.Future[None]:
+        """Queue an event for the commit at the end of this turn of the event loop.
+
+        The future resolves when the event is in the file, or carries the sqlite3.Error of the commit.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._rows.append((kind, transaction_id, event_time_ms, arrival_time_ms, body))
+        if case is not None:
+            self._cases.append(case)
+        self._waiting.append(future)
+        if not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self.flush)
+        return future
+
+    def flush(self) -> None:
+        """Write everything queued, in order, in one transaction, and tell those who wait."""
+        self._scheduled = False
+        rows, opened, waiting = self._rows, self._cases, self._waiting
+        if not rows:
+            return
+        self._rows, self._cases, self._waiting = [], [], []
+        try:
+            self._write(rows, opened)
+        except sqlite3.Error as error:
+            for future in waiting:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    def append_now(
+        self, kind: str, transaction_id: str, event_time_ms: int, arrival_time_ms: int, body: bytes
+    ) -> int:
+        """Append one event at once, after what is queued; returns its sequence number."""
+        self.flush()
+        self._write([(kind, transaction_id, event_time_ms, arrival_time_ms, body)], [])
+        (seq,) = self._connection.execute("SELECT last_insert_rowid()").fetchone()
+        return int(seq)
+
+    def _write(self, rows: Sequence[tuple[str, str, int, int, bytes]], opened: Sequence[CaseRow]) -> None:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.executemany(_INSERT, rows)
+            for case in opened:
+                cases.open_case(connection, **case._asdict())
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def restart_wal(self) -> None:
+        """Empty the write-ahead log; short when `Checkpointer` has just copied most of it."""
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    def close(self) -> None:
+        """Write what is queued, empty the log and close the file."""
+        self.flush()
+        self.restart_wal()
+        self._connection.close()
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def payment(self, transaction_id: str) -> Event | None:
+        """The scored payment of that id, or None."""
+        row = self._connection.execute(
+            f"SELECT {_COLUMNS} FROM events WHERE transaction_id = ? AND kind = 'payment'", (transaction_id,)
+        ).fetchone()
+        return None if row is None else Event(*row)
+
+    def reports(self, transaction_id: str, kind: str) -> list[Event]:
+        """Outcomes, labels or verdicts of one transaction, in order."""
+        rows = self._connection.execute(
+            f"SELECT {_COLUMNS} FROM events WHERE transaction_id = ? AND kind = ?"
+            " AND kind <> 'payment' AND transaction_id <> '' ORDER BY seq",
+            (transaction_id, kind),
+        )
+        return [Event(*row) for row in rows]
+
+    def of_kind(self, kind: str, after_seq: int = 0) -> list[Event]:
+        """Events of one kind other than payment, after a sequence number, in order."""
+        rows = self._connection.execute(
+            f"SELECT {_COLUMNS} FROM events WHERE kind = ? AND seq > ? AND kind <> 'payment' ORDER BY seq",
+            (kind, after_seq),
+        )
+        return [Event(*row) for row in rows]
+
+    def walk(self, after_seq: int = 0) -> Iterator[Event]:
+        """Every event after a sequence number, in order; holds one page of rows at a time."""
+        while True:
+            rows = self._connection.execute(
+                f"SELECT {_COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT 2000", (after_seq,)
+            ).fetchall()
+            if not rows:
+                return
+            for row in rows:
+                yield Event(*row)
+            after_seq = rows[-1][0]
+
+    def last_seq(self) -> int:
+        """The sequence number of the latest event; 0 for an empty ledger."""
+        (seq,) = self._connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
+        return int(seq)
+
+    def count(self) -> int:
+        """How many events the ledger holds."""
+        (number,) = self._connection.execute("SELECT count(*) FROM events").fetchone()
+        return int(number)
+
+    def can_write(self) -> bool:
+        """Whether a write transaction can be opened and committed now."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute("COMMIT")
+        except sqlite3.Error:
+            return False
+        return True

@@ -1,0 +1,78 @@
+"""Replies other than a decision, and the one error shape with its one presenter."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import msgspec
+
+from features.errors import Malformed, Problem, Refused, RiskgateError
+from serving.errors import LedgerUnavailable, Overloaded, ServiceError, TooManyRequests
+
+log = logging.getLogger("riskgate.http")
+
+
+class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is wrong, where, and how to repair it; `problems` lists every one when there are several."""
+
+    code: str
+    message: str
+    repair: str
+    field: str | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+class Error(msgspec.Struct, frozen=True):
+    """The one error shape."""
+
+    error: ErrorBody
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """The reply to an outcome or a label: what is now known about the transaction."""
+
+    transaction_id: str
+    recorded: str
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """The reply of `/readyz`: each check is `ok` or a sentence that says what is not."""
+
+    ready: bool
+    checks: dict[str, str]
+
+
+def refusal(error: RiskgateError) -> tuple[int, Error]:
+    """The status and body an error is told with."""
+    if isinstance(error, Refused):
+        return 422, of_problems(error.problems)
+    if isinstance(error, ServiceError):
+        status = error.status
+    elif isinstance(error, Malformed):
+        status = 400
+    else:
+        status = 422
+    return status, Error(ErrorBody(error.code, error.message, error.repair, error.field))
+
+
+def of_problems(problems: Sequence[Problem]) -> Error:
+    """Every problem of one input in the one shape; the first gives `code` and `field`."""
+    first = problems[0]
+    if len(problems) == 1:
+        return Error(ErrorBody(first.code, first.message, first.repair, first.field))
+    message = " ".join(problem.sentence() for problem in problems)
+    return Error(ErrorBody(first.code, message, first.repair, first.field, tuple(problems)))
+
+
+def unexpected(error: BaseException) -> tuple[int, Error]:
+    """What a caller is told of an error nobody foresaw: its text stays in the log."""
+    log.error("unexpected %s while answering", type(error).__name__, exc_info=error)
+    return 500, Error(
+        ErrorBody("internal", "The service met an unexpected error.", "Try again; its log has the details.")
+    )
+
+
+def retry_after_seconds(error: RiskgateError) -> int | None:
+    """Seconds after which a refused caller may come back, or None."""
+    return 1 if isinstance(error, (Overloaded, TooManyRequests, LedgerUnavailable)) else None

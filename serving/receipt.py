@@ -1,0 +1,118 @@
+"""Receipts: all that is needed to reproduce one decision, and the ledger body that carries one."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from serving.reasons import Reason
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The reply of `POST /v1/score`, in the order of the contract."""
+
+    transaction_id: str
+    decision: str
+    score: float | None
+    reasons: tuple[Reason, ...]
+    rules: tuple[str, ...]
+    tier: str
+    missing: tuple[str, ...]
+    model: str
+    policy: str
+    features: str
+    receipt_id: str | None
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What one decision was made from.
+
+    `vector` is the feature vector as served (float64, little endian, NaN = missing; base64 in JSON),
+    None when no features could be read. `seen` is the number of events the state of payer, instrument,
+    device, ip, payee and pair had seen, -1 = not sent. `folded` says whether the payment entered the
+    online state, `explained` whether contributions were computed. Digests are SHA-256 in hex, timings
+    microseconds.
+    """
+
+    receipt_id: str
+    tier: str
+    missing: tuple[str, ...]
+    vector: bytes | None
+    seen: tuple[int, ...]
+    margin: float | None
+    score: float | None
+    explained: bool
+    explain_approved: bool
+    folded: bool
+    bundle: str
+    policy: str
+    features: str
+    code: str
+    event_time_ms: int
+    arrival_time_ms: int
+    timings_us: dict[str, int]
+
+
+class Body(msgspec.Struct, frozen=True):
+    """The body of a `payment` event; `payment` and `answer` are the bytes as read and as sent."""
+
+    payment: msgspec.Raw
+    receipt: Receipt
+    answer: msgspec.Raw
+
+
+_encoder = msgspec.json.Encoder()
+_body_decoder = msgspec.json.Decoder(Body)
+_answer_decoder = msgspec.json.Decoder(Answer)
+
+
+def encode_answer(answer: Answer) -> bytes:
+    """The answer as the bytes that are sent and recorded."""
+    return _encoder.encode(answer)
+
+
+def decode_answer(answer: bytes | msgspec.Raw) -> Answer:
+    """The answer that was sent."""
+    return _answer_decoder.decode(answer)
+
+
+def encode_body(payment: bytes, receipt: Receipt, answer: bytes) -> bytes:
+    """The ledger body of a scored payment."""
+    return _encoder.encode(Body(msgspec.Raw(payment), receipt, msgspec.Raw(answer)))
+
+
+def decode_body(body: bytes) -> Body:
+    """The ledger body of a scored payment, payment and answer still as bytes."""
+    return _body_decoder.decode(body)
+
+
+def vector_of(receipt: Receipt) -> npt.NDArray[np.float64] | None:
+    """The feature vector as served, float64[columns], or None."""
+    return None if receipt.vector is None else np.frombuffer(receipt.vector, dtype="<f8")
+
+
+def readable(body: Body, names: tuple[str, ...]) -> dict[str, Any]:
+    """The receipt as `GET /v1/receipts/{transaction_id}` shows it: the vector also by name, NaN as null."""
+    vector = vector_of(body.receipt)
+    values = None
+    if vector is not None and len(vector) == len(names):
+        values = {
+            name: None if np.isnan(value) else float(value) for name, value in zip(names, vector, strict=True)
+        }
+    return {"payment": body.payment, "answer": body.answer, "receipt": body.receipt, "values": values}
+
+
+def code_version() -> str:
+    """A digest of the source that decides (`features` and `serving`), hex: equal sources, equal digest."""
+    root = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for package in ("features", "serving"):
+        for path in sorted((root / package).rglob("*.py")):
+            digest.update(path.relative_to(root).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,150 @@
+"""Past payments as one event: a parquet file kept beside the ledger under its own digest.
+
+A sorted table of hashed transaction ids, memory-mapped, finds the row of a payment when a late label
+arrives; it is derived from the segment and made anew when missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections import OrderedDict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.catalog import Catalog
+from features.errors import InvalidHistory
+from features.payment import Payment
+from features.replay import fold
+from features.state import State
+
+#: Row groups kept decoded: late labels come roughly in time order, so neighbours are asked for next.
+CACHED_GROUPS = 4
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def hash_of(transaction_id: str) -> int:
+    """64 bits that stand for a transaction id in the index; equal in every process."""
+    return int.from_bytes(hashlib.blake2b(transaction_id.encode(), digest_size=8).digest(), "little")
+
+
+def keep(source: Path, folder: Path) -> str:
+    """Copy a history parquet beside the ledger under its digest, with its index; returns the digest."""
+    sha256 = digest_of(source)
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{sha256}.parquet"
+    if not target.exists():
+        partial = target.with_suffix(".partial")
+        shutil.copyfile(source, partial)
+        partial.replace(target)
+    _index(target)
+    return sha256
+
+
+def _index(path: Path) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    """(sorted hashes, row of each), memory-mapped; made if missing."""
+    hashes_path, rows_path = path.with_suffix(".hashes.npy"), path.with_suffix(".rows.npy")
+    if not hashes_path.exists() or not rows_path.exists():
+        ids = pq.read_table(path, columns=["transaction_id"])["transaction_id"].to_pylist()
+        hashes = np.fromiter((hash_of(one) for one in ids), dtype=np.uint64, count=len(ids))
+        order = np.argsort(hashes, kind="stable")
+        np.save(rows_path, order.astype(np.int64))
+        np.save(hashes_path, hashes[order])
+    return np.load(hashes_path, mmap_mode="r"), np.load(rows_path, mmap_mode="r")
+
+
+class Segment:
+    """One imported history, found by its digest.
+
+    Raises: InvalidHistory when the file is missing or is not what its name says.
+    """
+
+    def __init__(self, folder: Path, sha256: str, until_ms: int) -> None:
+        self.path = folder / f"{sha256}.parquet"
+        self.sha256 = sha256
+        #: What became known at or after this moment (ms UTC) is not part of the state: law 3.
+        self.until_ms = until_ms
+        if not self.path.exists():
+            raise InvalidHistory(
+                f"The ledger refers to the history {self.path.name}, which is not in {folder}.",
+                "Put the file back from a backup: without it the online state cannot be rebuilt.",
+            )
+        self._hashes, self._rows = _index(self.path)
+        self._file = pq.ParquetFile(self.path, memory_map=True)
+        metadata = self._file.metadata
+        sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+        self._starts = np.concatenate([[0], np.cumsum(sizes)]) if sizes else np.zeros(1, dtype=np.int64)
+        self._groups: OrderedDict[int, pa.Table] = OrderedDict()
+
+    def check(self) -> None:
+        """Compare the file with its name.
+
+        Raises: InvalidHistory when its content is another.
+        """
+        if digest_of(self.path) != self.sha256:
+            raise InvalidHistory(
+                f"The history {self.path.name} has been changed since it was imported.",
+                "Put the original back from a backup.",
+            )
+
+    def fold(self, catalog: Catalog) -> State:
+        """The state after every payment and report before the cut, by the bulk path."""
+        return fold(pq.read_table(self.path, memory_map=True), catalog, until_ms=self.until_ms)
+
+    def __contains__(self, transaction_id: str) -> bool:
+        return self._find(transaction_id) is not None
+
+    def row(self, transaction_id: str) -> dict[str, Any] | None:
+        """The row of a transaction in HISTORY_SCHEMA's columns, or None."""
+        return self._find(transaction_id)
+
+    def _find(self, transaction_id: str) -> dict[str, Any] | None:
+        wanted = np.uint64(hash_of(transaction_id))
+        place = int(np.searchsorted(self._hashes, wanted))
+        while place < len(self._hashes) and self._hashes[place] == wanted:
+            row = self._row(int(self._rows[place]))
+            if row["transaction_id"] == transaction_id:
+                return row
+            place += 1
+        return None
+
+    def _row(self, number: int) -> dict[str, Any]:
+        group = int(np.searchsorted(self._starts, number, side="right")) - 1
+        if group not in self._groups:
+            self._groups[group] = self._file.read_row_group(group)
+            if len(self._groups) > CACHED_GROUPS:
+                self._groups.popitem(last=False)
+        self._groups.move_to_end(group)
+        (row,) = self._groups[group].slice(number - int(self._starts[group]), 1).to_pylist()
+        return dict(row)
+
+
+def payment_of_row(row: dict[str, Any]) -> Payment:
+    """A row of HISTORY_SCHEMA as the payment it records."""
+    values = {name: row.get(name) for name in Payment.__struct_fields__ if row.get(name) is not None}
+    values["event_time_ms"] = milliseconds(row["event_time"])
+    values["attributes"] = {
+        name.removeprefix("attr_"): value
+        for name, value in row.items()
+        if name.startswith("attr_") and value is not None
+    }
+    return Payment(**values)
+
+
+def milliseconds(moment: datetime) -> int:
+    """An aware moment as milliseconds UTC, exactly."""
+    return int(moment.timestamp()) * 1000 + moment.microsecond // 1000

@@ -1,0 +1,90 @@
+"""Every setting of the service: one table, read once from the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from serving.errors import CannotStart
+
+PREFIX = "RISKGATE_"
+
+
+class Setting(NamedTuple):
+    """One row of the table: the environment variable is `RISKGATE_` and `name`."""
+
+    name: str
+    default: str
+    unit: str
+    meaning: str
+
+
+TABLE = (
+    Setting("VAR", "var", "folder", "where the ledger, snapshots and served bundles are kept"),
+    Setting("HOST", "127.0.0.1", "address", "where the service listens; off loopback only with an API key"),
+    Setting("PORT", "3000", "port", "where the service listens"),
+    Setting("CONSOLE_PORT", "3001", "port", "where the review desk listens"),
+    Setting("API_KEY", "", "secret", "what callers send as `Authorization: Bearer <key>`; empty: no key"),
+    Setting("BUNDLE", "riskgate:latest", "folder or tag", "the bundle to serve: a folder, or a BentoML tag"),
+    Setting("CLOCK", "system", "system|replay", "replay: the event time of the payments is the clock"),
+    Setting("LEDGER_SYNC", "normal", "normal|full", "normal survives a killed process, full a lost machine"),
+    Setting("BODY_LIMIT_BYTES", "65536", "bytes", "largest body of one request"),
+    Setting("BATCH_LIMIT_BYTES", "4194304", "bytes", "largest body of /v1/score/batch"),
+    Setting("RATE_PER_SECOND", "0", "requests/s", "a caller's rate before 429; 0: no limit"),
+    Setting("IN_FLIGHT_LIMIT", "2048", "requests", "requests under way before one is refused with 503"),
+    Setting("WAL_LIMIT_BYTES", "67108864", "bytes", "size of the write-ahead log at which it is started afresh"),
+)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of one process; see `TABLE` for units and meanings."""
+
+    var: Path = Path("var")
+    host: str = "127.0.0.1"
+    port: int = 3000
+    console_port: int = 3001
+    api_key: str = ""
+    bundle: str = "riskgate:latest"
+    clock: str = "system"
+    ledger_sync: str = "normal"
+    body_limit_bytes: int = 65_536
+    batch_limit_bytes: int = 4_194_304
+    rate_per_second: int = 0
+    in_flight_limit: int = 2_048
+    wal_limit_bytes: int = 67_108_864
+
+    @property
+    def ledger_path(self) -> Path:
+        """The SQLite file that holds the ledger and the cases."""
+        return self.var / "ledger.sqlite"
+
+
+def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings from the environment (or the mapping given); every problem is told at once.
+
+    Raises: CannotStart when a value is not of its unit.
+    """
+    source = os.environ if environment is None else environment
+    values: dict[str, str | int | Path] = {}
+    problems = []
+    for row in TABLE:
+        text = source.get(PREFIX + row.name, row.default)
+        field = row.name.lower()
+        if field == "var":
+            values[field] = Path(text)
+        elif row.unit in ("port", "bytes", "requests/s", "requests"):
+            if text.isdigit():
+                values[field] = int(text)
+            else:
+                problems.append(f"{PREFIX}{row.name} is `{text}`, not a whole number of {row.unit}.")
+        elif "|" in row.unit and text not in row.unit.split("|"):
+            problems.append(f"{PREFIX}{row.name} is `{text}`, not one of {row.unit.replace('|', ', ')}.")
+        else:
+            values[field] = text
+    if problems:
+        raise CannotStart(" ".join(problems), "Correct the environment and start again.")
+    return msgspec.convert(values, Settings)
