@@ -177,7 +177,7 @@ def _query(sql: str, *values: object, **tables: pa.Table) -> pa.Table:
         connection.execute("SET enable_progress_bar = false")
         for name, table in tables.items():
             connection.register(name, table)
-        return connection.execute(sql, list(values)).to_arrow_table()
+        return connection.sql(sql, params=list(values)).to_arrow_table()
 
 
 def microseconds(times: pa.Array | pa.ChunkedArray) -> Positions:

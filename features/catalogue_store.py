@@ -55,7 +55,7 @@ def open_store(folder: Path, known: Catalog, replayed: Path | None = None) -> Fe
         config=RepoConfig(
             project="riskgate",
             provider="local",
-            registry={"path": "registry.db", "cache_ttl_seconds": 0},
+            registry={"path": str(folder.resolve() / "registry.db"), "cache_ttl_seconds": 0},
             offline_store=RiskgateOfflineStoreConfig(paths=paths),
             online_store=RiskgateOnlineStoreConfig(
                 profiles="profiles.sqlite",

@@ -207,6 +207,13 @@ class RiskgateOfflineStore(OfflineStore):  # type: ignore[misc]
         if progress:
             progress(table.num_rows)
 
+    def get_table_column_names_and_types_from_data_source(
+        self, config: RepoConfig, data_source: DataSource
+    ) -> Iterable[tuple[str, str]]:
+        """Column names and Arrow types of the file behind a source."""
+        schema = pq.read_schema(_existing_path_of(config, data_source))
+        return [(field.name, str(field.type)) for field in schema]
+
     def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:
         """Accept a source whose file is not there yet: `feast apply` comes before the first replay."""
 

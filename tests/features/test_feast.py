@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from features.aggregate import FILTERS
 from features.catalog import Attribute, Catalog, CatalogParameters, catalog
 from features.history import complete, history_schema
 from features.payment import CHANNELS, RAILS, Payment
@@ -32,7 +33,7 @@ KNOWN = catalog(
         )
     )
 )
-WHATS = {16: "fraud", 17: "declined", 18: "reversed"}
+WHATS = {known.bit: what for what, known in FILTERS.items() if known.known_later}
 Vectors = npt.NDArray[np.float64]
 
 
