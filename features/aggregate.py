@@ -69,6 +69,7 @@ FILTERS: dict[str, Filter] = {
     "fraud": Filter(16, "payments since reported as fraud", known_later=True),
     "declined": Filter(17, "payments the issuer declined", known_later=True),
     "reversed": Filter(18, "payments since reversed", known_later=True),
+    "legitimate": Filter(19, "payments since confirmed as legitimate", known_later=True),
 }
 
 _OWNER = {

@@ -16,7 +16,7 @@ from features.errors import InvalidDeclaration
 from features.money import CURRENCIES, reference_weights
 from features.places import UTC_OFFSET_MINUTES
 from features.plan import Plan, compile_plan
-from features.stories import RATIOS, REASONS, stories
+from features.stories import REASONS, Ratio, Story, ratios, stories
 
 
 class Attribute(msgspec.Struct, frozen=True):
@@ -68,7 +68,8 @@ class Catalog:
         self.stories = stories(parameters.label_delay_days * DAY)
         self.aggregates: tuple[Aggregate, ...] = tuple(a for _, _, group in self.stories for a in group)
         problems = [p for a in self.aggregates for p in a.problems()]
-        self.features = _features(parameters, self.stories)
+        self.ratios = ratios(parameters.label_delay_days)
+        self.features = _features(parameters, self.stories, self.ratios)
         self.names = tuple(f.name for f in self.features)
         problems += [f"{n}: declared twice, remove one." for n in sorted(set(self.names)) if self.names.count(n) > 1]
         if problems:
@@ -82,13 +83,15 @@ class Catalog:
         """The kernel's tables for this catalogue."""
         first_attribute = len(request.REQUEST_FEATURES) + len(request.PROFILE_FEATURES)
         attributes = len(self.parameters.attributes)
-        ratios = [
+        divisions = [
             (-1 if above == "amount" else self.index[above], self.index[below], self.index[name])
-            for above, below, name, *_ in RATIOS
+            for above, below, name, *_ in self.ratios
         ]
         numerator, denominator = self.weights["USD"]
         small = 10 ** CURRENCIES["USD"][0] * numerator // denominator
-        return compile_plan(self.aggregates, first_attribute + attributes, ratios, (first_attribute, attributes, small))
+        return compile_plan(
+            self.aggregates, first_attribute + attributes, divisions, (first_attribute, attributes, small)
+        )
 
     def contract(self) -> Contract:
         """What a model trained on this catalogue depends on."""
@@ -123,7 +126,7 @@ def _problems(parameters: CatalogParameters) -> list[str]:
 
 
 def _features(
-    parameters: CatalogParameters, told: tuple[tuple[str, str, tuple[Aggregate, ...]], ...]
+    parameters: CatalogParameters, told: tuple[Story, ...], told_ratios: tuple[Ratio, ...]
 ) -> tuple[Feature, ...]:
     codes = ("rail", "channel", "mcc")
     features = [
@@ -143,7 +146,7 @@ def _features(
             Feature(a.name, story, reason, a.unit, a.sentence, a.by, "window", msgspec.json.encode(a).decode())
             for a in group_of
         ]
-    for above, below, name, story, reason, sentence in RATIOS:
+    for above, below, name, story, reason, sentence in told_ratios:
         features.append(Feature(name, story, reason, "ratio", sentence, None, "ratio", f"{above} / {below}"))
     return tuple(features)
 

@@ -14,7 +14,7 @@ from features.compiled import compiled
 from features.heap import Words, take
 from features.others import LIST_WORDS, has_met, meet, met_since
 from features.request import fill_profile, fill_ratios, fill_request, mask_of
-from features.tiles import NEWEST, RECORD_WORDS, SEEN, Table, accumulate, add, boundary, part
+from features.tiles import FIELD_BIT, NEWEST, RECORD_WORDS, SEEN, Table, accumulate, add, boundary, part
 
 Vector = npt.NDArray[np.float64]
 
@@ -132,8 +132,15 @@ def write_entity(
         if (mask >> lists[k, 1]) & 1 and other > 0:
             meet(heap, at, lists[k, 2], other, ts)
         at += LIST_WORDS
+    own_fields = fields[ents[e, FIELDS] : ents[e, FIELDS + 1]]
+    counted = mask & ALL != 0
+    for f in range(own_fields.shape[0]):
+        if (mask >> own_fields[f, FIELD_BIT]) & 1:
+            counted = True
+    if not counted:  # this entity keeps no window of what became known
+        return 0
     return add(
-        heap, record, e, fields[ents[e, FIELDS] : ents[e, FIELDS + 1]], ents[e, ADDS], ents[e, WIDTH],
+        heap, record, e, own_fields, ents[e, ADDS], ents[e, WIDTH],
         bounds[ents[e, BOUNDS] : ents[e, BOUNDS + 1]], ents[e, FINEST], ts, amount, mask, weight,
     )  # fmt: skip
 

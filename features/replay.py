@@ -30,6 +30,7 @@ Progress = Callable[[int], None]  # called with the number of events just done
 CHUNK = 1 << 16
 KEYS = ("transaction_id", "event_time", "payer_id", "instrument_id", "device_id", "ip", "payee_id")
 _ENTITY_COLUMNS = ("payer_id", "instrument_id", "device_id", "ip", "payee_id")
+_KNOWN_LATER = (("label", "fraud"), ("label", "legitimate"), ("outcome", "declined"), ("outcome", "reversed"))
 _SEPARATOR = "\x1f"
 
 
@@ -47,7 +48,7 @@ class Events:
         # row order is arrival order; the time of a late arrival is that of the latest before it
         arrivals = np.maximum.accumulate(self.times) if n else self.times
         whens, orders = [arrivals], [np.ones(n, np.int64)]
-        for kind, value in (("label", "fraud"), ("outcome", "declined"), ("outcome", "reversed")):
+        for kind, value in _KNOWN_LATER:
             about = np.flatnonzero(np.asarray(pc.fill_null(pc.equal(history[kind], value), False)))
             known = np.maximum(times_ms(history[f"{kind}_time"])[about], arrivals[about] + 1)
             rows.append(about)

@@ -29,6 +29,9 @@ def _ever(how: How, by: str, of: str | None = None, where: str = "all") -> tuple
 def stories(label_delay_ms: int) -> tuple[Story, ...]:
     """All stories; `label_delay_ms` (whole days) is how long labels take, for the rates of matured payments."""
 
+    def before_now(how: How, by: str, *windows: int) -> tuple[Aggregate, ...]:
+        return _each(how, by, *windows, delay_ms=label_delay_ms)
+
     def matured(how: How, by: str, *windows: int) -> tuple[Aggregate, ...]:
         return _each(how, by, *windows, where="fraud", delay_ms=label_delay_ms)
 
@@ -41,6 +44,7 @@ def stories(label_delay_ms: int) -> tuple[Story, ...]:
         ("baseline", "AMOUNT_UNUSUAL", (
             *_each(How.MEAN, "payer", H24, D7, D30),
             *_each(How.MAX, "payer", H24, D7, D30),
+            *before_now(How.MEAN, "payer", D30),
         )),
         ("account takeover", "NEW_DEVICE", (
             *_ever(How.IS_NEW, "payer", of="device"),
@@ -119,6 +123,8 @@ def stories(label_delay_ms: int) -> tuple[Story, ...]:
             *matured(How.COUNT, "payee", D7, D30),
             *matured(How.SHARE, "payee", H24, D7, D30),
             *_ever(How.SINCE_LAST, "payee", where="fraud"),
+            *_ever(How.SINCE_LAST, "payee", where="legitimate"),
+            *_each(How.MEAN, "payee", D30, where="fraud"),
             *_each(How.SHARE, "payee", D30, where="reversed"),
         )),
         ("friendly fraud", "PAYER_FRAUD", (
@@ -140,7 +146,26 @@ def stories(label_delay_ms: int) -> tuple[Story, ...]:
 
 
 #: (numerator or "amount", denominator, name, story, reason, sentence): how unusual the payment is.
-RATIOS = (
+def ratios(label_delay_days: int) -> tuple[Ratio, ...]:
+    """All ratios; the earlier mean of a payer is the one that ended `label_delay_days` ago."""
+    earlier = f"payer_amount_mean_30d_delay_{label_delay_days}d"
+    told = "This payer's {} relative to the mean of the 30 days before the last {} days."
+    return (
+        *_RATIOS,
+        ("amount", earlier, "amount_to_payer_earlier_mean", "account takeover", "AMOUNT_UNUSUAL",
+         told.format("amount", label_delay_days)),
+        ("payer_amount_max_24h", earlier, "payer_max_24h_to_earlier_mean", "account takeover", "AMOUNT_UNUSUAL",
+         told.format("largest amount of 24 hours", label_delay_days)),
+        ("payer_amount_max_7d", earlier, "payer_max_7d_to_earlier_mean", "account takeover", "AMOUNT_UNUSUAL",
+         told.format("largest amount of 7 days", label_delay_days)),
+        ("payer_amount_mean_7d", earlier, "payer_mean_7d_to_earlier_mean", "account takeover", "AMOUNT_UNUSUAL",
+         told.format("mean amount of 7 days", label_delay_days)),
+    )  # fmt: skip
+
+
+Ratio = tuple[str, str, str, str, str, str]
+
+_RATIOS: tuple[Ratio, ...] = (
     ("amount", "payer_amount_mean_7d", "amount_to_payer_mean_7d", "account takeover", "AMOUNT_UNUSUAL",
      "Amount relative to this payer's mean of the last 7 days."),
     ("amount", "payer_amount_mean_30d", "amount_to_payer_mean_30d", "account takeover", "AMOUNT_UNUSUAL",
@@ -165,6 +190,10 @@ RATIOS = (
      "This payee's payments of the last hour relative to those of 7 days."),
     ("payee_count_24h", "payee_count_30d", "payee_count_24h_to_30d", "bust-out merchant", "PAYEE_VELOCITY",
      "This payee's payments of 24 hours relative to those of 30 days."),
+    ("payee_fraud_since_last", "payee_legitimate_since_last", "payee_fraud_to_legitimate_age", "bust-out merchant",
+     "PAYEE_FRAUD", "Age of this payee's latest known fraud relative to its latest payment known as legitimate."),
+    ("payee_fraud_amount_mean_30d", "payee_amount_mean_30d", "payee_fraud_mean_to_mean_30d", "bust-out merchant",
+     "PAYEE_FRAUD", "Mean amount of this payee's known frauds relative to its mean of 30 days."),
     ("pair_count_30d", "payer_count_30d", "pair_share_of_payer_30d", "social engineering", "NEW_PAYEE_FOR_PAYER",
      "Share of this payer's payments of 30 days that went to this payee."),
 )  # fmt: skip

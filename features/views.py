@@ -17,7 +17,6 @@ from features.aggregate import Aggregate
 from features.catalog import Catalog, Feature
 from features.payment import ENTITIES, Payment
 from features.profiles import PROFILE_KINDS, ProfileRow, Profiles, profile_columns
-from features.stories import RATIOS
 
 #: The entities that have an id of their own; `pair` is looked up by two of them.
 KEYED: Final = tuple(entity for entity in ENTITIES if entity != "pair")
@@ -92,7 +91,7 @@ def windows_of(known: Catalog) -> list[tuple[Feature, Aggregate]]:
 
 def windows_in_ratios(known: Catalog) -> tuple[str, ...]:
     """The window features that ratios are made of."""
-    used = {name for above, below, *_ in RATIOS for name in (above, below)}
+    used = {name for above, below, *_ in known.ratios for name in (above, below)}
     return tuple(name for name in known.names if name in used)
 
 

@@ -69,7 +69,7 @@ class Oracle:
         now = max([payment.event_time_ms, *(s.payment.event_time_ms for s in past)])
 
         def weight(seen: Seen, where: str) -> int:
-            if where in ("fraud", "declined", "reversed"):
+            if where in ("fraud", "legitimate", "declined", "reversed"):
                 return seen.known.get(where, 0)
             return int(passes(seen.payment, where))
 

@@ -52,7 +52,10 @@ def streams(draw: st.DrawFn, most: int = 60, late: bool = True) -> list[Event]:
         kind = draw(st.integers(0, 9))
         if kind >= 8 and number:
             events.append(
-                Later(draw(st.integers(0, number - 1)), draw(st.sampled_from(["fraud", "declined", "reversed"])))
+                Later(
+                    draw(st.integers(0, number - 1)),
+                    draw(st.sampled_from(["fraud", "legitimate", "declined", "reversed"])),
+                )
             )
             continue
         time_ms += draw(_GAPS)

@@ -53,7 +53,7 @@ def state_after(*, swap_ties: bool = False, strangers: bool = False) -> State:
     for payment in [*(reversed(tied) if swap_ties else tied), *past]:
         state.apply(payment)
     for payment in past[::9]:
-        for what in ("fraud", "declined", "reversed"):
+        for what in ("fraud", "legitimate", "declined", "reversed"):
             state.annotate(payment, what)
     return state
 
@@ -180,7 +180,7 @@ def _spread() -> tuple[np.ndarray, ...]:
         )
         out.append(state.observe_and_apply(payment))
         if i % 5 == 0:
-            for what in ("fraud", "declined", "reversed"):
+            for what in ("fraud", "legitimate", "declined", "reversed"):
                 state.annotate(payment, what)
     for i in range(400, 420):  # a burst
         out.append(

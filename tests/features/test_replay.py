@@ -26,7 +26,7 @@ def live_and_rows(events: list[Event], state: State, profiles: Profiles | None =
     vectors, rows, seen, known, clock = [], [], [], set(), START_MS
     for event in events:
         if isinstance(event, Later):
-            kind = "label" if event.what == "fraud" else "outcome"
+            kind = "label" if event.what in ("fraud", "legitimate") else "outcome"
             if (event.about, kind) in known:
                 continue
             known.add((event.about, kind))

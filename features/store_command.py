@@ -1,0 +1,69 @@
+"""`python -m features store ...`: apply the catalogue to Feast, materialise the profiles, show what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from features.catalog import Catalog, CatalogParameters, catalog, catalog_of
+from features.contract import Contract
+
+app = typer.Typer(help="The Feast store: registry, views, services, profiles.", no_args_is_help=True)
+console = Console()
+
+_FOLDER = typer.Option(Path("var/feast"), help="Folder of the store: registry, profiles, offline files.")
+_CURRENCY = typer.Option("INR", help="Reference currency of the amounts.")
+_CONTRACT = typer.Option(None, help="Use the parameters of this contract.json instead.")
+
+
+def _chosen(contract: Path | None, currency: str) -> Catalog:
+    if contract is not None:
+        return catalog_of(Contract.from_json(contract.read_bytes()))
+    return catalog(CatalogParameters(reference_currency=currency))
+
+
+@app.command()
+def apply(folder: Path = _FOLDER, currency: str = _CURRENCY, contract: Path | None = _CONTRACT) -> None:
+    """Register entities, views and the feature service of the catalogue."""
+    from features import catalogue_store  # Feast takes seconds to import: only these commands should wait
+
+    known = _chosen(contract, currency)
+    with console.status("applying the catalogue to Feast"):
+        store = catalogue_store.open_store(folder, known)
+        service = catalogue_store.apply(store, known)
+        catalogue_store.close(store)
+    console.print(f"{folder}: feature service {service}, {len(known.names)} features.")
+
+
+@app.command()
+def materialize(folder: Path = _FOLDER, currency: str = _CURRENCY, contract: Path | None = _CONTRACT) -> None:
+    """Bring every version of every profile from the offline files online."""
+    from features import catalogue_store
+
+    with console.status("materialising the profiles"):
+        store = catalogue_store.open_store(folder, _chosen(contract, currency))
+        written = catalogue_store.materialize_profiles(store)
+        rows = len(written.load())
+        catalogue_store.close(store)
+    console.print(f"{written.path}: {rows:,} profile versions.")
+
+
+@app.command()
+def show(folder: Path = _FOLDER, currency: str = _CURRENCY, contract: Path | None = _CONTRACT) -> None:
+    """Print the feature views and services that the registry holds."""
+    from features import catalogue_store
+
+    store = catalogue_store.open_store(folder, _chosen(contract, currency))
+    views = Table("view", "ids", "features", "served from")
+    for view in store.list_feature_views():
+        served_from = view.tags.get("served_from", "")
+        views.add_row(view.name, ", ".join(view.join_keys), str(len(view.features)), served_from)
+    for view in store.list_on_demand_feature_views():
+        views.add_row(view.name, "the payment", str(len(view.features)), "computed")
+    console.print(views)
+    for service in store.list_feature_services():
+        console.print(f"service {service.name}  contract {service.tags.get('contract', '')[:12]}")
+    catalogue_store.close(store)
