@@ -10,12 +10,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from features import store_command
 from features.catalog import Catalog, CatalogParameters, catalog, catalog_of
 from features.contract import Contract
 from features.errors import RiskgateError
 from features.replay import replay_to_parquet
 
 app = typer.Typer(help="What was known at a moment: the feature catalogue and its replay.", no_args_is_help=True)
+app.add_typer(store_command.app, name="store")
 console = Console()
 
 
