@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 import lightgbm as lgb
@@ -65,11 +66,7 @@ def fit(
     Raises:
         InvalidDeclaration: a parameter names a feature that the catalogue does not have.
     """
-    unknown = [n for n in (*parameters.monotone, *parameters.leave_out) if n not in catalog.index]
-    if unknown:
-        raise InvalidDeclaration(
-            [f"model names the feature {n}, which is not in the catalogue: remove it." for n in unknown]
-        )
+    _refuse_unknown_features(parameters, catalog)
     data = _dataset(learn, parameters, catalog)
     callbacks: list[Any] = [_reporter(on_tree, parameters.trees)] if on_tree else []
     watched = []
@@ -95,6 +92,30 @@ def refit(
     callbacks: list[Any] = [_reporter(on_tree, model.trees)] if on_tree else []
     booster = lgb.train(_native(parameters, catalog), data, num_boost_round=model.trees, callbacks=callbacks)
     return Model(booster.model_to_string(), catalog.names, booster.current_iteration())
+
+
+def left_out(parameters: ModelParameters, catalog: Catalog) -> frozenset[str]:
+    """Names of the features that the model may not use."""
+    kept = tuple(parameters.use) or ("*",)
+    return frozenset(
+        name
+        for name in catalog.names
+        if not any(fnmatchcase(name, pattern) for pattern in kept)
+        or any(fnmatchcase(name, pattern) for pattern in parameters.leave_out)
+    )
+
+
+def _refuse_unknown_features(parameters: ModelParameters, catalog: Catalog) -> None:
+    problems = [
+        f"model.{place} names {pattern}, which matches no feature of the catalogue: correct or remove it."
+        for place in ("use", "leave_out", "monotone")
+        for pattern in getattr(parameters, place)
+        if not any(fnmatchcase(name, pattern) for name in catalog.names)
+    ]
+    if not problems and len(left_out(parameters, catalog)) == len(catalog.names):
+        problems = ["model.use and model.leave_out leave no feature: widen them."]
+    if problems:
+        raise InvalidDeclaration(problems)
 
 
 def _dataset(payments: Frame, parameters: ModelParameters, catalog: Catalog) -> Any:
@@ -136,9 +157,10 @@ def _native(parameters: ModelParameters, catalog: Catalog) -> dict[str, Any]:
     }
     if parameters.monotone:
         native["monotone_constraints"] = [parameters.monotone.get(name, 0) for name in catalog.names]
-    if parameters.leave_out:
-        # a penalty of zero makes every split on the feature worthless; the column keeps its place
-        native["feature_contri"] = [0.0 if n in parameters.leave_out else 1.0 for n in catalog.names]
+    unused = left_out(parameters, catalog)
+    if unused:
+        # a gain of nothing makes every split on the feature worthless; the column keeps its place
+        native["feature_contri"] = [0.0 if name in unused else 1.0 for name in catalog.names]
     return native
 
 

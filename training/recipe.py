@@ -66,8 +66,10 @@ class ModelParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Trees without a gain on the tune period before boosting stops."""
     monotone: dict[str, int] = {}
     """Feature to 1 (risk may only rise with it) or -1 (only fall)."""
+    use: tuple[str, ...] = ()
+    """Patterns (`payee_fraud_*`) of the features the model may use; empty: all. Other columns stay, unused."""
     leave_out: tuple[str, ...] = ()
-    """Features the model may not use; their columns stay, unused."""
+    """Patterns of features the model may not use."""
     seed: int = 20_261_111
     threads: int = 2
 

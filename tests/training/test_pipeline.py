@@ -94,6 +94,9 @@ def test_a_feature_left_out_is_never_used(payments: Frame, known: Catalog) -> No
     best = next(iter(fit(parts.learn, parts.tune, RECIPE.model, known).gains()))
     parameters = ModelParameters(trees=20, threads=1, leave_out=(best,))
     assert best not in fit(parts.learn, parts.tune, parameters, known).gains()
+    few = ModelParameters(trees=20, threads=1, use=("payee_fraud_*", "amount_*"))
+    used = fit(parts.learn, parts.tune, few, known).gains()
+    assert used and all(name.startswith(("payee_fraud_", "amount_")) for name in used)
 
 
 def test_risk_never_falls_with_a_feature_that_is_declared_monotone(payments: Frame, known: Catalog) -> None:
@@ -109,7 +112,7 @@ def test_risk_never_falls_with_a_feature_that_is_declared_monotone(payments: Fra
 
 def test_an_unknown_feature_in_a_recipe_is_named(payments: Frame, known: Catalog) -> None:
     parts = split_by_time(payments, RECIPE.split, DELAY)
-    with pytest.raises(InvalidDeclaration, match="names the feature moon_phase"):
+    with pytest.raises(InvalidDeclaration, match="leave_out names moon_phase"):
         fit(parts.learn, parts.tune, ModelParameters(leave_out=("moon_phase",)), known)
 
 
