@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 
-from features.bundle import Policy
+from features.policy import Policy
 
 
 class Decision(enum.IntEnum):
@@ -77,14 +77,13 @@ def decide(
 def by_amount(reference_minor: int, policy: Policy, *, listed: str | None = None) -> Decision:
     """The policy's default when nothing else is available (tier `default`), by bands of the amount.
 
-    The first band whose upper end is not below the amount (reference minor units) decides;
-    beyond every band the payment is reviewed.
+    The first band whose upper end is not below the amount (reference minor units) decides.
     """
     if listed == "block":
         return Decision.DECLINE
     if listed == "allow":
         return Decision.APPROVE
-    for up_to_minor, word in policy.default_bands:
-        if reference_minor <= up_to_minor:
-            return _BY_WORD[word]
-    return Decision.REVIEW
+    for band in policy.default_bands:
+        if band.up_to_minor is None or reference_minor <= band.up_to_minor:
+            return _BY_WORD[band.decision]
+    return Decision.REVIEW  # a policy without an open last band is refused at load

@@ -8,7 +8,6 @@ ledger. The answer leaves only when the event is in the file.
 from __future__ import annotations
 
 import logging
-import sqlite3
 import time
 from asyncio import Future
 from collections import OrderedDict
@@ -28,7 +27,7 @@ from serving.decision import Decision
 from serving.errors import Conflict
 from serving.fold import Fold
 from serving.judge import DEFAULT, FULL, RULES_ONLY, STALE, Judge, Judgement
-from serving.ledger import CaseRow, Ledger
+from serving.ledger import CaseRow, Ledger, LedgerError
 from serving.receipt import Answer, Receipt
 from serving.ulid import ulid
 
@@ -73,7 +72,6 @@ class Engine:
         judge: Judge,
         ledger: Ledger,
         clock: Clock,
-        bundle_digest: str,
         code: str,
         now_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
@@ -82,8 +80,8 @@ class Engine:
         self.judge = judge
         self.ledger = ledger
         self.clock = clock
-        self.model = f"{judge.bundle.name}@{judge.bundle.version}"
-        self.bundle_digest = bundle_digest
+        self.model = judge.bundle.model_name
+        self.bundle_digest = judge.bundle.digest
         self.policy_digest = judge.policy.digest
         self.features_hash = catalog.contract().hash
         self.code = code
@@ -122,10 +120,15 @@ class Engine:
                 tier, missing = RULES_ONLY, (*missing, "model")
         scored_ns = self.now_ns()
         explain = scored_ns + EXPLAIN_NS < deadline_ns
-        judgement = self.judge.judge(
-            payment, vector, scored, explain=explain, explain_approved=explain_approved
-        )
-        if not explain and (judgement.decision is not Decision.APPROVE or explain_approved):
+        try:
+            judgement = self.judge.judge(
+                payment, vector, scored, explain=explain, explain_approved=explain_approved
+            )
+        except Exception:  # the payment is part of the state by now: it must get a decision and a receipt
+            log.exception("the payment could not be judged")
+            tier, missing, scored = DEFAULT, ("features", "model"), None
+            judgement = self.judge.judge(payment, None, None, explain=False)
+        if scored is not None and not explain and (judgement.decision is not Decision.APPROVE or explain_approved):
             missing = (*missing, "contributions")
         receipt_id = ulid(arrival_ms)
         answer = receipts.encode_answer(self._answer(payment, judgement, tier, missing, receipt_id))
@@ -185,7 +188,7 @@ class Engine:
         answer = receipts.encode_answer(self._answer(payment, judgement, DEFAULT, ("ledger",), None))
         return Scored(answer, False, None, judgement.decision.word, DEFAULT)
 
-    def ledger_failed(self, payment: Payment, error: sqlite3.Error) -> Scored:
+    def ledger_failed(self, payment: Payment, error: LedgerError) -> Scored:
         """Answer a payment whose event could not be written; the state is rebuilt once writing works again."""
         if self.ledger_works:
             log.error("the ledger cannot be written: %s. Payments get the policy's default decision.", error)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from features.bundle import Bundle
 from features.catalog import Catalog
 from features.contract import Contract
-from features.errors import ContractMismatch
+from features.errors import BrokenBundle, ContractMismatch
 from features.money import reference_weights
 from features.payment import Payment
 from serving import reasons as why
@@ -42,6 +42,9 @@ class Judge:
 
     def __init__(self, bundle: Bundle, catalog: Catalog) -> None:
         check_contract(bundle, catalog)
+        problems = bundle.policy.problems(catalog.names)
+        if problems:
+            raise BrokenBundle(f"The policy of {bundle.model_name} is not sound: {' '.join(problems)}", "Correct it.")
         self.bundle = bundle
         self.policy = bundle.policy
         self.scorer = Scorer(bundle.model_text)
@@ -120,11 +123,12 @@ def check_contract(bundle: Bundle, catalog: Catalog) -> None:
 
     Raises: ContractMismatch naming every difference and the repair.
     """
-    trained, computed = Contract.from_json(bundle.contract_json), catalog.contract()
+    # As a bundle holds it: JSON knows no tuples, and only what went through it compares equal.
+    trained, computed = bundle.contract, Contract.from_json(catalog.contract().to_json())
     if trained.hash != computed.hash:
-        differences = " ".join(trained.differences(computed))
+        differences = "; ".join(trained.differences(computed)) + "."
         raise ContractMismatch(
-            f"Model {bundle.name}@{bundle.version} was trained on catalogue {trained.hash[:8]}, this service "
+            f"Model {bundle.model_name} was trained on catalogue {trained.hash[:8]}, this service "
             f"computes {computed.hash[:8]}: {differences}",
             "Retrain, or deploy the release of the service that matches the model.",
         )
@@ -142,6 +146,6 @@ def check_columns(bundle: Bundle, names: tuple[str, ...], catalog: Catalog) -> N
     there = names[place] if place < len(names) else "nothing"
     here = catalog.names[place] if place < len(catalog.names) else "nothing"
     raise ContractMismatch(
-        f"Column {place} of model {bundle.name}@{bundle.version} is `{there}`, the catalogue's is `{here}`.",
+        f"Column {place} of model {bundle.model_name} is `{there}`, the catalogue's is `{here}`.",
         "Retrain, or deploy the release of the service that matches the model.",
     )

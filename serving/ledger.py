@@ -32,6 +32,9 @@ CREATE INDEX IF NOT EXISTS reports_of_transaction ON events(transaction_id, kind
 CREATE INDEX IF NOT EXISTS others_by_kind ON events(kind, seq) WHERE kind <> 'payment';
 """
 
+#: What writing or reading the ledger may raise; nobody else needs to know the driver.
+LedgerError = sqlite3.Error
+
 _INSERT = "INSERT INTO events(kind, transaction_id, event_time_ms, arrival_time_ms, body) VALUES (?, ?, ?, ?, ?)"
 _COLUMNS = "seq, kind, transaction_id, event_time_ms, arrival_time_ms, body"
 
@@ -101,7 +104,7 @@ class Ledger:
     ) -> asyncio.Future[None]:
         """Queue an event for the commit at the end of this turn of the event loop.
 
-        The future resolves when the event is in the file, or carries the sqlite3.Error of the commit.
+        The future resolves when the event is in the file, or carries the LedgerError of the commit.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
@@ -138,6 +141,13 @@ class Ledger:
         """Append one event at once, after what is queued; returns its sequence number."""
         self.flush()
         self._write([(kind, transaction_id, event_time_ms, arrival_time_ms, body)], [])
+        (seq,) = self._connection.execute("SELECT last_insert_rowid()").fetchone()
+        return int(seq)
+
+    def append_many(self, rows: Sequence[tuple[str, str, int, int, bytes]]) -> int:
+        """Append events (kind, transaction, event time, arrival time, body) at once; the seq of the last."""
+        self.flush()
+        self._write(rows, [])
         (seq,) = self._connection.execute("SELECT last_insert_rowid()").fetchone()
         return int(seq)
 

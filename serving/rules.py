@@ -6,9 +6,9 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from features.bundle import Policy, Rule
 from features.errors import BrokenBundle
 from features.payment import Payment
+from features.policy import Policy, Rule
 from serving.decision import Decision, decision_named
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {

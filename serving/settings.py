@@ -30,6 +30,7 @@ TABLE = (
     Setting("CONSOLE_PORT", "3001", "port", "where the review desk listens"),
     Setting("API_KEY", "", "secret", "what callers send as `Authorization: Bearer <key>`; empty: no key"),
     Setting("BUNDLE", "riskgate:latest", "folder or tag", "the bundle to serve: a folder, or a BentoML tag"),
+    Setting("PROFILES", "", "file", "Feast's profile file (SQLite); its new rows become events; empty: no profiles"),
     Setting("CLOCK", "system", "system|replay", "replay: the event time of the payments is the clock"),
     Setting("LEDGER_SYNC", "normal", "normal|full", "normal survives a killed process, full a lost machine"),
     Setting("BODY_LIMIT_BYTES", "65536", "bytes", "largest body of one request"),
@@ -49,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     console_port: int = 3001
     api_key: str = ""
     bundle: str = "riskgate:latest"
+    profiles: str = ""
     clock: str = "system"
     ledger_sync: str = "normal"
     body_limit_bytes: int = 65_536
@@ -88,3 +90,9 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     if problems:
         raise CannotStart(" ".join(problems), "Correct the environment and start again.")
     return msgspec.convert(values, Settings)
+
+
+def listen_as(settings: Settings) -> None:
+    """Let BentoML's service, which reads the environment itself, see the chosen address; it calls nobody home."""
+    os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+    os.environ[PREFIX + "HOST"], os.environ[PREFIX + "PORT"] = settings.host, str(settings.port)

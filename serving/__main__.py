@@ -1,0 +1,124 @@
+"""The command line of the scoring service: `python -m serving --help`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+
+from features.errors import RiskgateError
+from serving.settings import Settings, read_settings
+
+app = typer.Typer(no_args_is_help=True, help="Serve payment-fraud decisions, and prove each of them again.")
+_out = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def _telling() -> Iterator[None]:
+    try:
+        yield
+    except RiskgateError as error:
+        _out.print(f"{error.message} {error.repair}".strip(), style="red")
+        raise typer.Exit(2) from error
+
+
+@app.command()
+def run(
+    port: Annotated[int | None, typer.Option(help="Port; RISKGATE_PORT if not given.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address; RISKGATE_HOST if not given.")] = None,
+) -> None:
+    """Serve the contract with the bundle of RISKGATE_BUNDLE until stopped (Ctrl-C writes a snapshot)."""
+    from serving.process import serve
+
+    with _telling():
+        settings = _with(read_settings(), port, host)
+        raise typer.Exit(serve(settings))
+
+
+@app.command()
+def verify(
+    first_differences: Annotated[int, typer.Option(help="How many differences to show.")] = 5,
+    report: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
+) -> None:
+    """Walk the ledger, recompute every decision from its events, and compare bit for bit."""
+    from serving.verify import progress_of, verify_ledger
+
+    with _telling():
+        settings = read_settings()
+        with progress_of(settings) as progress:
+            result = verify_ledger(settings, first_differences, progress)
+    if report is not None:
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.write_bytes(msgspec.json.format(msgspec.json.encode(result.figures()), indent=2))
+    for difference in result.differences:
+        _out.print(difference, style="red")
+    _out.print(result.sentence())
+    if result.mismatches:
+        raise typer.Exit(1)
+
+
+@app.command("import-history")
+def import_history(
+    history: Annotated[Path, typer.Argument(help="Parquet in the normalised schema (features/history.py).")],
+    until_ms: Annotated[
+        int | None, typer.Option(help="What became known from here on (ms UTC) is not yet known; default: the end.")
+    ] = None,
+) -> None:
+    """Let past payments enter an empty ledger as one event."""
+    from serving.history_import import take_history
+
+    with _telling():
+        event = take_history(read_settings(), history, until_ms)
+    _out.print(f"{event.rows:,} payments entered the ledger as segment {event.sha256[:12]}.")
+
+
+@app.command("export-history")
+def export_history(
+    target: Annotated[Path, typer.Argument(help="Parquet to write, in the normalised schema.")],
+) -> None:
+    """Write every payment with its outcome and label, verdicts included, for the next training run."""
+    from serving.export import export
+
+    with _telling():
+        rows = export(read_settings(), target)
+    _out.print(f"{rows:,} payments were written to {target}.")
+
+
+@app.command()
+def snapshot() -> None:
+    """Fold the ledger of a stopped service and write its state, so that the next start is quick."""
+    from serving.history_import import write_snapshot
+
+    with _telling():
+        path = write_snapshot(read_settings())
+    _out.print(f"The state was written to {path}.")
+
+
+def _with(settings: Settings, port: int | None, host: str | None) -> Settings:
+    return msgspec.structs.replace(
+        settings, port=settings.port if port is None else port, host=settings.host if host is None else host
+    )
+
+
+def _add_console() -> None:
+    from serving.console.command import console_app
+
+    # The desk's commands stand beside ours: `python -m serving console`.
+    app.registered_commands.extend(console_app.registered_commands)
+
+
+def main() -> None:
+    """Run the command line."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    _add_console()
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,293 @@
+"""The HTTP contract (DESIGN §3) as one ASGI application: a table of routes, each a few lines."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from features.errors import RiskgateError
+from features.intake import payment_from, read_json, read_payment
+from features.payment import Payment
+from serving import openapi, page
+from serving.engine import Engine, Scored
+from serving.errors import (
+    LedgerUnavailable,
+    Overloaded,
+    TooManyRequests,
+    Unauthorised,
+    UnknownRoute,
+    UnknownTransaction,
+    WrongMethod,
+)
+from serving.http import (
+    JSON,
+    Receive,
+    Reply,
+    Scope,
+    Send,
+    flags,
+    html_reply,
+    json_reply,
+    read_body,
+    send_reply,
+)
+from serving.ledger import LedgerError
+from serving.messages import Error, ErrorBody, refusal, retry_after_seconds, unexpected
+from serving.metrics import CONTENT_TYPE
+from serving.rate import Rate
+from serving.receipt import decode_body, readable
+from serving.reports import read_label, read_outcome
+from serving.runtime import Runtime
+
+log = logging.getLogger("riskgate.http")
+
+REPLAYED = (JSON, (b"idempotent-replay", b"true"))
+BATCH_LARGEST = 1_000
+#: Payments of a batch scored before other requests get their turn.
+BATCH_SLICE = 32
+
+Handler = Callable[["Request"], Awaitable[Reply]]
+
+
+class Request(msgspec.Struct):
+    """What a handler needs of a request; `started_ns` is the monotonic moment it was taken up."""
+
+    path: str
+    query: bytes
+    receive: Receive
+    length: bytes | None
+    started_ns: int
+
+
+class Application:
+    """The ASGI application; scores once a `Runtime` is given and loaded."""
+
+    def __init__(self) -> None:
+        self.runtime: Runtime | None = None
+        self._expected: bytes | None = None
+        self._rate: Rate | None = None
+        self._under_way = 0
+        self._most_under_way = 0
+        self._routes: dict[str, tuple[str, Handler]] = {
+            "/v1/score": ("POST", self._score),
+            "/v1/score/batch": ("POST", self._batch),
+            "/v1/outcomes": ("POST", self._outcome),
+            "/v1/labels": ("POST", self._label),
+            "/livez": ("GET", self._livez),
+            "/readyz": ("GET", self._readyz),
+            "/metrics": ("GET", self._metrics),
+            "/openapi.json": ("GET", self._openapi),
+            "/docs": ("GET", self._page),
+            "/": ("GET", self._page),
+        }
+
+    def serve(self, runtime: Runtime) -> None:
+        """Answer with this runtime from now on."""
+        self.runtime = runtime
+        key = runtime.settings.api_key
+        self._expected = f"Bearer {key}".encode() if key else None
+        self._rate = Rate(runtime.settings.rate_per_second) if runtime.settings.rate_per_second else None
+        self._most_under_way = runtime.settings.in_flight_limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request; whatever happens, with the contract's shapes."""
+        started_ns = time.perf_counter_ns()
+        path: str = scope["path"]
+        self._under_way += 1
+        try:
+            reply = await self._answer(scope, path, receive, started_ns)
+        except RiskgateError as error:
+            reply = _refused(error)
+        except LedgerError as error:
+            log.error("the ledger did not answer: %s", error)
+            reply = _refused(
+                LedgerUnavailable("The ledger cannot be used just now.", "Send the same again in a moment.")
+            )
+        except Exception as error:  # the one place where an unknown error becomes a reply
+            status, body = unexpected(error)
+            reply = json_reply(body, status)
+        finally:
+            self._under_way -= 1
+        if self.runtime is not None:
+            known = path in self._routes or path.startswith("/v1/receipts/")
+            self.runtime.metrics.answered(_route_name(path) if known else "other", reply.status)
+        await send_reply(send, reply)
+
+    async def _answer(self, scope: Scope, path: str, receive: Receive, started_ns: int) -> Reply:
+        authorization = length = None
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                authorization = value
+            elif name == b"content-length":
+                length = value
+        method, handler = self._find(path)
+        if scope["method"] != method and not (method == "GET" and scope["method"] == "HEAD"):
+            raise WrongMethod(f"{path} is called with {method}.", f"Send {method} {path}.")
+        if path.startswith("/v1/"):
+            self._admit(authorization)
+        return await handler(Request(path, scope["query_string"], receive, length, started_ns))
+
+    def _find(self, path: str) -> tuple[str, Handler]:
+        found = self._routes.get(path)
+        if found is not None:
+            return found
+        if path.startswith("/v1/receipts/"):
+            return "GET", self._receipt
+        raise UnknownRoute("There is nothing at this path.", "See /openapi.json for what this service answers.")
+
+    def _admit(self, authorization: bytes | None) -> None:
+        if self._expected is not None and not hmac.compare_digest(authorization or b"", self._expected):
+            raise Unauthorised("The key is missing or wrong.", "Send `Authorization: Bearer <key>`.")
+        if self._rate is not None and not self._rate.take(authorization or b""):
+            raise TooManyRequests("This caller sends more than its rate.", "Send less, or ask for a higher rate.")
+        if self._under_way > self._most_under_way:
+            raise Overloaded("More requests are under way than can be answered in time.", "Send again later.")
+
+    def _engine(self) -> tuple[Runtime, Engine]:
+        if self.runtime is None or self.runtime.engine is None:
+            raise Overloaded("The service is still starting.", "Wait for /readyz and send again.")
+        return self.runtime, self.runtime.engine
+
+    # -- payments ------------------------------------------------------------------------------
+
+    async def _score(self, request: Request) -> Reply:
+        runtime, engine = self._engine()
+        body = await read_body(request.receive, request.length, runtime.settings.body_limit_bytes)
+        payment = read_payment(body, engine.catalog)
+        if request.query:
+            wanted = flags(request.query, ("explain", "dry_run"))
+            if wanted["dry_run"]:
+                return Reply(200, engine.try_out(payment).answer)
+            scored = engine.score(payment, request.started_ns, explain_approved=wanted["explain"])
+        else:
+            scored = engine.score(payment, request.started_ns)
+        scored = await self._recorded(engine, payment, scored)
+        if scored.replayed:
+            runtime.metrics.replays.inc()
+            return Reply(200, scored.answer, REPLAYED)
+        seconds = (time.perf_counter_ns() - request.started_ns) * 1e-9
+        runtime.metrics.decided(scored.decision, scored.tier, seconds)
+        return Reply(200, scored.answer)
+
+    async def _recorded(self, engine: Engine, payment: Payment, scored: Scored) -> Scored:
+        if scored.recorded is not None:
+            try:
+                await scored.recorded
+            except LedgerError as error:
+                return engine.ledger_failed(payment, error)
+        return scored
+
+    async def _batch(self, request: Request) -> Reply:
+        runtime, engine = self._engine()
+        body = await read_body(request.receive, request.length, runtime.settings.batch_limit_bytes)
+        raw = read_json(body)
+        payments = raw.get("payments") if isinstance(raw, dict) and set(raw) == {"payments"} else None
+        if not isinstance(payments, list) or len(payments) > BATCH_LARGEST:
+            error = ErrorBody(
+                "invalid_batch",
+                f"A batch is {{\"payments\": [...]}} with up to {BATCH_LARGEST} payments.",
+                "Send fewer payments, in this shape.",
+                "payments",
+            )
+            return json_reply(Error(error), 422)
+        decisions: list[msgspec.Raw | Error] = []
+        for first in range(0, len(payments), BATCH_SLICE):
+            decisions += await self._slice(runtime, engine, payments[first : first + BATCH_SLICE])
+            await asyncio.sleep(0)
+        return json_reply({"decisions": decisions})
+
+    async def _slice(self, runtime: Runtime, engine: Engine, raw: list[Any]) -> list[msgspec.Raw | Error]:
+        taken: list[tuple[Payment, Scored, int] | Error] = []
+        for one in raw:
+            began_ns = time.perf_counter_ns()
+            try:
+                payment = payment_from(one, engine.catalog)
+                taken.append((payment, engine.score(payment, began_ns), began_ns))
+            except RiskgateError as error:
+                taken.append(refusal(error)[1])
+        decisions: list[msgspec.Raw | Error] = []
+        for item in taken:
+            if isinstance(item, Error):
+                decisions.append(item)
+                continue
+            payment, scored, began_ns = item
+            scored = await self._recorded(engine, payment, scored)
+            if not scored.replayed:
+                seconds = (time.perf_counter_ns() - began_ns) * 1e-9
+                runtime.metrics.decided(scored.decision, scored.tier, seconds)
+            decisions.append(msgspec.Raw(scored.answer))
+        return decisions
+
+    # -- reports and receipts ------------------------------------------------------------------
+
+    async def _outcome(self, request: Request) -> Reply:
+        runtime, _ = self._engine()
+        report = read_outcome(
+            await read_body(request.receive, request.length, runtime.settings.body_limit_bytes)
+        )
+        assert runtime.feedback is not None
+        taken = runtime.feedback.outcome(report)
+        if not taken.replayed:
+            runtime.metrics.reports.labels("outcome", report.outcome).inc()
+        return json_reply(taken.reply, headers=REPLAYED if taken.replayed else (JSON,))
+
+    async def _label(self, request: Request) -> Reply:
+        runtime, _ = self._engine()
+        report = read_label(await read_body(request.receive, request.length, runtime.settings.body_limit_bytes))
+        assert runtime.feedback is not None
+        taken = runtime.feedback.label(report)
+        if not taken.replayed:
+            runtime.metrics.reports.labels("label", report.label).inc()
+        return json_reply(taken.reply, headers=REPLAYED if taken.replayed else (JSON,))
+
+    async def _receipt(self, request: Request) -> Reply:
+        runtime, engine = self._engine()
+        runtime.ledger.flush()
+        event = runtime.ledger.payment(request.path.removeprefix("/v1/receipts/"))
+        if event is None:
+            raise UnknownTransaction(
+                "No payment of this transaction_id was scored here.", "Correct the transaction_id.", "transaction_id"
+            )
+        return json_reply({"seq": event.seq, **readable(decode_body(event.body), engine.catalog.names)})
+
+    # -- about the service ---------------------------------------------------------------------
+
+    async def _livez(self, request: Request) -> Reply:
+        return json_reply({"live": True})
+
+    async def _readyz(self, request: Request) -> Reply:
+        if self.runtime is None:
+            return json_reply({"ready": False, "checks": {"service": "The service is starting."}}, 503)
+        ready = self.runtime.ready()
+        return json_reply(ready, 200 if ready.ready else 503)
+
+    async def _metrics(self, request: Request) -> Reply:
+        text = b"" if self.runtime is None else self.runtime.metrics.text()
+        return Reply(200, text, ((b"content-type", CONTENT_TYPE.encode()),))
+
+    async def _openapi(self, request: Request) -> Reply:
+        return json_reply(openapi.document(self._parameters()))
+
+    async def _page(self, request: Request) -> Reply:
+        return html_reply(page.render(openapi.document(self._parameters())))
+
+    def _parameters(self) -> Any:
+        return None if self.runtime is None else self.runtime.opened.catalog.parameters
+
+
+def _route_name(path: str) -> str:
+    return "/v1/receipts/{transaction_id}" if path.startswith("/v1/receipts/") else path
+
+
+def _refused(error: RiskgateError) -> Reply:
+    status, body = refusal(error)
+    seconds = retry_after_seconds(error)
+    if seconds is None:
+        return json_reply(body, status)
+    return json_reply(body, status, (JSON, (b"retry-after", str(seconds).encode())))

@@ -1,0 +1,40 @@
+"""One process that serves: BentoML's service on uvicorn, without a supervisor that would restart a refusal."""
+
+from __future__ import annotations
+
+import uvicorn
+
+from features.errors import RiskgateError
+from serving import start
+from serving.settings import Settings, listen_as
+
+
+def serve(settings: Settings) -> int:
+    """Serve until stopped; the exit code of the process.
+
+    Raises: CannotStart and the refusals of a bundle, before anything listens.
+    """
+    start.check_listening(settings)
+    listen_as(settings)
+    from serving.service import Riskgate, bundle_folder
+
+    start.open_bundle(bundle_folder(settings), settings)
+    config = uvicorn.Config(
+        Riskgate.to_asgi(),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        lifespan="on",
+        backlog=2048,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=10,
+    )
+    server = uvicorn.Server(config)
+    try:
+        server.run()
+    except (SystemExit, RiskgateError):
+        return 3
+    return 0 if server.started else 3

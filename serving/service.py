@@ -1,0 +1,109 @@
+"""The BentoML service: settings as measured, and the contract's application in front of BentoML's own routes.
+
+BentoML would answer `/livez`, `/readyz`, `/metrics` and `/` itself, before anything mounted. The contract
+says what these answer, so the application stands as a middleware: every HTTP request is its own.
+Nothing is opened at import: BentoML imports this module in the parent process and in each worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import bentoml
+
+from features.errors import RiskgateError
+from serving.app import Application
+from serving.errors import CannotStart
+from serving.http import Receive, Scope, Send
+from serving.runtime import Runtime
+from serving.settings import Settings, read_settings
+
+log = logging.getLogger("riskgate")
+
+application = Application()
+
+
+class Front:
+    """Hands every HTTP request to the contract's application, the rest (lifespan) to BentoML."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One ASGI connection."""
+        if scope["type"] == "http":
+            await application(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+def bundle_folder(settings: Settings) -> Path:
+    """The folder of the bundle a setting names: a path, or a tag of BentoML's model store.
+
+    Raises: CannotStart when there is none.
+    """
+    path = Path(settings.bundle)
+    if path.is_dir():
+        return path
+    try:
+        return Path(bentoml.models.get(settings.bundle).path)
+    except (bentoml.exceptions.BentoMLException, ValueError) as error:
+        raise CannotStart(
+            f"There is no bundle `{settings.bundle}`: neither a folder nor a tag of BentoML's model store.",
+            "Train and promote a model (python -m training promote), or set RISKGATE_BUNDLE.",
+        ) from error
+
+
+@bentoml.service(
+    name="riskgate",
+    workers=1,  # one ledger, one order of events
+    traffic={"timeout": 1},
+    logging={"access": {"enabled": False}},
+    metrics={"enabled": False},
+    tracing={"excluded_urls": [".*"]},
+)
+class Riskgate:
+    """Scores a payment for fraud before it is authorised."""
+
+    def __init__(self) -> None:
+        self._runtime: Runtime | None = None
+        self._loading: asyncio.Task[None] | None = None
+
+    @bentoml.on_startup
+    async def open(self) -> None:
+        """Check what must be right, then fold the ledger while `/livez` and `/readyz` already answer."""
+        settings = read_settings()
+        try:
+            self._runtime = Runtime(settings, bundle_folder(settings))
+        except RiskgateError as error:
+            log.critical("%s", error)
+            raise
+        if not settings.api_key:
+            log.warning("no API key is set: the service accepts every call and listens on loopback only")
+        application.serve(self._runtime)
+        self._loading = asyncio.get_running_loop().create_task(self._load(self._runtime))
+
+    async def _load(self, runtime: Runtime) -> None:
+        try:
+            await asyncio.to_thread(runtime.load)
+            runtime.begin()
+        except Exception:
+            log.critical("the service cannot start", exc_info=True)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    @bentoml.on_shutdown
+    async def close(self) -> None:
+        """Write the state and close the ledger."""
+        if self._loading is not None:
+            await asyncio.wait([self._loading])
+        if self._runtime is not None:
+            await self._runtime.end()
+            self._runtime = None
+
+
+Riskgate.add_asgi_middleware(Front)

@@ -1,0 +1,157 @@
+"""From settings to a running engine: the checks that refuse a wrong start, and the fold of the ledger."""
+
+from __future__ import annotations
+
+import fcntl
+import ipaddress
+import logging
+import time
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from features.bundle import Bundle, read_bundle
+from features.catalog import Catalog, catalog_of
+from features.errors import ContractMismatch
+from features.profiles import ProfileFile, encode_profile
+from features.state import State
+from serving import bundles
+from serving.errors import CannotStart
+from serving.fold import Fold, ProfileEvent, Promotion, decode_promotion, encode
+from serving.judge import Judge
+from serving.ledger import Ledger
+from serving.settings import Settings
+
+log = logging.getLogger("riskgate.start")
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A bundle that fits this code, ready to judge."""
+
+    bundle: Bundle
+    catalog: Catalog
+    judge: Judge
+
+
+def check_listening(settings: Settings) -> None:
+    """Refuse to listen where strangers can reach a service without a key.
+
+    Raises: CannotStart.
+    """
+    if settings.api_key or _is_loopback(settings.host):
+        return
+    raise CannotStart(
+        f"The service will not listen on {settings.host} without an API key.",
+        "Set RISKGATE_API_KEY, or listen on 127.0.0.1.",
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def open_bundle(folder: Path, settings: Settings) -> Opened:
+    """Read a bundle, compare it with this code and keep a copy for `verify`.
+
+    Raises: BrokenBundle, ContractMismatch.
+    """
+    bundle = read_bundle(folder)
+    catalog = catalog_of(bundle.contract)
+    judge = Judge(bundle, catalog)
+    bundles.keep(folder, bundle, settings.var / "bundles")
+    return Opened(bundle, catalog, judge)
+
+
+def lock(settings: Settings) -> IO[str]:
+    """Hold the ledger for this process: two services on one ledger would tear its order apart.
+
+    Raises: CannotStart when another process holds it.
+    """
+    settings.var.mkdir(parents=True, exist_ok=True)
+    file = (settings.var / "service.lock").open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise CannotStart(
+            f"Another process serves the ledger in {settings.var}.", "Stop it first, or set RISKGATE_VAR to a folder of its own."
+        ) from error
+    return file
+
+
+def fold_ledger(ledger: Ledger, catalog: Catalog, settings: Settings) -> Fold:
+    """State, profiles and segment after every event: the latest snapshot and the tail, or the whole ledger."""
+    segments = settings.var / "segments"
+    snapshot = _snapshot(settings, catalog)
+    if snapshot is None or snapshot[1] > ledger.last_seq():
+        fold = Fold(catalog, segments)
+    else:
+        state, seq = snapshot
+        fold = Fold(catalog, segments, state)
+        for kind in ("history", "profile", "label"):
+            for event in ledger.of_kind(kind):
+                if event.seq <= seq:
+                    fold.apply(event, state_included=True)
+        fold.seq = seq
+    for event in ledger.walk(fold.seq):
+        fold.apply(event)
+    return fold
+
+
+def save_snapshot(fold: Fold, ledger: Ledger, settings: Settings) -> Path:
+    """Write the state with the sequence number it stands for; the ledger must be flushed."""
+    folder = settings.var / "snapshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"state-{ledger.last_seq():012d}.state"
+    fold.state.save(path)
+    for old in sorted(folder.glob("state-*.state"))[:-2]:
+        old.unlink()
+    return path
+
+
+def _snapshot(settings: Settings, catalog: Catalog) -> tuple[State, int] | None:
+    for path in sorted((settings.var / "snapshots").glob("state-*.state"), reverse=True):
+        try:
+            return State.load(path, catalog), int(path.stem.removeprefix("state-"))
+        except (ContractMismatch, msgspec.DecodeError, OSError, ValueError, EOFError) as error:
+            # A snapshot only saves time: without it the state is folded from the whole ledger.
+            log.warning("snapshot %s is not used: %s", path.name, error)
+    return None
+
+
+def note_promotion(ledger: Ledger, opened: Opened, features: str, code: str, now_ms: int) -> None:
+    """Write a `promotion` event when another bundle decides from here on."""
+    own = Promotion(opened.bundle.digest, opened.bundle.model_name, opened.bundle.policy.digest, features, code)
+    events = ledger.of_kind("promotion")
+    if not events or decode_promotion(events[-1].body) != own:
+        ledger.append_now("promotion", "", now_ms, time.time_ns() // 1_000_000, encode(own))
+
+
+def take_profiles(file: ProfileFile, ledger: Ledger, fold: Fold) -> int:
+    """Make new rows of the profile file events of the ledger, and fold them; how many there were."""
+    taken = 0
+    while rows := file.new_rows_since(fold.profile_row):
+        now_ms = time.time_ns() // 1_000_000
+        ledger.append_many(
+            [
+                (
+                    "profile",
+                    "",
+                    row.created_time_ms,
+                    now_ms,
+                    encode(ProfileEvent(entity, entity_id, msgspec.Raw(encode_profile(row)), number)),
+                )
+                for number, entity, entity_id, row in rows
+            ]
+        )
+        for number, entity, entity_id, row in rows:
+            fold.profiles.put(entity, entity_id, row)
+            fold.profile_row = number
+        taken += len(rows)
+    return taken
