@@ -80,12 +80,18 @@ def connect(path: Path, sync: str = "normal") -> sqlite3.Connection:
     return connection
 
 
+def _reader(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
 class Ledger:
     """Appends events in groups and reads them back; one instance per process, one thread."""
 
-    def __init__(self, path: Path, sync: str = "normal") -> None:
+    def __init__(self, path: Path, sync: str = "normal", *, read_only: bool = False) -> None:
         self.path = path
-        self._connection = connect(path, sync)
+        self._connection = _reader(path) if read_only else connect(path, sync)
         self._rows: list[tuple[str, str, int, int, bytes]] = []
         self._cases: list[CaseRow] = []
         self._waiting: list[asyncio.Future[None]] = []
@@ -172,6 +178,10 @@ class Ledger:
         """Write what is queued, empty the log and close the file."""
         self.flush()
         self.restart_wal()
+        self._connection.close()
+
+    def release(self) -> None:
+        """Close the file without writing anything."""
         self._connection.close()
 
     # -- reading -------------------------------------------------------------------------------

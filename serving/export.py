@@ -1,0 +1,128 @@
+"""From the ledger to the next training run: every payment with what became known about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.catalog import CatalogParameters, catalog_of
+from features.history import history_schema
+from features.intake import stored_payment
+from features.payment import Payment
+from serving import bundles
+from serving import receipt as receipts
+from serving.errors import CannotStart
+from serving.fold import decode_history, decode_promotion, decode_report
+from serving.ledger import Ledger
+from serving.settings import Settings
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FROM_PAYMENT = tuple(name for name in Payment.__struct_fields__ if name not in ("event_time_ms", "attributes", "deadline_ms"))
+
+Row = dict[str, Any]
+
+
+def export(settings: Settings, target: Path) -> int:
+    """Write imported history and scored payments in HISTORY_SCHEMA, sorted by event time; the number of rows.
+
+    The latest reported label of a payment is its label, whoever gave it; the target appears whole or not
+    at all.
+    Raises: CannotStart when there is no ledger.
+    """
+    if not settings.ledger_path.exists():
+        raise CannotStart(f"There is no ledger in {settings.var}.", "Set RISKGATE_VAR to the folder of the service.")
+    ledger = Ledger(settings.ledger_path, read_only=True)
+    try:
+        schema = history_schema(_parameters(settings, ledger))
+        reports = _reports(ledger)
+        past = [_segment(settings, ledger, schema, reports)]
+        live = pa.Table.from_pylist(list(_payments(ledger, reports)), schema=schema)
+    finally:
+        ledger.release()
+    table = pa.concat_tables([*[one for one in past if one is not None], live])
+    # Stable: payments of the same millisecond keep their order of arrival.
+    table = table.append_column("arrival", pa.array(range(table.num_rows)))
+    table = table.sort_by([("event_time", "ascending"), ("arrival", "ascending")]).drop_columns(["arrival"])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".partial")
+    pq.write_table(table, partial, row_group_size=1 << 15)
+    partial.replace(target)
+    return int(table.num_rows)
+
+
+def _parameters(settings: Settings, ledger: Ledger) -> CatalogParameters:
+    promotions = ledger.of_kind("promotion")
+    if not promotions:
+        return CatalogParameters()
+    latest = decode_promotion(promotions[-1].body)
+    bundle = bundles.kept_bundle(settings.var / "bundles", latest.bundle, latest.policy)
+    return catalog_of(bundle.contract).parameters
+
+
+def _reports(ledger: Ledger) -> dict[str, Row]:
+    """What became known of each transaction; of several labels the one reported last, of outcomes the last."""
+    found: dict[str, Row] = {}
+    for kind in ("outcome", "label"):
+        for event in ledger.of_kind(kind):
+            report = decode_report(event.body)
+            row = found.setdefault(report.transaction_id, {})
+            known = row.get(f"{kind}_time")
+            moment = _moment(report.reported_at_ms)
+            if known is not None and moment < known:
+                continue
+            row[kind], row[f"{kind}_time"] = report.value, moment
+            if kind == "label":
+                row["label_source"] = report.source
+    return found
+
+
+def _payments(ledger: Ledger, reports: dict[str, Row]) -> Iterator[Row]:
+    for event in ledger.walk():
+        if event.kind != "payment":
+            continue
+        payment = stored_payment(receipts.decode_body(event.body).payment)
+        row: Row = {name: getattr(payment, name) for name in _FROM_PAYMENT}
+        row["event_time"] = _moment(payment.event_time_ms)
+        row |= {f"attr_{name}": value for name, value in payment.attributes.items()}
+        yield row | _not_before(reports.get(event.transaction_id, {}), row["event_time"])
+
+
+def _segment(settings: Settings, ledger: Ledger, schema: pa.Schema, reports: dict[str, Row]) -> pa.Table | None:
+    histories = ledger.of_kind("history")
+    if not histories:
+        return None
+    body = decode_history(histories[0].body)
+    table = pq.read_table(settings.var / "segments" / f"{body.sha256}.parquet")
+    columns = [
+        table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    table = pa.table(columns, schema=schema)
+    ids = table["transaction_id"].to_pylist()
+    told = [place for place, one in enumerate(ids) if one in reports]
+    if not told:
+        return table
+    times = table["event_time"].to_pylist()
+    for name in ("outcome", "outcome_time", "label", "label_source", "label_time"):
+        values = table[name].to_pylist()
+        for place in told:
+            said = _not_before(reports[ids[place]], times[place])
+            values[place] = said.get(name, values[place])
+        at = schema.get_field_index(name)
+        table = table.set_column(at, schema.field(at), pa.array(values, schema.field(at).type))
+    return table
+
+
+def _not_before(report: Row, event_time: datetime) -> Row:
+    """A report dated before its own payment (a caller's clock) counts from the payment on."""
+    times = {name: max(value, event_time) for name, value in report.items() if name.endswith("_time")}
+    return report | times
+
+
+def _moment(time_ms: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=time_ms)

@@ -1,0 +1,87 @@
+"""What is done to the ledger of a stopped service: let a history in, write a snapshot."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from features.catalog import Catalog, catalog, catalog_of
+from features.errors import InvalidHistory
+from features.history import check_history, times_ms
+from serving import bundles, segments
+from serving.errors import CannotStart
+from serving.fold import HistoryEvent, decode_promotion, encode
+from serving.ledger import Ledger
+from serving.settings import Settings
+from serving.start import fold_ledger, lock, save_snapshot
+
+
+def take_history(settings: Settings, source: Path, until_ms: int | None = None) -> HistoryEvent:
+    """Append one `history` event to a ledger without payments and keep the parquet beside it.
+
+    `until_ms`: what became known at or after this moment (ms UTC) stays unknown; default: right after the
+    last payment.
+    Raises: InvalidHistory, CannotStart when the service runs or has scored payments already.
+    """
+    if not source.exists():
+        raise InvalidHistory(f"There is no file {source}.", "Make it with `python -m training history`.")
+    held = lock(settings)
+    try:
+        ledger = Ledger(settings.ledger_path, settings.ledger_sync)
+        try:
+            if any(event.kind in ("payment", "history") for event in ledger.walk()):
+                raise CannotStart(
+                    "The ledger already holds payments or a history: the past comes first, and once.",
+                    "Set RISKGATE_VAR to a new folder, import there, and start the service on it.",
+                )
+            event = _take(settings, source, until_ms)
+            ledger.append_now("history", "", event.last_ms, time.time_ns() // 1_000_000, encode(event))
+        finally:
+            ledger.close()
+    finally:
+        held.close()
+    return event
+
+
+def _take(settings: Settings, source: Path, until_ms: int | None) -> HistoryEvent:
+    table = pq.read_table(source)
+    check_history(table)
+    if table.num_rows == 0:
+        raise InvalidHistory(f"{source} holds no payment.", "Import a history that does, or start without one.")
+    times = times_ms(table["event_time"])
+    last_ms = int(times.max())
+    sha256 = segments.keep(source, settings.var / "segments")
+    return HistoryEvent(
+        sha256=sha256,
+        rows=table.num_rows,
+        first_ms=int(times.min()),
+        last_ms=last_ms,
+        until_ms=last_ms + 1 if until_ms is None else until_ms,
+        source=source.name,
+    )
+
+
+def write_snapshot(settings: Settings) -> Path:
+    """Fold the ledger of a stopped service and write the state.
+
+    Raises: CannotStart when the service runs.
+    """
+    held = lock(settings)
+    try:
+        ledger = Ledger(settings.ledger_path, settings.ledger_sync)
+        try:
+            return save_snapshot(fold_ledger(ledger, _catalog(settings, ledger), settings), ledger, settings)
+        finally:
+            ledger.close()
+    finally:
+        held.close()
+
+
+def _catalog(settings: Settings, ledger: Ledger) -> Catalog:
+    promotions = ledger.of_kind("promotion")
+    if not promotions:
+        return catalog()
+    latest = decode_promotion(promotions[-1].body)
+    return catalog_of(bundles.kept_bundle(settings.var / "bundles", latest.bundle, latest.policy).contract)

@@ -1,0 +1,227 @@
+"""Proof: walk the ledger, recompute features from events, rerun model and policy, compare bit for bit."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from features.catalog import Catalog, catalog_of
+from features.errors import RiskgateError
+from features.intake import stored_payment
+from features.payment import Payment
+from serving import bundles
+from serving import receipt as receipts
+from serving.errors import CannotStart
+from serving.fold import Fold, decode_promotion
+from serving.judge import DEFAULT, STALE, Judge
+from serving.ledger import Event, Ledger
+from serving.receipt import Receipt
+from serving.settings import Settings
+
+Advance = Callable[[int], None]
+
+#: Fields of an answer that must come out the same again, beside the vector.
+COMPARED = ("decision", "score", "reasons", "rules", "tier", "missing", "model", "policy", "features", "receipt_id")
+
+
+class Result(msgspec.Struct):
+    """What a walk found; `vectors` is how many feature vectors were compared."""
+
+    events: int = 0
+    payments: int = 0
+    vectors: int = 0
+    mismatches: int = 0
+    differences: list[str] = []
+    models: list[str] = []
+
+    def sentence(self) -> str:
+        """The result in words."""
+        if not self.payments:
+            return f"{self.events:,} events, no payment among them: nothing to compare."
+        found = "no difference" if not self.mismatches else f"{self.mismatches:,} that differ"
+        return (
+            f"{self.payments:,} payments in {self.events:,} events recomputed "
+            f"({self.vectors:,} vectors, bit for bit; {', '.join(self.models)}): {found}."
+        )
+
+    def figures(self) -> dict[str, Any]:
+        """The result as data."""
+        return {
+            "events": self.events,
+            "payments": self.payments,
+            "vectors": self.vectors,
+            "mismatches": self.mismatches,
+            "differences": self.differences,
+        }
+
+
+class Walk:
+    """One pass over a ledger; the state is folded with the same steps as at the start of the service."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, most_differences: int) -> None:
+        self.settings = settings
+        self.ledger = ledger
+        self.most_differences = most_differences
+        self.result = Result(differences=[], models=[])
+        self._judges: dict[tuple[str, str], Judge | RiskgateError] = {}
+        self._fold: Fold | None = None
+        self._features = ""
+
+    def step(self, event: Event) -> None:
+        """Compare a payment event with its recomputation, fold any event in."""
+        self.result.events += 1
+        if event.kind != "payment":
+            if self._fold is not None:
+                self._fold.apply(event)
+            return
+        self.result.payments += 1
+        body = receipts.decode_body(event.body)
+        found = self._compare(event, body)
+        if found:
+            self.result.mismatches += 1
+            if len(self.result.differences) < self.most_differences:
+                told = "; ".join(found)
+                self.result.differences.append(f"event {event.seq}, transaction {event.transaction_id}: {told}")
+
+    def start_with(self, catalog: Catalog) -> None:
+        """Begin with an empty state of this catalogue."""
+        self._fold = Fold(catalog, self.settings.var / "segments")
+        self._features = catalog.contract().hash
+
+    def _compare(self, event: Event, body: receipts.Body) -> list[str]:
+        assert self._fold is not None
+        receipt = body.receipt
+        payment = stored_payment(body.payment)
+        judge = self._judge(receipt)
+        if isinstance(judge, RiskgateError):
+            self._fold.apply(event)
+            return [str(judge)]
+        found = self._compare_state(payment, receipt)
+        vector = self._vector(payment, receipt)
+        self._fold.seq = event.seq
+        recorded = receipts.vector_of(receipt)
+        if vector is not None and recorded is not None:
+            self.result.vectors += 1
+            found += _vector_differences(vector, recorded, self._fold.catalog.names)
+        scored = judge.score(vector) if vector is not None and receipt.score is not None else None
+        judgement = judge.judge(
+            payment, vector, scored, explain=receipt.explained, explain_approved=receipt.explain_approved
+        )
+        if judgement.margin != receipt.margin:
+            found.append(f"margin {judgement.margin!r} instead of {receipt.margin!r}")
+        if judgement.score != receipt.score:
+            found.append(f"score {judgement.score!r} instead of {receipt.score!r} in the receipt")
+        again = receipts.Answer(
+            payment.transaction_id,
+            judgement.decision.word,
+            judgement.score,
+            judgement.reasons,
+            judgement.rules,
+            receipt.tier,
+            receipt.missing,
+            judge.bundle.model_name,
+            receipt.policy,
+            receipt.features,
+            receipt.receipt_id,
+        )
+        answer = receipts.decode_answer(body.answer)
+        for name in COMPARED:
+            if getattr(again, name) != getattr(answer, name):
+                found.append(f"{name} {getattr(again, name)!r} instead of {getattr(answer, name)!r}")
+        if event.transaction_id != payment.transaction_id or answer.transaction_id != payment.transaction_id:
+            found.append("the transaction_id of event, payment and answer differ")
+        if receipt.features != self._features:
+            found.append(f"catalogue {self._features[:8]} computed, {receipt.features[:8]} recorded")
+        return found
+
+    def _compare_state(self, payment: Payment, receipt: Receipt) -> list[str]:
+        assert self._fold is not None
+        seen = tuple(self._fold.state.events_seen(payment))
+        return [] if seen == receipt.seen else [f"state had seen {seen} events instead of {receipt.seen}"]
+
+    def _vector(self, payment: Payment, receipt: Receipt) -> Any:
+        assert self._fold is not None
+        state, profiles = self._fold.state, self._fold.profiles
+        if receipt.tier == DEFAULT:
+            if receipt.folded:
+                state.apply(payment)
+            return None
+        # A stale decision is one that had to do without profiles.
+        known = None if receipt.tier == STALE or "profiles" in receipt.missing else profiles
+        return state.observe_and_apply(payment, known) if receipt.folded else state.observe(payment, known)
+
+    def _judge(self, receipt: Receipt) -> Judge | RiskgateError:
+        key = (receipt.bundle, receipt.policy)
+        if key not in self._judges:
+            try:
+                bundle = bundles.kept_bundle(self.settings.var / "bundles", *key)
+                judge = Judge(bundle, self._catalog)
+                self._judges[key] = judge
+                self.result.models.append(bundle.model_name)
+            except RiskgateError as error:
+                self._judges[key] = error
+        return self._judges[key]
+
+    @property
+    def _catalog(self) -> Catalog:
+        assert self._fold is not None
+        return self._fold.catalog
+
+
+
+def _vector_differences(now: Any, then: Any, names: tuple[str, ...]) -> list[str]:
+    # As bits: NaN equals NaN, and 0.0 does not equal -0.0.
+    if len(now) != len(then):
+        return [f"the vector has {len(now)} values instead of {len(then)}"]
+    places = np.flatnonzero(now.view(np.int64) != then.view(np.int64))
+    return [f"{names[i]} is {float(now[i])!r}, was served as {float(then[i])!r}" for i in places[:3]]
+
+
+def verify_ledger(settings: Settings, most_differences: int = 5, advance: Advance | None = None) -> Result:
+    """Recompute every decision of a ledger; mismatches is 0 for an honest one.
+
+    Raises: CannotStart when there is no ledger.
+    """
+    if not settings.ledger_path.exists():
+        raise CannotStart(f"There is no ledger in {settings.var}.", "Set RISKGATE_VAR to the folder of the service.")
+    ledger = Ledger(settings.ledger_path, read_only=True)
+    try:
+        walk = Walk(settings, ledger, most_differences)
+        walk.start_with(_catalog_of(settings, ledger))
+        for event in ledger.walk():
+            walk.step(event)
+            if advance is not None and walk.result.events % 500 == 0:
+                advance(500)
+        return walk.result
+    finally:
+        ledger.release()
+
+
+def _catalog_of(settings: Settings, ledger: Ledger) -> Catalog:
+    """The catalogue of the bundles that decided; the first promotion says which."""
+    promotions = [decode_promotion(event.body) for event in ledger.of_kind("promotion")]
+    if not promotions:
+        raise CannotStart(
+            f"The ledger in {settings.var} names no bundle: no payment was ever decided with it.",
+            "Start the service once, then verify.",
+        )
+    first = promotions[0]
+    return catalog_of(bundles.kept_bundle(settings.var / "bundles", first.bundle, first.policy).contract)
+
+
+@contextlib.contextmanager
+def progress_of(settings: Settings) -> Iterator[Advance]:
+    """A progress bar over the events of a ledger."""
+    total = None
+    if settings.ledger_path.exists():
+        ledger = Ledger(settings.ledger_path, read_only=True)
+        total = ledger.last_seq()
+        ledger.release()
+    with Progress("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
+        task = bar.add_task("verify", total=total)
+        yield lambda count: bar.update(task, advance=count)
