@@ -26,7 +26,7 @@ console = Console()
 DATASET = typer.Argument(help="A name from training/datasets, or the path of a YAML file of your own.")
 HISTORY = typer.Option(None, help="Parquet history; default: the one that `history` makes below var.")
 RECIPE = typer.Option(None, help="One of the data set's recipes; default: its first.")
-PROFILES = typer.Option(None, help="File of profiles (SQLite) that goes with the history.")
+PROFILES = typer.Option(None, help="Profiles (SQLite) of the history; default: the file beside it.")
 DIRECT = typer.Option(False, "--direct", help="Ask the kernel for features instead of Feast: same values, sooner.")
 
 
@@ -61,6 +61,22 @@ def history(
 
 
 @app.command()
+def world(
+    payments: int = typer.Option(120_000, help="How many payments."),
+    days: int = typer.Option(75, help="Length of the history in days."),
+    seed: int = typer.Option(1111, help="The same seed gives the same world, to the bit."),
+) -> None:
+    """Make the small seeded world: a normalised history and the profiles that go with it."""
+    from training.run import write_world
+    from training.world import World
+
+    known, settings = load("world"), read_settings()
+    with console.status("living through the world"):
+        target = write_world(World(payments=payments, days=days, seed=seed), known, _history_path(known, settings))
+    console.print(f"{payments:,} payments of {days} days: {target}")
+
+
+@app.command()
 def fit(
     dataset: str = DATASET,
     history: Path | None = HISTORY,
@@ -70,12 +86,13 @@ def fit(
 ) -> None:
     """Train, evaluate, track and register a challenger."""
     from training.present import progress, show_report
-    from training.run import run
+    from training.run import profiles_beside, run
 
     known, settings = load(dataset), read_settings()
     path = history or _history_path(known, settings)
     with progress(console, _rows(path)) as listener:
-        trained, version = run(known, path, settings, recipe, profiles, not direct, listener)
+        found = profiles or profiles_beside(path)
+        trained, version = run(known, path, settings, recipe, found, not direct, listener)
     show_report(console, trained.report, f"risk@{version.version} on {known.name}", known.reference_currency)
     console.print(f"Registered risk@{version.version} as challenger. Next: python -m training promote")
 
@@ -94,7 +111,7 @@ def evaluate(
     from training.pipeline import score_with
     from training.present import progress, show_report
     from training.promote import NotPromoted
-    from training.run import frame_of, read_history
+    from training.run import frame_of, profiles_beside, read_history
     from training.split import split_by_time
     from training.track import bundle_of, version_of
 
@@ -108,7 +125,8 @@ def evaluate(
     path = history or _history_path(known, settings)
     with progress(console, _rows(path)) as listener:
         past, features = read_history(path), catalog_of(bundle.contract)
-        payments = frame_of(known, past, features, settings, recipe, profiles, not direct, listener)
+        found_profiles = profiles or profiles_beside(path)
+        payments = frame_of(known, past, features, settings, recipe, found_profiles, not direct, listener)
     test = split_by_time(payments, chosen.split, known.delay).test
     report = judge(score_with(bundle, test), test, bundle.policy, chosen.costs, chosen.reviews_per_day)
     show_report(console, report, f"{bundle.model_name} on {known.name}", known.reference_currency)

@@ -32,7 +32,8 @@ with warnings.catch_warnings():
 
 STORE_NAME = "riskgate"
 LEAST_AUC = 0.6
-TOO_GOOD_AUC = 0.999
+TOO_GOOD_AVERAGE_PRECISION = 0.98
+"""No honest score separates rare fraud like this; a feature that knows the label does."""
 LARGEST_CALIBRATION_ERROR = 0.05
 TOLERATED_LOSS = 0.02
 """Share of the champion's average precision that a challenger may lack, e.g. for a policy change."""
@@ -95,8 +96,9 @@ def refusals(candidate: Version, champion: Version | None, bundle: Bundle) -> li
         found.append(f"Its test holds {frauds:.0f} frauds, fewer than {FEWEST_FRAUDS}: that shows nothing.")
     if auc is None or auc < LEAST_AUC:
         found.append(f"Its AUC is {'undefined' if auc is None else f'{auc:.3f}'}, below {LEAST_AUC}.")
-    elif auc > TOO_GOOD_AUC:
-        found.append(f"Its AUC of {auc:.4f} is too good to be true: look for a leak of the label.")
+    precision = figures.get("average_precision", 0.0)
+    if precision > TOO_GOOD_AVERAGE_PRECISION:
+        found.append(f"Its average precision of {precision:.3f} is too good to be true: look for a leak of the label.")
     error = figures.get("expected_calibration_error", 0.0)
     if error > LARGEST_CALIBRATION_ERROR:
         found.append(f"Its scores miss the observed fraud rate by {error:.3f} on average.")

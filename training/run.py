@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from features.catalog import Catalog, catalog
 from features.errors import InvalidHistory
+from features.history import complete, history_schema
 from features.profiles import ProfileFile, Profiles
 from training.fit import TreeDone
 from training.frame import Frame, Progress, frame
@@ -21,6 +22,7 @@ from training.pipeline import Stage, Trained, file_digest, score_with, train
 from training.settings import Settings
 from training.split import first_moment
 from training.track import CHAMPION, Version, bundle_of, track, version_of
+from training.world import World, simulate
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,24 @@ def read_profiles(path: Path | None) -> Profiles | None:
     if not path.is_file():
         raise InvalidHistory(f"There is no profile file {path}.", "Leave --profiles out, or name the file.")
     return ProfileFile(path).load()
+
+
+def profiles_beside(history: Path) -> Path | None:
+    """The profile file that lies beside a history, if there is one."""
+    path = history.with_suffix(".profiles.sqlite")
+    return path if path.is_file() else None
+
+
+def write_world(world: World, dataset: Dataset, target: Path) -> Path:
+    """Live through a world and write its history, with its profiles beside it; the history's path."""
+    simulation = simulate(world)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(complete(simulation.history, history_schema(dataset.catalogue())), target, compression="lz4")
+    target.with_suffix(".profiles.sqlite").unlink(missing_ok=True)
+    profiles = ProfileFile(target.with_suffix(".profiles.sqlite"))
+    profiles.write((identifier, row) for identifier, row in simulation.profiles)
+    profiles.close()
+    return target
 
 
 def service_of(known: Catalog) -> str:

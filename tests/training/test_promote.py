@@ -108,7 +108,7 @@ def test_the_gate_names_every_reason_at_once(first: Version, trained: Trained) -
         return refusals(Version("7", "run", {**first.figures, **figures}, {}), champion, bundle)
 
     assert objections() == []
-    assert "too good to be true" in objections(auc=0.9999)[0]
+    assert "too good to be true" in objections(average_precision=0.99)[0]
     assert len(objections(auc=0.5, frauds=3, expected_calibration_error=0.2)) == 3
     assert "that of the champion risk@6 0.900" in objections(average_precision=0.5, incumbent_average_precision=0.9)[0]
     assert "costs more than approving everything" in objections(cost_minor=1e18)[0]

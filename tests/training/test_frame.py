@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from features.catalog import catalog
+from features.errors import InvalidHistory
+from features.history import times_ms
+from features.profiles import ProfileFile
+from features.replay import replay
+from tests.training.histories import DAY_MS, small_history
+from training.frame import assemble, frame
+from training.mapping import load
+from training.run import profiles_beside, read_profiles, run, write_world
+from training.settings import Settings
+from training.world import World
+
+SMALL = World(payments=1_500, days=20, payers=80, payees=30, fraud_share=0.02)
+
+
+def test_asked_through_feast_the_features_are_the_kernels_to_the_bit(tmp_path: Path) -> None:
+    known = catalog()
+    dataset = load("world")
+    path = write_world(SMALL, dataset, tmp_path / "world.parquet")
+    profiles = ProfileFile(path.with_suffix(".profiles.sqlite")).load()
+    import pyarrow.parquet as pq
+
+    history = pq.read_table(path)
+    since = history["event_time"][700].as_py()
+    direct = frame(history, known, profiles, since)
+    asked = frame(history, known, profiles, since, store=tmp_path / "feast")
+    assert asked.names == direct.names and asked.payments.equals(direct.payments)
+    assert np.array_equal(asked.values, direct.values, equal_nan=True)
+
+
+def test_features_of_other_payments_are_refused() -> None:
+    known, history = catalog(), small_history(payments=100)
+    features = replay(history, known)
+    with pytest.raises(InvalidHistory, match="belong to other payments"):
+        assemble(history.take(np.arange(99, -1, -1)), features, known)
+
+
+def test_a_label_that_is_not_known_yet_is_not_learned() -> None:
+    known, history = catalog(), small_history(payments=2_000)
+    payments = frame(history, known)
+    moment = payments.payments["event_time"].iloc[1_000]
+    seen = payments.known_by(moment)
+    known_ms = times_ms(history["event_time"]) + 7 * DAY_MS
+    assert seen.fraud.sum() > 0
+    assert np.array_equal(seen.fraud, payments.fraud & (known_ms <= moment.value // 1_000_000))
+
+
+def test_an_absent_history_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(InvalidHistory, match="python -m training history"):
+        run(load("handbook"), tmp_path / "none.parquet", Settings(var=tmp_path))
+
+
+def test_no_profile_file_is_no_profiles(tmp_path: Path) -> None:
+    assert profiles_beside(tmp_path / "world.parquet") is None and read_profiles(None) is None
+    with pytest.raises(InvalidHistory, match="no profile file"):
+        read_profiles(tmp_path / "absent.sqlite")
