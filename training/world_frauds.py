@@ -48,15 +48,16 @@ def account_takeover(
     victims = max(1, round(n / VICTIM_PAYMENTS))
     victim, step = np.arange(n) % victims, np.arange(n) // victims
     payer = rng.choice(len(payers.ids), victims, replace=victims > len(payers.ids))[victim]
+    own_device = rng.random(victims) < 0.3  # the thief has the phone itself
     night = start_ms + (_starts(victims, first_day, days, start_ms, rng) - start_ms) // DAY_MS * DAY_MS
     begins = night + rng.integers(18 * HOUR_MS, 23 * HOUR_MS, victims)  # 23:30 to 04:30 in India
     time = np.minimum(begins[victim] + step * rng.integers(2, 14, n) * 60_000, start_ms + days * DAY_MS - 1)
-    amount = rng.integers(40, 200, n) * 10_000 * (1 + step)
-    mules = rng.integers(0, max(2, victims // 3), n)
-    strange = np.asarray([f"198.51.100.{v % 254 + 1}" for v in victim.tolist()], dtype=object)
+    amount = rng.integers(5, 60, n) * 10_000 * (1 + step)
+    mules = rng.choice(len(payers.ids), max(2, victims // 3))[rng.integers(0, max(2, victims // 3), n)]
+    strange = np.asarray([f"203.0.113.{v % 254 + 1}" for v in victim.tolist()], dtype=object)
     return _rows(
         "account takeover", time, amount, "upi", "p2p", payers, payer, numbered("vpa-", payer),
-        numbered("u-mule-", mules), numbered("dz-", victim), strange, rng,
+        payers.ids[mules], np.where(own_device[victim], payers.device[payer], numbered("dz-", victim)), strange, rng,
     )  # fmt: skip
 
 
@@ -70,10 +71,10 @@ def collect_request(
     payer = rng.choice(len(payers.ids), n, p=payers.share)
     day = (_starts(collectors, first_day, days, start_ms, rng) - start_ms) // DAY_MS
     time = start_ms + day[collector] * DAY_MS + rng.integers(4 * HOUR_MS, 14 * HOUR_MS, n)  # 09:30 to 19:30 in India
-    amount = rng.choice(np.array([199_900, 499_900, 999_900, 1_500_000, 2_000_000]), n)
+    amount = rng.choice(np.array([49_900, 99_900, 199_900, 499_900, 1_000_000]), n)
     return _rows(
         "collect request", time, amount, "upi", "collect", payers, payer, numbered("vpa-", payer),
-        numbered("u-refund-", collector), payers.device[payer], addresses(payers, payer, rng), rng,
+        payers.ids[collector * 7 % len(payers.ids)], payers.device[payer], addresses(payers, payer, rng), rng,
     )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ FAVOURITES = 8
 MOBILE_ADDRESSES = 400
 _KINDS = ("store", "online", "p2p", "collect", "pos")
 _KIND_SHARES = (0.56, 0.20, 0.15, 0.03, 0.06)
-_MEDIAN_MINOR = {"store": 18_000, "online": 60_000, "p2p": 90_000, "collect": 40_000, "pos": 110_000}
+_MEDIAN_MINOR = {"store": 18_000, "online": 60_000, "p2p": 120_000, "collect": 90_000, "pos": 110_000}
 _PER_RUPEE = {"INR": 1.0, "USD": 1 / 85, "GBP": 1 / 108, "SGD": 1 / 63, "AED": 1 / 23, "EUR": 1 / 92}
 
 
@@ -73,7 +73,7 @@ def honest_payments(n: int, days: int, start_ms: int, payers: Payers, payees: Pa
         "payer_id": payers.ids[payer],
         "instrument_id": instrument,
         "payee_id": np.where(to_person, payers.ids[friend], payees.ids[payee]),
-        "device_id": np.where((kind == "pos") & (rail == "card"), None, _devices(payers, payer, rng)),
+        "device_id": np.where((kind == "pos") & (rail == "card"), None, devices(payers, payer, rng)),
         "ip": np.where((kind == "pos") & (rail == "card"), None, addresses(payers, payer, rng)),
         "mcc": np.where(to_person, None, payees.mcc[payee]),
         "payee_country": country,
@@ -86,7 +86,7 @@ def amounts(kind: Texts, spend: Numbers, currency: Texts, rng: np.random.Generat
     """Log-normal around what is usual for the kind of payment; rupees are mostly whole, many are round."""
     n = len(kind)
     median = np.asarray([_MEDIAN_MINOR[k] for k in kind.tolist()], np.float64)
-    minor = median * spend * rng.lognormal(0.0, 0.8, n)
+    minor = median * spend * rng.lognormal(0.0, np.where((kind == "p2p") | (kind == "collect"), 1.3, 0.8), n)
     step = rng.choice(np.array([1, 100, 1_000, 10_000]), n, p=[0.12, 0.50, 0.28, 0.10])
     rate = np.asarray([_PER_RUPEE[c] for c in currency.tolist()])
     step = np.where(currency == "INR", step, 1)
@@ -94,10 +94,12 @@ def amounts(kind: Texts, spend: Numbers, currency: Texts, rng: np.random.Generat
 
 
 def addresses(payers: Payers, payer: Places, rng: np.random.Generator) -> Texts:
-    """The home address at two payments in five, else one of a few that a mobile network shares out."""
+    """The home address at two payments in five, now and then a guest's, else one that a mobile network shares."""
     mobile = rng.integers(0, MOBILE_ADDRESSES, len(payer))
     pool = np.asarray([f"100.64.{m >> 8}.{m & 255}" for m in range(MOBILE_ADDRESSES)], dtype=object)
-    return np.where(rng.random(len(payer)) < 0.4, payers.home_ip[payer], pool[mobile])
+    draw = rng.random(len(payer))
+    guest = np.asarray([f"203.0.113.{g}" for g in rng.integers(1, 255, len(payer)).tolist()], dtype=object)
+    return np.select([draw < 0.4, draw < 0.43], [payers.home_ip[payer], guest], pool[mobile])
 
 
 def locations(city: Places, rng: np.random.Generator) -> Rows:
@@ -142,7 +144,8 @@ def _channels(kind: Texts, rail: Texts, rng: np.random.Generator) -> Texts:
     ).astype(object)
 
 
-def _devices(payers: Payers, payer: Places, rng: np.random.Generator) -> Texts:
-    """The usual device; one payment in twenty-five comes from a second one."""
-    second = rng.random(len(payer)) < 0.04
-    return np.where(second, numbered("d2-", payer), payers.device[payer])
+def devices(payers: Payers, payer: Places, rng: np.random.Generator) -> Texts:
+    """The usual device; one payment in twenty-five comes from a second one, one in eighty from a new one."""
+    n, draw = len(payer), rng.random(len(payer))
+    once = numbered("d3-", rng.integers(0, 1 << 30, n))
+    return np.select([draw < 0.0125, draw < 0.0525], [once, numbered("d2-", payer)], payers.device[payer])
