@@ -12,6 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from features.errors import InvalidHistory
+from features.firewall import holds_card_number
 from features.history import TIME, check_history, complete, history_schema
 from training.mapping import Column, Dataset, Label, Source
 
@@ -19,6 +20,9 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 ROUNDING_NOISE = 1e-6
 """How far a product may lie from a whole minor unit and still be floating point noise."""
+
+CARD_NUMBER_SHAPE = r"[0-9]([ -]?[0-9]){12}"
+"""Thirteen digits in a row, as people write them: worth a closer look."""
 
 
 class _UnreadableError(Exception):
@@ -196,4 +200,19 @@ def _in_order(payments: pa.Table, source: Source) -> pa.Table:
             "Add `sort: true` under `source:` to sort the rows by event time, or sort the file.",
         )
     check_history(payments)
+    _refuse_card_numbers(payments, source)
     return payments
+
+
+def _refuse_card_numbers(payments: pa.Table, source: Source) -> None:
+    """Law 7 holds for histories too: no clear card number gets in, in whatever text column it stands."""
+    for field in payments.schema:
+        if not pa.types.is_string(field.type):
+            continue
+        column = payments[field.name]
+        suspicious = pc.fill_null(pc.match_substring_regex(column, CARD_NUMBER_SHAPE), False)
+        if any(holds_card_number(text) for text in pc.unique(column.filter(suspicious)).to_pylist()):
+            raise InvalidHistory(
+                f"{source.file}: {field.name} holds what looks like clear card numbers.",
+                "Replace them with tokens before they come here; a prefix alone does not hide them.",
+            )

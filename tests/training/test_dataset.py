@@ -100,6 +100,13 @@ def test_a_time_without_a_zone_is_refused(tmp_path: Path) -> None:
         history(naive, _written(_source(), tmp_path))
 
 
+def test_a_clear_card_number_does_not_get_in_and_is_not_repeated(tmp_path: Path) -> None:
+    table = _source().assign(CUSTOMER_ID=["596", "4111 1111 1111 1111", "597", "598"])
+    with pytest.raises(InvalidHistory, match="payer_id holds what looks like clear card numbers") as refused:
+        history(load("handbook"), _written(table, tmp_path))
+    assert "1111" not in str(refused.value)
+
+
 def test_an_absent_file_says_where_to_get_the_data(tmp_path: Path) -> None:
     with pytest.raises(InvalidHistory, match="simulated-data-raw"):
         history(load("handbook"), tmp_path)
