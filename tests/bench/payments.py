@@ -9,7 +9,7 @@ import numpy as np
 
 PAYERS, PAYEES, DEVICES = 8_000, 1_000, 9_000
 START = datetime(2026, 11, 11, tzinfo=UTC)
-WAYS = (("upi", "qr_static"), ("upi", "collect"), ("wallet", "in_app"), ("card", "pos"), ("card", "online"))
+WAYS = (("upi", "qr_static"), ("upi", "qr_dynamic"), ("wallet", "in_app"), ("card", "pos"), ("card", "online"))
 CATEGORIES = ("5411", "5812", "5999", "4121", "7995")
 
 

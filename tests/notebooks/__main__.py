@@ -23,7 +23,8 @@ def executed(path: Path) -> Any:
         notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
     ).execute()
     for number, cell in enumerate(notebook.cells):
-        cell.id, cell.metadata = f"cell-{number}", nbformat.NotebookNode()
+        tags = cell.metadata.get("tags")
+        cell.id, cell.metadata = f"cell-{number}", nbformat.NotebookNode({"tags": tags} if tags else {})
     notebook.metadata = nbformat.NotebookNode(
         kernelspec={"name": "python3", "display_name": "Python 3", "language": "python"},
         language_info={"name": "python"},

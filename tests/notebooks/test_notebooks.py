@@ -17,9 +17,10 @@ NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))
 
 
 def words_of(path: Path) -> list[tuple[int, Any]]:
-    """(cell, text) of every textual output; pictures are left to the eye."""
+    """(cell, text) of every textual output; pictures, and cells tagged `varies`, are left to the eye."""
     cells = nbformat.read(path, as_version=4).cells
-    return [(number, text) for number, cell in enumerate(cells) for text in texts_of(cell.get("outputs", []))]
+    fixed = [(n, cell) for n, cell in enumerate(cells) if "varies" not in cell.metadata.get("tags", [])]
+    return [(number, text) for number, cell in fixed for text in texts_of(cell.get("outputs", []))]
 
 
 def texts_of(outputs: list[Any]) -> Iterator[Any]:
