@@ -90,6 +90,16 @@ def export_history(
     _out.print(f"{rows:,} payments were written to {target}.")
 
 
+@app.command("export-vectors")
+def export_vectors(target: Annotated[Path, typer.Argument(help="Parquet to write.")]) -> None:
+    """Write every feature vector and score as served, for comparison with a replay."""
+    from serving.vectors import export_vectors
+
+    with _telling():
+        rows = export_vectors(read_settings(), target)
+    _out.print(f"{rows:,} vectors were written to {target}.")
+
+
 @app.command()
 def snapshot() -> None:
     """Fold the ledger of a stopped service and write its state, so that the next start is quick."""

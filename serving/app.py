@@ -70,6 +70,7 @@ class Application:
 
     def __init__(self) -> None:
         self.runtime: Runtime | None = None
+        self.failed = False  # the ledger could not be folded: the process ends
         self._expected: bytes | None = None
         self._rate: Rate | None = None
         self._under_way = 0

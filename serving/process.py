@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import uvicorn
 
 from features.errors import RiskgateError
@@ -16,7 +18,7 @@ def serve(settings: Settings) -> int:
     """
     start.check_listening(settings)
     listen_as(settings)
-    from serving.service import Riskgate, bundle_folder
+    from serving.service import Riskgate, application, bundle_folder
 
     start.open_bundle(bundle_folder(settings), settings)
     config = uvicorn.Config(
@@ -33,8 +35,11 @@ def serve(settings: Settings) -> int:
         timeout_graceful_shutdown=10,
     )
     server = uvicorn.Server(config)
+    # uvicorn stops in order and then raises the signal anew; a stop in order is no failure.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: None)
     try:
         server.run()
     except (SystemExit, RiskgateError):
         return 3
-    return 0 if server.started else 3
+    return 0 if server.started and not application.failed else 3

@@ -94,6 +94,7 @@ class Riskgate:
             runtime.begin()
         except Exception:
             log.critical("the service cannot start", exc_info=True)
+            application.failed = True
             os.kill(os.getpid(), signal.SIGTERM)
 
     @bentoml.on_shutdown

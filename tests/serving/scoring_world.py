@@ -173,6 +173,7 @@ class Service:
         return found
 
     def kill(self) -> None:
+        self.client.close()
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(30)
 

@@ -1,0 +1,138 @@
+"""Whatever is not a valid payment: the one error shape, every problem at once, nothing recorded, never a 500."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serving.ledger import Ledger
+from tests.serving.scoring_world import START_MS, Service, payment, running
+
+CARD = "4111111111111111"
+
+
+def written(service: Service) -> int:
+    ledger = Ledger(service.var / "ledger.sqlite", read_only=True)
+    try:
+        return ledger.last_seq()
+    finally:
+        ledger.release()
+
+
+BAD_FIELDS: list[tuple[str, dict[str, Any], str, str | None]] = [
+    ("an unknown currency", {"currency": "XXX"}, "unknown_currency", "currency"),
+    ("a negative amount", {"amount_minor": -1}, "out_of_range", "amount_minor"),
+    ("an amount with a fraction", {"amount_minor": 12.5}, "wrong_type", "amount_minor"),
+    ("an amount in quotes", {"amount_minor": "1250"}, "wrong_type", "amount_minor"),
+    ("a boolean amount", {"amount_minor": True}, "wrong_type", "amount_minor"),
+    ("a naive time", {"event_time": "2026-11-11T00:00:03"}, "naive_time", "event_time"),
+    ("no time at all", {"event_time": "yesterday"}, "invalid_time", "event_time"),
+    ("an undeclared attribute", {"attributes": {"colour": "red"}}, "undeclared_attribute", "attributes"),
+    ("an attribute of the wrong type", {"attributes": {"basket_items": "3"}}, "wrong_type", "attributes.basket_items"),
+    ("an unknown rail", {"rail": "cheque"}, "unknown_rail", "rail"),
+    ("an unknown channel", {"channel": "post"}, "unknown_channel", "channel"),
+    ("an unknown field", {"colour": "red"}, "unknown_field", None),
+    ("an empty identifier", {"payer_id": ""}, "invalid_text", "payer_id"),
+    ("a control character", {"payee_id": "m\x00"}, "invalid_text", "payee_id"),
+    ("no payer", {"payer_id": None}, "missing", "payer_id"),
+    ("an ip that is none", {"ip": "300.1.1.1"}, "invalid_ip", "ip"),
+    ("a latitude off the globe", {"latitude": 91.0}, "out_of_range", "latitude"),
+    ("a deadline of zero", {"deadline_ms": 0}, "out_of_range", "deadline_ms"),
+    ("a clear card number", {"instrument_id": CARD}, "clear_card_number", "instrument_id"),
+    ("a spaced card number in a text", {"payee_id": "card 4111 1111-1111 1111"}, "clear_card_number", "payee_id"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "code", "field"), [row[1:] for row in BAD_FIELDS], ids=[row[0] for row in BAD_FIELDS])
+def test_an_invalid_value_is_422_names_its_place_and_records_nothing(
+    service: Service, changes: dict[str, Any], code: str, field: str | None
+) -> None:
+    before = written(service)
+    reply = service.score(payment("bad", **changes))
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"], error.get("field")) == (422, code, field)
+    assert error["message"]
+    assert error["repair"]
+    assert written(service) == before
+
+
+def test_every_problem_is_told_at_once(service: Service) -> None:
+    error = service.score(payment("bad", currency="XXX", amount_minor=-1, rail="cheque")).json()["error"]
+    assert {one["field"] for one in error["problems"]} == {"currency", "amount_minor", "rail"}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"", 400, "malformed"),
+        (b"{", 400, "malformed"),
+        (b"\xff\xfe", 400, "malformed"),
+        (b"[" * 100_00, 400, "malformed"),
+        (b"[]", 422, "wrong_type"),
+        (b"null", 422, "wrong_type"),
+        (json.dumps(payment("bad")).replace('"amount_minor": 12500', '"amount_minor": NaN').encode(), 400, "malformed"),
+        (b'{"payer_id": "a", ' + json.dumps(payment("bad")).encode()[1:], 422, "duplicate_key"),
+        (b'{"a": "' + b"x" * 70_000 + b'"}', 413, "too_large"),
+    ],
+    ids=["empty", "cut", "no text", "deep", "array", "null", "NaN", "a key twice", "too large"],
+)  # fmt: skip
+def test_a_body_that_is_no_payment_is_refused_in_the_one_shape(
+    service: Service, body: bytes, status: int, code: str
+) -> None:
+    before = written(service)
+    reply = service.client.post("/v1/score", content=body)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
+    assert written(service) == before
+
+
+@pytest.mark.parametrize("path", ["/v1/labels", "/v1/outcomes"])
+@pytest.mark.parametrize("body", ["7", "{}", '{"transaction_id": 7, "label": [], "outcome": {}, "reported_at": 1, "event_time": "x"}'])
+def test_an_invalid_report_is_422_with_every_problem(service: Service, path: str, body: str) -> None:
+    reply = service.client.post(path, content=body)
+    assert reply.status_code == 422
+    assert reply.json()["error"]["repair"]
+
+
+def test_a_switch_that_is_neither_on_nor_off_is_refused(service: Service) -> None:
+    reply = service.score(payment("bad"), "?explain=maybe")
+    assert (reply.status_code, reply.json()["error"]["field"]) == (422, "explain")
+
+
+def test_a_card_number_appears_in_no_reply_no_log_and_no_file(service: Service) -> None:
+    spoken = [CARD, "4111 1111 1111 1111"]
+    for text in spoken:
+        replies = [
+            service.score(payment("card", instrument_id=text)),
+            service.score(payment("card", **{text: 1})),
+            service.post("/v1/labels", {"transaction_id": text, "label": "fraud", "source": "review", "reported_at": "x"}),
+            service.post("/v1/score/batch", {"payments": [payment(text)]}),
+            service.client.get(f"/v1/receipts/{text}"),
+        ]
+        assert not any(text in reply.text for reply in replies)
+    files = [service.log, *(path for path in service.var.rglob("*") if path.is_file())]
+    for path in files:
+        content = path.read_bytes()
+        assert not any(text.encode() in content for text in spoken), path.name
+
+
+def test_a_time_outside_the_window_is_refused_when_the_clock_is_the_systems(bundle: Path, tmp_path: Path) -> None:
+    with running(tmp_path, bundle, RISKGATE_CLOCK="system") as service:
+        reply = service.score(payment("late", START_MS))
+        assert (reply.status_code, reply.json()["error"]["code"]) == (422, "time_outside_window")
+        assert service.score(payment("late", START_MS), "?dry_run=1").status_code == 422
+        assert written(service) == 1  # the promotion
+
+
+def test_a_wrong_key_or_none_is_401_and_a_fast_caller_429(bundle: Path, tmp_path: Path) -> None:
+    with running(tmp_path, bundle, RISKGATE_API_KEY="secret", RISKGATE_RATE_PER_SECOND="2") as service:
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "secret"}):
+            reply = service.client.post("/v1/score", content=b"{}", headers=headers)
+            assert (reply.status_code, reply.json()["error"]["code"]) == (401, "unauthorised")
+        good = {"Authorization": "Bearer secret"}
+        statuses = [service.client.post("/v1/score", content=b"{}", headers=good).status_code for _ in range(5)]
+        assert statuses[:2] == [422, 422]
+        assert 429 in statuses
+        assert service.client.get("/livez").status_code == 200

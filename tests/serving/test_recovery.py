@@ -1,0 +1,195 @@
+"""What was acknowledged survives: kill -9, a clean stop, and a start from snapshot and tail give the same state."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow.parquet as pq
+import pytest
+
+from features.catalog import catalog
+from serving import cases
+from serving.case_events import opened
+from serving.ledger import Ledger
+from tests.serving.scoring_world import (
+    DAY_MS,
+    PARAMETERS,
+    START_MS,
+    Service,
+    free_port,
+    history,
+    payment,
+    rfc3339,
+    running,
+    suspicious,
+)
+
+
+def vector(service: Service, transaction_id: str) -> str:
+    found: str = service.receipt(transaction_id)["receipt"]["vector"]
+    return found
+
+
+def traffic(service: Service, prefix: str, count: int = 40) -> None:
+    for place in range(count):
+        make = suspicious if place % 7 == 0 else payment
+        fields = make(f"{prefix}-{place}", START_MS + place * 1_000, payer_id=f"u-{place % 5}", payee_id=f"m-{place % 3}")
+        assert service.score(fields).status_code == 200
+        if place % 10 == 0:
+            moment = rfc3339(START_MS + place * 1_000 + 500)
+            service.post("/v1/labels", {"transaction_id": f"{prefix}-{place}", "label": "fraud", "source": "chargeback", "reported_at": moment})
+            service.post("/v1/outcomes", {"transaction_id": f"{prefix}-{place}", "outcome": "declined", "event_time": moment})
+
+
+def test_a_killed_service_starts_again_with_the_same_state_and_answers(bundle: Path, tmp_path: Path) -> None:
+    probe = payment("probe", START_MS + 50_000, payer_id="u-1", payee_id="m-1")
+    port = free_port()
+    first = Service(tmp_path / "var", bundle, port, tmp_path / "log")
+    first.wait_until_ready()
+    traffic(first, "r")
+    answered = first.score(payment("last", START_MS + 45_000)).json()
+    before = first.score(probe, "?dry_run=1").json()
+    first.kill()
+    second = Service(tmp_path / "var", bundle, port, tmp_path / "log")
+    try:
+        second.wait_until_ready()
+        assert second.score(probe, "?dry_run=1").json() == before
+        again = second.score(payment("last", START_MS + 45_000))
+        assert again.json() == answered
+        assert again.headers["idempotent-replay"] == "true"
+    finally:
+        assert second.stop() == 0
+    # A clean stop writes a snapshot; a third start uses it and the tail.
+    assert list((tmp_path / "var" / "snapshots").glob("state-*.state"))
+    with running(tmp_path, bundle) as third:
+        assert third.score(probe, "?dry_run=1").json() == before
+        traffic(third, "s", 8)
+        after = third.score(probe, "?dry_run=1").json()
+        third.kill()
+    with running(tmp_path, bundle) as fourth:
+        assert fourth.score(probe, "?dry_run=1").json() == after
+
+
+def test_a_service_killed_under_load_loses_nothing_it_acknowledged(bundle: Path, tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    port = free_port()
+    service = Service(tmp_path / "var", bundle, port, tmp_path / "log")
+    service.wait_until_ready()
+    acknowledged: list[str] = []
+
+    def send(lane: int) -> None:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            for place in range(10_000):
+                name = f"k-{lane}-{place}"
+                try:
+                    if client.post("/v1/score", content=json.dumps(payment(name, START_MS + place))).status_code == 200:
+                        acknowledged.append(name)
+                except httpx.TransportError:
+                    return
+
+    with ThreadPoolExecutor(4) as pool:
+        lanes = [pool.submit(send, lane) for lane in range(4)]
+        while len(acknowledged) < 150:
+            assert service.process.poll() is None
+        service.kill()
+        for lane in lanes:
+            lane.result()
+    ledger = Ledger(tmp_path / "var" / "ledger.sqlite", read_only=True)
+    try:
+        assert all(ledger.payment(name) is not None for name in acknowledged)
+    finally:
+        ledger.release()
+
+
+def test_a_second_service_on_the_same_ledger_is_refused(service: Service) -> None:
+    told = service.command("run", "--port", str(free_port()))
+    assert told.returncode != 0
+    assert "Another process serves the ledger" in told.stderr
+
+
+def test_a_verdict_becomes_one_label_and_enters_the_features(bundle: Path, tmp_path: Path) -> None:
+    with running(tmp_path, bundle) as service:
+        decision = service.score(suspicious("v-1", device_id="d-verdict", payer_id="u-blocked")).json()["decision"]
+        assert decision in ("review", "decline")
+        with opened(service.var / "ledger.sqlite") as connection:
+            cases.resolve(
+                connection,
+                transaction_id="v-1",
+                verdict="fraud",
+                note="seen",
+                actor="asha",
+                event_time_ms=START_MS + 5_000,
+                arrival_time_ms=START_MS + 5_000,
+            )
+        assert counted(service, "v-2") == 1
+        service.kill()
+    with running(tmp_path, bundle) as again:
+        assert counted(again, "v-3") == 1
+        assert again.command("verify").returncode == 0
+        target = tmp_path / "export.parquet"
+        assert again.command("export-history", str(target)).returncode == 0
+    (row,) = [one for one in pq.read_table(target).to_pylist() if one["transaction_id"] == "v-1"]
+    assert (row["label"], row["label_source"]) == ("fraud", "review")
+
+
+def counted(service: Service, prefix: str) -> float:
+    import time
+
+    value = 0.0
+    for turn in range(40):
+        name = f"{prefix}-{turn}"
+        service.score(payment(name, START_MS + 10_000 + turn, device_id="d-verdict"))
+        value = service.receipt(name)["values"]["device_fraud_count_30d"]
+        if value:
+            break
+        time.sleep(0.1)
+    time.sleep(1.2)  # one more look at the verdicts must not count it again
+    service.score(payment(f"{prefix}-end", START_MS + 20_000, device_id="d-verdict"))
+    final: float = service.receipt(f"{prefix}-end")["values"]["device_fraud_count_30d"]
+    return final
+
+
+@pytest.fixture(scope="module")
+def past(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("past") / "history.parquet"
+    pq.write_table(history(catalog(PARAMETERS)), path, row_group_size=500)
+    return path
+
+
+def test_imported_history_is_the_past_of_the_first_payment(bundle: Path, past: Path, tmp_path: Path) -> None:
+    environment = {"RISKGATE_VAR": str(tmp_path / "var"), "RISKGATE_BUNDLE": str(bundle)}
+    from tests.serving.scoring_world import command
+
+    assert command(environment, "import-history", str(past)).returncode == 0
+    told = command(environment, "import-history", str(past))
+    assert told.returncode == 2
+    assert "the past comes first, and once" in told.stderr
+    rows = pq.read_table(past).to_pylist()
+    own = [one for one in rows if one["payer_id"] == "u-42"]
+    late = next(one for one in rows if one["label"] and one["label_time"] > rows[-1]["event_time"])
+    with running(tmp_path, bundle) as service:
+        service.score(payment("after", START_MS))
+        found = service.receipt("after")
+        assert found["receipt"]["seen"][0] >= len(own)
+        assert found["values"]["payer_count_30d"] == len(own)
+        assert service.score(payment(late["transaction_id"])).status_code == 409
+        report: dict[str, Any] = {
+            "transaction_id": late["transaction_id"], "label": "fraud", "source": "chargeback",
+            "reported_at": rfc3339(START_MS + DAY_MS),
+        }  # fmt: skip
+        reply = service.post("/v1/labels", report)
+        assert reply.status_code == 200
+        assert "idempotent-replay" not in reply.headers
+        assert service.post("/v1/labels", report).headers["idempotent-replay"] == "true"
+        service.score(payment("later", START_MS + DAY_MS + 1, device_id=late["device_id"]))
+        assert service.receipt("later")["values"]["device_fraud_count_30d"] == 1
+        verified = service.command("verify")
+        assert verified.returncode == 0, verified.stderr
+        target = tmp_path / "next.parquet"
+        service.command("export-history", str(target))
+    table = pq.read_table(target)
+    assert table.num_rows == len(rows) + 2
