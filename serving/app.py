@@ -192,7 +192,7 @@ class Application:
         if not isinstance(payments, list) or len(payments) > BATCH_LARGEST:
             error = ErrorBody(
                 "invalid_batch",
-                f"A batch is {{\"payments\": [...]}} with up to {BATCH_LARGEST} payments.",
+                f'A batch is {{"payments": [...]}} with up to {BATCH_LARGEST} payments.',
                 "Send fewer payments, in this shape.",
                 "payments",
             )
@@ -229,9 +229,7 @@ class Application:
 
     async def _outcome(self, request: Request) -> Reply:
         runtime, _ = self._engine()
-        report = read_outcome(
-            await read_body(request.receive, request.length, runtime.settings.body_limit_bytes)
-        )
+        report = read_outcome(await read_body(request.receive, request.length, runtime.settings.body_limit_bytes))
         assert runtime.feedback is not None
         taken = runtime.feedback.outcome(report)
         if not taken.replayed:

@@ -121,9 +121,7 @@ class Engine:
         scored_ns = self.now_ns()
         explain = scored_ns + EXPLAIN_NS < deadline_ns
         try:
-            judgement = self.judge.judge(
-                payment, vector, scored, explain=explain, explain_approved=explain_approved
-            )
+            judgement = self.judge.judge(payment, vector, scored, explain=explain, explain_approved=explain_approved)
         except Exception:  # the payment is part of the state by now: it must get a decision and a receipt
             log.exception("the payment could not be judged")
             tier, missing, scored = DEFAULT, ("features", "model"), None
@@ -176,9 +174,7 @@ class Engine:
         """
         self._check_time(payment)
         vector = self.fold.state.observe(payment, self.fold.profiles)
-        judgement = self.judge.judge(
-            payment, vector, self.judge.score(vector), explain=True, explain_approved=True
-        )
+        judgement = self.judge.judge(payment, vector, self.judge.score(vector), explain=True, explain_approved=True)
         answer = receipts.encode_answer(self._answer(payment, judgement, FULL, (), None))
         return Scored(answer, False, None, judgement.decision.word, FULL)
 
@@ -249,9 +245,7 @@ class Engine:
                 "transaction_id",
             )
 
-    def _read_and_fold(
-        self, payment: Payment, in_time: bool
-    ) -> tuple[Vector | None, str, tuple[str, ...], bool]:
+    def _read_and_fold(self, payment: Payment, in_time: bool) -> tuple[Vector | None, str, tuple[str, ...], bool]:
         """(vector, tier, missing, folded): the payment always enters the state, even past its deadline."""
         state, profiles = self.fold.state, self.fold.profiles
         if not in_time:

@@ -22,7 +22,9 @@ from serving.ledger import Ledger
 from serving.settings import Settings
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FROM_PAYMENT = tuple(name for name in Payment.__struct_fields__ if name not in ("event_time_ms", "attributes", "deadline_ms"))
+_FROM_PAYMENT = tuple(
+    name for name in Payment.__struct_fields__ if name not in ("event_time_ms", "attributes", "deadline_ms")
+)
 
 Row = dict[str, Any]
 

@@ -110,9 +110,7 @@ class Judge:
             found += self._without_contributions(hits, values, vector is None)
         return Judgement(decision, score, margin, names, tuple(found[: why.MOST_REASONS]))
 
-    def _without_contributions(
-        self, hits: Sequence[Hit], values: Sequence[float], by_band: bool
-    ) -> list[Reason]:
+    def _without_contributions(self, hits: Sequence[Hit], values: Sequence[float], by_band: bool) -> list[Reason]:
         if hits:
             return [self.families.of_rule(hit, values) for hit in hits]
         return [why.by_amount_band() if by_band else why.without_model()]

@@ -141,9 +141,7 @@ class Ledger:
             if not future.done():
                 future.set_result(None)
 
-    def append_now(
-        self, kind: str, transaction_id: str, event_time_ms: int, arrival_time_ms: int, body: bytes
-    ) -> int:
+    def append_now(self, kind: str, transaction_id: str, event_time_ms: int, arrival_time_ms: int, body: bytes) -> int:
         """Append one event at once, after what is queued; returns its sequence number."""
         self.flush()
         self._write([(kind, transaction_id, event_time_ms, arrival_time_ms, body)], [])

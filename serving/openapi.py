@@ -188,9 +188,7 @@ def _schemas(parameters: CatalogParameters) -> dict[str, Any]:
         ),
         "Recorded": _object({"transaction_id": {"type": "string"}, "recorded": {"type": "string"}}),
         "Batch": _object({"payments": {"type": "array", "maxItems": 1000, "items": _ref("Payment")}}),
-        "Decisions": _object(
-            {"decisions": {"type": "array", "items": {"anyOf": [_ref("Decision"), _ref("Error")]}}}
-        ),
+        "Decisions": _object({"decisions": {"type": "array", "items": {"anyOf": [_ref("Decision"), _ref("Error")]}}}),
         "Receipt": receipt,
         "Ready": _object(
             {"ready": {"type": "boolean"}, "checks": {"type": "object", "additionalProperties": {"type": "string"}}}
@@ -269,6 +267,8 @@ def _paths() -> dict[str, Any]:
         "/v1/labels": _post("Tell whether it was fraud.", "Label", "Recorded", ("404", "409")),
         "/v1/receipts/{transaction_id}": receipt,
         "/livez": _get("Whether the process answers.", "application/json", {"type": "object"}),
-        "/readyz": _get("Whether payments are scored in full, and if not why.", "application/json", _ref("Ready"), ("200", "503")),
+        "/readyz": _get(
+            "Whether payments are scored in full, and if not why.", "application/json", _ref("Ready"), ("200", "503")
+        ),
         "/metrics": _get("Counters and histograms for Prometheus.", "text/plain", {"type": "string"}),
     }

@@ -49,7 +49,8 @@ def _text(text: str) -> str:
 def _operation(path: str, verb: str, operation: dict[str, Any]) -> str:
     rows = ""
     for parameter in operation.get("parameters", ()):
-        rows += f"<tr><td><code>{escape(parameter['name'])}</code> ({parameter['in']})<td>{_text(parameter.get('description', ''))}"
+        name, told = escape(parameter["name"]), _text(parameter.get("description", ""))
+        rows += f"<tr><td><code>{name}</code> ({parameter['in']})<td>{told}"
     body = operation.get("requestBody")
     if body is not None:
         rows += f"<tr><td>body<td>{_kind(body['content']['application/json']['schema'])}"
@@ -69,9 +70,7 @@ def _schema(name: str, schema: dict[str, Any]) -> str:
         f"<td>{_text(kind.get('description', ''))}"
         for field, kind in schema["properties"].items()
     )
-    return (
-        f"<h2 id={escape(name)}>{escape(name)}</h2><table><tr><th>field<th>type<th><th>meaning</tr>{rows}</table>"
-    )
+    return f"<h2 id={escape(name)}>{escape(name)}</h2><table><tr><th>field<th>type<th><th>meaning</tr>{rows}</table>"
 
 
 def _kind(schema: dict[str, Any]) -> str:
@@ -86,5 +85,7 @@ def _kind(schema: dict[str, Any]) -> str:
     if kind == "array":
         return f"list of {_kind(schema['items'])}"
     words = " or ".join(kind) if isinstance(kind, list) else kind
-    limits = [f"{name} {schema[name]}" for name in ("minimum", "maximum", "maxLength", "format", "pattern") if name in schema]
+    limits = [
+        f"{name} {schema[name]}" for name in ("minimum", "maximum", "maxLength", "format", "pattern") if name in schema
+    ]
     return escape(", ".join([words, *limits]))

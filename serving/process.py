@@ -18,11 +18,11 @@ def serve(settings: Settings) -> int:
     """
     start.check_listening(settings)
     listen_as(settings)
-    from serving.service import Riskgate, application, bundle_folder
+    from serving.service import application, bundle_folder, service
 
     start.open_bundle(bundle_folder(settings), settings)
     config = uvicorn.Config(
-        Riskgate.to_asgi(),
+        service.to_asgi(),
         host=settings.host,
         port=settings.port,
         log_level="warning",

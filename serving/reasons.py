@@ -58,9 +58,7 @@ class Families:
             column = int(columns[np.argmax(own[columns])])
             code = self._codes[family]
             reasons.append(
-                Reason(
-                    code, self._sentences[code], self._names[column], known(values[column]), round(total, 6)
-                )
+                Reason(code, self._sentences[code], self._names[column], known(values[column]), round(total, 6))
             )
         return reasons
 
@@ -81,16 +79,12 @@ def of_list(listed: Listed) -> Reason:
 
 def by_amount_band() -> Reason:
     """The reason when only the amount could be looked at."""
-    return Reason(
-        "DEFAULT_POLICY", "The payment could not be scored in time; its amount decided.", None, None, None
-    )
+    return Reason("DEFAULT_POLICY", "The payment could not be scored in time; its amount decided.", None, None, None)
 
 
 def without_model() -> Reason:
     """The reason when rules alone could be asked and the amount is beyond what they may approve."""
-    return Reason(
-        "NOT_SCORED", "The model could not be asked in time and the amount is large.", None, None, None
-    )
+    return Reason("NOT_SCORED", "The model could not be asked in time and the amount is large.", None, None, None)
 
 
 def known(value: float) -> float | None:

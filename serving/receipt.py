@@ -101,9 +101,7 @@ def readable(body: Body, names: tuple[str, ...]) -> dict[str, Any]:
     vector = vector_of(body.receipt)
     values = None
     if vector is not None and len(vector) == len(names):
-        values = {
-            name: None if np.isnan(value) else float(value) for name, value in zip(names, vector, strict=True)
-        }
+        values = {name: None if np.isnan(value) else float(value) for name, value in zip(names, vector, strict=True)}
     return {"payment": body.payment, "answer": body.answer, "receipt": body.receipt, "values": values}
 
 

@@ -135,7 +135,7 @@ class Segment:
 
 def payment_of_row(row: dict[str, Any]) -> Payment:
     """A row of HISTORY_SCHEMA as the payment it records."""
-    values = {name: row.get(name) for name in Payment.__struct_fields__ if row.get(name) is not None}
+    values: dict[str, Any] = {name: row.get(name) for name in Payment.__struct_fields__ if row.get(name) is not None}
     values["event_time_ms"] = milliseconds(row["event_time"])
     values["attributes"] = {
         name.removeprefix("attr_"): value

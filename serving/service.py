@@ -107,4 +107,6 @@ class Riskgate:
             self._runtime = None
 
 
-Riskgate.add_asgi_middleware(Front)
+# The decorator has made the class a Service, which mypy cannot see: bentoml brings no types.
+service: Any = Riskgate
+service.add_asgi_middleware(Front)

@@ -80,7 +80,8 @@ def lock(settings: Settings) -> IO[str]:
     except OSError as error:
         file.close()
         raise CannotStart(
-            f"Another process serves the ledger in {settings.var}.", "Stop it first, or set RISKGATE_VAR to a folder of its own."
+            f"Another process serves the ledger in {settings.var}.",
+            "Stop it first, or set RISKGATE_VAR to a folder of its own.",
         ) from error
     return file
 

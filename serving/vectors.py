@@ -40,7 +40,7 @@ def export_vectors(settings: Settings, target: Path) -> int:
                     values = pa.ListArray.from_arrays(offsets, np.concatenate(vectors))
                     writer.write_table(pa.table([pa.array(ids), pa.array(scores, pa.float64()), values], schema=schema))
                 for column in (ids, scores, vectors):
-                    column.clear()  # type: ignore[attr-defined]
+                    column.clear()
 
             for event in ledger.walk():
                 if event.kind != "payment":

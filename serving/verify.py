@@ -173,7 +173,6 @@ class Walk:
         return self._fold.catalog
 
 
-
 def _vector_differences(now: Any, then: Any, names: tuple[str, ...]) -> list[str]:
     # As bits: NaN equals NaN, and 0.0 does not equal -0.0.
     if len(now) != len(then):

@@ -118,7 +118,9 @@ def payment(transaction_id: str, at_ms: int = START_MS, **changes: Any) -> dict[
 def suspicious(transaction_id: str, at_ms: int = START_MS, **changes: Any) -> dict[str, Any]:
     """A payment the model of `make_bundle` finds suspicious."""
     return payment(
-        transaction_id, at_ms, **{"amount_minor": 2_400_000, "channel": "online", "device_id": f"d-{transaction_id}"} | changes
+        transaction_id,
+        at_ms,
+        **{"amount_minor": 2_400_000, "channel": "online", "device_id": f"d-{transaction_id}"} | changes,
     )
 
 

@@ -46,7 +46,9 @@ BAD_FIELDS: list[tuple[str, dict[str, Any], str, str | None]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("changes", "code", "field"), [row[1:] for row in BAD_FIELDS], ids=[row[0] for row in BAD_FIELDS])
+@pytest.mark.parametrize(
+    ("changes", "code", "field"), [row[1:] for row in BAD_FIELDS], ids=[row[0] for row in BAD_FIELDS]
+)
 def test_an_invalid_value_is_422_names_its_place_and_records_nothing(
     service: Service, changes: dict[str, Any], code: str, field: str | None
 ) -> None:
@@ -89,7 +91,9 @@ def test_a_body_that_is_no_payment_is_refused_in_the_one_shape(
 
 
 @pytest.mark.parametrize("path", ["/v1/labels", "/v1/outcomes"])
-@pytest.mark.parametrize("body", ["7", "{}", '{"transaction_id": 7, "label": [], "outcome": {}, "reported_at": 1, "event_time": "x"}'])
+@pytest.mark.parametrize(
+    "body", ["7", "{}", '{"transaction_id": 7, "label": [], "outcome": {}, "reported_at": 1, "event_time": "x"}']
+)
 def test_an_invalid_report_is_422_with_every_problem(service: Service, path: str, body: str) -> None:
     reply = service.client.post(path, content=body)
     assert reply.status_code == 422
@@ -107,7 +111,9 @@ def test_a_card_number_appears_in_no_reply_no_log_and_no_file(service: Service) 
         replies = [
             service.score(payment("card", instrument_id=text)),
             service.score(payment("card", **{text: 1})),
-            service.post("/v1/labels", {"transaction_id": text, "label": "fraud", "source": "review", "reported_at": "x"}),
+            service.post(
+                "/v1/labels", {"transaction_id": text, "label": "fraud", "source": "review", "reported_at": "x"}
+            ),
             service.post("/v1/score/batch", {"payments": [payment(text)]}),
             service.client.get(f"/v1/receipts/{text}"),
         ]

@@ -75,7 +75,12 @@ def test_the_same_id_with_other_content_is_a_conflict(service: Service) -> None:
 def test_fifty_concurrent_retries_count_once_and_agree(service: Service) -> None:
     fields = payment("c-8", payer_id="u-fifty")
     with ThreadPoolExecutor(50) as pool:
-        replies = list(pool.map(lambda _: httpx.post(f"{service.client.base_url}/v1/score", content=json.dumps(fields), timeout=30), range(50)))
+        replies = list(
+            pool.map(
+                lambda _: httpx.post(f"{service.client.base_url}/v1/score", content=json.dumps(fields), timeout=30),
+                range(50),
+            )
+        )
     assert {reply.status_code for reply in replies} == {200}
     assert len({reply.content for reply in replies}) == 1
     assert sum("idempotent-replay" not in reply.headers for reply in replies) == 1
@@ -85,7 +90,8 @@ def test_fifty_concurrent_retries_count_once_and_agree(service: Service) -> None
 
 def test_a_batch_answers_in_order_and_each_error_stands_alone(service: Service) -> None:
     reply = service.post(
-        "/v1/score/batch", {"payments": [payment("c-9a"), payment("c-9b", currency="XXX"), payment("c-9a", amount_minor=3), 7]}
+        "/v1/score/batch",
+        {"payments": [payment("c-9a"), payment("c-9b", currency="XXX"), payment("c-9a", amount_minor=3), 7]},
     )
     first, second, third, fourth = reply.json()["decisions"]
     assert first["transaction_id"] == "c-9a"
@@ -144,9 +150,11 @@ def test_a_label_counts_once_and_the_later_one_wins(service: Service) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/labels", "/v1/outcomes"])
 def test_a_report_about_an_unknown_transaction_is_404(service: Service, path: str) -> None:
-    report = label("nobody") if path == "/v1/labels" else {
-        "transaction_id": "nobody", "outcome": "settled", "event_time": rfc3339(START_MS)
-    }
+    report = (
+        label("nobody")
+        if path == "/v1/labels"
+        else {"transaction_id": "nobody", "outcome": "settled", "event_time": rfc3339(START_MS)}
+    )
     reply = service.post(path, report)
     assert (reply.status_code, reply.json()["error"]["code"]) == (404, "unknown_transaction")
 
@@ -186,7 +194,12 @@ def test_the_document_shows_exactly_the_contract_and_the_page_loads_nothing(serv
 
 
 def test_paths_and_methods_beside_the_contract_get_the_one_error_shape(service: Service) -> None:
-    for method, path, status in (("GET", "/nothing", 404), ("GET", "/v1/score", 405), ("POST", "/livez", 405), ("GET", "/schema.json", 404)):
+    for method, path, status in (
+        ("GET", "/nothing", 404),
+        ("GET", "/v1/score", 405),
+        ("POST", "/livez", 405),
+        ("GET", "/schema.json", 404),
+    ):
         reply = service.client.request(method, path)
         assert reply.status_code == status
         assert set(reply.json()["error"]) >= {"code", "message", "repair"}

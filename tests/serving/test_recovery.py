@@ -36,12 +36,24 @@ def vector(service: Service, transaction_id: str) -> str:
 def traffic(service: Service, prefix: str, count: int = 40) -> None:
     for place in range(count):
         make = suspicious if place % 7 == 0 else payment
-        fields = make(f"{prefix}-{place}", START_MS + place * 1_000, payer_id=f"u-{place % 5}", payee_id=f"m-{place % 3}")
+        fields = make(
+            f"{prefix}-{place}", START_MS + place * 1_000, payer_id=f"u-{place % 5}", payee_id=f"m-{place % 3}"
+        )
         assert service.score(fields).status_code == 200
         if place % 10 == 0:
             moment = rfc3339(START_MS + place * 1_000 + 500)
-            service.post("/v1/labels", {"transaction_id": f"{prefix}-{place}", "label": "fraud", "source": "chargeback", "reported_at": moment})
-            service.post("/v1/outcomes", {"transaction_id": f"{prefix}-{place}", "outcome": "declined", "event_time": moment})
+            service.post(
+                "/v1/labels",
+                {
+                    "transaction_id": f"{prefix}-{place}",
+                    "label": "fraud",
+                    "source": "chargeback",
+                    "reported_at": moment,
+                },
+            )
+            service.post(
+                "/v1/outcomes", {"transaction_id": f"{prefix}-{place}", "outcome": "declined", "event_time": moment}
+            )
 
 
 def test_a_killed_service_starts_again_with_the_same_state_and_answers(bundle: Path, tmp_path: Path) -> None:

@@ -32,8 +32,18 @@ def fill(service: Service) -> None:
         service.score(make(f"p-{place}", moment, payer_id=f"u-{place % 6}"), "?explain=1" if place % 4 == 0 else "")
         if place % 9 == 0:
             word = "fraud" if place % 2 else "legitimate"
-            service.post("/v1/labels", {"transaction_id": f"p-{place}", "label": word, "source": "chargeback", "reported_at": rfc3339(moment + 5)})
-    service.post("/v1/outcomes", {"transaction_id": "p-3", "outcome": "reversed", "event_time": rfc3339(START_MS + 9_000)})
+            service.post(
+                "/v1/labels",
+                {
+                    "transaction_id": f"p-{place}",
+                    "label": word,
+                    "source": "chargeback",
+                    "reported_at": rfc3339(moment + 5),
+                },
+            )
+    service.post(
+        "/v1/outcomes", {"transaction_id": "p-3", "outcome": "reversed", "event_time": rfc3339(START_MS + 9_000)}
+    )
     service.score(payment("hurried", START_MS + 60_000, deadline_ms=1))
     service.score(payment("blocked", START_MS + 61_000, payer_id="u-blocked"))
 
@@ -48,9 +58,14 @@ def tampered(honest: Path, folder: Path, transaction_id: str, old: bytes, new: b
     var = folder / "var"
     shutil.copytree(honest, var)
     connection = sqlite3.connect(var / "ledger.sqlite")
-    (body,) = connection.execute("SELECT body FROM events WHERE transaction_id = ? AND kind = 'payment'", (transaction_id,)).fetchone()
+    (body,) = connection.execute(
+        "SELECT body FROM events WHERE transaction_id = ? AND kind = 'payment'", (transaction_id,)
+    ).fetchone()
     assert body.count(old) >= 1
-    connection.execute("UPDATE events SET body = ? WHERE transaction_id = ? AND kind = 'payment'", (body.replace(old, new), transaction_id))
+    connection.execute(
+        "UPDATE events SET body = ? WHERE transaction_id = ? AND kind = 'payment'",
+        (body.replace(old, new), transaction_id),
+    )
     connection.commit()
     connection.close()
     return verify_ledger(Settings(var=var))
