@@ -14,7 +14,7 @@ from features.compiled import compiled
 from features.heap import Words, take
 from features.others import LIST_WORDS, has_met, meet, met_since
 from features.request import fill_profile, fill_ratios, fill_request, mask_of
-from features.tiles import FIELD_BIT, NEWEST, RECORD_WORDS, SEEN, Table, accumulate, add, boundary, part
+from features.tiles import NEWEST, RECORD_WORDS, SEEN, Table, accumulate, add, boundary, part
 
 Vector = npt.NDArray[np.float64]
 
@@ -26,8 +26,8 @@ ALL = 1  # the mask of what is known of every payment
 
 # columns of the plan's entity table: (first, past the last) row of each other table
 FIELDS, HEADS, LISTS, BOUNDS, OUTS = 0, 2, 4, 6, 8
-# and, of its tiles, the words that add up, the width and the smallest hop
-ADDS, WIDTH, FINEST, ENTITY_COLUMNS = 10, 11, 12, 13
+# and, of its tiles, the words that add up, the width, the smallest hop; the filters it keeps
+ADDS, WIDTH, FINEST, BITS, ENTITY_COLUMNS = 10, 11, 12, 13, 14
 # kinds of head
 FIRST, LAST = 0, 1
 # columns of the output table: kind, a, b, tail boundary, head boundary (-1: now), column of the vector, and for
@@ -132,15 +132,8 @@ def write_entity(
         if (mask >> lists[k, 1]) & 1 and other > 0:
             meet(heap, at, lists[k, 2], other, ts)
         at += LIST_WORDS
-    own_fields = fields[ents[e, FIELDS] : ents[e, FIELDS + 1]]
-    counted = mask & ALL != 0
-    for f in range(own_fields.shape[0]):
-        if (mask >> own_fields[f, FIELD_BIT]) & 1:
-            counted = True
-    if not counted:  # this entity keeps no window of what became known
-        return 0
     return add(
-        heap, record, e, own_fields, ents[e, ADDS], ents[e, WIDTH],
+        heap, record, e, fields[ents[e, FIELDS] : ents[e, FIELDS + 1]], ents[e, ADDS], ents[e, WIDTH],
         bounds[ents[e, BOUNDS] : ents[e, BOUNDS + 1]], ents[e, FINEST], ts, amount, mask, weight,
     )  # fmt: skip
 
@@ -179,10 +172,13 @@ def annotate(
     heap: Words, ents: Table, fields: Table, heads: Table, lists: Table, bounds: Table,
     recs: Words, ts: int, amount: int, bit: int, weight: int,
 ) -> int:  # fmt: skip
-    """Fold in what became known about an earlier payment (at `ts`): one filter bit, or -1 weight to take it back."""
+    """Fold in what became known about an earlier payment (at `ts`): one filter bit, or -1 weight to take it back.
+
+    An entity that keeps nothing of this kind is not touched, and does not count the event as seen.
+    """
     late = 0
     for e in range(ENTITY_COUNT):
-        if recs[e] > 0:
+        if recs[e] > 0 and (ents[e, BITS] >> bit) & 1:
             late += write_entity(heap, e, ents, fields, heads, lists, bounds, recs, ts, amount, 1 << bit, weight)
     return late
 

@@ -21,7 +21,7 @@ Ints = npt.NDArray[np.int64]
 class Plan(NamedTuple):
     """The tables of one catalogue, in the order in which the kernel takes them, and two sizes."""
 
-    ents: Ints  # [6, 13]: row ranges of each entity kind in the tables below, and the shape of its tiles
+    ents: Ints  # [6, 14]: row ranges of each entity kind in the tables below, and the shape of its tiles
     fields: Ints  # [*, 4]: how a field of a tile accumulates, filter bit, word of the tile, shift in the word
     heads: Ints  # [*, 2]: first or last, filter bit
     lists: Ints  # [*, 3]: other entity, filter bit, cap
@@ -75,6 +75,10 @@ class _Entity:
     def width(self) -> int:
         """Words of a tile, its start included."""
         return 1 + self.adds + sum(how == tiles.MAX for how, _ in self.needs)
+
+    def bits(self) -> set[int]:
+        """The filters of which anything is kept."""
+        return {bit for _, bit in (*self.needs, *self.heads, *self.caps)}
 
     def fields(self) -> list[tuple[int, ...]]:
         """Rows of the field table."""
@@ -166,6 +170,7 @@ def compile_plan(
             gathered[table] += added
             ents[e, table + 1] = len(gathered[table])
         ents[e, kernel.ADDS], ents[e, kernel.WIDTH] = entity.adds, entity.width
+        ents[e, kernel.BITS] = sum(1 << bit for bit in entity.bits())
         ents[e, kernel.FINEST] = min(hop for _, hop in entity.bounds)
         scratch = [max(scratch[0], len(entity.bounds)), max(scratch[1], entity.width)]
         slack += tiles.RECORD_WORDS + len(entity.heads) + LIST_WORDS * len(entity.caps)
