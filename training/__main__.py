@@ -173,6 +173,43 @@ def report(
         console.print(f"Report and plots: {out}")
 
 
+@app.command()
+def handbook(
+    data: Path = typer.Option(help="Folder that holds the Handbook's transactions.parquet."),
+) -> None:
+    """Train by the Handbook's protocols, send every test payment through the real service, and compare."""
+    import time
+
+    from training.handbook import handbook as run_handbook
+    from training.handbook_report import show, write
+
+    settings, began = read_settings(), time.monotonic()
+    served = run_handbook(data, settings, console)
+    show(console, served)
+    write(settings.var / "handbook.json", served, time.monotonic() - began)
+    if any(one.mismatches for one in served):
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    port: int = typer.Option(3000, help="Port of the service."),
+    console_port: int = typer.Option(3001, help="Port of the review console."),
+    stop: bool = typer.Option(False, "--exit", help="Stop everything after printing."),
+) -> None:
+    """Simulate, train, promote, serve: everything once, on a small world, and keep serving."""
+    from training.demo import demo as start_demo
+    from training.demo import until_stopped
+    from training.demo_page import show
+
+    settings = read_settings()
+    with start_demo(settings, port, console_port, console) as running:
+        show(console, running, settings)
+        if not stop:
+            console.print("Serving until Ctrl-C.")
+            until_stopped()
+
+
 def _history_path(known: Dataset, settings: Settings) -> Path:
     return settings.var / "history" / f"{known.name}.parquet"
 

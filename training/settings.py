@@ -57,3 +57,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         mlflow=values["MLFLOW"],
         mlflow_artifacts=values["MLFLOW_ARTIFACTS"],
     )
+
+
+def environment_of_child(**overrides: str) -> dict[str, str]:
+    """This process's environment for a process of our own, with some settings (without prefix) replaced."""
+    return dict(os.environ) | {PREFIX + name: value for name, value in overrides.items()}

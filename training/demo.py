@@ -1,0 +1,172 @@
+"""The demo: from nothing to a serving champion on a small seeded world, and a first look at its decisions."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.console import Console
+
+from features.profiles import ProfileFile
+from training.live import Connection, ServiceTrouble, refuse_busy_ports, running, serving
+from training.mapping import load
+from training.present import progress
+from training.promote import promote
+from training.run import run
+from training.settings import Settings
+from training.shapes import Integers
+from training.stream import SCORE, Message, before, stream
+from training.world import Simulation, World, moments_of, simulate
+
+LIVE_PAYMENTS = 600
+LOOK_BACK_DAYS = 14
+USER = "demo"
+
+
+class Reason(msgspec.Struct):
+    """One reason of an answer."""
+
+    code: str
+    text: str
+
+
+class Answer(msgspec.Struct):
+    """What the demo shows of an answer of the service."""
+
+    transaction_id: str
+    decision: str
+    score: float | None = None
+    reasons: list[Reason] = []
+    tier: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A running demo: what was sent and answered, and how a person reaches it."""
+
+    port: int
+    console_port: int
+    password: str
+    history: pa.Table
+    stories: dict[str, str | None]
+    answers: list[Answer]
+    example: bytes
+    seconds: float
+
+
+@contextmanager
+def demo(settings: Settings, port: int, console_port: int, console: Console) -> Iterator[Demo]:
+    """Everything up and running inside the block, stopped after it.
+
+    Raises:
+        ServiceTrouble: a port is in use, or a process did not start.
+        NotPromoted: the gate refused the model.
+    """
+    began = time.monotonic()
+    refuse_busy_ports({"the service": port, "the review console": console_port})
+    folder = settings.var / "demo"
+    shutil.rmtree(folder, ignore_errors=True)  # each demo starts with a ledger of its own
+    folder.mkdir(parents=True)
+    known = load("world")
+
+    with console.status("living through 75 simulated days"):
+        simulation = simulate(World())
+        live_from, live_until = a_busy_moment(simulation)
+        profiles = folder / "profiles.sqlite"
+        file = ProfileFile(profiles)
+        file.write(simulation.profiles)
+        file.close()
+        past = folder / "history.parquet"
+        pq.write_table(before(simulation.history, live_from), past, compression="lz4")
+
+    with progress(console, pq.read_metadata(past).num_rows) as listener:
+        _, version = run(known, past, settings, "demo", profiles, True, listener)
+    with console.status("passing the gate and exporting the bundle"):
+        promoted = promote(settings, version.version)
+    console.print(f"risk@{promoted.version} is champion, exported as {promoted.tag}.")
+
+    password, log = secrets.token_urlsafe(9), folder / "serving.log"
+    place = {"VAR": str(folder.resolve()), "PROFILES": str(profiles.resolve()), "BUNDLE": promoted.tag}
+    place |= {"CLOCK": "replay", "API_KEY": "", "HOST": "127.0.0.1"}
+    with ExitStack() as stack:
+        with console.status("starting the service and the review console"):
+            serving(["import-history", str(past), "--until-ms", str(live_from)], log, **place)
+            serving(["user-add", USER, "--password", password, "--role", "lead"], log, **place)
+            stack.enter_context(running(["run", "--port", str(port)], port, "/readyz", log, **place))
+            desk = ["console", "--port", str(console_port)]
+            stack.enter_context(running(desk, console_port, "/", folder / "console.log", **place))
+        answers, example = _send(stream(simulation.history, live_from, live_until, ("outcome", "label")), port)
+        ids = simulation.history["transaction_id"].to_pylist()
+        yield Demo(
+            port=port,
+            console_port=console_port,
+            password=password,
+            history=simulation.history,
+            stories=dict(zip(ids, simulation.stories.tolist(), strict=True)),
+            answers=answers,
+            example=example,
+            seconds=time.monotonic() - began,
+        )
+
+
+def a_busy_moment(simulation: Simulation) -> tuple[int, int]:
+    """First and last moment, ms UTC, of a few hundred payments of the last two weeks with the most stories in them.
+
+    Chosen by the truth only the simulator knows, so that the demo has something to show; nothing is measured on it.
+    """
+    times: Integers = moments_of(simulation.history)
+    fraud = np.flatnonzero(simulation.stories != None)  # noqa: E711  (elementwise)
+    late = fraud[times[fraud] > times[-1] - LOOK_BACK_DAYS * 86_400_000]
+    best, span = (0, 0), (max(0, len(times) - LIVE_PAYMENTS), len(times) - 1)
+    for last in np.minimum(late + LIVE_PAYMENTS // 4, len(times) - 1).tolist():
+        first = max(0, last - LIVE_PAYMENTS + 1)
+        inside = [story for story in simulation.stories[first : last + 1].tolist() if story is not None]
+        if (len(set(inside)), len(inside)) > best:
+            best, span = (len(set(inside)), len(inside)), (first, last)
+    return int(times[span[0]]), int(times[span[1]]) + 1
+
+
+def until_stopped() -> None:
+    """Return when Ctrl-C is pressed or the process is asked to end."""
+    with _ending_is_an_interrupt():
+        try:
+            while True:
+                time.sleep(3600)
+        except KeyboardInterrupt:
+            return
+
+
+@contextmanager
+def _ending_is_an_interrupt() -> Iterator[None]:
+    """A polite end (SIGTERM) stops our own processes too, as Ctrl-C does."""
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def _send(messages: Iterator[Message], port: int) -> tuple[list[Answer], bytes]:
+    """Send everything in order; the answers to payments, and the last payment as sent."""
+    all_of_them = list(messages)
+    connection, answers, example = Connection(port), [], b""
+    try:
+        for (path, body), (status, answer) in zip(all_of_them, connection.exchange(all_of_them), strict=True):
+            if status != 200:
+                raise ServiceTrouble(f"{path} answered {status}: {answer.decode()[:300]}", "See var/demo/serving.log.")
+            if path == SCORE:
+                answers.append(msgspec.json.decode(answer, type=Answer))
+                example = body
+    finally:
+        connection.close()
+    return answers, example

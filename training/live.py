@@ -1,0 +1,164 @@
+"""A running service seen from outside: started as a process of its own, spoken to over HTTP, stopped again."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from features.errors import RiskgateError
+from training.settings import environment_of_child
+
+HOST = "127.0.0.1"
+STARTS_WITHIN_S = 120.0
+STOPS_WITHIN_S = 30.0
+
+
+class ServiceTrouble(RiskgateError):
+    """The service did not start, stopped, or answered what it should not."""
+
+    code = "service_trouble"
+
+
+class Connection:
+    """One keep-alive connection; requests are answered in the order sent, with several on their way at once."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection((HOST, port), timeout=60)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._read = self._socket.makefile("rb", buffering=1 << 16)
+
+    def exchange(self, requests: Iterable[tuple[str, bytes]], on_their_way: int = 32) -> Iterator[tuple[int, bytes]]:
+        """(status, body) of each POST (path, JSON body), in order, with at most `on_their_way` unanswered."""
+        waiting = 0
+        batch: list[bytes] = []
+        for path, body in requests:
+            batch.append(b"POST %b HTTP/1.1\r\nhost: %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+                         % (path.encode(), HOST.encode(), len(body)) + body)  # fmt: skip
+            if len(batch) + waiting >= on_their_way:
+                self._socket.sendall(b"".join(batch))
+                waiting += len(batch)
+                batch.clear()
+                for _ in range(max(1, on_their_way // 2)):
+                    yield self._answer()
+                    waiting -= 1
+        self._socket.sendall(b"".join(batch))
+        for _ in range(waiting + len(batch)):
+            yield self._answer()
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """(status, body) of a GET."""
+        self._socket.sendall(f"GET {path} HTTP/1.1\r\nhost: {HOST}\r\n\r\n".encode())
+        return self._answer()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._read.close()
+        self._socket.close()
+
+    def _answer(self) -> tuple[int, bytes]:
+        head = self._read.readline()
+        if not head:
+            raise ServiceTrouble("The service closed the connection.", "Read its log in the var folder.")
+        status, length = int(head.split(b" ", 2)[1]), 0
+        while (line := self._read.readline()) not in (b"\r\n", b""):
+            name, _, value = line.partition(b":")
+            if name.lower() == b"content-length":
+                length = int(value)
+        return status, self._read.read(length)
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def refuse_busy_ports(ports: dict[str, int]) -> None:
+    """Say which of the ports (by what they are for) are in use, before anything is started.
+
+    Raises:
+        ServiceTrouble: some are.
+    """
+    busy = []
+    for purpose, port in ports.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                busy.append(f"{port} ({purpose})")
+    if busy:
+        raise ServiceTrouble(
+            f"In use already: port {' and port '.join(busy)}.",
+            "Stop what listens there, or choose others: make demo PORT=3100 CONSOLE_PORT=3101.",
+        )
+
+
+def serving(arguments: list[str], log: Path, **overrides: str) -> None:
+    """Run `python -m serving ...` to its end, with its output in `log`.
+
+    Raises:
+        ServiceTrouble: it ended with another code than 0.
+    """
+    with log.open("ab") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "serving", *arguments], env=environment_of_child(**overrides),
+            stdout=out, stderr=out, check=False,
+        )  # fmt: skip
+    if done.returncode:
+        raise ServiceTrouble(
+            f"`python -m serving {' '.join(arguments)}` ended with code {done.returncode}: {_last_words(log)}",
+            f"The whole of what it said is in {log}.",
+        )
+
+
+@contextmanager
+def running(arguments: list[str], port: int, ready: str, log: Path, **overrides: str) -> Iterator[None]:
+    """A process `python -m serving ...` while the block runs, from the moment that GET `ready` answers 200.
+
+    Raises:
+        ServiceTrouble: it ended, or was not ready in time.
+    """
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "serving", *arguments], env=environment_of_child(**overrides), stdout=out, stderr=out
+        )
+    try:
+        _wait_until_ready(process, port, ready, log)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOPS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, ready: str, log: Path) -> None:
+    until = time.monotonic() + STARTS_WITHIN_S
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            raise ServiceTrouble(f"The service did not start: {_last_words(log)}", f"See {log}.")
+        try:
+            connection = Connection(port)
+            try:
+                if connection.get(ready)[0] == 200:
+                    return
+            finally:
+                connection.close()
+        except (OSError, ServiceTrouble):
+            pass
+        time.sleep(0.2)
+    raise ServiceTrouble(f"The service was not ready within {STARTS_WITHIN_S:.0f} s.", f"See {log}.")
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return " ".join(lines[-3:]) or "it said nothing."
