@@ -256,7 +256,8 @@ class Engine:
         except Exception:  # law 4: whatever breaks, a valid request gets a decision
             log.exception("features could not be read with profiles")
         try:
-            return state.observe(payment, None), STALE, ("profiles",), False
+            # Profiles are looked at before the kernel touches anything, so the payment is folded in once.
+            return state.observe_and_apply(payment, None), STALE, ("profiles",), True
         except Exception:
             log.exception("features could not be read")
             return None, DEFAULT, ("features", "model"), False

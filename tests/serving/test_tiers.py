@@ -1,0 +1,152 @@
+"""Whatever breaks, a valid payment gets a decision within its deadline, and the reply says which tier made it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from features import state
+from features.intake import payment_from
+from features.payment import Payment
+from features.profiles import Profiles
+from serving.engine import Engine
+from serving.ledger import LedgerError
+from serving.receipt import Answer, decode_answer, decode_body
+from serving.runtime import Runtime
+from serving.settings import Settings
+from serving.verify import verify_ledger
+from tests.serving.scoring_world import payment
+
+
+class Steps:
+    """A monotonic clock that tests move: each look at it costs `step_ns`."""
+
+    def __init__(self) -> None:
+        self.now, self.step_ns = 0, 0
+
+    def __call__(self) -> int:
+        self.now += self.step_ns
+        return self.now
+
+
+@pytest.fixture
+def runtime(bundle: Path, tmp_path: Path) -> Iterator[Runtime]:
+    one = Runtime(Settings(var=tmp_path / "var", clock="replay"), bundle)
+    one.load()
+    yield one
+    asyncio.run(one.end())
+    assert verify_ledger(Settings(var=tmp_path / "var")).differences == []
+
+
+def score(runtime: Runtime, name: str, steps: Steps | None = None, **changes: Any) -> Answer:
+    engine = engine_of(runtime)
+    if steps is not None:
+        engine.now_ns = steps
+
+    async def once() -> bytes:
+        one = payment_from(payment(name, **changes), engine.catalog)
+        scored = engine.score(one, 0 if steps is not None else engine.now_ns())
+        if scored.recorded is not None:
+            try:
+                await scored.recorded
+            except LedgerError as error:
+                scored = engine.ledger_failed(one, error)
+        return scored.answer
+
+    return decode_answer(asyncio.run(once()))
+
+
+def engine_of(runtime: Runtime) -> Engine:
+    assert runtime.engine is not None
+    return runtime.engine
+
+
+def seen_by_payer(runtime: Runtime, name: str) -> int:
+    event = runtime.ledger.payment(name)
+    assert event is not None
+    return decode_body(event.body).receipt.seen[0]
+
+
+def failing(*_: Any, **__: Any) -> Any:
+    raise RuntimeError("broken on purpose")
+
+
+def test_with_time_and_everything_at_hand_the_tier_is_full(runtime: Runtime) -> None:
+    assert score(runtime, "a").tier == "full"
+
+
+def test_past_the_deadline_at_the_start_the_amount_decides_and_the_payment_still_counts(runtime: Runtime) -> None:
+    steps = Steps()
+    steps.step_ns = 200_000_000
+    answer = score(runtime, "a", steps, deadline_ms=80)
+    assert (answer.tier, answer.score, answer.missing) == ("default", None, ("features", "model"))
+    steps.step_ns = 0
+    steps.now = 0
+    score(runtime, "b", steps)
+    assert seen_by_payer(runtime, "b") == 1
+
+
+def test_when_the_features_took_the_time_rules_alone_answer(runtime: Runtime) -> None:
+    steps = Steps()
+    steps.step_ns = 50_000_000
+    answer = score(runtime, "a", steps, deadline_ms=80)
+    assert (answer.tier, answer.score, answer.missing) == ("rules_only", None, ("model",))
+    assert answer.decision == "approve"  # a small amount
+    dear = score(runtime, "b", Steps(), amount_minor=10**9)
+    assert dear.tier == "full"
+    steps.now = 0
+    answer = score(runtime, "c", steps, amount_minor=10**9, deadline_ms=80)
+    assert (answer.decision, answer.reasons[0].code) == ("challenge", "NOT_SCORED")
+
+
+def test_a_model_that_breaks_leaves_the_rules(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_of(runtime).judge, "score", failing)
+    assert score(runtime, "a").tier == "rules_only"
+
+
+def test_profiles_that_break_make_the_answer_stale_and_are_named(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = state.encode_profiles
+
+    def broken(payment: Payment, profiles: Profiles | None, words: Any) -> None:
+        if profiles is not None:
+            raise RuntimeError("broken on purpose")
+        encode(payment, profiles, words)
+
+    monkeypatch.setattr(state, "encode_profiles", broken)
+    answer = score(runtime, "a")
+    assert (answer.tier, answer.missing) == ("stale", ("profiles",))
+    assert answer.score is not None
+    monkeypatch.setattr(state, "encode_profiles", encode)
+    score(runtime, "b")
+    assert seen_by_payer(runtime, "b") == 1
+
+
+def test_features_that_break_leave_the_amount(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_of(runtime).fold.state, "_step", failing)
+    assert score(runtime, "a").tier == "default"
+
+
+def test_a_ledger_that_cannot_be_written_leaves_a_decision_without_a_receipt_and_heals(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write: Callable[..., None] = runtime.ledger._write
+
+    def full_disk(*_: Any) -> None:
+        raise LedgerError("database or disk is full")
+
+    monkeypatch.setattr(runtime.ledger, "_write", full_disk)
+    answer = score(runtime, "a")
+    assert (answer.tier, answer.missing, answer.receipt_id) == ("default", ("ledger",), None)
+    assert runtime.ready().ready is False
+    assert score(runtime, "b", payer_id="u-new").receipt_id is None
+    monkeypatch.setattr(runtime.ledger, "_write", write)
+    assert runtime.feedback is not None
+    runtime._rebuild(engine_of(runtime), runtime.feedback)
+    healed = score(runtime, "a")
+    assert (healed.tier, runtime.ready().ready) == ("full", True)
