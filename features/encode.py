@@ -79,7 +79,7 @@ def extra_words(catalog: Catalog) -> int:
 def encode_profiles(payment: Payment, profiles: Profiles | None, profile: Vector) -> None:
     """Write the places of `profile`: what was known of the three parties at the time of the payment."""
     profile[:] = MISSING
-    if profiles is None:
+    if profiles is None or profiles.empty:
         return
     at = payment.event_time_ms
     payer = profiles.get("payer", payment.payer_id, at)

@@ -118,8 +118,14 @@ def payment_from(raw: Any, catalog: Catalog) -> Payment:
 
 def payment_json(payment: Payment) -> bytes:
     """Canonical bytes of a payment, in the words of the contract: kept in the ledger, and its identity for retries."""
-    fields = {name: getattr(payment, name) for name in Payment.__struct_fields__ if name != "event_time_ms"}
-    return _encode_wire(Wire(event_time=_EPOCH + payment.event_time_ms * _MILLISECOND, **fields))
+    return _encode_wire(Wire(
+        transaction_id=payment.transaction_id, event_time=_EPOCH + payment.event_time_ms * _MILLISECOND,
+        amount_minor=payment.amount_minor, currency=payment.currency, rail=payment.rail, channel=payment.channel,
+        payer_id=payment.payer_id, instrument_id=payment.instrument_id, payee_id=payment.payee_id,
+        device_id=payment.device_id, ip=payment.ip, mcc=payment.mcc, payer_country=payment.payer_country,
+        payee_country=payment.payee_country, latitude=payment.latitude, longitude=payment.longitude,
+        attributes=payment.attributes, deadline_ms=payment.deadline_ms,
+    ))  # fmt: skip
 
 
 def stored_payment(data: bytes) -> Payment:

@@ -141,18 +141,20 @@ def write_entity(
 @compiled
 def step(
     heap: Words, ents: Table, fields: Table, heads: Table, lists: Table, bounds: Table, outs: Table, ratios: Table,
-    layout: Words, cum: Table, recs: Words, ts: int, amount: int, extra: Vector, profile: Vector, out: Vector,
-    keep: bool,
+    layout: Words, cum: Table, recs: Words, seen: Words, ts: int, amount: int, extra: Vector, profile: Vector,
+    out: Vector, keep: bool,
 ) -> int:  # fmt: skip
     """Observe one payment and, if `keep`, fold it in afterwards; the number of entities it was too late for.
 
     recs: int64[6], offset of each entity's record, 0 = no history yet, -1 = not sent; new records are
-    written back. ts: event time in ms. amount: reference minor units. extra, profile: what the request
-    and the profiles say (features/request.py). out: float64[columns], NaN = missing.
+    written back. seen: int64[6], how many events each entity's state had folded (-1 = not sent). ts: event
+    time in ms. amount: reference minor units. extra, profile: what the request and the profiles say
+    (features/request.py). out: float64[columns], NaN = missing.
     """
     fill_request(layout, ts, amount, extra, out)
     fill_profile(layout, ts, extra, profile, out)
     for e in range(ENTITY_COUNT):
+        seen[e] = recs[e] if recs[e] <= 0 else heap[recs[e] + SEEN]
         read_entity(heap, e, ents, lists, bounds, outs, recs, ts, cum, out)
     fill_ratios(ratios, amount, out)
     late = 0
@@ -195,7 +197,7 @@ def replay_events(
     else the filter bit that became known. codes: int64[payments, 6], the place of each entity in `table`
     (-1 = not sent), which maps it to its record. out: float64[payments of this chunk, columns].
     """
-    recs = np.zeros(ENTITY_COUNT, np.int64)
+    recs, seen = np.zeros(ENTITY_COUNT, np.int64), np.zeros(ENTITY_COUNT, np.int64)
     for i in range(begin, end):
         if heap[0] + slack > heap.size:
             return i
@@ -204,7 +206,7 @@ def replay_events(
             recs[e] = table[codes[row, e]] if codes[row, e] >= 0 else -1
         if whats[i] == 0:
             step(
-                heap, ents, fields, heads, lists, bounds, outs, ratios, layout, cum, recs, ts[row], amounts[row],
+                heap, ents, fields, heads, lists, bounds, outs, ratios, layout, cum, recs, seen, ts[row], amounts[row],
                 extra[row], profile[row], out[row - first_row], True,
             )  # fmt: skip
             for e in range(ENTITY_COUNT):

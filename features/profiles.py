@@ -102,6 +102,7 @@ class Profiles:
 
     def __init__(self) -> None:
         self._versions: dict[str, dict[str, tuple[ProfileRow, ...]]] = {kind: {} for kind in PROFILE_KINDS}
+        self.empty = True
 
     def put(self, entity: str, entity_id: str, row: ProfileRow) -> None:
         """Add one version; arrival order does not matter, an exact repetition changes nothing.
@@ -114,6 +115,7 @@ class Profiles:
                 f"A profile of a {entity} cannot be a {type(row).__name__}.",
                 f"Pass a {_kind_of(entity).__name__}.",
             )
+        self.empty = False
         known = self._versions[entity].get(entity_id)
         if known is None:
             self._versions[entity][entity_id] = (row,)

@@ -42,6 +42,7 @@ class State:
         self._heap = new_heap()
         self._records: tuple[dict[str, int], ...] = tuple({} for _ in range(kernel.ENTITY_COUNT))
         self._recs = np.zeros(kernel.ENTITY_COUNT, np.int64)
+        self._seen = np.zeros(kernel.ENTITY_COUNT, np.int64)
         self._extra = np.zeros(extra_words(catalog))
         self._profile = np.zeros(PROFILE_WORDS)
 
@@ -51,26 +52,28 @@ class State:
             payment.payer_id, payment.instrument_id, payment.device_id, payment.ip, payment.payee_id,
             payment.payer_id + _SEPARATOR + payment.payee_id,
         )  # fmt: skip
-        for e, key in enumerate(keys):
-            self._recs[e] = _NOT_SENT if key is None else self._records[e].get(key, _NO_HISTORY)
+        self._recs[:] = [
+            _NOT_SENT if key is None else known.get(key, _NO_HISTORY)
+            for key, known in zip(keys, self._records, strict=True)
+        ]
         return keys
 
     def _step(self, payment: Payment, profiles: Profiles | None, keep: bool) -> Vector:
         encode_extra(payment, self.catalog, self._extra)
         encode_profiles(payment, profiles, self._profile)
         keys = self._find(payment)
-        new = [e for e in range(kernel.ENTITY_COUNT) if self._recs[e] == _NO_HISTORY] if keep else []
+        found = self._recs.tolist()
         if keep:
             self._heap = with_room(self._heap, self._plan.slack_words)
         out = np.empty(len(self.catalog.names))
         self.too_late += kernel.step(
-            self._heap, *self._tables, *self._reading, self._recs, payment.event_time_ms,
+            self._heap, *self._tables, *self._reading, self._recs, self._seen, payment.event_time_ms,
             reference_amount(payment, self.catalog), self._extra, self._profile, out, keep,
         )  # fmt: skip
-        for e in new:
-            key = keys[e]
-            if key is not None:
-                self._records[e][key] = int(self._recs[e])
+        if keep and _NO_HISTORY in found:
+            for key, known, before, record in zip(keys, self._records, found, self._recs.tolist(), strict=True):
+                if before == _NO_HISTORY and key is not None:
+                    known[key] = record
         return out
 
     def observe(self, payment: Payment, profiles: Profiles | None = None) -> Vector:
@@ -96,6 +99,10 @@ class State:
             self._heap, *self._tables, self._recs, payment.event_time_ms,
             reference_amount(payment, self.catalog), FILTERS[what].bit, weight,
         )  # fmt: skip
+
+    def last_seen(self) -> tuple[int, ...]:
+        """What `events_seen` was when the latest payment was observed, just before it was folded in."""
+        return tuple(self._seen.tolist())
 
     def events_seen(self, payment: Payment) -> list[int]:
         """For each entity of ENTITIES, how many events its state has folded; -1 where it was not sent."""
