@@ -109,8 +109,9 @@ class Engine:
         deadline_ns -= min(RESERVE_NS, payment.deadline_ms * 200_000)
         begin_ns = self.now_ns()
 
-        seen = self.fold.state.events_seen(payment)
         vector, tier, missing, folded = self._read_and_fold(payment, begin_ns < deadline_ns)
+        state = self.fold.state
+        seen = state.last_seen() if folded else state.events_seen(payment)
         read_ns = self.now_ns()
         scored = None
         if vector is not None:

@@ -148,7 +148,7 @@ def test_the_quick_look_never_misses_a_card_number(text: str) -> None:
 
 
 _values = st.one_of(
-    st.none(), st.booleans(), st.integers(-(10**13), 10**13), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=20),
+    st.none(), st.booleans(), st.integers(-(10**13), 10**13), st.floats(-1e9, 1e9), st.text(max_size=20),
     st.sampled_from([*RAILS, *CHANNELS, "INR", "USD", "IN", "5411", "10.0.0.1", "::1", "2026-11-11T00:00:00Z", CARD]),
     st.dictionaries(st.sampled_from(["basket_items", "sign_in", "x"]), st.integers(0, 9) | st.text(max_size=5)),
 )  # fmt: skip
