@@ -33,7 +33,8 @@ def _library() -> ctypes.CDLL:
     folder = Path(next(iter(found.submodule_search_locations)))
     for name in ("lib/lib_lightgbm.so", "lib/lib_lightgbm.dylib", "bin/lib_lightgbm.dll"):
         if (folder / name).exists():
-            library = ctypes.CDLL(str(folder / name))
+            # PyDLL keeps the interpreter lock: a call is shorter than giving the lock away and getting it back.
+            library = ctypes.PyDLL(str(folder / name))
             library.LGBM_GetLastError.restype = ctypes.c_char_p
             return library
     raise BrokenBundle("LightGBM's shared library is missing.", "Install the pinned requirements again.")
