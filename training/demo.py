@@ -98,7 +98,7 @@ def demo(settings: Settings, port: int, console_port: int, console: Console) -> 
     password, log = secrets.token_urlsafe(9), folder / "serving.log"
     place = {"VAR": str(folder.resolve()), "PROFILES": str(profiles.resolve()), "BUNDLE": promoted.tag}
     place |= {"CLOCK": "replay", "API_KEY": "", "HOST": "127.0.0.1"}
-    with ExitStack() as stack:
+    with _ending_is_an_interrupt(), ExitStack() as stack:
         with console.status("starting the service and the review console"):
             serving(["import-history", str(past), "--until-ms", str(live_from)], log, **place)
             serving(["user-add", USER, "--password", password, "--role", "lead"], log, **place)
@@ -138,12 +138,11 @@ def a_busy_moment(simulation: Simulation) -> tuple[int, int]:
 
 def until_stopped() -> None:
     """Return when Ctrl-C is pressed or the process is asked to end."""
-    with _ending_is_an_interrupt():
-        try:
-            while True:
-                time.sleep(3600)
-        except KeyboardInterrupt:
-            return
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        return
 
 
 @contextmanager

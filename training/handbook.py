@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -101,7 +102,8 @@ def handbook(data: Path, settings: Settings, console: Console) -> tuple[Served, 
 def serve_protocol(job: Job, name: str) -> Served:
     """One protocol from training to figures: its own ledger, its own service process."""
     began = time.monotonic()
-    recipe, own = job.dataset.recipe(name), job.folder / f"{name}-{time.time_ns() // 1_000_000}"
+    recipe, own = job.dataset.recipe(name), job.folder / name
+    shutil.rmtree(own, ignore_errors=True)  # a ledger takes one past, once
     own.mkdir(parents=True)
     known = catalog(job.dataset.catalogue())
     with progress(job.console) as listener:
