@@ -63,6 +63,7 @@ def honest_payments(n: int, days: int, start_ms: int, payers: Payers, payees: Pa
     instrument, rail = payers.instrument(payer, wanted)
     country = np.where(to_person, "IN", payees.country[payee]).astype(object)
     currency = np.asarray([CURRENCY_OF[c] for c in country.tolist()], dtype=object)
+    nothing = np.full(n, None, dtype=object)
     distance = (kind == "store") | (kind == "pos")
     return {
         "time": time,
@@ -73,12 +74,12 @@ def honest_payments(n: int, days: int, start_ms: int, payers: Payers, payees: Pa
         "payer_id": payers.ids[payer],
         "instrument_id": instrument,
         "payee_id": np.where(to_person, payers.ids[friend], payees.ids[payee]),
-        "device_id": np.where((kind == "pos") & (rail == "card"), None, devices(payers, payer, rng)),
-        "ip": np.where((kind == "pos") & (rail == "card"), None, addresses(payers, payer, rng)),
-        "mcc": np.where(to_person, None, payees.mcc[payee]),
+        "device_id": np.where((kind == "pos") & (rail == "card"), nothing, devices(payers, payer, rng)),
+        "ip": np.where((kind == "pos") & (rail == "card"), nothing, addresses(payers, payer, rng)),
+        "mcc": np.where(to_person, nothing, payees.mcc[payee]),
         "payee_country": country,
         **locations(np.where(distance, payees.city[payee], payers.city[payer]), rng),
-        "story": np.full(n, None, dtype=object),
+        "story": nothing.copy(),
     }
 
 
@@ -90,7 +91,8 @@ def amounts(kind: Texts, spend: Numbers, currency: Texts, rng: np.random.Generat
     step = rng.choice(np.array([1, 100, 1_000, 10_000]), n, p=[0.12, 0.50, 0.28, 0.10])
     rate = np.asarray([_PER_RUPEE[c] for c in currency.tolist()])
     step = np.where(currency == "INR", step, 1)
-    return np.maximum(np.round(minor * rate / step) * step, 100).astype(np.int64)
+    rounded: Places = np.maximum(np.round(minor * rate / step) * step, 100).astype(np.int64)
+    return rounded
 
 
 def addresses(payers: Payers, payer: Places, rng: np.random.Generator) -> Texts:
