@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from features.compiled import compiled
+from features.compiled import compiled, prefetch
 from features.heap import Words, take
 from features.others import LIST_WORDS, has_met, meet, met_since
 from features.request import fill_profile, fill_ratios, fill_request, mask_of
-from features.tiles import NEWEST, RECORD_WORDS, SEEN, Table, accumulate, add, boundary, part
+from features.tiles import FILLED, NEWEST, RECORD_WORDS, SEEN, TILES, Table, accumulate, add, boundary, part
 
 Vector = npt.NDArray[np.float64]
 
@@ -22,6 +22,8 @@ VERSION = 1  # of the meaning of the values; part of the feature contract
 
 ENTITY_COUNT = 6
 MS_PER_SECOND = 1000.0
+WORDS_PER_LINE = 8  # 64-bit words of a cache line
+AHEAD = 3  # events between asking for memory and using it
 ALL = 1  # the mask of what is known of every payment
 
 # columns of the plan's entity table: (first, past the last) row of each other table
@@ -130,7 +132,7 @@ def write_entity(
     for k in range(ents[e, LISTS], ents[e, LISTS + 1]):
         other = recs[lists[k, 0]]
         if (mask >> lists[k, 1]) & 1 and other > 0:
-            meet(heap, at, lists[k, 2], other, ts)
+            meet(heap, at, lists[k, 2], lists[k, 3], heap[record + NEWEST], other, ts)
         at += LIST_WORDS
     return add(
         heap, record, e, fields[ents[e, FIELDS] : ents[e, FIELDS + 1]], ents[e, ADDS], ents[e, WIDTH],
@@ -186,6 +188,20 @@ def annotate(
 
 
 @compiled
+def bring_near(heap: Words, e: int, ents: Table, record: int) -> None:
+    """Have the tiles and lists of an entity in the cache by the time they are read: replay waits for memory."""
+    end = heap[record + TILES] + heap[record + FILLED] * ents[e, WIDTH]
+    for word in range(heap[record + TILES], end, WORDS_PER_LINE):
+        prefetch(heap, word)
+    at = record + RECORD_WORDS + ents[e, HEADS + 1] - ents[e, HEADS]
+    for _ in range(ents[e, LISTS], ents[e, LISTS + 1]):
+        end = heap[at] + 2 * heap[at + 2]
+        for word in range(heap[at], end, WORDS_PER_LINE):
+            prefetch(heap, word)
+        at += LIST_WORDS
+
+
+@compiled
 def replay_events(
     heap: Words, ents: Table, fields: Table, heads: Table, lists: Table, bounds: Table, outs: Table, ratios: Table,
     layout: Words, cum: Table, table: Words, rows: Words, whats: Words, begin: int, end: int, codes: Table,
@@ -202,6 +218,13 @@ def replay_events(
         if heap[0] + slack > heap.size:
             return i
         row = rows[i]
+        far, near = rows[min(i + 2 * AHEAD, end - 1)], rows[min(i + AHEAD, end - 1)]
+        for e in range(ENTITY_COUNT):
+            if codes[far, e] >= 0 and table[codes[far, e]] > 0:
+                prefetch(heap, table[codes[far, e]])
+                prefetch(heap, table[codes[far, e]] + WORDS_PER_LINE)
+            if codes[near, e] >= 0 and table[codes[near, e]] > 0 and whats[min(i + AHEAD, end - 1)] == 0:
+                bring_near(heap, e, ents, table[codes[near, e]])
         for e in range(ENTITY_COUNT):
             recs[e] = table[codes[row, e]] if codes[row, e] >= 0 else -1
         if whats[i] == 0:

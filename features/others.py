@@ -15,9 +15,16 @@ OFFSET, ROOM, LENGTH, LIST_WORDS = 0, 1, 2, 3
 
 
 @compiled
-def meet(heap: Words, at: int, cap: int, identity: int, ts: int) -> None:
-    """Note that the owner met `identity` at `ts`; beyond the cap the longest unseen is forgotten."""
+def meet(heap: Words, at: int, cap: int, reach: int, now: int, identity: int, ts: int) -> None:
+    """Note that the owner met `identity` at `ts`; beyond the cap the longest unseen is forgotten.
+
+    What was last seen more than `reach` ms before `now` no window holds any more: its row is used again
+    (reach 0: every window).
+    """
     block, length = heap[at + OFFSET], heap[at + LENGTH]
+    earliest = now - reach if reach > 0 else 0
+    if ts < earliest:
+        return
     oldest = 0
     for i in range(length):
         row = block + 2 * i
@@ -26,7 +33,7 @@ def meet(heap: Words, at: int, cap: int, identity: int, ts: int) -> None:
             return
         if heap[row + 1] < heap[block + 2 * oldest + 1]:
             oldest = i
-    if length == cap:
+    if length == cap or (length > 0 and heap[block + 2 * oldest + 1] < earliest):
         if heap[block + 2 * oldest + 1] < ts:
             heap[block + 2 * oldest] = identity
             heap[block + 2 * oldest + 1] = ts

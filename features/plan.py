@@ -17,6 +17,8 @@ from features.payment import ENTITIES
 
 Ints = npt.NDArray[np.int64]
 
+FOR_EVER = 0  # reach of a list that forgets nobody but beyond its cap
+
 
 class Plan(NamedTuple):
     """The tables of one catalogue, in the order in which the kernel takes them, and two sizes."""
@@ -24,7 +26,7 @@ class Plan(NamedTuple):
     ents: Ints  # [6, 14]: row ranges of each entity kind in the tables below, and the shape of its tiles
     fields: Ints  # [*, 4]: how a field of a tile accumulates, filter bit, word of the tile, shift in the word
     heads: Ints  # [*, 2]: first or last, filter bit
-    lists: Ints  # [*, 3]: other entity, filter bit, cap
+    lists: Ints  # [*, 4]: other entity, filter bit, cap, reach in ms (0 = for ever)
     bounds: Ints  # [*, 3]: reach and hop in ms, blocker (features/tiles.py)
     outs: Ints  # [*, 8]: kind, a, b, tail boundary, head boundary, column, shifts of a and b
     ratios: Ints  # [*, 3]: numerator column (-1 = amount), denominator column, column
@@ -43,7 +45,7 @@ class _Entity:
     def __init__(self, aggregates: Sequence[Aggregate]) -> None:
         self.needs: list[tuple[int, int]] = []  # (how, filter bit) of the fields of its tiles
         self.heads: list[tuple[int, int]] = []
-        self.caps: dict[tuple[int, int], int] = {}
+        self.caps: dict[tuple[int, int], tuple[int, int]] = {}  # (other entity, filter bit): (cap, reach)
         self.bounds = sorted({b for a in aggregates for b in _bounds(a).values()})
 
     def bound_rows(self) -> list[tuple[int, int, int]]:
@@ -87,9 +89,15 @@ class _Entity:
     def head(self, kind: int, bit: int) -> int:
         return _place(self.heads, (kind, bit))
 
-    def others(self, of: str, bit: int, cap: int) -> int:
-        key = (ENTITIES.index(of), bit)
-        self.caps[key] = max(cap, self.caps.get(key, 0))
+    def others(self, a: Aggregate) -> int:
+        """Place of the list of others that an aggregate reads; as long and as far back as any of them needs."""
+        key = (ENTITIES.index(a.of or ""), FILTERS[a.where].bit)
+        cap, reach = self.caps.get(key, (0, 1))
+        if a.over_ms is None:
+            reach = FOR_EVER
+        elif reach != FOR_EVER:
+            reach = max(reach, a.over_ms + a.hop_ms)
+        self.caps[key] = max(cap, a.cap), reach
         return list(self.caps).index(key)
 
     def out(self, a: Aggregate, column: int, first_head: int, first_list: int) -> tuple[int, ...]:
@@ -98,9 +106,9 @@ class _Entity:
         at = {side: self.bounds.index(b) for side, b in _bounds(a).items()}
         tail, head = at.get("tail", -1), at.get("head", -1)
         if a.how is How.IS_NEW:
-            return (kernel.OUT_IS_NEW, first_list + self.others(a.of or "", bit, a.cap), 0, -1, -1, column, -1, -1)
+            return (kernel.OUT_IS_NEW, first_list + self.others(a), 0, -1, -1, column, -1, -1)
         if a.how is How.DISTINCT:
-            met = first_list + self.others(a.of or "", bit, a.cap)
+            met = first_list + self.others(a)
             return (kernel.OUT_DISTINCT, met, 0, tail, -1, column, -1, -1)
         if a.how in (How.SINCE_FIRST, How.SINCE_LAST):
             kind = kernel.FIRST if a.how is How.SINCE_FIRST else kernel.LAST
@@ -161,7 +169,7 @@ def compile_plan(
         rows: dict[int, list[Sequence[int]]] = {
             kernel.FIELDS: list(entity.fields()),
             kernel.HEADS: list(entity.heads),
-            kernel.LISTS: [(*key, cap) for key, cap in entity.caps.items()],
+            kernel.LISTS: [(*key, *kept) for key, kept in entity.caps.items()],
             kernel.BOUNDS: list(entity.bound_rows()),
             kernel.OUTS: list(outs),
         }
@@ -174,12 +182,12 @@ def compile_plan(
         ents[e, kernel.FINEST] = min(hop for _, hop in entity.bounds)
         scratch = [max(scratch[0], len(entity.bounds)), max(scratch[1], entity.width)]
         slack += tiles.RECORD_WORDS + len(entity.heads) + LIST_WORDS * len(entity.caps)
-        slack += LARGEST_CAPACITY * entity.width + sum(8 * cap for cap in entity.caps.values())
+        slack += LARGEST_CAPACITY * entity.width + sum(8 * cap for cap, _ in entity.caps.values())
     return Plan(
         ents,
         _rows(gathered[kernel.FIELDS], 4),
         _rows(gathered[kernel.HEADS], 2),
-        _rows(gathered[kernel.LISTS], 3),
+        _rows(gathered[kernel.LISTS], 4),
         _rows(gathered[kernel.BOUNDS], 3),
         _rows(gathered[kernel.OUTS], kernel.OUT_COLUMNS),
         _rows(ratios, 3),
