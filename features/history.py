@@ -97,9 +97,9 @@ def check_history(history: pa.Table) -> None:
     unsorted = np.flatnonzero(np.diff(times) < 0)
     if unsorted.size:
         found.append(f"row {int(unsorted[0]) + 1} is earlier than the row before it; sort by event_time")
-    ids = pc.value_counts(history["transaction_id"]) if history.num_rows else []
-    if len(ids) != history.num_rows:
-        twice = next(v["values"].as_py() for v in ids if v["counts"].as_py() > 1)
+    if len(pc.unique(history["transaction_id"])) != history.num_rows:
+        counted = pc.value_counts(history["transaction_id"])
+        twice = next(v["values"].as_py() for v in counted if v["counts"].as_py() > 1)
         found.append(f"transaction_id {twice!r} occurs more than once; keep one row each")
     for kind, allowed in (("label", LABELS), ("outcome", OUTCOMES)):
         strange = [v for v in pc.unique(history[kind]).to_pylist() if v is not None and v not in allowed]

@@ -28,8 +28,9 @@ ALL = 1  # the mask of what is known of every payment
 
 # columns of the plan's entity table: (first, past the last) row of each other table
 FIELDS, HEADS, LISTS, BOUNDS, OUTS = 0, 2, 4, 6, 8
-# and, of its tiles, the words that add up, the width, the smallest hop; the filters it keeps
-ADDS, WIDTH, FINEST, BITS, ENTITY_COLUMNS = 10, 11, 12, 13, 14
+# and, of its tiles, the words that add up, the width, the smallest hop; masks of the filters
+# of which anything is kept, and of which tiles keep something
+ADDS, WIDTH, FINEST, BITS, FIELD_BITS, ENTITY_COLUMNS = 10, 11, 12, 13, 14, 15
 # kinds of head
 FIRST, LAST = 0, 1
 # columns of the output table: kind, a, b, tail boundary, head boundary (-1: now), column of the vector, and for
@@ -134,6 +135,8 @@ def write_entity(
         if (mask >> lists[k, 1]) & 1 and other > 0:
             meet(heap, at, lists[k, 2], lists[k, 3], heap[record + NEWEST], other, ts)
         at += LIST_WORDS
+    if mask & ents[e, FIELD_BITS] == 0:
+        return 0
     return add(
         heap, record, e, fields[ents[e, FIELDS] : ents[e, FIELDS + 1]], ents[e, ADDS], ents[e, WIDTH],
         bounds[ents[e, BOUNDS] : ents[e, BOUNDS + 1]], ents[e, FINEST], ts, amount, mask, weight,
@@ -202,6 +205,14 @@ def bring_near(heap: Words, e: int, ents: Table, record: int) -> None:
 
 
 @compiled
+def place_of(ents: Table, e: int, codes: Table, rows: Words, whats: Words, i: int) -> int:
+    """The place of entity kind `e` of event `i` in the table of records; -1 if not sent, or of no matter to it."""
+    if whats[i] != 0 and (ents[e, BITS] >> whats[i]) & 1 == 0:
+        return -1
+    return int(codes[rows[i], e])
+
+
+@compiled
 def replay_events(
     heap: Words, ents: Table, fields: Table, heads: Table, lists: Table, bounds: Table, outs: Table, ratios: Table,
     layout: Words, cum: Table, table: Words, rows: Words, whats: Words, begin: int, end: int, codes: Table,
@@ -218,15 +229,16 @@ def replay_events(
         if heap[0] + slack > heap.size:
             return i
         row = rows[i]
-        far, near = rows[min(i + 2 * AHEAD, end - 1)], rows[min(i + AHEAD, end - 1)]
         for e in range(ENTITY_COUNT):
-            if codes[far, e] >= 0 and table[codes[far, e]] > 0:
-                prefetch(heap, table[codes[far, e]])
-                prefetch(heap, table[codes[far, e]] + WORDS_PER_LINE)
-            if codes[near, e] >= 0 and table[codes[near, e]] > 0 and whats[min(i + AHEAD, end - 1)] == 0:
-                bring_near(heap, e, ents, table[codes[near, e]])
-        for e in range(ENTITY_COUNT):
-            recs[e] = table[codes[row, e]] if codes[row, e] >= 0 else -1
+            place = place_of(ents, e, codes, rows, whats, min(i + 2 * AHEAD, end - 1))
+            if place >= 0 and table[place] > 0:
+                prefetch(heap, table[place])
+                prefetch(heap, table[place] + WORDS_PER_LINE)
+            place = place_of(ents, e, codes, rows, whats, min(i + AHEAD, end - 1))
+            if place >= 0 and table[place] > 0 and whats[min(i + AHEAD, end - 1)] == 0:
+                bring_near(heap, e, ents, table[place])
+            place = place_of(ents, e, codes, rows, whats, i)
+            recs[e] = table[place] if place >= 0 else -1
         if whats[i] == 0:
             step(
                 heap, ents, fields, heads, lists, bounds, outs, ratios, layout, cum, recs, seen, ts[row], amounts[row],

@@ -23,7 +23,7 @@ FOR_EVER = 0  # reach of a list that forgets nobody but beyond its cap
 class Plan(NamedTuple):
     """The tables of one catalogue, in the order in which the kernel takes them, and two sizes."""
 
-    ents: Ints  # [6, 14]: row ranges of each entity kind in the tables below, and the shape of its tiles
+    ents: Ints  # [6, 15]: row ranges of each entity kind in the tables below, and the shape of its tiles
     fields: Ints  # [*, 4]: how a field of a tile accumulates, filter bit, word of the tile, shift in the word
     heads: Ints  # [*, 2]: first or last, filter bit
     lists: Ints  # [*, 4]: other entity, filter bit, cap, reach in ms (0 = for ever)
@@ -179,6 +179,7 @@ def compile_plan(
             ents[e, table + 1] = len(gathered[table])
         ents[e, kernel.ADDS], ents[e, kernel.WIDTH] = entity.adds, entity.width
         ents[e, kernel.BITS] = sum(1 << bit for bit in entity.bits())
+        ents[e, kernel.FIELD_BITS] = sum(1 << bit for bit in {bit for _, bit in entity.needs})
         ents[e, kernel.FINEST] = min(hop for _, hop in entity.bounds)
         scratch = [max(scratch[0], len(entity.bounds)), max(scratch[1], entity.width)]
         slack += tiles.RECORD_WORDS + len(entity.heads) + LIST_WORDS * len(entity.caps)

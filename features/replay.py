@@ -27,7 +27,7 @@ Ints = npt.NDArray[np.int64]
 Vector = npt.NDArray[np.float64]
 Progress = Callable[[int], None]  # called with the number of events just done
 
-CHUNK = 1 << 16
+CHUNK = 1 << 15
 KEYS = ("transaction_id", "event_time", "payer_id", "instrument_id", "device_id", "ip", "payee_id")
 _ENTITY_COLUMNS = ("payer_id", "instrument_id", "device_id", "ip", "payee_id")
 _KNOWN_LATER = (("label", "fraud"), ("label", "legitimate"), ("outcome", "declined"), ("outcome", "reversed"))
