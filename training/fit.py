@@ -127,6 +127,7 @@ def _dataset(payments: Frame, parameters: ModelParameters, catalog: Catalog) -> 
         weight=weights,
         feature_name=list(catalog.names),
         categorical_feature=[i for i, f in enumerate(catalog.features) if f.is_code],
+        params={"verbosity": -1},  # LightGBM would print about the gaps between category codes
     )
 
 
