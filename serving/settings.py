@@ -93,6 +93,5 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def listen_as(settings: Settings) -> None:
-    """Let BentoML's service, which reads the environment itself, see the chosen address; it calls nobody home."""
-    os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+    """Let BentoML's service, which reads the environment itself, see the chosen address."""
     os.environ[PREFIX + "HOST"], os.environ[PREFIX + "PORT"] = settings.host, str(settings.port)
