@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -150,12 +151,17 @@ def replay_to_parquet(
     run = _Run(pq.read_table(source), catalog, profiles, None)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
-    with pq.ParquetWriter(
+    with ThreadPoolExecutor(1) as beside, pq.ParquetWriter(
         partial, features_schema(catalog), compression="lz4", use_dictionary=["payer_id", "payee_id"],
         write_statistics=["transaction_id", "event_time"],
     ) as writer:  # fmt: skip
-        for batch in _batches(run, progress):
-            writer.write_batch(batch)
+        written: Future[None] | None = None
+        for batch in _batches(run, progress):  # compressing one batch beside computing the next
+            if written is not None:
+                written.result()
+            written = beside.submit(writer.write_batch, batch)
+        if written is not None:
+            written.result()
     partial.replace(target)
     return run.events.payments
 
