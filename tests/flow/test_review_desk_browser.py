@@ -37,8 +37,18 @@ def chrome() -> Iterator[Any]:
         yield chrome
 
 
-def queue_order(page: Any) -> list[str]:
-    return page.locator("table.queue a.open").all_inner_texts()
+def arrived(page: Any, name: str) -> None:
+    """Wait until the browser shows the page of that name: a click returns before the next page is there."""
+    from playwright.sync_api import expect
+
+    expect(page).to_have_title(f"{name} · riskgate review desk")
+
+
+def showing(page: Any, transactions: list[str]) -> None:
+    """Wait until the queue shows these cases in this order."""
+    from playwright.sync_api import expect
+
+    expect(page.locator("table.queue a.open")).to_have_text(transactions)
 
 
 def sign_in(page: Any, desk: str) -> None:
@@ -66,9 +76,10 @@ def test_an_analyst_signs_in_reads_a_case_and_gives_a_verdict(
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
 
-    assert page.title() == "Queue · riskgate review desk"
-    assert queue_order(page) == ["t-8230", "t-81f3", "t-8210", "t-8203", "t-8217", "t-8222"]
+    arrived(page, "Queue")
+    showing(page, ["t-8230", "t-81f3", "t-8210", "t-8203", "t-8217", "t-8222"])
     page.get_by_role("link", name="t-81f3").click()
+    page.get_by_role("button", name="Give verdict").wait_for()
 
     reasons = page.locator(".reasons li").all_inner_texts()
     assert len(reasons) == 4
@@ -86,13 +97,14 @@ def test_an_analyst_signs_in_reads_a_case_and_gives_a_verdict(
     page.get_by_role("button", name="Give verdict").click()
     confirmed = page.get_by_role("status").inner_text()
     assert confirmed == "t-81f3 is resolved as fraud. 5 cases are still open."
-    assert queue_order(page) == ["t-8230", "t-8210", "t-8203", "t-8217", "t-8222"]
+    showing(page, ["t-8230", "t-8210", "t-8203", "t-8217", "t-8222"])
 
     page.get_by_role("link", name="Resolved").click()
-    assert queue_order(page) == ["t-81f3"]
+    showing(page, ["t-81f3"])
     page.get_by_role("button", name="Sign out").click()
+    arrived(page, "Sign in")
     page.goto(f"{desk}/case?id=t-81f3")
-    assert page.title() == "Sign in · riskgate review desk"
+    arrived(page, "Sign in")
     assert complaints == []
 
     [(transaction_id, body)] = world.verdicts()
