@@ -14,9 +14,7 @@ import msgspec
 
 from features.contract import Contract
 from features.errors import BrokenBundle
-from features.policy import STARTER_RULES as STARTER_RULES
-from features.policy import Policy as Policy
-from features.policy import Rule as Rule
+from features.policy import Policy
 
 FORMAT = 1
 

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from features.bundle import Bundle
 from features.catalog import Catalog
-from features.contract import Contract
 from features.errors import BrokenBundle, ContractMismatch
 from features.money import reference_weights
 from features.payment import Payment
@@ -121,8 +120,7 @@ def check_contract(bundle: Bundle, catalog: Catalog) -> None:
 
     Raises: ContractMismatch naming every difference and the repair.
     """
-    # As a bundle holds it: JSON knows no tuples, and only what went through it compares equal.
-    trained, computed = bundle.contract, Contract.from_json(catalog.contract().to_json())
+    trained, computed = bundle.contract, catalog.contract()
     if trained.hash != computed.hash:
         differences = "; ".join(trained.differences(computed)) + "."
         raise ContractMismatch(

@@ -11,7 +11,6 @@ import msgspec
 
 from features.bundle import Bundle
 from features.catalog import catalog_of
-from features.contract import Contract
 from features.errors import RiskgateError
 from training.settings import Settings
 from training.track import (
@@ -105,7 +104,7 @@ def refusals(candidate: Version, champion: Version | None, bundle: Bundle) -> li
     if figures.get("cost_minor", 0.0) > figures.get("cost_without_scoring_minor", float("inf")):
         found.append("Its policy costs more than approving everything.")
     found += _behind(candidate, champion)
-    contract = Contract.from_json(catalog_of(bundle.contract).contract().to_json())  # as a bundle holds it
+    contract = catalog_of(bundle.contract).contract()
     found += [f"This code computes other features: {text}." for text in bundle.contract.differences(contract)]
     return found
 

@@ -45,14 +45,13 @@ PROBE = make(151, PAST[-1].event_time_ms + 60_000)
 
 
 @cache
-def state_after(*, swap_ties: bool = False, strangers: bool = False) -> State:
+def state_after(*, swap_ties: bool = False) -> State:
     """The state after PAST, with labels on some of it."""
     state = State(CATALOG)
-    past = [p for p in PAST if not strangers]
     tied = [make(i, START_MS) for i in range(6)]
-    for payment in [*(reversed(tied) if swap_ties else tied), *past]:
+    for payment in [*(reversed(tied) if swap_ties else tied), *PAST]:
         state.apply(payment)
-    for payment in past[::9]:
+    for payment in PAST[::9]:
         for what in ("fraud", "legitimate", "declined", "reversed"):
             state.annotate(payment, what)
     return state
