@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,7 +39,18 @@ TABLE = (
     Setting("RATE_PER_SECOND", "0", "requests/s", "a caller's rate before 429; 0: no limit"),
     Setting("IN_FLIGHT_LIMIT", "2048", "requests", "requests under way before one is refused with 503"),
     Setting("WAL_LIMIT_BYTES", "67108864", "bytes", "size of the write-ahead log at which it is started afresh"),
+    Setting("REDIS_URL", "", "URL", "Redis of the production profile: `redis://…`; empty: embedded"),
+    Setting("POSTGRES_URL", "", "URL", "PostgreSQL of the production profile: `postgresql://…`; empty: embedded"),
+    Setting("REDIS_PREFIX", "rg", "word", "what every key in Redis begins with"),
+    Setting("IDEMPOTENCY_SECONDS", "172800", "seconds", "how long Redis knows an answer; PostgreSQL knows older ones"),
+    Setting("STREAM_LIMIT", "2000000", "events", "unrecorded events in Redis at which payments are no longer recorded"),
+    Setting("WORKERS", "2", "processes", "scoring processes of the production profile behind one port"),
 )
+
+#: Units of whole numbers.
+WHOLE = ("port", "bytes", "requests/s", "requests", "seconds", "events", "processes")
+#: What the URL of each server begins with.
+SCHEMES = {"redis_url": ("redis://", "rediss://", "unix://"), "postgres_url": ("postgresql://", "postgres://")}
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +70,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_per_second: int = 0
     in_flight_limit: int = 2_048
     wal_limit_bytes: int = 67_108_864
+    redis_url: str = ""
+    postgres_url: str = ""
+    redis_prefix: str = "rg"
+    idempotency_seconds: int = 172_800
+    stream_limit: int = 2_000_000
+    workers: int = 2
+
+    @property
+    def production(self) -> bool:
+        """Whether state and ledger live on Redis and PostgreSQL; else in this process and one SQLite file."""
+        return bool(self.redis_url and self.postgres_url)
 
     @property
     def ledger_path(self) -> Path:
@@ -78,7 +101,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         field = row.name.lower()
         if field == "var":
             values[field] = Path(text)
-        elif row.unit in ("port", "bytes", "requests/s", "requests"):
+        elif row.unit in WHOLE:
             if text.isdigit():
                 values[field] = int(text)
             else:
@@ -87,9 +110,29 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
             problems.append(f"{PREFIX}{row.name} is `{text}`, not one of {row.unit.replace('|', ', ')}.")
         else:
             values[field] = text
+    problems += _of_servers(values)
     if problems:
         raise CannotStart(" ".join(problems), "Correct the environment and start again.")
     return msgspec.convert(values, Settings)
+
+
+def _of_servers(values: Mapping[str, str | int | Path]) -> Iterator[str]:
+    """What is wrong with the settings of the production profile; a URL may hold a password and is never told."""
+    for field, schemes in SCHEMES.items():
+        if values[field] and not str(values[field]).startswith(schemes):
+            yield f"{PREFIX}{field.upper()} does not begin with {' or '.join(schemes)}."
+    given = [field for field in SCHEMES if values[field]]
+    if len(given) == 1:
+        (missing,) = set(SCHEMES) - set(given)
+        yield (
+            f"{PREFIX}{given[0].upper()} is set and {PREFIX}{missing.upper()} is not: "
+            "the production profile needs both, the embedded one neither."
+        )
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", str(values["redis_prefix"])):
+        yield f"{PREFIX}REDIS_PREFIX is not a word of up to 40 letters, digits, hyphens and underscores."
+    for field in ("workers", "stream_limit", "idempotency_seconds"):
+        if values.get(field) == 0:
+            yield f"{PREFIX}{field.upper()} is 0; it must be at least 1."
 
 
 def listen_as(settings: Settings) -> None:
