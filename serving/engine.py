@@ -14,33 +14,22 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from features.catalog import Catalog
 from features.errors import Problem, Refused
 from features.intake import payment_json
 from features.payment import Payment
 from serving import receipt as receipts
 from serving.clock import WINDOW_MS, Clock
-from serving.decision import Decision
+from serving.deciding import Decider, Moments, Reading, deadline_of
 from serving.errors import Conflict
 from serving.fold import Fold
-from serving.judge import DEFAULT, FULL, RULES_ONLY, STALE, Judge, Judgement
-from serving.ledger import CaseRow, Ledger, LedgerError
-from serving.receipt import Answer, Receipt
-from serving.ulid import ulid
+from serving.judge import DEFAULT, FULL, STALE, Judge
+from serving.ledger import Ledger, LedgerError
 
 log = logging.getLogger("riskgate.engine")
 
-Vector = npt.NDArray[np.float64]
-
 #: Answers kept in memory for retries, which mostly come within seconds; older ones are read from the ledger.
 RECENT_ANSWERS = 20_000
-#: Kept back from the deadline for recording and replying (at most a fifth of it).
-RESERVE_NS = 1_000_000
-#: What exact contributions may take; nearer to the deadline than that, rules alone explain.
-EXPLAIN_NS = 2_000_000
 
 
 class Scored(NamedTuple):
@@ -77,17 +66,17 @@ class Engine:
     ) -> None:
         self.catalog = catalog
         self.fold = fold
-        self.judge = judge
+        self.decider = Decider(judge, catalog, code)
         self.ledger = ledger
         self.clock = clock
-        self.model = judge.bundle.model_name
-        self.bundle_digest = judge.bundle.digest
-        self.policy_digest = judge.policy.digest
-        self.features_hash = catalog.contract().hash
-        self.code = code
         self.now_ns = now_ns
         self.ledger_works = True
         self._recent: OrderedDict[str, Known] = OrderedDict()
+
+    @property
+    def judge(self) -> Judge:
+        """The bundle that decides."""
+        return self.decider.judge
 
     # -- the two ways in -----------------------------------------------------------------------
 
@@ -105,68 +94,22 @@ class Engine:
         if not self.ledger_works:
             return self.unrecorded(payment)
         arrival_ms = time.time_ns() // 1_000_000
-        deadline_ns = started_ns + payment.deadline_ms * 1_000_000
-        deadline_ns -= min(RESERVE_NS, payment.deadline_ms * 200_000)
+        deadline_ns = deadline_of(payment, started_ns)
         begin_ns = self.now_ns()
-
-        vector, tier, missing, folded = self._read_and_fold(payment, begin_ns < deadline_ns)
-        state = self.fold.state
-        seen = state.last_seen() if folded else state.events_seen(payment)
-        read_ns = self.now_ns()
-        scored = None
-        if vector is not None:
-            if read_ns < deadline_ns:
-                scored = self._score(vector)
-            if scored is None:
-                tier, missing = RULES_ONLY, (*missing, "model")
-        scored_ns = self.now_ns()
-        explain = scored_ns + EXPLAIN_NS < deadline_ns
-        try:
-            judgement = self.judge.judge(payment, vector, scored, explain=explain, explain_approved=explain_approved)
-        except Exception:  # the payment is part of the state by now: it must get a decision and a receipt
-            log.exception("the payment could not be judged")
-            tier, missing, scored = DEFAULT, ("features", "model"), None
-            judgement = self.judge.judge(payment, None, None, explain=False)
-        if scored is not None and not explain and (judgement.decision is not Decision.APPROVE or explain_approved):
-            missing = (*missing, "contributions")
-        receipt_id = ulid(arrival_ms)
-        answer = receipts.encode_answer(self._answer(payment, judgement, tier, missing, receipt_id))
-        done_ns = self.now_ns()
-        receipt = Receipt(
-            receipt_id=receipt_id,
-            tier=tier,
-            missing=missing,
-            vector=None if vector is None else vector.tobytes(),
-            seen=tuple(seen),
-            margin=judgement.margin,
-            score=judgement.score,
-            explained=explain,
-            explain_approved=explain_approved,
-            folded=folded,
-            bundle=self.bundle_digest,
-            policy=self.policy_digest,
-            features=self.features_hash,
-            code=self.code,
-            event_time_ms=payment.event_time_ms,
-            arrival_time_ms=arrival_ms,
-            timings_us={
-                "wait": (begin_ns - started_ns) // 1000,
-                "features": (read_ns - begin_ns) // 1000,
-                "model": (scored_ns - read_ns) // 1000,
-                "decision": (done_ns - scored_ns) // 1000,
-            },
-        )
+        reading = self._read_and_fold(payment, begin_ns < deadline_ns)
+        moments = Moments(started_ns, begin_ns, self.now_ns(), deadline_ns, arrival_ms)
+        decided = self.decider.decide(payment, reading, moments, self.now_ns, explain_approved=explain_approved)
         self.clock.advance(payment.event_time_ms)
         recorded = self.ledger.append(
             "payment",
             payment.transaction_id,
             payment.event_time_ms,
             arrival_ms,
-            receipts.encode_body(content, receipt, answer),
-            _case(payment, judgement, arrival_ms),
+            receipts.encode_body(content, decided.receipt, decided.answer),
+            decided.case,
         )
-        self._remember(payment.transaction_id, Known(content, answer, recorded))
-        return Scored(answer, False, recorded, judgement.decision.word, tier)
+        self._remember(payment.transaction_id, Known(content, decided.answer, recorded))
+        return Scored(decided.answer, False, recorded, decided.judgement.decision.word, decided.tier)
 
     def try_out(self, payment: Payment) -> Scored:
         """Decide and explain as if now, with nothing recorded and nothing counted (`?dry_run=1`).
@@ -175,14 +118,12 @@ class Engine:
         """
         self._check_time(payment)
         vector = self.fold.state.observe(payment, self.fold.profiles)
-        judgement = self.judge.judge(payment, vector, self.judge.score(vector), explain=True, explain_approved=True)
-        answer = receipts.encode_answer(self._answer(payment, judgement, FULL, (), None))
+        judgement, answer = self.decider.try_out(payment, Reading(vector, FULL, (), False, ()))
         return Scored(answer, False, None, judgement.decision.word, FULL)
 
     def unrecorded(self, payment: Payment) -> Scored:
         """The decision when nothing can be recorded: by amount band, without a receipt (law 4)."""
-        judgement = self.judge.judge(payment, None, None, explain=False)
-        answer = receipts.encode_answer(self._answer(payment, judgement, DEFAULT, ("ledger",), None))
+        judgement, answer = self.decider.by_amount(payment, ("ledger",))
         return Scored(answer, False, None, judgement.decision.word, DEFAULT)
 
     def ledger_failed(self, payment: Payment, error: LedgerError) -> Scored:
@@ -246,64 +187,21 @@ class Engine:
                 "transaction_id",
             )
 
-    def _read_and_fold(self, payment: Payment, in_time: bool) -> tuple[Vector | None, str, tuple[str, ...], bool]:
-        """(vector, tier, missing, folded): the payment always enters the state, even past its deadline."""
+    def _read_and_fold(self, payment: Payment, in_time: bool) -> Reading:
+        """Features and what is missing of them: the payment always enters the state, even past its deadline."""
         state, profiles = self.fold.state, self.fold.profiles
         if not in_time:
             state.apply(payment)
-            return None, DEFAULT, ("features", "model"), True
+            return Reading(None, DEFAULT, ("features", "model"), True, state.last_seen())
         try:
-            return state.observe_and_apply(payment, profiles), FULL, (), True
+            vector = state.observe_and_apply(payment, profiles)
+            return Reading(vector, FULL, (), True, state.last_seen())
         except Exception:  # law 4: whatever breaks, a valid request gets a decision
             log.exception("features could not be read with profiles")
         try:
             # Profiles are looked at before the kernel touches anything, so the payment is folded in once.
-            return state.observe_and_apply(payment, None), STALE, ("profiles",), True
+            vector = state.observe_and_apply(payment, None)
+            return Reading(vector, STALE, ("profiles",), True, state.last_seen())
         except Exception:
             log.exception("features could not be read")
-            return None, DEFAULT, ("features", "model"), False
-
-    def _score(self, vector: Vector) -> tuple[float, float] | None:
-        try:
-            return self.judge.score(vector)
-        except Exception:  # law 4 again: rules answer when the model cannot
-            log.exception("the model could not score")
-            return None
-
-    def _answer(
-        self,
-        payment: Payment,
-        judgement: Judgement,
-        tier: str,
-        missing: tuple[str, ...],
-        receipt_id: str | None,
-    ) -> Answer:
-        return Answer(
-            payment.transaction_id,
-            judgement.decision.word,
-            judgement.score,
-            judgement.reasons,
-            judgement.rules,
-            tier,
-            missing,
-            self.model,
-            self.policy_digest,
-            self.features_hash,
-            receipt_id,
-        )
-
-
-def _case(payment: Payment, judgement: Judgement, arrival_ms: int) -> CaseRow | None:
-    if judgement.decision < Decision.REVIEW:
-        return None
-    return CaseRow(
-        payment.transaction_id,
-        arrival_ms,
-        judgement.decision.word,
-        judgement.score,
-        payment.amount_minor,
-        payment.currency,
-        payment.payer_id,
-        payment.device_id,
-        payment.payee_id,
-    )
+            return Reading(None, DEFAULT, ("features", "model"), False, tuple(state.events_seen(payment)))

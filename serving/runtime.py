@@ -70,7 +70,7 @@ class Runtime:
         engine = Engine(
             catalog=opened.catalog, fold=fold, judge=opened.judge, ledger=self.ledger, clock=self.clock, code=code
         )
-        start.note_promotion(self.ledger, opened, engine.features_hash, code, self.clock.now_ms())
+        start.note_promotion(self.ledger, opened, engine.decider.features_hash, code, self.clock.now_ms())
         if self.profiles is not None:
             start.take_profiles(self.profiles, self.ledger, fold)
         self.feedback = Feedback(self.ledger, fold, self.clock)
@@ -83,7 +83,7 @@ class Runtime:
         gc.set_threshold(50_000, 50, 1_000)
         log.info(
             "ready: %s, ledger at event %d, %d entities, %.1f s",
-            engine.model,
+            engine.decider.model,
             self.ledger.last_seq(),
             fold.state.entities(),
             time.monotonic() - began,

@@ -1,0 +1,192 @@
+"""From what is known of a payment to its answer: judgement, receipt, answer and case; no storage, no waiting.
+
+The engines differ in how they come by the features and where they write; what is decided from the
+features, and what the receipt says of it, is the same code for all of them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from features.catalog import Catalog
+from features.payment import Payment
+from serving import receipt as receipts
+from serving.decision import Decision
+from serving.judge import DEFAULT, RULES_ONLY, Judge, Judgement
+from serving.ledger import CaseRow
+from serving.receipt import Answer, Receipt
+from serving.ulid import ulid
+
+log = logging.getLogger("riskgate.engine")
+
+Vector = npt.NDArray[np.float64]
+
+#: Kept back from the deadline for recording and replying (at most a fifth of it).
+RESERVE_NS = 1_000_000
+#: What exact contributions may take; nearer to the deadline than that, rules alone explain.
+EXPLAIN_NS = 2_000_000
+
+
+class Reading(NamedTuple):
+    """What was read of a payment's past: its features (or None), how complete they are, and what is missing.
+
+    `seen` is how many events the state of each entity had folded, -1 = not sent; `folded` whether the
+    payment entered the state.
+    """
+
+    vector: Vector | None
+    tier: str
+    missing: tuple[str, ...]
+    folded: bool
+    seen: tuple[int, ...]
+
+
+class Moments(NamedTuple):
+    """When things happened: monotonic ns but for the arrival, ms UTC; `deadline_ns` is the caller's less a reserve."""
+
+    started_ns: int
+    begin_ns: int
+    read_ns: int
+    deadline_ns: int
+    arrival_ms: int
+
+
+class Decided(NamedTuple):
+    """One decision with all that is recorded of it; `answer` is the bytes that are sent."""
+
+    judgement: Judgement
+    tier: str
+    receipt: Receipt
+    answer: bytes
+    case: CaseRow | None
+
+
+def deadline_of(payment: Payment, started_ns: int) -> int:
+    """The monotonic moment, ns, at which deciding must be done so that the answer leaves in time."""
+    return started_ns + payment.deadline_ms * 1_000_000 - min(RESERVE_NS, payment.deadline_ms * 200_000)
+
+
+class Decider:
+    """A bundle that judges, and the names that stand in its receipts."""
+
+    def __init__(self, judge: Judge, catalog: Catalog, code: str) -> None:
+        self.judge = judge
+        self.model = judge.bundle.model_name
+        self.bundle_digest = judge.bundle.digest
+        self.policy_digest = judge.policy.digest
+        self.features_hash = catalog.contract().hash
+        self.code = code
+
+    def decide(
+        self,
+        payment: Payment,
+        reading: Reading,
+        moments: Moments,
+        now_ns: Callable[[], int],
+        *,
+        explain_approved: bool = False,
+    ) -> Decided:
+        """Score and judge what was read; whatever breaks on the way, there is a decision and a receipt."""
+        vector, tier, missing, folded, seen = reading
+        scored = None
+        if vector is not None:
+            if moments.read_ns < moments.deadline_ns:
+                scored = self._score(vector)
+            if scored is None:
+                tier, missing = RULES_ONLY, (*missing, "model")
+        scored_ns = now_ns()
+        explain = scored_ns + EXPLAIN_NS < moments.deadline_ns
+        try:
+            judgement = self.judge.judge(payment, vector, scored, explain=explain, explain_approved=explain_approved)
+        except Exception:  # the payment is part of the state by now: it must get a decision and a receipt
+            log.exception("the payment could not be judged")
+            tier, missing, scored = DEFAULT, ("features", "model"), None
+            judgement = self.judge.judge(payment, None, None, explain=False)
+        if scored is not None and not explain and (judgement.decision is not Decision.APPROVE or explain_approved):
+            missing = (*missing, "contributions")
+        receipt_id = ulid(moments.arrival_ms)
+        answer = self._answer(payment, judgement, tier, missing, receipt_id)
+        done_ns = now_ns()
+        receipt = Receipt(
+            receipt_id=receipt_id,
+            tier=tier,
+            missing=missing,
+            vector=None if vector is None else vector.tobytes(),
+            seen=seen,
+            margin=judgement.margin,
+            score=judgement.score,
+            explained=explain,
+            explain_approved=explain_approved,
+            folded=folded,
+            bundle=self.bundle_digest,
+            policy=self.policy_digest,
+            features=self.features_hash,
+            code=self.code,
+            event_time_ms=payment.event_time_ms,
+            arrival_time_ms=moments.arrival_ms,
+            timings_us={
+                "wait": (moments.begin_ns - moments.started_ns) // 1000,
+                "features": (moments.read_ns - moments.begin_ns) // 1000,
+                "model": (scored_ns - moments.read_ns) // 1000,
+                "decision": (done_ns - scored_ns) // 1000,
+            },
+        )
+        return Decided(judgement, tier, receipt, answer, _case(payment, judgement, moments.arrival_ms))
+
+    def try_out(self, payment: Payment, reading: Reading) -> tuple[Judgement, bytes]:
+        """Decide and explain with nothing to record: no receipt."""
+        vector = reading.vector
+        scored = None if vector is None else self.judge.score(vector)
+        judgement = self.judge.judge(payment, vector, scored, explain=True, explain_approved=True)
+        return judgement, self._answer(payment, judgement, reading.tier, reading.missing, None)
+
+    def by_amount(self, payment: Payment, missing: tuple[str, ...]) -> tuple[Judgement, bytes]:
+        """The policy's default by amount band, without a receipt: when nothing can be recorded (law 4)."""
+        judgement = self.judge.judge(payment, None, None, explain=False)
+        return judgement, self._answer(payment, judgement, DEFAULT, missing, None)
+
+    def _score(self, vector: Vector) -> tuple[float, float] | None:
+        try:
+            return self.judge.score(vector)
+        except Exception:  # law 4 again: rules answer when the model cannot
+            log.exception("the model could not score")
+            return None
+
+    def _answer(
+        self, payment: Payment, judgement: Judgement, tier: str, missing: tuple[str, ...], receipt_id: str | None
+    ) -> bytes:
+        answer = Answer(
+            payment.transaction_id,
+            judgement.decision.word,
+            judgement.score,
+            judgement.reasons,
+            judgement.rules,
+            tier,
+            missing,
+            self.model,
+            self.policy_digest,
+            self.features_hash,
+            receipt_id,
+        )
+        return receipts.encode_answer(answer)
+
+
+def _case(payment: Payment, judgement: Judgement, arrival_ms: int) -> CaseRow | None:
+    if judgement.decision < Decision.REVIEW:
+        return None
+    return CaseRow(
+        payment.transaction_id,
+        arrival_ms,
+        judgement.decision.word,
+        judgement.score,
+        payment.amount_minor,
+        payment.currency,
+        payment.payer_id,
+        payment.device_id,
+        payment.payee_id,
+    )
