@@ -29,7 +29,9 @@ BORDERS: dict[str, tuple[str, ...]] = {
         "features/profiles.py",
     ),
     "sqlalchemy": (),
-    "redis": (),
+    "redis": ("serving/production/",),
+    "hiredis": ("serving/production/",),
+    "psycopg": ("serving/production/",),
     "requests": (),
 }
 
