@@ -1,0 +1,1 @@
+"""The production profile: state, idempotency and stream in Redis, ledger and cases in PostgreSQL."""
