@@ -60,7 +60,7 @@ def record_words(ents: Table, e: int) -> int:
 @compiled
 def read_entity(
     heap: Words, e: int, ents: Table, lists: Table, bounds: Table, outs: Table,
-    recs: Words, ts: int, cum: Table, out: Vector,
+    recs: Words, ids: Words, ts: int, cum: Table, out: Vector,
 ) -> None:  # fmt: skip
     """Write the window features of entity kind `e` into `out`; `recs[e]` is 0 for "no history", -1 for "not sent"."""
     record = recs[e]
@@ -80,7 +80,7 @@ def read_entity(
         kind, a, column = outs[o, OUT_KIND], outs[o, OUT_A], outs[o, OUT_COLUMN]
         tail, head = outs[o, OUT_TAIL], outs[o, OUT_HEAD]
         if kind == OUT_IS_NEW:
-            other = recs[lists[a, 0]]
+            other = ids[lists[a, 0]]
             if other < 0:
                 out[column] = np.nan
             elif record == 0 or other == 0:
@@ -115,7 +115,7 @@ def read_entity(
 @compiled
 def write_entity(
     heap: Words, e: int, ents: Table, fields: Table, heads: Table, lists: Table, bounds: Table,
-    recs: Words, ts: int, amount: int, mask: int, weight: int,
+    recs: Words, ids: Words, ts: int, amount: int, mask: int, weight: int,
 ) -> int:  # fmt: skip
     """Fold one event into the record of entity kind `e`; 1 if it was too late for the windows."""
     record = recs[e]
@@ -131,7 +131,7 @@ def write_entity(
                 heap[at] = ts
         at += 1
     for k in range(ents[e, LISTS], ents[e, LISTS + 1]):
-        other = recs[lists[k, 0]]
+        other = ids[lists[k, 0]]
         if (mask >> lists[k, 1]) & 1 and other > 0:
             meet(heap, at, lists[k, 2], lists[k, 3], heap[record + NEWEST], other, ts)
         at += LIST_WORDS
@@ -146,21 +146,22 @@ def write_entity(
 @compiled
 def step(
     heap: Words, ents: Table, fields: Table, heads: Table, lists: Table, bounds: Table, outs: Table, ratios: Table,
-    layout: Words, cum: Table, recs: Words, seen: Words, ts: int, amount: int, extra: Vector, profile: Vector,
-    out: Vector, keep: bool,
+    layout: Words, cum: Table, recs: Words, ids: Words, seen: Words, ts: int, amount: int, extra: Vector,
+    profile: Vector, out: Vector, keep: bool,
 ) -> int:  # fmt: skip
     """Observe one payment and, if `keep`, fold it in afterwards; the number of entities it was too late for.
 
     recs: int64[6], offset of each entity's record, 0 = no history yet, -1 = not sent; new records are
-    written back. seen: int64[6], how many events each entity's state had folded (-1 = not sent). ts: event
-    time in ms. amount: reference minor units. extra, profile: what the request and the profiles say
-    (features/request.py). out: float64[columns], NaN = missing.
+    written back. ids: int64[6], by what others remember each entity, -1 = not sent: `recs` itself where records
+    stay in their place, else a lasting identity above 0. seen: int64[6], how many events each entity's state
+    had folded (-1 = not sent). ts: event time in ms. amount: reference minor units. extra, profile: what the
+    request and the profiles say (features/request.py). out: float64[columns], NaN = missing.
     """
     fill_request(layout, ts, amount, extra, out)
     fill_profile(layout, ts, extra, profile, out)
     for e in range(ENTITY_COUNT):
         seen[e] = recs[e] if recs[e] <= 0 else heap[recs[e] + SEEN]
-        read_entity(heap, e, ents, lists, bounds, outs, recs, ts, cum, out)
+        read_entity(heap, e, ents, lists, bounds, outs, recs, ids, ts, cum, out)
     fill_ratios(ratios, amount, out)
     late = 0
     if keep:
@@ -170,14 +171,14 @@ def step(
                 recs[e] = take(heap, record_words(ents, e))
         for e in range(ENTITY_COUNT):
             if recs[e] > 0:
-                late += write_entity(heap, e, ents, fields, heads, lists, bounds, recs, ts, amount, mask, 1)
+                late += write_entity(heap, e, ents, fields, heads, lists, bounds, recs, ids, ts, amount, mask, 1)
     return late
 
 
 @compiled
 def annotate(
     heap: Words, ents: Table, fields: Table, heads: Table, lists: Table, bounds: Table,
-    recs: Words, ts: int, amount: int, bit: int, weight: int,
+    recs: Words, ids: Words, ts: int, amount: int, bit: int, weight: int,
 ) -> int:  # fmt: skip
     """Fold in what became known about an earlier payment (at `ts`): one filter bit, or -1 weight to take it back.
 
@@ -186,7 +187,7 @@ def annotate(
     late = 0
     for e in range(ENTITY_COUNT):
         if recs[e] > 0 and (ents[e, BITS] >> bit) & 1:
-            late += write_entity(heap, e, ents, fields, heads, lists, bounds, recs, ts, amount, 1 << bit, weight)
+            late += write_entity(heap, e, ents, fields, heads, lists, bounds, recs, ids, ts, amount, 1 << bit, weight)
     return late
 
 
@@ -241,12 +242,12 @@ def replay_events(
             recs[e] = table[place] if place >= 0 else -1
         if whats[i] == 0:
             step(
-                heap, ents, fields, heads, lists, bounds, outs, ratios, layout, cum, recs, seen, ts[row], amounts[row],
-                extra[row], profile[row], out[row - first_row], True,
+                heap, ents, fields, heads, lists, bounds, outs, ratios, layout, cum, recs, recs, seen, ts[row],
+                amounts[row], extra[row], profile[row], out[row - first_row], True,
             )  # fmt: skip
             for e in range(ENTITY_COUNT):
                 if codes[row, e] >= 0:
                     table[codes[row, e]] = recs[e]
         else:
-            annotate(heap, ents, fields, heads, lists, bounds, recs, ts[row], amounts[row], whats[i], 1)
+            annotate(heap, ents, fields, heads, lists, bounds, recs, recs, ts[row], amounts[row], whats[i], 1)
     return end

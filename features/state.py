@@ -67,7 +67,7 @@ class State:
             self._heap = with_room(self._heap, self._plan.slack_words)
         out = np.empty(len(self.catalog.names))
         self.too_late += kernel.step(
-            self._heap, *self._tables, *self._reading, self._recs, self._seen, payment.event_time_ms,
+            self._heap, *self._tables, *self._reading, self._recs, self._recs, self._seen, payment.event_time_ms,
             reference_amount(payment, self.catalog), self._extra, self._profile, out, keep,
         )  # fmt: skip
         if keep and _NO_HISTORY in found:
@@ -96,7 +96,7 @@ class State:
         self._find(payment)
         self._heap = with_room(self._heap, self._plan.slack_words)
         self.too_late += kernel.annotate(
-            self._heap, *self._tables, self._recs, payment.event_time_ms,
+            self._heap, *self._tables, self._recs, self._recs, payment.event_time_ms,
             reference_amount(payment, self.catalog), FILTERS[what].bit, weight,
         )  # fmt: skip
 
