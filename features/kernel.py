@@ -217,15 +217,16 @@ def place_of(ents: Table, e: int, codes: Table, rows: Words, whats: Words, i: in
 def replay_events(
     heap: Words, ents: Table, fields: Table, heads: Table, lists: Table, bounds: Table, outs: Table, ratios: Table,
     layout: Words, cum: Table, table: Words, rows: Words, whats: Words, begin: int, end: int, codes: Table,
-    ts: Words, amounts: Words, extra: Vector, profile: Vector, out: Vector, first_row: int, slack: int,
+    recs: Words, seen: Words, ts: Words, amounts: Words, extra: Vector, profile: Vector, out: Vector, first_row: int,
+    slack: int,
 ) -> int:  # fmt: skip
     """Run events `begin..end` of a history; the index of the first event not run (the heap needs room, or `end`).
 
     rows: int64[events], the payment each event is about. whats: int64[events], 0 for the payment itself,
     else the filter bit that became known. codes: int64[payments, 6], the place of each entity in `table`
-    (-1 = not sent), which maps it to its record. out: float64[payments of this chunk, columns].
+    (-1 = not sent), which maps it to its record. recs, seen: int64[6], room to work in. out:
+    float64[payments of this chunk, columns].
     """
-    recs, seen = np.zeros(ENTITY_COUNT, np.int64), np.zeros(ENTITY_COUNT, np.int64)
     for i in range(begin, end):
         if heap[0] + slack > heap.size:
             return i

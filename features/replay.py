@@ -88,6 +88,7 @@ class _Run:
         begin, row, columns = 0, 0, len(self.catalog.names)
         plan = self.plan
         cum = np.zeros(plan.scratch, np.int64)
+        recs, seen = np.zeros(kernel.ENTITY_COUNT, np.int64), np.zeros(kernel.ENTITY_COUNT, np.int64)
         room = np.empty((min(CHUNK, self.events.payments), columns))  # one buffer: the consumer copies what it keeps
         while begin < len(self.events):
             end = min(begin + CHUNK, len(self.events))
@@ -98,7 +99,7 @@ class _Run:
                 self.heap = with_room(self.heap, 4 * plan.slack_words)
                 done = kernel.replay_events(
                     self.heap, *plan[:8], cum, self.table, self.events.rows, self.events.whats, done, end,
-                    self.codes, self.events.times, self.amounts, self.extra, self.profile, out, row,
+                    self.codes, recs, seen, self.events.times, self.amounts, self.extra, self.profile, out, row,
                     plan.slack_words,
                 )  # fmt: skip
             yield row, end - begin, out

@@ -51,7 +51,7 @@ def tidy(heap: Words, record: int, adds: int, width: int, bounds: Table) -> None
     """
     block, filled, now = heap[record + TILES], heap[record + FILLED], heap[record + NEWEST]
     last = bounds.shape[0] - 1
-    edges = np.empty(last + 1, np.int64)
+    edges = heap[heap[0] : heap[0] + last + 1]  # borrowed of the free words, which are zero: so they are left
     for k in range(last + 1):
         edges[k] = boundary(now, bounds[k, 0], bounds[k, 1])
     kept = 0
@@ -80,6 +80,8 @@ def tidy(heap: Words, record: int, adds: int, width: int, bounds: Table) -> None
             heap[into] = start
             kept += 1
     heap[record + FILLED] = kept
+    for k in range(last + 1):
+        edges[k] = 0
 
 
 @compiled
