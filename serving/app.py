@@ -13,7 +13,6 @@ import msgspec
 
 from features.errors import RiskgateError
 from features.intake import payment_from, read_json, read_payment
-from features.payment import Payment
 from serving import openapi, page
 from serving.engine import Engine, Scored
 from serving.errors import (
@@ -164,25 +163,16 @@ class Application:
         if request.query:
             wanted = flags(request.query, ("explain", "dry_run"))
             if wanted["dry_run"]:
-                return Reply(200, engine.try_out(payment).answer)
-            scored = engine.score(payment, request.started_ns, explain_approved=wanted["explain"])
+                return Reply(200, (await engine.try_out(payment)).answer)
+            scored = await engine.answer(payment, request.started_ns, explain_approved=wanted["explain"])
         else:
-            scored = engine.score(payment, request.started_ns)
-        scored = await self._recorded(engine, payment, scored)
+            scored = await engine.answer(payment, request.started_ns)
         if scored.replayed:
             runtime.metrics.replays.inc()
             return Reply(200, scored.answer, REPLAYED)
         seconds = (time.perf_counter_ns() - request.started_ns) * 1e-9
         runtime.metrics.decided(scored.decision, scored.tier, seconds)
         return Reply(200, scored.answer)
-
-    async def _recorded(self, engine: Engine, payment: Payment, scored: Scored) -> Scored:
-        if scored.recorded is not None:
-            try:
-                await scored.recorded
-            except LedgerError as error:
-                return engine.ledger_failed(payment, error)
-        return scored
 
     async def _batch(self, request: Request) -> Reply:
         runtime, engine = self._engine()
@@ -204,25 +194,28 @@ class Application:
         return json_reply({"decisions": decisions})
 
     async def _slice(self, runtime: Runtime, engine: Engine, raw: list[Any]) -> list[msgspec.Raw | Error]:
-        taken: list[tuple[Payment, Scored, int] | Error] = []
-        for one in raw:
+        decisions: list[msgspec.Raw | Error] = []
+        under_way: list[tuple[int, int, asyncio.Task[Scored]]] = []
+        for place, one in enumerate(raw):
             began_ns = time.perf_counter_ns()
+            decisions.append(msgspec.Raw(b""))
             try:
                 payment = payment_from(one, engine.catalog)
-                taken.append((payment, engine.score(payment, began_ns), began_ns))
             except RiskgateError as error:
-                taken.append(refusal(error)[1])
-        decisions: list[msgspec.Raw | Error] = []
-        for item in taken:
-            if isinstance(item, Error):
-                decisions.append(item)
+                decisions[place] = refusal(error)[1]
                 continue
-            payment, scored, began_ns = item
-            scored = await self._recorded(engine, payment, scored)
+            # Tasks take their first step in the order in which they are made: the order of the batch.
+            under_way.append((place, began_ns, asyncio.create_task(engine.answer(payment, began_ns))))
+        for place, began_ns, task in under_way:
+            try:
+                scored = await task
+            except RiskgateError as error:
+                decisions[place] = refusal(error)[1]
+                continue
             if not scored.replayed:
                 seconds = (time.perf_counter_ns() - began_ns) * 1e-9
                 runtime.metrics.decided(scored.decision, scored.tier, seconds)
-            decisions.append(msgspec.Raw(scored.answer))
+            decisions[place] = msgspec.Raw(scored.answer)
         return decisions
 
     # -- reports and receipts ------------------------------------------------------------------
@@ -231,7 +224,7 @@ class Application:
         runtime, _ = self._engine()
         report = read_outcome(await read_body(request.receive, request.length, runtime.settings.body_limit_bytes))
         assert runtime.feedback is not None
-        taken = runtime.feedback.outcome(report)
+        taken = await runtime.feedback.take_outcome(report)
         if not taken.replayed:
             runtime.metrics.reports.labels("outcome", report.outcome).inc()
         return json_reply(taken.reply, headers=REPLAYED if taken.replayed else (JSON,))
@@ -240,15 +233,14 @@ class Application:
         runtime, _ = self._engine()
         report = read_label(await read_body(request.receive, request.length, runtime.settings.body_limit_bytes))
         assert runtime.feedback is not None
-        taken = runtime.feedback.label(report)
+        taken = await runtime.feedback.take_label(report)
         if not taken.replayed:
             runtime.metrics.reports.labels("label", report.label).inc()
         return json_reply(taken.reply, headers=REPLAYED if taken.replayed else (JSON,))
 
     async def _receipt(self, request: Request) -> Reply:
-        runtime, engine = self._engine()
-        runtime.ledger.flush()
-        event = runtime.ledger.payment(request.path.removeprefix("/v1/receipts/"))
+        _, engine = self._engine()
+        event = await engine.recorded(request.path.removeprefix("/v1/receipts/"))
         if event is None:
             raise UnknownTransaction(
                 "No payment of this transaction_id was scored here.", "Correct the transaction_id.", "transaction_id"

@@ -24,7 +24,7 @@ from serving.deciding import Decider, Moments, Reading, deadline_of
 from serving.errors import Conflict
 from serving.fold import Fold
 from serving.judge import DEFAULT, FULL, STALE, Judge
-from serving.ledger import Ledger, LedgerError
+from serving.ledger import Event, Ledger, LedgerError
 
 log = logging.getLogger("riskgate.engine")
 
@@ -78,7 +78,21 @@ class Engine:
         """The bundle that decides."""
         return self.decider.judge
 
-    # -- the two ways in -----------------------------------------------------------------------
+    # -- the ways in -----------------------------------------------------------------------
+
+    async def answer(self, payment: Payment, started_ns: int, *, explain_approved: bool = False) -> Scored:
+        """Score and record one payment; the answer may be sent.
+
+        Raises: Refused for an event time outside the clock's window, Conflict for a known id with other
+        content.
+        """
+        scored = self.score(payment, started_ns, explain_approved=explain_approved)
+        if scored.recorded is not None:
+            try:
+                await scored.recorded
+            except LedgerError as error:
+                return self.ledger_failed(payment, error)
+        return scored
 
     def score(self, payment: Payment, started_ns: int, *, explain_approved: bool = False) -> Scored:
         """Score and record one payment; the caller awaits `recorded` before it sends the answer.
@@ -111,7 +125,7 @@ class Engine:
         self._remember(payment.transaction_id, Known(content, decided.answer, recorded))
         return Scored(decided.answer, False, recorded, decided.judgement.decision.word, decided.tier)
 
-    def try_out(self, payment: Payment) -> Scored:
+    async def try_out(self, payment: Payment) -> Scored:
         """Decide and explain as if now, with nothing recorded and nothing counted (`?dry_run=1`).
 
         Raises: Refused for an event time outside the clock's window.
@@ -120,6 +134,11 @@ class Engine:
         vector = self.fold.state.observe(payment, self.fold.profiles)
         judgement, answer = self.decider.try_out(payment, Reading(vector, FULL, (), False, ()))
         return Scored(answer, False, None, judgement.decision.word, FULL)
+
+    async def recorded(self, transaction_id: str) -> Event | None:
+        """The `payment` event of that transaction, or None."""
+        self.ledger.flush()
+        return self.ledger.payment(transaction_id)
 
     def unrecorded(self, payment: Payment) -> Scored:
         """The decision when nothing can be recorded: by amount band, without a receipt (law 4)."""

@@ -46,6 +46,14 @@ class Feedback:
         self.fold = fold
         self.clock = clock
 
+    async def take_outcome(self, report: OutcomeReport) -> Taken:
+        """See `outcome`: the way in from HTTP."""
+        return self.outcome(report)
+
+    async def take_label(self, report: LabelReport) -> Taken:
+        """See `label`: the way in from HTTP."""
+        return self.label(report)
+
     def outcome(self, report: OutcomeReport) -> Taken:
         """Record what the issuer did; the same outcome again changes nothing.
 
