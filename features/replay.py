@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,9 @@ def replay_to_parquet(
         write_statistics=["transaction_id", "event_time"],
     ) as writer:  # fmt: skip
         written: Future[None] | None = None
-        for batch in _batches(run, progress):  # compressing one batch beside computing the next
+        columns = len(catalog.names)
+        rooms = [np.empty((columns, CHUNK)) for _ in range(2)]  # one is compressed while the other is filled
+        for batch in _batches(run, progress, rooms):
             if written is not None:
                 written.result()
             written = beside.submit(writer.write_batch, batch)
@@ -182,12 +185,16 @@ def features_schema(catalog: Catalog) -> pa.Schema:
     return pa.schema([*keys, *(pa.field(name, pa.float64()) for name in catalog.names)])
 
 
-def _batches(run: _Run, progress: Progress | None) -> Iterator[pa.RecordBatch]:
+def _batches(run: _Run, progress: Progress | None, rooms: Sequence[Vector] = ()) -> Iterator[pa.RecordBatch]:
+    """The features in batches of columns; with `rooms`, float64[columns, CHUNK] each, they are used in turn."""
     schema = features_schema(run.catalog)
+    turns = cycle(rooms)
     for row, done, out in run.chunks():
         keys = run.history.slice(row, len(out))
         columns = [keys[k].combine_chunks() for k in KEYS]
-        columns += [pa.array(column) for column in np.ascontiguousarray(out.T)]
+        room = next(turns)[:, : len(out)] if rooms else np.empty((out.shape[1], len(out)))
+        np.copyto(room, out.T)
+        columns += [pa.array(column) for column in room]
         if progress:
             progress(done)
         yield pa.record_batch(columns, schema=schema)
