@@ -118,9 +118,10 @@ def _with(settings: Settings, port: int | None, host: str | None) -> Settings:
 
 def _add_console() -> None:
     from serving.console.command import console_app
+    from serving.key_command import key_app
 
-    # The desk's commands stand beside ours: `python -m serving console`.
-    app.registered_commands.extend(console_app.registered_commands)
+    # The commands of the desk and of the keys stand beside ours: `python -m serving console`.
+    app.registered_commands.extend([*console_app.registered_commands, *key_app.registered_commands])
 
 
 def main() -> None:

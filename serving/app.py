@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -14,12 +13,11 @@ import msgspec
 from features.errors import RiskgateError
 from features.intake import payment_from, read_json, read_payment
 from serving import openapi, page
+from serving.door import Caller, Door, from_here
 from serving.engine import Engine, Scored
 from serving.errors import (
     LedgerUnavailable,
     Overloaded,
-    TooManyRequests,
-    Unauthorised,
     UnknownRoute,
     UnknownTransaction,
     WrongMethod,
@@ -39,7 +37,6 @@ from serving.http import (
 from serving.ledger import LedgerError
 from serving.messages import Error, ErrorBody, refusal, retry_after_seconds, unexpected
 from serving.metrics import CONTENT_TYPE
-from serving.rate import Rate
 from serving.receipt import decode_body, readable
 from serving.reports import read_label, read_outcome
 from serving.runtime import Runtime
@@ -62,6 +59,7 @@ class Request(msgspec.Struct):
     receive: Receive
     length: bytes | None
     started_ns: int
+    caller: Caller | None
 
 
 class Application:
@@ -70,29 +68,31 @@ class Application:
     def __init__(self) -> None:
         self.runtime: Runtime | None = None
         self.failed = False  # the ledger could not be folded: the process ends
-        self._expected: bytes | None = None
-        self._rate: Rate | None = None
+        self.door: Door | None = None
         self._under_way = 0
         self._most_under_way = 0
-        self._routes: dict[str, tuple[str, Handler]] = {
-            "/v1/score": ("POST", self._score),
-            "/v1/score/batch": ("POST", self._batch),
-            "/v1/outcomes": ("POST", self._outcome),
-            "/v1/labels": ("POST", self._label),
-            "/livez": ("GET", self._livez),
-            "/readyz": ("GET", self._readyz),
-            "/metrics": ("GET", self._metrics),
-            "/openapi.json": ("GET", self._openapi),
-            "/docs": ("GET", self._page),
-            "/": ("GET", self._page),
+        # What answers a path, how it is called, and the scope that a caller's key needs for it.
+        self._routes: dict[str, tuple[str, Handler, str | None]] = {
+            "/v1/score": ("POST", self._score, "score"),
+            "/v1/score/batch": ("POST", self._batch, "score"),
+            "/v1/outcomes": ("POST", self._outcome, "feedback"),
+            "/v1/labels": ("POST", self._label, "feedback"),
+            "/livez": ("GET", self._livez, None),
+            "/readyz": ("GET", self._readyz, None),
+            "/metrics": ("GET", self._metrics, "read"),
+            "/openapi.json": ("GET", self._openapi, None),
+            "/docs": ("GET", self._page, None),
+            "/": ("GET", self._page, None),
         }
 
     def serve(self, runtime: Runtime) -> None:
         """Answer with this runtime from now on."""
         self.runtime = runtime
-        key = runtime.settings.api_key
-        self._expected = f"Bearer {key}".encode() if key else None
-        self._rate = Rate(runtime.settings.rate_per_second) if runtime.settings.rate_per_second else None
+        self.door = door = Door(runtime.settings)
+        runtime.metrics.watch("riskgate_keys", "Keys of the key file that open something.", lambda: door.keys)
+        runtime.metrics.watch(
+            "riskgate_key_file_broken", "1 while the key file cannot be used.", lambda: float(door.broken is not None)
+        )
         self._most_under_way = runtime.settings.in_flight_limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -126,28 +126,30 @@ class Application:
                 authorization = value
             elif name == b"content-length":
                 length = value
-        method, handler = self._find(path)
+        method, handler, needed = self._find(path)
         if scope["method"] != method and not (method == "GET" and scope["method"] == "HEAD"):
             raise WrongMethod(f"{path} is called with {method}.", f"Send {method} {path}.")
-        if path.startswith("/v1/"):
-            self._admit(authorization)
-        return await handler(Request(path, scope["query_string"], receive, length, started_ns))
+        caller = None
+        # Metrics hold no personal data: who watches from this machine needs no key.
+        if needed is not None and (path != "/metrics" or not from_here(scope.get("client"), scope["headers"])):
+            caller = self._admit(authorization, needed)
+        return await handler(Request(path, scope["query_string"], receive, length, started_ns, caller))
 
-    def _find(self, path: str) -> tuple[str, Handler]:
+    def _find(self, path: str) -> tuple[str, Handler, str | None]:
         found = self._routes.get(path)
         if found is not None:
             return found
         if path.startswith("/v1/receipts/"):
-            return "GET", self._receipt
+            return "GET", self._receipt, "read"
         raise UnknownRoute("There is nothing at this path.", "See /openapi.json for what this service answers.")
 
-    def _admit(self, authorization: bytes | None) -> None:
-        if self._expected is not None and not hmac.compare_digest(authorization or b"", self._expected):
-            raise Unauthorised("The key is missing or wrong.", "Send `Authorization: Bearer <key>`.")
-        if self._rate is not None and not self._rate.take(authorization or b""):
-            raise TooManyRequests("This caller sends more than its rate.", "Send less, or ask for a higher rate.")
+    def _admit(self, authorization: bytes | None, scope: str) -> Caller:
+        if self.door is None:
+            raise Overloaded("The service is still starting.", "Wait for /readyz and send again.")
+        caller = self.door.admit(authorization, scope)
         if self._under_way > self._most_under_way:
             raise Overloaded("More requests are under way than can be answered in time.", "Send again later.")
+        return caller
 
     def _engine(self) -> tuple[Runtime, Engine]:
         if self.runtime is None or self.runtime.engine is None:
@@ -187,6 +189,8 @@ class Application:
                 "payments",
             )
             return json_reply(Error(error), 422)
+        if self.door is not None and request.caller is not None:
+            self.door.counts_as(request.caller, len(payments))
         decisions: list[msgspec.Raw | Error] = []
         for first in range(0, len(payments), BATCH_SLICE):
             decisions += await self._slice(runtime, engine, payments[first : first + BATCH_SLICE])
@@ -278,7 +282,10 @@ def _route_name(path: str) -> str:
 
 def _refused(error: RiskgateError) -> Reply:
     status, body = refusal(error)
+    headers: list[tuple[bytes, bytes]] = [JSON]
     seconds = retry_after_seconds(error)
-    if seconds is None:
-        return json_reply(body, status)
-    return json_reply(body, status, (JSON, (b"retry-after", str(seconds).encode())))
+    if seconds is not None:
+        headers.append((b"retry-after", str(seconds).encode()))
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    return json_reply(body, status, tuple(headers))

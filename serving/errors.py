@@ -24,6 +24,13 @@ class Unauthorised(ServiceError):
     status = 401
 
 
+class Forbidden(ServiceError):
+    """A key that may not do what was asked."""
+
+    code = "forbidden"
+    status = 403
+
+
 class UnknownTransaction(ServiceError):
     """A transaction this service has not scored and no imported history holds."""
 
@@ -52,6 +59,13 @@ class Conflict(ServiceError):
     status = 409
 
 
+class SlowBody(ServiceError):
+    """A body that did not arrive in time."""
+
+    code = "slow_body"
+    status = 408
+
+
 class TooLarge(ServiceError):
     """A body beyond the limit."""
 
@@ -60,10 +74,14 @@ class TooLarge(ServiceError):
 
 
 class TooManyRequests(ServiceError):
-    """A caller beyond its rate."""
+    """A caller beyond its rate; `seconds` is when it may come back."""
 
     code = "too_many_requests"
     status = 429
+
+    def __init__(self, message: str, repair: str, seconds: int = 1) -> None:
+        super().__init__(message, repair)
+        self.seconds = seconds
 
 
 class Overloaded(ServiceError):

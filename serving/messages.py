@@ -75,4 +75,6 @@ def unexpected(error: BaseException) -> tuple[int, Error]:
 
 def retry_after_seconds(error: RiskgateError) -> int | None:
     """Seconds after which a refused caller may come back, or None."""
-    return 1 if isinstance(error, (Overloaded, TooManyRequests, LedgerUnavailable)) else None
+    if isinstance(error, TooManyRequests):
+        return error.seconds
+    return 1 if isinstance(error, (Overloaded, LedgerUnavailable)) else None

@@ -50,9 +50,16 @@ def document(parameters: CatalogParameters | None = None) -> dict[str, Any]:
         "paths": _paths(),
         "components": {
             "schemas": schemas,
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key. The roles an operation names are scopes of the key: "
+                    + ", ".join(f"`{scope}` {what}" for scope, what in SCOPES.items())
+                    + ". A service without any key listens on loopback only and asks for none.",
+                }
+            },
         },
-        "security": [{"key": []}, {}],
     }
 
 
@@ -198,17 +205,27 @@ def _schemas(parameters: CatalogParameters) -> dict[str, Any]:
     }
 
 
+#: What each scope of a key lets a caller do.
+SCOPES = {
+    "score": "decides about payments",
+    "feedback": "reports outcomes and labels",
+    "read": "reads receipts and metrics",
+    "admin": "everything",
+}
+
 _ERRORS = {
     "400": "Malformed: not one JSON object.",
-    "401": "No key, or a wrong one.",
+    "401": "No key, or a wrong or expired one.",
+    "403": "The key has not the scope.",
     "404": "Unknown transaction.",
+    "408": "The body did not arrive in time.",
     "409": "Same id with other content, or a contradicted report.",
     "413": "The body is too large.",
     "422": "An invalid value; every problem at once.",
     "429": "Over the caller's rate.",
     "503": "Refused at once; see Retry-After.",
 }
-_COMMON = ("400", "401", "413", "422", "429", "503")
+_COMMON = ("400", "401", "403", "413", "422", "429", "503")
 
 
 def _replies(schema: str, also: tuple[str, ...] = (), replay: bool = False) -> dict[str, Any]:
@@ -226,13 +243,17 @@ def _replies(schema: str, also: tuple[str, ...] = (), replay: bool = False) -> d
     return replies
 
 
-def _post(summary: str, body: str, reply: str, also: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
+def _needs(scope: str) -> dict[str, Any]:
+    return {"security": [{"key": [scope]}, {}]}
+
+
+def _post(summary: str, scope: str, body: str, reply: str, also: tuple[str, ...] = ()) -> dict[str, Any]:
     return {
         "post": {
             "summary": summary,
             "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(body)}}},
-            "responses": _replies(reply, also, replay=body != "Batch"),
-            **more,
+            "responses": _replies(reply, ("408", *also), replay=body != "Batch"),
+            **_needs(scope),
         }
     }
 
@@ -248,7 +269,7 @@ def _flag(name: str, description: str) -> dict[str, Any]:
 
 
 def _paths() -> dict[str, Any]:
-    score = _post("Decide about one payment.", "Payment", "Decision", ("409",))
+    score = _post("Decide about one payment.", "score", "Payment", "Decision", ("409",))
     score["post"]["parameters"] = [
         _flag("explain", "Reasons for an approved payment too."),
         _flag("dry_run", "Decide and explain with nothing recorded and nothing counted."),
@@ -258,17 +279,22 @@ def _paths() -> dict[str, Any]:
             "summary": "All that is needed to reproduce one decision.",
             "parameters": [{"name": "transaction_id", "in": "path", "required": True, "schema": _TEXT}],
             "responses": _replies("Receipt", ("404",)),
+            **_needs("read"),
         }
     }
+    metrics = _get("Counters and histograms for Prometheus.", "text/plain", {"type": "string"})
+    for status in ("401", "403", "429", "503"):
+        metrics["get"]["responses"][status] = _replies("Error")[status]
+    metrics["get"] |= _needs("read") | {"description": "From the service's own machine no key is needed."}
     return {
         "/v1/score": score,
-        "/v1/score/batch": _post("Decide about up to 1,000 payments, in order.", "Batch", "Decisions"),
-        "/v1/outcomes": _post("Tell what the issuer then did.", "Outcome", "Recorded", ("404",)),
-        "/v1/labels": _post("Tell whether it was fraud.", "Label", "Recorded", ("404", "409")),
+        "/v1/score/batch": _post("Decide about up to 1,000 payments, in order.", "score", "Batch", "Decisions"),
+        "/v1/outcomes": _post("Tell what the issuer then did.", "feedback", "Outcome", "Recorded", ("404",)),
+        "/v1/labels": _post("Tell whether it was fraud.", "feedback", "Label", "Recorded", ("404", "409")),
         "/v1/receipts/{transaction_id}": receipt,
         "/livez": _get("Whether the process answers.", "application/json", {"type": "object"}),
         "/readyz": _get(
             "Whether payments are scored in full, and if not why.", "application/json", _ref("Ready"), ("200", "503")
         ),
-        "/metrics": _get("Counters and histograms for Prometheus.", "text/plain", {"type": "string"}),
+        "/metrics": metrics,
     }

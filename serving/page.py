@@ -59,8 +59,14 @@ def _operation(path: str, verb: str, operation: dict[str, Any]) -> str:
         rows += f"<tr><td>{status}<td>{_text(reply['description'])} {kinds}"
     return (
         f"<h2><span class=verb>{verb.upper()}</span> <code>{escape(path)}</code></h2>"
-        f"<p>{_text(operation['summary'])}</p><table>{rows}</table>"
+        f"<p>{_text(operation['summary'])}{_scope(operation)}</p><table>{rows}</table>"
     )
+
+
+def _scope(operation: dict[str, Any]) -> str:
+    """Which scope a key needs for it; nothing where none is."""
+    scopes = [scope for way in operation.get("security", ()) for scope in way.get("key", ())]
+    return f" Scope: <code>{escape(scopes[0])}</code>." if scopes else ""
 
 
 def _schema(name: str, schema: dict[str, Any]) -> str:

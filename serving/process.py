@@ -8,6 +8,7 @@ import uvicorn
 
 from features.errors import RiskgateError
 from serving import start
+from serving.door import Door
 from serving.settings import Settings, listen_as
 
 
@@ -17,6 +18,7 @@ def serve(settings: Settings) -> int:
     Raises: CannotStart and the refusals of a bundle, before anything listens.
     """
     start.check_listening(settings)
+    Door(settings)  # a key file that cannot be used is refused before anything listens
     listen_as(settings)
     from serving.service import application, bundle_folder, service
 

@@ -73,6 +73,7 @@ class Riskgate:
     def __init__(self) -> None:
         self._runtime: Runtime | None = None
         self._loading: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
 
     @bentoml.on_startup
     async def open(self) -> None:
@@ -80,13 +81,20 @@ class Riskgate:
         settings = read_settings()
         try:
             self._runtime = Runtime(settings, bundle_folder(settings))
+            application.serve(self._runtime)
         except RiskgateError as error:
             log.critical("%s", error)
             raise
-        if not settings.api_key:
+        if not settings.api_key and not settings.keys:
             log.warning("no API key is set: the service accepts every call and listens on loopback only")
-        application.serve(self._runtime)
-        self._loading = asyncio.get_running_loop().create_task(self._load(self._runtime))
+        loop = asyncio.get_running_loop()
+        self._loading = loop.create_task(self._load(self._runtime))
+        self._following = loop.create_task(self._follow_keys())
+
+    async def _follow_keys(self) -> None:
+        while application.door is not None:
+            await asyncio.sleep(1.0)
+            application.door.refresh()
 
     async def _load(self, runtime: Runtime) -> None:
         try:
@@ -100,6 +108,8 @@ class Riskgate:
     @bentoml.on_shutdown
     async def close(self) -> None:
         """Write the state and close the ledger."""
+        if self._following is not None:
+            self._following.cancel()
         if self._loading is not None:
             await asyncio.wait([self._loading])
         if self._runtime is not None:

@@ -26,17 +26,18 @@ class Setting(NamedTuple):
 
 TABLE = (
     Setting("VAR", "var", "folder", "where the ledger, snapshots and served bundles are kept"),
-    Setting("HOST", "127.0.0.1", "address", "where the service listens; off loopback only with an API key"),
+    Setting("HOST", "127.0.0.1", "address", "where the service listens; off loopback only with API keys"),
     Setting("PORT", "3000", "port", "where the service listens"),
     Setting("CONSOLE_PORT", "3001", "port", "where the review desk listens"),
-    Setting("API_KEY", "", "secret", "what callers send as `Authorization: Bearer <key>`; empty: no key"),
+    Setting("API_KEY", "", "secret", "a single key for everything, `Authorization: Bearer <key>`; empty: none"),
+    Setting("KEYS", "", "file", "API keys with scopes (python -m serving key-add); read again when it changes"),
     Setting("BUNDLE", "riskgate:latest", "folder or tag", "the bundle to serve: a folder, or a BentoML tag"),
     Setting("PROFILES", "", "file", "Feast's profile file (SQLite); its new rows become events; empty: no profiles"),
     Setting("CLOCK", "system", "system|replay", "replay: the event time of the payments is the clock"),
     Setting("LEDGER_SYNC", "normal", "normal|full", "normal survives a killed process, full a lost machine"),
     Setting("BODY_LIMIT_BYTES", "65536", "bytes", "largest body of one request"),
     Setting("BATCH_LIMIT_BYTES", "4194304", "bytes", "largest body of /v1/score/batch"),
-    Setting("RATE_PER_SECOND", "0", "requests/s", "a caller's rate before 429; 0: no limit"),
+    Setting("RATE_PER_SECOND", "0", "requests/s", "a caller's rate before 429, if its key names none; 0: no limit"),
     Setting("IN_FLIGHT_LIMIT", "2048", "requests", "requests under way before one is refused with 503"),
     Setting("WAL_LIMIT_BYTES", "67108864", "bytes", "size of the write-ahead log at which it is started afresh"),
     Setting("REDIS_URL", "", "URL", "Redis of the production profile: `redis://…`; empty: embedded"),
@@ -61,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 3000
     console_port: int = 3001
     api_key: str = ""
+    keys: str = ""
     bundle: str = "riskgate:latest"
     profiles: str = ""
     clock: str = "system"

@@ -39,11 +39,11 @@ def check_listening(settings: Settings) -> None:
 
     Raises: CannotStart.
     """
-    if settings.api_key or _is_loopback(settings.host):
+    if settings.api_key or settings.keys or _is_loopback(settings.host):
         return
     raise CannotStart(
         f"The service will not listen on {settings.host} without an API key.",
-        "Set RISKGATE_API_KEY, or listen on 127.0.0.1.",
+        "Set RISKGATE_KEYS or RISKGATE_API_KEY, or listen on 127.0.0.1.",
     )
 
 

@@ -1,0 +1,178 @@
+"""API keys: what a caller may do, kept as hashes in one small file that may change while the service runs.
+
+A token is `rg_<id>_<secret>` with a secret of 256 random bits. One SHA-256 of it is kept, nothing slower:
+a slow hash makes guessing a *weak* secret dear, and there is nothing to guess in 256 random bits, while
+every payment would pay for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from features.errors import RiskgateError
+
+#: What a key may do: score payments, report outcomes and labels, read receipts and metrics, everything.
+SCOPES = ("score", "feedback", "read", "admin")
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{1,31}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+SECRET_BYTES = 32
+
+
+class InvalidKeys(RiskgateError):
+    """A key file, or a key, that cannot be used as it is."""
+
+    code = "invalid_keys"
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One key: who (`id`), the SHA-256 of its token (hex), what it may do, and until when.
+
+    `rate` is requests a second, None for the setting's; moments are aware.
+    """
+
+    id: str
+    sha256: str
+    scopes: tuple[str, ...]
+    created: datetime
+    rate: int | None = None
+    expires: datetime | None = None
+    revoked: datetime | None = None
+    note: str = ""
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether the key lets nobody in any more."""
+        return any(moment is not None and moment <= now for moment in (self.expires, self.revoked))
+
+
+def digest_of(token: bytes) -> bytes:
+    """SHA-256 of a token, 32 bytes."""
+    return hashlib.sha256(token).digest()
+
+
+def id_of(token: bytes) -> bytes:
+    """The id a token names; empty for what has not the form of one.
+
+    >>> id_of(b"rg_checkout_Zm9v_x"), id_of(b"anything else")
+    (b'checkout', b'')
+    """
+    parts = token.split(b"_", 2)
+    return parts[1] if len(parts) == 3 and parts[0] == b"rg" else b""
+
+
+def new_key(
+    name: str,
+    scopes: Sequence[str],
+    now: datetime,
+    *,
+    rate: int | None = None,
+    days: int | None = None,
+    note: str = "",
+) -> tuple[Key, str]:
+    """(key, token): a new key, and the token that is shown once and kept nowhere.
+
+    Raises: InvalidKeys.
+    """
+    token = f"rg_{name}_{secrets.token_urlsafe(SECRET_BYTES)}"
+    key = Key(
+        id=name,
+        sha256=digest_of(token.encode()).hex(),
+        scopes=tuple(dict.fromkeys(scopes)),
+        created=now,
+        rate=rate,
+        expires=None if days is None else now + timedelta(days=days),
+        note=note,
+    )
+    problems = list(_problems([key]))
+    if problems:
+        raise InvalidKeys(" ".join(problems), "Correct it and add the key again.")
+    return key, token
+
+
+class KeyFile:
+    """The keys in one JSON file that only its owner may read; a change replaces the whole file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> dict[str, Key]:
+        """Every key by id; empty when there is no file yet.
+
+        Raises: InvalidKeys, OSError.
+        """
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return {}
+        try:
+            keys = msgspec.json.decode(data, type=list[Key])
+        except msgspec.MsgspecError as error:
+            raise InvalidKeys(
+                f"{self.path} is not a list of keys: {error}.", "Restore it, or make it anew with key-add."
+            ) from None
+        problems = list(_problems(keys))
+        if problems:
+            raise InvalidKeys(f"{self.path}: {' '.join(problems)}", "Correct the file, or make it anew with key-add.")
+        return {key.id: key for key in keys}
+
+    def stamp(self) -> tuple[int, int, int] | None:
+        """What changes when the file does; None when it is not there."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
+    def add(self, key: Key) -> None:
+        """Keep a new key.
+
+        Raises: InvalidKeys when its id is taken, even by a revoked key: receipts of the past name it.
+        """
+        keys = self.read()
+        if key.id in keys:
+            raise InvalidKeys(f"There is a key `{key.id}` already.", "Give it another id, then revoke the old one.")
+        self._write([*keys.values(), key])
+
+    def revoke(self, name: str, now: datetime) -> None:
+        """Let a key open nothing from now on; its line stays as a record.
+
+        Raises: InvalidKeys when there is none of that id.
+        """
+        keys = self.read()
+        if name not in keys:
+            raise InvalidKeys(f"There is no key `{name}`.", "See `python -m serving key-list`.")
+        if keys[name].revoked is None:
+            keys[name] = msgspec.structs.replace(keys[name], revoked=now)
+        self._write(list(keys.values()))
+
+    def _write(self, keys: Sequence[Key]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # mkstemp makes it readable by its owner only; the rename makes the change whole or not at all.
+        handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.name)
+        with os.fdopen(handle, "wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(keys)) + b"\n")
+        Path(temporary).replace(self.path)
+
+
+def _problems(keys: Sequence[Key]) -> Iterator[str]:
+    names = [key.id for key in keys]
+    yield from (f"The id `{name}` is there twice." for name in sorted({n for n in names if names.count(n) > 1}))
+    for key in keys:
+        if not _ID.fullmatch(key.id):
+            yield f"`{key.id}` is no id: use 2 to 32 small letters, digits and hyphens."
+        if not _DIGEST.fullmatch(key.sha256):
+            yield f"Key `{key.id}` has no SHA-256 of its token."
+        if not key.scopes or not set(key.scopes) <= set(SCOPES):
+            yield f"Key `{key.id}` needs scopes out of {', '.join(SCOPES)}."
+        if key.rate is not None and key.rate < 1:
+            yield f"Key `{key.id}` has a rate below 1 request a second."
+        if any(m is not None and m.tzinfo is None for m in (key.created, key.expires, key.revoked)):
+            yield f"Key `{key.id}` has a moment without a UTC offset."

@@ -1,0 +1,145 @@
+"""The door: who calls, whether that caller may do this, and how often."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path
+from typing import NamedTuple
+
+from features.errors import RiskgateError
+from serving.api_keys import SCOPES, Key, KeyFile, digest_of, id_of
+from serving.errors import CannotStart, Forbidden, TooManyRequests, Unauthorised
+from serving.rate import Rate
+from serving.settings import Settings
+
+log = logging.getLogger("riskgate.door")
+
+
+class Caller(NamedTuple):
+    """Somebody the door knows; `until` is seconds since 1970."""
+
+    id: str
+    sha256: bytes
+    scopes: frozenset[str]
+    rate: int
+    until: float
+
+
+class Door:
+    """Checks keys, scopes and rates; without any key configured it lets everybody in.
+
+    A token is looked up by the id it names, then compared in constant time; an unknown id is compared
+    too, with a secret nobody has, so that the time of the answer does not tell which ids exist.
+    """
+
+    def __init__(self, settings: Settings, wall: Callable[[], float] = time.time) -> None:
+        self._wall = wall
+        self._default_rate = settings.rate_per_second
+        self._rate = Rate()
+        self._file = KeyFile(Path(settings.keys)) if settings.keys else None
+        self._stamp: tuple[int, int, int] | None = None
+        self._known: dict[bytes, Caller] = {}
+        self.keyless = not settings.api_key and self._file is None
+        #: What is wrong with the key file just now; the keys read before stay in force.
+        self.broken: str | None = None
+        everybody = frozenset(SCOPES)
+        token = settings.api_key.encode() or secrets.token_bytes(32)
+        self._single = Caller("single", digest_of(token), everybody, self._default_rate, float("inf"))
+        self._anybody = Caller("anybody", b"", everybody, self._default_rate, float("inf"))
+        if self._file is not None:
+            self._first_read(self._file)
+
+    @property
+    def keys(self) -> int:
+        """How many keys of the file open something."""
+        return len(self._known)
+
+    def admit(self, authorization: bytes | None, scope: str) -> Caller:
+        """The caller of a request that needs `scope`, one request of its rate taken.
+
+        Raises: Unauthorised, Forbidden, TooManyRequests.
+        """
+        caller = self._anybody if self.keyless else self._identify(authorization or b"")
+        if scope not in caller.scopes:
+            raise Forbidden(
+                f"This key may not do that: it has not the scope `{scope}`.", "Use a key that has, or ask for one."
+            )
+        if caller.rate:
+            seconds = self._rate.take(caller.id, caller.rate)
+            if seconds:
+                raise TooManyRequests("This caller sends more than its rate.", "Send less, or ask for more.", seconds)
+        return caller
+
+    def counts_as(self, caller: Caller, requests: int) -> None:
+        """Let the request just admitted count as several."""
+        if caller.rate and requests > 1:
+            self._rate.owe(caller.id, requests - 1)
+
+    def _identify(self, authorization: bytes) -> Caller:
+        scheme, _, token = authorization.partition(b" ")
+        caller = self._known.get(id_of(token), self._single)
+        if not hmac.compare_digest(digest_of(token), caller.sha256) or scheme.lower() != b"bearer":
+            raise Unauthorised("The key is missing or wrong.", "Send `Authorization: Bearer <key>`.")
+        if self._wall() >= caller.until:
+            raise Unauthorised("The key has expired.", "Ask for a new one.")
+        return caller
+
+    # -- the key file --------------------------------------------------------------------------
+
+    def refresh(self) -> bool:
+        """Read the key file again if it has changed; whether it was taken over. A broken one changes nothing."""
+        if self._file is None or (stamp := self._file.stamp()) == self._stamp:
+            return False
+        self._stamp = stamp
+        try:
+            if stamp is None:
+                raise CannotStart(f"The key file {self._file.path} is gone.", "Put it back; an empty list is `[]`.")
+            self._take(self._file.read())
+        except (RiskgateError, OSError) as error:
+            self.broken = str(error)
+            log.error("the keys read before stay in force, for the key file cannot be used: %s", error)
+            return False
+        self.broken = None
+        log.info("the key file was read again: %d keys open something", len(self._known))
+        return True
+
+    def _first_read(self, file: KeyFile) -> None:
+        self._stamp = file.stamp()
+        if self._stamp is None:
+            raise CannotStart(
+                f"There is no key file {file.path}.",
+                "Add a key: python -m serving key-add.",
+            )
+        try:
+            self._take(file.read())
+        except OSError as error:
+            raise CannotStart(f"The key file {file.path} cannot be read: {error.strerror}.", "Mend that.") from error
+
+    def _take(self, keys: Mapping[str, Key]) -> None:
+        now = datetime.fromtimestamp(self._wall(), UTC)
+        self._known = {
+            key.id.encode(): Caller(
+                key.id,
+                bytes.fromhex(key.sha256),
+                frozenset(SCOPES if "admin" in key.scopes else key.scopes),
+                self._default_rate if key.rate is None else key.rate,
+                float("inf") if key.expires is None else key.expires.timestamp(),
+            )
+            for key in keys.values()
+            if not key.is_over(now)
+        }
+
+
+def from_here(client: tuple[str, int] | None, headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether a request comes from this very machine and not through a proxy on it."""
+    try:
+        near = client is not None and ip_address(client[0]).is_loopback
+    except ValueError:
+        return False
+    return near and not any(name in (b"forwarded", b"x-forwarded-for") for name, _ in headers)
