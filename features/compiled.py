@@ -21,7 +21,9 @@ from numba.extending import intrinsic
 F = TypeVar("F", bound=Callable[..., object])
 
 _HERE = Path(__file__).parent
-_SOURCES = ("aggregate", "compiled", "heap", "kernel", "others", "payment", "request", "tiles")
+_SOURCES = (
+    *("aggregate", "compiled", "entity_strings", "heap", "kernel", "others", "packed", "payment", "request", "tiles"),
+)
 
 
 def _cache_folder() -> Path:

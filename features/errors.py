@@ -75,3 +75,9 @@ class BrokenBundle(RiskgateError):
     """A bundle on disk is incomplete, altered or contradicts itself."""
 
     code = "broken_bundle"
+
+
+class BrokenState(RiskgateError):
+    """Stored window state is not what this code writes."""
+
+    code = "broken_state"

@@ -23,7 +23,8 @@ Vector = npt.NDArray[np.float64]
 
 _PAYER, _INSTRUMENT, _DEVICE, _IP, _PAYEE, _PAIR = range(kernel.ENTITY_COUNT)
 _NOT_SENT, _NO_HISTORY = -1, 0
-_SEPARATOR = "\x1f"  # no identifier may hold it: control characters are refused at intake
+#: Between payer and payee in the key of a pair.
+SEPARATOR = "\x1f"  # no identifier may hold it: control characters are refused at intake
 
 
 class State:
@@ -50,7 +51,7 @@ class State:
         """Set `_recs` to the records of this payment's entities and return their keys."""
         keys = (
             payment.payer_id, payment.instrument_id, payment.device_id, payment.ip, payment.payee_id,
-            payment.payer_id + _SEPARATOR + payment.payee_id,
+            payment.payer_id + SEPARATOR + payment.payee_id,
         )  # fmt: skip
         self._recs[:] = [
             _NOT_SENT if key is None else known.get(key, _NO_HISTORY)
@@ -116,6 +117,16 @@ class State:
     def bytes_used(self) -> int:
         """Bytes of the heap in use (the dictionaries of keys not counted)."""
         return int(self._heap[0]) * 8
+
+    @property
+    def heap(self) -> npt.NDArray[np.int64]:
+        """The words of all records; replaced by a larger copy when it gets full."""
+        return self._heap
+
+    @property
+    def records(self) -> tuple[dict[str, int], ...]:
+        """For each entity kind the offset of the record of every key."""
+        return self._records
 
     def adopt(self, heap: npt.NDArray[np.int64], records: tuple[dict[str, int], ...], too_late: int) -> None:
         """Take over a heap and its key tables that the bulk path or a snapshot made."""

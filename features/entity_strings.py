@@ -1,0 +1,258 @@
+"""Window state that lives elsewhere: prepare a payment for it, and read features out of the strings it returns.
+
+A store keeps one string per entity (features/packed.py). For a payment it must read six strings and append
+an event to each; what to append is made here before the trip (`entry`), what was read is folded here after
+it (`observe`), by the same kernel as everywhere. `packed` is the new record for a string whose tail got long.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from features import kernel
+from features.aggregate import FILTERS
+from features.catalog import Catalog
+from features.compiled import compiled
+from features.encode import encode_extra, encode_profiles, extra_words, reference_amount
+from features.errors import BrokenState
+from features.heap import HEADER_WORDS, LARGEST_CAPACITY, Words, new_heap
+from features.kernel import ENTITY_COUNT, step
+from features.packed import (
+    EMPTY,
+    HEADER_BYTES,
+    WORD_BYTES,
+    Bytes,
+    clear,
+    event_words,
+    fold_string,
+    pack,
+    write_event,
+)
+from features.payment import ENTITIES, Payment
+from features.profiles import Profiles
+from features.request import PROFILE_WORDS, mask_of
+from features.state import SEPARATOR, State
+from features.tiles import Table
+
+Vector = npt.NDArray[np.float64]
+
+_LARGEST_IDENTITY = 2**63 - 1
+#: Most bytes of a varint.
+_MOST = 10
+
+
+class Entry(NamedTuple):
+    """A payment made ready for a store: the key of each entity (None: not sent) and the event to append to it."""
+
+    keys: tuple[str | None, ...]
+    events: tuple[bytes | None, ...]
+    ids: Words
+    amount: int
+    extra: Vector
+
+
+def identity(kind: int, key: str) -> int:
+    """By what others remember an entity: above 0, the same for ever (two different ones agree once in 2^63 pairs)."""
+    digest = hashlib.blake2b(key.encode(), digest_size=8, person=ENTITIES[kind].encode()).digest()
+    return int.from_bytes(digest, "little") & _LARGEST_IDENTITY or 1
+
+
+def keys_of(payment: Payment) -> tuple[str | None, ...]:
+    """The key of payer, instrument, device, ip, payee and pair; None where it was not sent."""
+    return (
+        payment.payer_id, payment.instrument_id, payment.device_id, payment.ip, payment.payee_id,
+        payment.payer_id + SEPARATOR + payment.payee_id,
+    )  # fmt: skip
+
+
+def generation_of(string: bytes) -> int:
+    """How often a string was packed anew."""
+    return int.from_bytes(string[:4], "little")
+
+
+def header(generation: int, packed: bytes) -> bytes:
+    """What stands before a packed record of that generation."""
+    return (generation & 0xFFFFFFFF).to_bytes(4, "little") + len(packed).to_bytes(4, "little")
+
+
+def tail_bytes(string: bytes) -> int:
+    """Length of the events appended to a string since it was packed."""
+    return len(string) - HEADER_BYTES - int.from_bytes(string[4:HEADER_BYTES], "little")
+
+
+@compiled
+def payment_events(
+    others: Words, layout: Words, ts: int, amount: int, extra: Vector, ids: Words, out: Words
+) -> None:  # fmt: skip
+    """Write the event of a payment for each of the six tails, one after the other, into `out`."""
+    mask, at = mask_of(layout, ts, amount, extra), 0
+    for e in range(ENTITY_COUNT):
+        at = write_event(others, e, ts, amount, mask, 1, ids, out, at)
+
+
+@compiled
+def observe_strings(
+    heap: Words, ents: Table, fields: Table, heads: Table, lists: Table, bounds: Table, outs: Table, ratios: Table,
+    layout: Words, cum: Table, others: Words, data: Bytes, places: Words, recs: Words, met: Words, ids: Words,
+    seen: Words, ts: int, amount: int, extra: Vector, profile: Vector, out: Vector, keep: bool,
+) -> int:  # fmt: skip
+    """Make records of six strings and `step`; -1, or the entity kind whose string is broken.
+
+    data: the strings one after the other. places: int64[7], where each begins; recs: 0 = no string, -1 = not sent.
+    """
+    clear(heap)
+    for e in range(ENTITY_COUNT):
+        if recs[e] >= 0 and places[e + 1] > places[e]:
+            record = fold_string(
+                heap, e, ents, fields, heads, lists, bounds, others, data, places[e], places[e + 1], recs, met
+            )
+            if record < 0:
+                return e
+    step(
+        heap, ents, fields, heads, lists, bounds, outs, ratios, layout, cum, recs, ids, seen, ts, amount, extra,
+        profile, out, keep,
+    )  # fmt: skip
+    return -1
+
+
+class EntityStrings:
+    """The kernel of one catalogue at work on strings; one thread, one payment after the other."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        plan = catalog.plan
+        self._tables = (plan.ents, plan.fields, plan.heads, plan.lists, plan.bounds)
+        self._reading = (plan.outs, plan.ratios, plan.layout, np.zeros(plan.scratch, np.int64))
+        self._layout = plan.layout
+        self._others = np.zeros(ENTITY_COUNT, np.int64)
+        for e in range(ENTITY_COUNT):
+            for row in range(plan.ents[e, kernel.LISTS], plan.ents[e, kernel.LISTS + 1]):
+                self._others[e] |= 1 << int(plan.lists[row, 0])
+        self._remembered = [bool(np.any(self._others >> kind & 1)) for kind in range(ENTITY_COUNT)]
+        words = [event_words(self._others, e) for e in range(ENTITY_COUNT)]
+        #: Bytes of one event in the tail of each entity kind.
+        self.event_bytes = tuple(WORD_BYTES * one for one in words)
+        self._cuts = [WORD_BYTES * sum(words[:e]) for e in range(ENTITY_COUNT + 1)]
+        self._heap = new_heap(HEADER_WORDS + 4 * plan.slack_words)
+        self._events = np.zeros(sum(words), np.int64)
+        widest = int(plan.ents[:, kernel.WIDTH].max())
+        lists_words = 3 * _MOST * int(plan.lists[:, 2].sum()) if len(plan.lists) else 0
+        self._out = np.zeros(LARGEST_CAPACITY * (2 * widest + 2) * _MOST + lists_words + 64 * _MOST, np.uint8)
+        self._places = np.zeros(ENTITY_COUNT + 1, np.int64)
+        self._recs = np.zeros(ENTITY_COUNT, np.int64)
+        self._met = np.zeros(ENTITY_COUNT, np.int64)
+        self._seen = np.zeros(ENTITY_COUNT, np.int64)
+        self._profile = np.zeros(PROFILE_WORDS)
+        self._nothing = np.zeros(0, np.int64)
+
+    # -- before the trip -----------------------------------------------------------------------
+
+    def _ids(self, keys: Sequence[str | None]) -> Words:
+        return np.array(
+            [
+                -1 if key is None else identity(kind, key) if remembered else 1
+                for kind, (key, remembered) in enumerate(zip(keys, self._remembered, strict=True))
+            ],
+            np.int64,
+        )
+
+    def entry(self, payment: Payment) -> Entry:
+        """What the store is asked for, and told of, a payment."""
+        keys = keys_of(payment)
+        ids = self._ids(keys)
+        amount = reference_amount(payment, self.catalog)
+        extra = np.empty(extra_words(self.catalog))
+        encode_extra(payment, self.catalog, extra)
+        payment_events(self._others, self._layout, payment.event_time_ms, amount, extra, ids, self._events)
+        return Entry(keys, self._cut(keys), ids, amount, extra)
+
+    def report(self, payment: Payment, what: str, weight: int) -> dict[int, tuple[str, bytes]]:
+        """What became known about a payment, for each entity kind that keeps anything of it: its key and the event."""
+        keys, bit = keys_of(payment), FILTERS[what].bit
+        ids, amount = self._ids(keys), reference_amount(payment, self.catalog)
+        found = {}
+        for e, key in enumerate(keys):
+            if key is not None and (int(self._tables[0][e, kernel.BITS]) >> bit) & 1:
+                write_event(self._others, e, payment.event_time_ms, amount, 1 << bit, weight, ids, self._events, 0)
+                found[e] = key, self._events.tobytes()[: self.event_bytes[e]]
+        return found
+
+    def _cut(self, keys: Sequence[str | None]) -> tuple[bytes | None, ...]:
+        events, cuts = self._events.tobytes(), self._cuts
+        return tuple([None if key is None else events[cuts[e] : cuts[e + 1]] for e, key in enumerate(keys)])
+
+    # -- after it ------------------------------------------------------------------------------
+
+    def observe(
+        self, payment: Payment, entry: Entry, strings: Sequence[bytes | None], profiles: Profiles | None,
+        *, keep: bool = True,
+    ) -> Vector:  # fmt: skip
+        """Features of a payment given the strings as they were before it (None: no history); float64[columns].
+
+        Then, if `keep`, the payment is part of what `packed` packs.
+        Raises: BrokenState.
+        """
+        encode_profiles(payment, profiles, self._profile)
+        self._recs[:] = [-1 if key is None else 0 for key in entry.keys]
+        places, at = [0], 0
+        for string in strings:
+            at += 0 if string is None else len(string)
+            places.append(at)
+        self._places[:] = places
+        data = np.frombuffer(b"".join([string for string in strings if string]) or EMPTY, np.uint8)
+        out = np.empty(len(self.catalog.names))
+        broken = observe_strings(
+            self._heap, *self._tables, *self._reading, self._others, data, self._places, self._recs, self._met,
+            entry.ids, self._seen, payment.event_time_ms, entry.amount, entry.extra, self._profile, out, keep,
+        )  # fmt: skip
+        if broken >= 0:
+            raise BrokenState(
+                f"The state of {ENTITIES[broken]} `{entry.keys[broken]}` cannot be read.",
+                "Build it anew from the ledger: python -m serving rebuild-state.",
+            )
+        return out
+
+    def last_seen(self) -> tuple[int, ...]:
+        """How many events each entity's string held when `observe` read it; -1 = not sent."""
+        return tuple(self._seen.tolist())
+
+    def packed(self, e: int) -> bytes:
+        """The record of entity kind `e` after the latest `observe`, packed."""
+        return self._pack(self._heap, int(self._recs[e]), e, self._nothing)
+
+    def _pack(self, heap: Words, record: int, e: int, identities: Words) -> bytes:
+        ents, fields, _, lists, bounds = self._tables
+        length = pack(heap, record, e, ents, fields, lists, bounds, identities, self._out)
+        return self._out[:length].tobytes()
+
+    def canonical(self, e: int, string: bytes) -> bytes:
+        """The packed record of a string after all its tail: equal states give equal bytes.
+
+        Raises: BrokenState.
+        """
+        clear(self._heap)
+        data = np.frombuffer(string, np.uint8)
+        ents, fields, heads, lists, bounds = self._tables
+        record = fold_string(
+            self._heap, e, ents, fields, heads, lists, bounds, self._others, data, 0, len(data), self._recs, self._met
+        )
+        if record < 0:
+            raise BrokenState(f"A string of kind {ENTITIES[e]} cannot be read.", "Build the state anew.")
+        return self._pack(self._heap, record, e, self._nothing)
+
+    def pack_state(self, state: State) -> Iterator[tuple[int, str, bytes]]:
+        """(kind, key, packed record) of every entity of a state that is kept in this process."""
+        heap, records = state.heap, state.records
+        identities = np.zeros(int(heap[0]), np.int64)
+        for kind, known in enumerate(records):
+            if self._remembered[kind]:
+                for key, record in known.items():
+                    identities[record] = identity(kind, key)
+        for kind, known in enumerate(records):
+            for key, record in known.items():
+                yield kind, key, self._pack(heap, record, kind, identities)
