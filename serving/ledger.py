@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from serving import cases
+from serving.ledger_reading import Event, LedgerReading
+
+__all__ = ["KINDS", "CaseRow", "Event", "Ledger", "LedgerError", "LedgerReading", "connect"]
 
 KINDS = ("payment", "outcome", "label", "verdict", "profile", "policy", "promotion", "history")
 
@@ -37,18 +40,6 @@ CREATE INDEX IF NOT EXISTS others_by_kind ON events(kind, seq) WHERE kind <> 'pa
 LedgerError = sqlite3.Error
 
 _INSERT = "INSERT INTO events(kind, transaction_id, event_time_ms, arrival_time_ms, body) VALUES (?, ?, ?, ?, ?)"
-_COLUMNS = "seq, kind, transaction_id, event_time_ms, arrival_time_ms, body"
-
-
-class Event(NamedTuple):
-    """One row of the ledger; times are milliseconds UTC, `body` is JSON."""
-
-    seq: int
-    kind: str
-    transaction_id: str
-    event_time_ms: int
-    arrival_time_ms: int
-    body: bytes
 
 
 class CaseRow(NamedTuple):
@@ -89,12 +80,12 @@ def _reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
-class Ledger:
+class Ledger(LedgerReading):
     """Appends events in groups and reads them back; one instance per process, one thread."""
 
     def __init__(self, path: Path, sync: str = "normal", *, read_only: bool = False) -> None:
         self.path = path
-        self._connection = _reader(path) if read_only else connect(path, sync)
+        self._connection: sqlite3.Connection = _reader(path) if read_only else connect(path, sync)
         self._rows: list[tuple[str, str, int, int, bytes]] = []
         self._cases: list[CaseRow] = []
         self._waiting: list[asyncio.Future[None]] = []
@@ -180,58 +171,6 @@ class Ledger:
         self.flush()
         self.restart_wal()
         self._connection.close()
-
-    def release(self) -> None:
-        """Close the file without writing anything."""
-        self._connection.close()
-
-    # -- reading -------------------------------------------------------------------------------
-
-    def payment(self, transaction_id: str) -> Event | None:
-        """The scored payment of that id, or None."""
-        row = self._connection.execute(
-            f"SELECT {_COLUMNS} FROM events WHERE transaction_id = ? AND kind = 'payment'", (transaction_id,)
-        ).fetchone()
-        return None if row is None else Event(*row)
-
-    def reports(self, transaction_id: str, kind: str) -> list[Event]:
-        """Outcomes, labels or verdicts of one transaction, in order."""
-        rows = self._connection.execute(
-            f"SELECT {_COLUMNS} FROM events WHERE transaction_id = ? AND kind = ?"
-            " AND kind <> 'payment' AND transaction_id <> '' ORDER BY seq",
-            (transaction_id, kind),
-        )
-        return [Event(*row) for row in rows]
-
-    def of_kind(self, kind: str, after_seq: int = 0) -> list[Event]:
-        """Events of one kind other than payment, after a sequence number, in order."""
-        rows = self._connection.execute(
-            f"SELECT {_COLUMNS} FROM events WHERE kind = ? AND seq > ? AND kind <> 'payment' ORDER BY seq",
-            (kind, after_seq),
-        )
-        return [Event(*row) for row in rows]
-
-    def walk(self, after_seq: int = 0) -> Iterator[Event]:
-        """Every event after a sequence number, in order; holds one page of rows at a time."""
-        while True:
-            rows = self._connection.execute(
-                f"SELECT {_COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT 2000", (after_seq,)
-            ).fetchall()
-            if not rows:
-                return
-            for row in rows:
-                yield Event(*row)
-            after_seq = rows[-1][0]
-
-    def last_seq(self) -> int:
-        """The sequence number of the latest event; 0 for an empty ledger."""
-        (seq,) = self._connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
-        return int(seq)
-
-    def count(self) -> int:
-        """How many events the ledger holds."""
-        (number,) = self._connection.execute("SELECT count(*) FROM events").fetchone()
-        return int(number)
 
     def can_write(self) -> bool:
         """Whether a write transaction can be opened and committed now."""

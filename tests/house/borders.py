@@ -38,6 +38,8 @@ BORDERS: dict[str, tuple[str, ...]] = {
 # The files that may hold SQL text.
 SQL_BORDER: tuple[str, ...] = (
     "serving/ledger.py",
+    "serving/ledger_reading.py",
+    "serving/production/schema.py",
     "serving/cases.py",
     "serving/case_events.py",
     "serving/party_index.py",

@@ -1,0 +1,101 @@
+"""Reading the ledger: the same questions in the same words, whatever database keeps the events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+COLUMNS = "seq, kind, transaction_id, event_time_ms, arrival_time_ms, body"
+
+
+class Event(NamedTuple):
+    """One row of the ledger; times are milliseconds UTC, `body` is JSON."""
+
+    seq: int
+    kind: str
+    transaction_id: str
+    event_time_ms: int
+    arrival_time_ms: int
+    body: bytes
+
+
+class Rows(Protocol):
+    """What a statement found."""
+
+    def fetchone(self) -> Any:
+        """The next row or None."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """Every row that is left."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Reader(Protocol):
+    """A connection to the database of the ledger, in autocommit mode; `?` stands for a value."""
+
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> Rows:
+        """Run one statement."""
+        ...
+
+    def close(self) -> None:
+        """Let the connection go."""
+        ...
+
+
+class LedgerReading:
+    """The questions a ledger answers; in order of sequence number, which is the order of folding."""
+
+    _connection: Reader
+
+    def payment(self, transaction_id: str) -> Event | None:
+        """The scored payment of that id, or None."""
+        row = self._connection.execute(
+            f"SELECT {COLUMNS} FROM events WHERE transaction_id = ? AND kind = 'payment'", (transaction_id,)
+        ).fetchone()
+        return None if row is None else Event(*row)
+
+    def reports(self, transaction_id: str, kind: str) -> list[Event]:
+        """Outcomes, labels or verdicts of one transaction, in order."""
+        rows = self._connection.execute(
+            f"SELECT {COLUMNS} FROM events WHERE transaction_id = ? AND kind = ?"
+            " AND kind <> 'payment' AND transaction_id <> '' ORDER BY seq",
+            (transaction_id, kind),
+        )
+        return [Event(*row) for row in rows]
+
+    def of_kind(self, kind: str, after_seq: int = 0) -> list[Event]:
+        """Events of one kind other than payment, after a sequence number, in order."""
+        rows = self._connection.execute(
+            f"SELECT {COLUMNS} FROM events WHERE kind = ? AND seq > ? AND kind <> 'payment' ORDER BY seq",
+            (kind, after_seq),
+        )
+        return [Event(*row) for row in rows]
+
+    def walk(self, after_seq: int = 0) -> Iterator[Event]:
+        """Every event after a sequence number, in order; holds one page of rows at a time."""
+        while True:
+            rows = self._connection.execute(
+                f"SELECT {COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT 2000", (after_seq,)
+            ).fetchall()
+            if not rows:
+                return
+            for row in rows:
+                yield Event(*row)
+            after_seq = rows[-1][0]
+
+    def last_seq(self) -> int:
+        """The sequence number of the latest event; 0 for an empty ledger."""
+        (seq,) = self._connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
+        return int(seq)
+
+    def count(self) -> int:
+        """How many events the ledger holds."""
+        (number,) = self._connection.execute("SELECT count(*) FROM events").fetchone()
+        return int(number)
+
+    def release(self) -> None:
+        """Let the connection go without writing anything."""
+        self._connection.close()

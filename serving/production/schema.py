@@ -1,0 +1,125 @@
+"""The tables of the ledger in PostgreSQL: created and brought up to date under one lock, so that starts may race.
+
+`entries` are the entries of the stream as recorded, `decisions` what was decided about the payments among
+them. The view `events` joins both to the rows that the embedded ledger has: a `payment` event carries
+payment, receipt and answer; receipt and answer are null for one that was admitted and never decided.
+"""
+
+from __future__ import annotations
+
+from serving.errors import CannotStart
+from serving.production.database import Session, first_session, place_of
+
+#: One more for each change of the tables; `MIGRATIONS[n]` leads from version n to n + 1.
+VERSION = 1
+#: Any number that nobody else on the server locks: the letters "riskgate".
+LOCK = int.from_bytes(b"riskgate", "big") >> 1
+
+_KEEPER = "CREATE TABLE IF NOT EXISTS riskgate_schema (version integer NOT NULL, prefix text NOT NULL)"
+
+_TABLES = """
+CREATE TABLE entries (
+    seq bigint PRIMARY KEY,
+    kind text NOT NULL,
+    transaction_id text NOT NULL,
+    event_time_ms bigint NOT NULL,
+    arrival_time_ms bigint NOT NULL,
+    body bytea NOT NULL
+);
+CREATE UNIQUE INDEX payment_once ON entries (transaction_id) WHERE kind = 'payment';
+CREATE UNIQUE INDEX verdict_once ON entries (transaction_id) WHERE kind = 'verdict';
+CREATE INDEX reports_of_transaction ON entries (transaction_id, kind)
+    WHERE kind <> 'payment' AND transaction_id <> '';
+CREATE INDEX others_by_kind ON entries (kind, seq) WHERE kind <> 'payment';
+CREATE TABLE decisions (
+    payment_seq bigint PRIMARY KEY,
+    seq bigint NOT NULL,
+    transaction_id text NOT NULL,
+    event_time_ms bigint NOT NULL,
+    arrival_time_ms bigint NOT NULL,
+    body bytea NOT NULL
+);
+CREATE TABLE cases (
+    transaction_id text PRIMARY KEY,
+    opened_ms bigint NOT NULL,
+    decision text NOT NULL,
+    score double precision,
+    amount_minor bigint NOT NULL,
+    currency text NOT NULL,
+    payer_id text NOT NULL,
+    device_id text,
+    payee_id text NOT NULL,
+    status text NOT NULL DEFAULT 'open',
+    risk_minor bigint NOT NULL,
+    verdict text,
+    verdict_by text,
+    verdict_at bigint,
+    note text
+);
+CREATE INDEX cases_by_risk ON cases (status, risk_minor DESC, transaction_id);
+CREATE TABLE verdicts_to_label (seq bigint PRIMARY KEY);
+CREATE VIEW events AS
+    SELECT p.seq, p.kind, p.transaction_id, p.event_time_ms, p.arrival_time_ms,
+        CASE
+            WHEN p.kind <> 'payment' THEN p.body
+            WHEN d.body IS NULL THEN '{"payment":'::bytea || p.body || ',"receipt":null,"answer":null}'::bytea
+            ELSE '{"payment":'::bytea || p.body || ','::bytea || substring(d.body FROM 2)
+        END AS body
+    FROM entries p LEFT JOIN decisions d ON d.payment_seq = p.seq
+"""
+
+#: From version n to n + 1.
+MIGRATIONS: dict[int, str] = {}
+
+
+def prepare(url: str, prefix: str) -> int:
+    """Create the tables in an empty database, migrate older ones; the version that is there now.
+
+    Safe when several processes start at once.
+    Raises: CannotStart for an unreachable server, a newer schema, or tables that belong to another prefix.
+    """
+    with first_session(url) as connection, connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        connection.execute(_KEEPER)
+        found = connection.execute("SELECT version, prefix FROM riskgate_schema").fetchone()
+        if found is None:
+            connection.execute(_TABLES)
+            connection.execute("INSERT INTO riskgate_schema (version, prefix) VALUES (%s, %s)", (VERSION, prefix))
+            return VERSION
+        _refuse_others(url, int(found[0]), str(found[1]), prefix)
+        for version in range(int(found[0]), VERSION):
+            connection.execute(MIGRATIONS[version])
+            connection.execute("UPDATE riskgate_schema SET version = %s", (version + 1,))
+    return VERSION
+
+
+def check(connection: Session, url: str, prefix: str) -> None:
+    """Refuse a database that this release cannot read or write.
+
+    Raises: CannotStart naming the repair.
+    """
+    present = connection.execute("SELECT to_regclass('riskgate_schema') IS NOT NULL").fetchone()
+    found = connection.execute("SELECT version, prefix FROM riskgate_schema").fetchone() if present == (True,) else None
+    if found is None:
+        raise CannotStart(
+            f"The database {place_of(url)} holds no tables of riskgate yet.", "Create them: python -m serving migrate"
+        )
+    _refuse_others(url, int(found[0]), str(found[1]), prefix)
+    if found[0] < VERSION:
+        raise CannotStart(
+            f"The tables in {place_of(url)} have schema version {found[0]}; this release needs {VERSION}.",
+            "Stop the older release, then bring them up to date: python -m serving migrate",
+        )
+
+
+def _refuse_others(url: str, version: int, prefix: str, ours: str) -> None:
+    if version > VERSION:
+        raise CannotStart(
+            f"The tables in {place_of(url)} have schema version {version}; this release knows {VERSION}.",
+            "Deploy the release that made them, or a newer one.",
+        )
+    if prefix != ours:
+        raise CannotStart(
+            f"The ledger in {place_of(url)} belongs to the Redis prefix `{prefix}`, not to `{ours}`.",
+            "Set RISKGATE_REDIS_PREFIX to it, or give this service a database of its own.",
+        )
