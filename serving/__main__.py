@@ -116,18 +116,20 @@ def _with(settings: Settings, port: int | None, host: str | None) -> Settings:
     )
 
 
-def _add_console() -> None:
+def _add_others() -> None:
     from serving.console.command import console_app
     from serving.key_command import key_app
+    from serving.production.command import production_app
 
-    # The commands of the desk and of the keys stand beside ours: `python -m serving console`.
-    app.registered_commands.extend([*console_app.registered_commands, *key_app.registered_commands])
+    # The commands of the desk, the keys and the production profile stand beside ours: `python -m serving console`.
+    for other in (console_app, key_app, production_app):
+        app.registered_commands.extend(other.registered_commands)
 
 
 def main() -> None:
     """Run the command line."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    _add_console()
+    _add_others()
     app()
 
 

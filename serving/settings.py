@@ -45,6 +45,7 @@ TABLE = (
     Setting("REDIS_PREFIX", "rg", "word", "what every key in Redis begins with"),
     Setting("IDEMPOTENCY_SECONDS", "172800", "seconds", "how long Redis knows an answer; PostgreSQL knows older ones"),
     Setting("STREAM_LIMIT", "2000000", "events", "unrecorded events in Redis at which payments are no longer recorded"),
+    Setting("RECORDER_PORT", "3002", "port", "where the recorder shows its metrics, on loopback"),
     Setting("WORKERS", "2", "processes", "scoring processes of the production profile behind one port"),
 )
 
@@ -77,6 +78,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redis_prefix: str = "rg"
     idempotency_seconds: int = 172_800
     stream_limit: int = 2_000_000
+    recorder_port: int = 3002
     workers: int = 2
 
     @property

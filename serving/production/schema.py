@@ -58,6 +58,9 @@ CREATE TABLE cases (
 );
 CREATE INDEX cases_by_risk ON cases (status, risk_minor DESC, transaction_id);
 CREATE TABLE verdicts_to_label (seq bigint PRIMARY KEY);
+CREATE TABLE unreadable (seq bigint PRIMARY KEY, fields bytea NOT NULL, reason text NOT NULL);
+CREATE TABLE stream_position (seq bigint NOT NULL);
+INSERT INTO stream_position (seq) VALUES (0);
 CREATE VIEW events AS
     SELECT p.seq, p.kind, p.transaction_id, p.event_time_ms, p.arrival_time_ms,
         CASE

@@ -40,6 +40,7 @@ SQL_BORDER: tuple[str, ...] = (
     "serving/ledger.py",
     "serving/ledger_reading.py",
     "serving/production/schema.py",
+    "serving/production/recording.py",
     "serving/cases.py",
     "serving/case_events.py",
     "serving/party_index.py",

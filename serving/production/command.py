@@ -1,0 +1,105 @@
+"""The command line of the production profile: `recorder` and `migrate`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+from collections.abc import Iterator
+from types import FrameType
+from typing import TYPE_CHECKING
+from wsgiref.simple_server import WSGIServer
+
+import typer
+from prometheus_client import start_http_server
+from rich.console import Console
+
+from features.errors import RiskgateError
+from serving.errors import CannotStart
+from serving.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from serving.production.recorder import Recorder
+    from serving.production.recorder_metrics import RecorderMetrics
+
+log = logging.getLogger("riskgate")
+
+production_app = typer.Typer(no_args_is_help=True, help="The production profile: Redis and PostgreSQL.")
+_out = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@production_app.command()
+def recorder() -> None:
+    """Move the stream from Redis into PostgreSQL until stopped; several may run, one of them records."""
+    from serving.production import schema
+    from serving.production.recorder import Recorder
+    from serving.production.recorder_metrics import RecorderMetrics
+    from serving.production.servers import check_postgres, check_redis
+
+    with _telling():
+        settings = production_settings()
+        for sentence in (*check_redis(settings), *check_postgres(settings)):
+            log.warning("%s", sentence)
+        schema.prepare(settings.postgres_url, settings.redis_prefix)
+        metrics = RecorderMetrics()
+        one = Recorder(settings, metrics)
+        _stop_in_order(one)
+        served = _show_metrics(settings, metrics)
+        one.run()
+        if served is not None:
+            served.shutdown()
+    log.info("the recorder has stopped in order")
+
+
+@production_app.command()
+def migrate() -> None:
+    """Create the tables of the ledger in PostgreSQL, or bring older ones up to date."""
+    from serving.production import schema
+    from serving.production.database import place_of
+
+    with _telling():
+        settings = production_settings()
+        version = schema.prepare(settings.postgres_url, settings.redis_prefix)
+        _out.print(f"{place_of(settings.postgres_url)} has schema version {version}.")
+
+
+def production_settings() -> Settings:
+    """The settings, which must be those of the production profile.
+
+    Raises: CannotStart.
+    """
+    settings = read_settings()
+    if not settings.production:
+        raise CannotStart(
+            "RISKGATE_REDIS_URL and RISKGATE_POSTGRES_URL are not set: this is the embedded profile.",
+            "Set both, for example to redis://127.0.0.1:6379/0 and postgresql://postgres@127.0.0.1/riskgate.",
+        )
+    return settings
+
+
+def _stop_in_order(one: Recorder) -> None:
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        one.stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+
+
+def _show_metrics(settings: Settings, metrics: RecorderMetrics) -> WSGIServer | None:
+    try:
+        server, _ = start_http_server(settings.recorder_port, "127.0.0.1", metrics.registry)
+    except OSError as error:
+        # A second recorder of this machine stands by; what matters is that it can take over.
+        log.warning("port %d is taken, this recorder shows no metrics: %s", settings.recorder_port, error.strerror)
+        return None
+    return server
+
+
+@contextlib.contextmanager
+def _telling() -> Iterator[None]:
+    """Ends the command with the sentence of a refusal instead of a traceback."""
+    try:
+        yield
+    except RiskgateError as error:
+        _out.print(f"{error.message} {error.repair}".strip(), style="red")
+        raise typer.Exit(2) from error

@@ -1,0 +1,24 @@
+"""The ledger in PostgreSQL, read: the same questions and the same rows as the embedded one."""
+
+from __future__ import annotations
+
+from serving.ledger_reading import LedgerReading
+from serving.production import schema
+from serving.production.database import Database, first_session
+from serving.settings import Settings
+
+
+class PostgresLedger(LedgerReading):
+    """Reads what the recorder has recorded; a lost connection is made anew by the next question.
+
+    Any question may raise LedgerUnavailable.
+    """
+
+    def __init__(self, settings: Settings, name: str = "riskgate-reader") -> None:
+        """Connect, and refuse tables that this release does not know.
+
+        Raises: CannotStart.
+        """
+        with first_session(settings.postgres_url, name) as session:
+            schema.check(session, settings.postgres_url, settings.redis_prefix)
+        self._connection: Database = Database(settings.postgres_url, name)

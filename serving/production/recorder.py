@@ -1,0 +1,135 @@
+"""The recorder: moves the stream from Redis into PostgreSQL, in order, and forgets in Redis what is recorded.
+
+One recorder records at a time, the one that holds a lock of the database; the others stand by and go on
+where it ended. The position in the stream is written in the same transaction as the events before it, so
+a recorder may be killed anywhere: nothing is skipped, and nothing is written twice. Because one recorder
+writes in the order of the stream, whoever follows the ledger by sequence number misses nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from features.errors import RiskgateError
+from serving.production import recording, schema
+from serving.production.database import DatabaseError, Session, place_of, session
+from serving.production.recorder_metrics import RecorderMetrics
+from serving.production.servers import RedisError, redis_client
+from serving.production.stream import Entry, Unreadable, entry_of, seq_of, stream_id_of
+from serving.settings import Settings
+
+log = logging.getLogger("riskgate.recorder")
+
+BATCH = 2_000
+#: How long one look at the stream waits for something new, milliseconds.
+BLOCK_MS = 500
+STANDBY_SECONDS = 0.5
+#: Pauses while a server is away, seconds: the first, and the longest.
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+
+#: Work that the one recorder does between batches: derive labels from verdicts. Returns how much it did.
+Chore = Callable[[Session], int]
+
+
+class Recorder:
+    """Records the stream of one prefix until told to stop; what breaks is waited for, never skipped."""
+
+    def __init__(self, settings: Settings, metrics: RecorderMetrics, chores: tuple[Chore, ...] = ()) -> None:
+        self.settings = settings
+        self.metrics = metrics
+        self.chores = chores
+        self.key = f"{settings.redis_prefix}:events"
+        self.stopping = threading.Event()
+        self._redis = redis_client(settings)
+
+    def run(self) -> None:
+        """Record until `stopping` is set.
+
+        Raises: CannotStart when the database turns out to hold another release's tables.
+        """
+        pause = FIRST_PAUSE
+        while not self.stopping.is_set():
+            try:
+                with session(self.settings.postgres_url, "riskgate-recorder") as own:
+                    schema.check(own, self.settings.postgres_url, self.settings.redis_prefix)
+                    if self._wait_for_lead(own):
+                        self.metrics.active.set(1)
+                        pause = FIRST_PAUSE
+                        self._record(own)
+            except (DatabaseError, RedisError) as error:
+                # No text of the error: it may repeat what is being written.
+                log.warning(
+                    "the recorder waits %.1f s for its servers (PostgreSQL at %s): %s",
+                    pause, place_of(self.settings.postgres_url), type(error).__name__,
+                )  # fmt: skip
+                self.metrics.failures.inc()
+                self.stopping.wait(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            finally:
+                self.metrics.active.set(0)
+        self._redis.close()
+
+    def _wait_for_lead(self, own: Session) -> bool:
+        told = False
+        while not self.stopping.is_set():
+            if recording.lead(own):
+                log.info("this recorder records %s", self.key)
+                return True
+            if not told:
+                log.info("another recorder records %s; standing by", self.key)
+                told = True
+            self.stopping.wait(STANDBY_SECONDS)
+        return False
+
+    def _record(self, own: Session) -> None:
+        after = self._where_to_begin(own)
+        self._forget(after)
+        while not self.stopping.is_set():
+            batch = self.read(after)
+            if batch:
+                began = time.monotonic()
+                written = recording.record(own, batch)
+                after = batch[-1].seq
+                self.metrics.recorded(written, time.monotonic() - began, batch[-1].seq)
+                for one in batch:
+                    if isinstance(one, Unreadable):
+                        log.error("entry %s of the stream is no event: %s", stream_id_of(one.seq), one.reason)
+                self._forget(after)
+            for chore in self.chores:
+                self._do(chore, own)
+
+    def _where_to_begin(self, own: Session) -> int:
+        after = recording.position(own)
+        if after and self.latest() < after:
+            # The stream was lost with its Redis and begun anew by an older clock: its entries have lower ids.
+            log.error("the stream ends at %d, before what is recorded (%d): it is read from its start",
+                      self.latest(), after)  # fmt: skip
+            recording.begin_anew(own)
+            return 0
+        return after
+
+    def read(self, after: int) -> list[Entry | Unreadable]:
+        """The next entries of the stream after a sequence number; empty when nothing came for a moment."""
+        found = self._redis.xread({self.key: stream_id_of(after)}, count=BATCH, block=BLOCK_MS)
+        return [entry_of(stream_id, fields) for _, entries in found for stream_id, fields in entries]
+
+    def latest(self) -> int:
+        """The sequence number of the newest entry that the stream ever held; 0 when there is no stream."""
+        if not self._redis.exists(self.key):
+            return 0
+        return seq_of(self._redis.xinfo_stream(self.key)["last-generated-id"])
+
+    def _forget(self, recorded: int) -> None:
+        """Cut the stream off after what PostgreSQL has; what is left is how far recording lags."""
+        if recorded:
+            self._redis.xtrim(self.key, minid=stream_id_of(recorded + 1), approximate=False)
+        self.metrics.lag.set(self._redis.xlen(self.key))
+
+    def _do(self, chore: Chore, own: Session) -> None:
+        try:
+            chore(own)
+        except RiskgateError as error:
+            log.warning("a chore of the recorder waits: %s", error)

@@ -1,0 +1,82 @@
+"""Writing a batch of the stream into PostgreSQL: entries, decisions, cases and the position, all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from serving.cases import risk_minor
+from serving.production.database import Session
+from serving.production.schema import LOCK
+from serving.production.stream import Entry, Unreadable
+
+#: Held by the one recorder that records; the others wait for it.
+RECORDER_LOCK = LOCK + 1
+
+_ENTRIES = """INSERT INTO entries (seq, kind, transaction_id, event_time_ms, arrival_time_ms, body)
+SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %b::bytea[])
+ON CONFLICT DO NOTHING"""
+_DECISIONS = """INSERT INTO decisions (seq, payment_seq, transaction_id, event_time_ms, arrival_time_ms, body)
+SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %b::bytea[])
+ON CONFLICT DO NOTHING"""
+_CASES = """INSERT INTO cases (transaction_id, opened_ms, decision, score, amount_minor, currency, payer_id,
+ device_id, payee_id, risk_minor)
+SELECT * FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::float8[], %s::bigint[], %s::text[], %s::text[],
+ %s::text[], %s::text[], %s::bigint[])
+ON CONFLICT DO NOTHING"""
+_UNREADABLE = "INSERT INTO unreadable (seq, fields, reason) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
+
+
+class Written(NamedTuple):
+    """What a batch left behind: new events, those known already, and entries that were no event."""
+
+    new: int
+    known: int
+    unreadable: int
+
+
+def lead(session: Session) -> bool:
+    """Become the one recorder of this ledger; the lock ends with the session, however that ends."""
+    row = session.execute("SELECT pg_try_advisory_lock(%s)", (RECORDER_LOCK,)).fetchone()
+    return row == (True,)
+
+
+def position(session: Session) -> int:
+    """The sequence number up to which the stream is recorded."""
+    row = session.execute("SELECT seq FROM stream_position").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def begin_anew(session: Session) -> None:
+    """Read the stream from its beginning: it is another one than was recorded so far."""
+    session.execute("UPDATE stream_position SET seq = 0")
+
+
+def record(session: Session, batch: Sequence[Entry | Unreadable]) -> Written:
+    """Write a batch and the position after it in one transaction; what is known already stays as it is."""
+    found = [one for one in batch if isinstance(one, Entry)]
+    unreadable = [one for one in batch if isinstance(one, Unreadable)]
+    events = [one for one in found if one.payment_seq is None]
+    decisions = [one for one in found if one.payment_seq is not None]
+    opened = [
+        (*case, risk_minor(case.score, case.amount_minor, case.currency, "INR"))
+        for case in (one.case for one in found)
+        if case is not None
+    ]
+    with session.transaction():
+        new = 0
+        if events:
+            new += session.execute(_ENTRIES, _columns([one[:6] for one in events])).rowcount
+        if decisions:
+            rows = [(one.seq, one.payment_seq, *one[2:6]) for one in decisions]
+            new += session.execute(_DECISIONS, _columns(rows)).rowcount
+        if opened:
+            session.execute(_CASES, _columns(opened))
+        for one in unreadable:
+            session.execute(_UNREADABLE, one)
+        session.execute("UPDATE stream_position SET seq = %s", (batch[-1].seq,))
+    return Written(new, len(found) - new, len(unreadable))
+
+
+def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]

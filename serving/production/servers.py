@@ -1,0 +1,105 @@
+"""The two servers of the production profile: how to reach them, and what each must be like before we start."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+
+from serving.errors import CannotStart
+from serving.production.database import DatabaseError, first_session, place_of
+from serving.settings import Settings
+
+#: What talking to Redis may raise; nobody else needs to know the client.
+RedisError = redis.RedisError
+
+OLDEST_REDIS = (6, 2)
+OLDEST_POSTGRES = 13
+
+
+def redis_place_of(url: str) -> str:
+    """Where a URL points, without user and password: `127.0.0.1:6379/0`."""
+    try:
+        parts = urlsplit(url)
+        return f"{parts.hostname or ''}:{parts.port or 6379}{parts.path}"
+    except ValueError:
+        raise CannotStart(
+            "RISKGATE_REDIS_URL cannot be read as a URL.",
+            "Write redis://user:password@host:6379/0; signs like @ and / in the password as %40 and %2F.",
+        ) from None
+
+
+def redis_client(settings: Settings) -> Any:
+    """A client for all but the hot path; it connects when it is first used, and again after a loss.
+
+    Raises: CannotStart when the URL cannot be read.
+    """
+    redis_place_of(settings.redis_url)
+    try:
+        client = redis.Redis.from_url(settings.redis_url, socket_connect_timeout=3, socket_timeout=10)
+    except ValueError:
+        raise CannotStart("RISKGATE_REDIS_URL cannot be read as a URL.", "Write redis://host:6379/0.") from None
+    return client
+
+
+def check_redis(settings: Settings) -> list[str]:
+    """Refuse a Redis that would lose what it is told; sentences about what is allowed but unsafe.
+
+    Raises: CannotStart.
+    """
+    place = redis_place_of(settings.redis_url)
+    client = redis_client(settings)
+    try:
+        about = {**client.info("server"), **client.info("memory"), **client.info("persistence")}
+    except redis.AuthenticationError:
+        raise CannotStart(
+            f"Redis at {place} refuses the user or password.", "Correct RISKGATE_REDIS_URL: redis://user:password@host"
+        ) from None
+    except redis.RedisError as error:
+        raise CannotStart(
+            f"Redis at {place} does not answer ({type(error).__name__}).",
+            "Start it (redis-server --appendonly yes), or correct RISKGATE_REDIS_URL.",
+        ) from None
+    finally:
+        client.close()
+    version = str(about.get("redis_version", "0.0"))
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
+        raise CannotStart(
+            f"Redis at {place} is version {version}; streams are trimmed by id only from 6.2 on.",
+            "Install a newer one.",
+        )
+    policy = about.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        raise CannotStart(
+            f"Redis at {place} evicts keys when its memory is full (maxmemory-policy {policy}): payments get lost.",
+            "Switch that off: redis-cli CONFIG SET maxmemory-policy noeviction, and in redis.conf.",
+        )
+    if not int(about.get("aof_enabled", 0)):
+        return [
+            f"Redis at {place} writes no append-only file: what is not yet recorded is lost when it ends. "
+            "Switch it on: redis-cli CONFIG SET appendonly yes, and in redis.conf."
+        ]
+    return []
+
+
+def check_postgres(settings: Settings) -> list[str]:
+    """Refuse a PostgreSQL that is missing or too old; sentences about what is allowed but unsafe.
+
+    Raises: CannotStart.
+    """
+    place = place_of(settings.postgres_url)
+    with first_session(settings.postgres_url) as session:
+        try:
+            version = session.info.server_version // 10_000
+            row = session.execute("SHOW synchronous_commit").fetchone()
+        except DatabaseError as error:
+            raise CannotStart(f"PostgreSQL at {place} does not answer.", "Look at its log.") from error
+    if version < OLDEST_POSTGRES:
+        raise CannotStart(f"PostgreSQL at {place} is version {version}.", f"Install {OLDEST_POSTGRES} or newer.")
+    if row == ("off",):
+        return [
+            f"PostgreSQL at {place} acknowledges before it has written (synchronous_commit off): a crash loses events "
+            "that Redis has already forgotten. Switch it on for this database."
+        ]
+    return []

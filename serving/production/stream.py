@@ -1,0 +1,80 @@
+"""Entries of the Redis Stream, and the number that makes each one an event of the ledger.
+
+`k` kind · `t` transaction · `e` event time · `a` arrival time (both ms UTC) · `b` body · `c` the case that a
+decision opens, JSON of `CaseRow`. The sequence number is the stream id: milliseconds, then 20 bits of count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from serving.ledger import CaseRow
+
+COUNT_BITS = 20
+
+
+class Entry(NamedTuple):
+    """One entry of the stream; `payment_seq` is the payment that a decision is about, `case` what it opens."""
+
+    seq: int
+    kind: str
+    transaction_id: str
+    event_time_ms: int
+    arrival_time_ms: int
+    body: bytes
+    payment_seq: int | None
+    case: CaseRow | None
+
+
+class Unreadable(NamedTuple):
+    """An entry that is no event: kept as it is, told, and never in the way of those behind it."""
+
+    seq: int
+    fields: bytes
+    reason: str
+
+
+class _Decision(msgspec.Struct):
+    payment_id: str
+
+
+_case = msgspec.json.Decoder(CaseRow)
+_decision = msgspec.json.Decoder(_Decision)
+
+
+def seq_of(stream_id: str | bytes) -> int:
+    """The sequence number of a stream id.
+
+    >>> seq_of("1794355203120-3") == (1794355203120 << 20) + 3
+    True
+    """
+    milliseconds, _, count = (stream_id.decode() if isinstance(stream_id, bytes) else stream_id).partition("-")
+    return (int(milliseconds) << COUNT_BITS) + int(count or 0)
+
+
+def stream_id_of(seq: int) -> str:
+    """The stream id of a sequence number.
+
+    >>> stream_id_of(seq_of("1794355203120-3"))
+    '1794355203120-3'
+    """
+    return f"{seq >> COUNT_BITS}-{seq & ((1 << COUNT_BITS) - 1)}"
+
+
+def entry_of(stream_id: bytes, fields: Mapping[bytes, bytes]) -> Entry | Unreadable:
+    """What stands in the stream under that id."""
+    seq = seq_of(stream_id)
+    try:
+        kind = fields[b"k"].decode()
+        transaction_id, body = fields[b"t"].decode(), fields[b"b"]
+        if "\0" in transaction_id or "\0" in kind:
+            raise ValueError("a word holds a zero byte")
+        payment_seq = seq_of(_decision.decode(body).payment_id) if kind == "decision" else None
+        case = _case.decode(fields[b"c"]) if fields.get(b"c") else None
+        return Entry(seq, kind, transaction_id, int(fields[b"e"]), int(fields[b"a"]), body, payment_seq, case)
+    except (KeyError, ValueError, msgspec.MsgspecError) as error:
+        reason = f"{type(error).__name__}: {error}".replace("\0", "?")
+        return Unreadable(seq, repr(dict(fields)).encode(), reason)

@@ -1,0 +1,79 @@
+"""The tables in PostgreSQL: made once whoever starts first, and never used by a release that does not know them."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from serving.errors import CannotStart
+from serving.production import schema
+from serving.production.database import first_session, place_of
+from tests.serving.production.servers import Servers, free_port
+
+
+def check(servers: Servers) -> None:
+    with first_session(servers.postgres_url) as session:
+        schema.check(session, servers.postgres_url, servers.prefix)
+
+
+def test_eight_processes_that_start_at_once_make_the_tables_once(servers: Servers) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        versions = list(pool.map(lambda _: schema.prepare(servers.postgres_url, servers.prefix), range(8)))
+    assert versions == [schema.VERSION] * 8
+    assert servers.rows("SELECT version, prefix FROM riskgate_schema") == [(schema.VERSION, servers.prefix)]
+    check(servers)
+
+
+def test_an_empty_database_is_refused_with_the_command_that_makes_the_tables(servers: Servers) -> None:
+    with pytest.raises(CannotStart, match="python -m serving migrate"):
+        check(servers)
+
+
+@pytest.mark.parametrize(("version", "sentence"), [(0, "python -m serving migrate"), (99, "Deploy the release")])
+def test_another_schema_version_is_refused_with_the_repair(servers: Servers, version: int, sentence: str) -> None:
+    schema.prepare(servers.postgres_url, servers.prefix)
+    with psycopg.connect(servers.postgres_url, autocommit=True) as one:
+        one.execute("UPDATE riskgate_schema SET version = %s", (version,))
+    with pytest.raises(CannotStart, match=sentence):
+        check(servers)
+
+
+def test_a_migration_keeps_what_is_recorded(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    schema.prepare(servers.postgres_url, servers.prefix)
+    with psycopg.connect(servers.postgres_url, autocommit=True) as one:
+        one.execute("INSERT INTO entries VALUES (7, 'policy', '', 1, 2, '\\x7b7d')")
+    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
+    monkeypatch.setitem(schema.MIGRATIONS, schema.VERSION - 1, "CREATE TABLE later (seq bigint)")
+    assert schema.prepare(servers.postgres_url, servers.prefix) == schema.VERSION
+    assert servers.rows("SELECT seq, body FROM events") == [(7, b"{}")]
+    assert servers.rows("SELECT count(*) FROM later") == [(0,)]
+
+
+def test_a_database_of_another_prefix_is_refused(servers: Servers) -> None:
+    schema.prepare(servers.postgres_url, "somebody-else")
+    with pytest.raises(CannotStart, match="belongs to the Redis prefix `somebody-else`"):
+        check(servers)
+
+
+def test_a_server_that_is_missing_is_told_without_the_password() -> None:
+    url = f"postgresql://risk:hush%40hush@127.0.0.1:{free_port()}/risk"
+    with pytest.raises(CannotStart) as refused:
+        schema.prepare(url, "rg")
+    told = refused.value.message + refused.value.repair
+    assert "127.0.0.1" in told
+    assert "RISKGATE_POSTGRES_URL" in told
+    assert "hush" not in told
+
+
+def test_a_database_that_does_not_exist_is_told(servers: Servers) -> None:
+    url = servers.postgres_url.rsplit("/", 1)[0] + "/no_such_database"
+    with pytest.raises(CannotStart, match="no_such_database"):
+        schema.prepare(url, "rg")
+
+
+def test_what_is_no_url_is_told_without_repeating_it() -> None:
+    with pytest.raises(CannotStart) as refused:
+        place_of("postgresql://risk:hush%zz@host:notaport/x")
+    assert "hush" not in refused.value.message + refused.value.repair
