@@ -7,10 +7,14 @@ from collections.abc import Collection
 
 import msgspec
 
+from features.payment import CHANNELS
+
 DECISIONS = ("approve", "challenge", "review", "decline")
 OPERATORS = ("<", "<=", ">", ">=", "==")
 LIST_KINDS = ("payer", "instrument", "device", "ip", "payee")
 SCORE = "score"  # in a condition: the model's score instead of a feature
+MODEL = "model"  # what breakers call the model; rules go by their names
+LARGEST_CHANNEL_RISK = 1_000.0
 
 Condition = tuple[str, str, float]  # feature (or "score"), operator, value
 
@@ -37,7 +41,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     [0, challenge_at) approve, [challenge_at, review_at) challenge, [review_at, decline_at) review,
     [decline_at, 1] decline; an interval may be empty. `allow` and `block` map an entity kind to
     identifiers. `default_bands` (ascending) decide when neither model nor features can.
-    `lower_tier_approve_up_to_minor` bounds what a tier without the model may approve, reference minor units.
+    `lower_tier_approve_up_to_minor` bounds what a tier without the model may approve, reference minor units,
+    `lower_tier_exposure_per_minute_minor` what such tiers may approve in total within a minute (None: no bound);
+    beyond either they challenge. `channel_risk` says how much an amount counts by channel when work is shed
+    (1 where not named), `usual_decline_share` which share of payments the model (`model`) or a rule (its name)
+    usually declines: the first baseline of its breaker.
     """
 
     challenge_at: float
@@ -48,10 +56,17 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     block: dict[str, tuple[str, ...]] = {}
     default_bands: tuple[Band, ...] = (Band(200_000, "approve"), Band(None, "challenge"))
     lower_tier_approve_up_to_minor: int = 200_000
+    lower_tier_exposure_per_minute_minor: int | None = None
+    channel_risk: dict[str, float] = {}
+    usual_decline_share: dict[str, float] = {}
 
     def to_json(self) -> bytes:
-        """Canonical bytes."""
-        return msgspec.json.encode(self, order="deterministic")
+        """Canonical bytes; what was added later is left out at its default, so that older digests stay."""
+        fields = msgspec.to_builtins(self, order="deterministic")
+        for name, default in _ADDED_LATER.items():
+            if fields[name] == default:
+                del fields[name]
+        return msgspec.json.encode(fields)
 
     @property
     def digest(self) -> str:
@@ -86,8 +101,35 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
             found.append("default_bands must ascend and end with one that has no upper amount.")
         if any(b.decision not in DECISIONS for b in self.default_bands):
             found.append(f"default_bands decide one of {', '.join(DECISIONS)}.")
+        return found + self._problems_of_bounds(names)
+
+    def _problems_of_bounds(self, rules: Collection[str]) -> list[str]:
+        found = []
+        if self.lower_tier_approve_up_to_minor < 0:
+            found.append("lower_tier_approve_up_to_minor must not be negative; 0 approves nothing without the model.")
+        exposure = self.lower_tier_exposure_per_minute_minor
+        if exposure is not None and exposure < 0:
+            found.append("lower_tier_exposure_per_minute_minor must not be negative; leave it out for no bound.")
+        for channel, risk in self.channel_risk.items():
+            if channel not in CHANNELS:
+                found.append(f"channel_risk of {channel!r}: channels are {', '.join(CHANNELS)}.")
+            if not 0 < risk <= LARGEST_CHANNEL_RISK:
+                found.append(f"channel_risk of {channel!r} must lie in (0, {LARGEST_CHANNEL_RISK:g}].")
+        if MODEL in rules:
+            found.append(f"rule {MODEL}: breakers call the model so, name the rule otherwise.")
+        for name, share in self.usual_decline_share.items():
+            if name != MODEL and name not in rules:
+                found.append(f"usual_decline_share of {name!r}: it names neither {MODEL!r} nor a rule.")
+            if not 0 <= share <= 1:
+                found.append(f"usual_decline_share of {name!r} is a share: it must lie in 0..1.")
         return found
 
+
+_ADDED_LATER: dict[str, object] = {
+    "lower_tier_exposure_per_minute_minor": None,
+    "channel_risk": {},
+    "usual_decline_share": {},
+}
 
 #: A readable starter set; a deployment edits its own copy in the policy.
 STARTER_RULES = (

@@ -7,6 +7,7 @@ features, and what the receipt says of it, is the same code for all of them.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,8 +16,11 @@ import numpy.typing as npt
 
 from features.catalog import Catalog
 from features.payment import Payment
+from features.policy import MODEL
 from serving import receipt as receipts
+from serving.breaker import Breakers
 from serving.decision import Decision
+from serving.exposure import Exposure
 from serving.judge import DEFAULT, RULES_ONLY, Judge, Judgement
 from serving.ledger import CaseRow
 from serving.receipt import Answer, Receipt
@@ -74,8 +78,20 @@ def deadline_of(payment: Payment, started_ns: int) -> int:
 class Decider:
     """A bundle that judges, and the names that stand in its receipts."""
 
-    def __init__(self, judge: Judge, catalog: Catalog, code: str) -> None:
+    def __init__(
+        self,
+        judge: Judge,
+        catalog: Catalog,
+        code: str,
+        exposure: Exposure | None = None,
+        breakers: Breakers | None = None,
+    ) -> None:
+        policy = judge.policy
         self.judge = judge
+        self.exposure = exposure or Exposure()
+        self.breakers = breakers or Breakers(
+            (MODEL, *(rule.name for rule in policy.rules if rule.action == "decline")), policy.usual_decline_share
+        )
         self.model = judge.bundle.model_name
         self.bundle_digest = judge.bundle.digest
         self.policy_digest = judge.policy.digest
@@ -93,20 +109,37 @@ class Decider:
     ) -> Decided:
         """Score and judge what was read; whatever breaks on the way, there is a decision and a receipt."""
         vector, tier, missing, folded, seen = reading
+        shed = tier == RULES_ONLY
         scored = None
-        if vector is not None:
+        if shed:
+            missing = (*missing, "model")
+        elif vector is not None:
             if moments.read_ns < moments.deadline_ns:
                 scored = self._score(vector)
             if scored is None:
                 tier, missing = RULES_ONLY, (*missing, "model")
         scored_ns = now_ns()
         explain = scored_ns + EXPLAIN_NS < moments.deadline_ns
+        spent_minor = 0 if scored is not None else self.exposure.spent(moments.arrival_ms)
+        open_breakers = self.breakers.open
         try:
-            judgement = self.judge.judge(payment, vector, scored, explain=explain, explain_approved=explain_approved)
+            judgement = self.judge.judge(
+                payment,
+                vector,
+                scored,
+                explain=explain,
+                explain_approved=explain_approved,
+                spent_minor=spent_minor,
+                open_breakers=open_breakers,
+            )
         except Exception:  # the payment is part of the state by now: it must get a decision and a receipt
             log.exception("the payment could not be judged")
             tier, missing, scored = DEFAULT, ("features", "model"), None
-            judgement = self.judge.judge(payment, None, None, explain=False)
+            spent_minor = self.exposure.spent(moments.arrival_ms)
+            judgement = self.judge.judge(payment, None, None, explain=False, spent_minor=spent_minor)
+        if judgement.exposed_minor:
+            self.exposure.add(moments.arrival_ms, judgement.exposed_minor)
+        self.breakers.observe(moments.arrival_ms, judgement.declining)
         if scored is not None and not explain and (judgement.decision is not Decision.APPROVE or explain_approved):
             missing = (*missing, "contributions")
         receipt_id = ulid(moments.arrival_ms)
@@ -116,7 +149,8 @@ class Decider:
             receipt_id=receipt_id,
             tier=tier,
             missing=missing,
-            vector=None if vector is None else vector.tobytes(),
+            # Shed work must be cheap: what the rules looked at is computed again by `verify`, not kept.
+            vector=None if vector is None or shed else vector.tobytes(),
             seen=seen,
             margin=judgement.margin,
             score=judgement.score,
@@ -135,6 +169,8 @@ class Decider:
                 "model": (scored_ns - moments.read_ns) // 1000,
                 "decision": (done_ns - scored_ns) // 1000,
             },
+            spent_minor=spent_minor,
+            breakers=open_breakers,
         )
         return Decided(judgement, tier, receipt, answer, _case(payment, judgement, moments.arrival_ms))
 
@@ -142,12 +178,16 @@ class Decider:
         """Decide and explain with nothing to record: no receipt."""
         vector = reading.vector
         scored = None if vector is None else self.judge.score(vector)
-        judgement = self.judge.judge(payment, vector, scored, explain=True, explain_approved=True)
+        judgement = self.judge.judge(
+            payment, vector, scored, explain=True, explain_approved=True, open_breakers=self.breakers.open
+        )
         return judgement, self._answer(payment, judgement, reading.tier, reading.missing, None)
 
     def by_amount(self, payment: Payment, missing: tuple[str, ...]) -> tuple[Judgement, bytes]:
         """The policy's default by amount band, without a receipt: when nothing can be recorded (law 4)."""
-        judgement = self.judge.judge(payment, None, None, explain=False)
+        now_ms = time.time_ns() // 1_000_000
+        judgement = self.judge.judge(payment, None, None, explain=False, spent_minor=self.exposure.spent(now_ms))
+        self.exposure.add(now_ms, judgement.exposed_minor)
         return judgement, self._answer(payment, judgement, DEFAULT, missing, None)
 
     def _score(self, vector: Vector) -> tuple[float, float] | None:

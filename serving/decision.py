@@ -50,40 +50,80 @@ def by_score(score: float, policy: Policy) -> Decision:
     return Decision.DECLINE
 
 
+def softened(decision: Decision) -> Decision:
+    """What an open breaker leaves of a decision: a decline becomes a challenge.
+
+    >>> softened(Decision.DECLINE) is Decision.CHALLENGE, softened(Decision.REVIEW) is Decision.REVIEW
+    (True, True)
+    """
+    return Decision.CHALLENGE if decision is Decision.DECLINE else decision
+
+
+def within_exposure(reference_minor: int, spent_minor: int, policy: Policy) -> bool:
+    """Whether one more approval without a score stays within what a minute allows; reference minor units."""
+    most = policy.lower_tier_exposure_per_minute_minor
+    return most is None or spent_minor + reference_minor <= most
+
+
 def decide(
-    score: float | None, hits: Sequence[Decision], policy: Policy, reference_minor: int, *, listed: str | None = None
+    score: float | None,
+    hits: Sequence[Decision],
+    policy: Policy,
+    reference_minor: int,
+    *,
+    listed: str | None = None,
+    spent_minor: int = 0,
+    model_trusted: bool = True,
 ) -> Decision:
     """The severest of what the score and the rules that hit ask for; lists come first, block before allow.
 
     Without a score (tier `rules_only`) a payment is approved only up to the policy's
-    `lower_tier_approve_up_to_minor` (reference minor units), beyond it is challenged.
+    `lower_tier_approve_up_to_minor` (reference minor units) and while this minute's approvals without a
+    score (`spent_minor`) leave room for it; beyond it is challenged. When the model's breaker is open
+    (`model_trusted` false) its declines are challenges.
     """
     if listed == "block":
         return Decision.DECLINE
     if listed == "allow":
         return Decision.APPROVE
-    if score is not None:
-        decision = by_score(score, policy)
-    elif reference_minor <= policy.lower_tier_approve_up_to_minor:
-        decision = Decision.APPROVE
+    if score is None:
+        decision = bounded(by_limit(reference_minor, policy), reference_minor, spent_minor, policy)
     else:
-        decision = Decision.CHALLENGE
+        decision = by_score(score, policy) if model_trusted else softened(by_score(score, policy))
     for action in hits:
         if action > decision:
             decision = action
     return decision
 
 
-def by_amount(reference_minor: int, policy: Policy, *, listed: str | None = None) -> Decision:
+def by_amount(reference_minor: int, policy: Policy, *, listed: str | None = None, spent_minor: int = 0) -> Decision:
     """The policy's default when nothing else is available (tier `default`), by bands of the amount.
 
-    The first band whose upper end is not below the amount (reference minor units) decides.
+    The first band whose upper end is not below the amount (reference minor units) decides; what it would
+    approve beyond this minute's exposure is challenged.
     """
     if listed == "block":
         return Decision.DECLINE
     if listed == "allow":
         return Decision.APPROVE
+    return bounded(by_band(reference_minor, policy), reference_minor, spent_minor, policy)
+
+
+def by_limit(reference_minor: int, policy: Policy) -> Decision:
+    """What an amount may have without a score when the rules were asked, before exposure is looked at."""
+    return Decision.APPROVE if reference_minor <= policy.lower_tier_approve_up_to_minor else Decision.CHALLENGE
+
+
+def by_band(reference_minor: int, policy: Policy) -> Decision:
+    """What an amount's band says, before exposure is looked at."""
     for band in policy.default_bands:
         if band.up_to_minor is None or reference_minor <= band.up_to_minor:
             return _BY_WORD[band.decision]
     return Decision.REVIEW  # a policy without an open last band is refused at load
+
+
+def bounded(decision: Decision, reference_minor: int, spent_minor: int, policy: Policy) -> Decision:
+    """An approval beyond what a minute allows becomes a challenge; nothing else changes."""
+    if decision is Decision.APPROVE and not within_exposure(reference_minor, spent_minor, policy):
+        return Decision.CHALLENGE
+    return decision

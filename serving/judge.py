@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 import numpy as np
@@ -13,8 +13,9 @@ from features.catalog import Catalog
 from features.errors import BrokenBundle, ContractMismatch
 from features.money import reference_weights
 from features.payment import Payment
+from features.policy import MODEL
 from serving import reasons as why
-from serving.decision import Decision, by_amount, by_score, decide
+from serving.decision import Decision, bounded, by_amount, by_band, by_limit, by_score, decide, softened
 from serving.reasons import Reason
 from serving.rules import CompiledLists, Hit, compile_rules, matching
 from serving.scorer import Scorer
@@ -27,13 +28,19 @@ TIERS = (FULL, STALE, RULES_ONLY, DEFAULT)
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """What was decided about one payment and why; `margin` is the raw score (log-odds)."""
+    """What was decided about one payment and why; `margin` is the raw score (log-odds).
+
+    `exposed_minor` is what was approved without a score, reference minor units; `declining` names the rules
+    (and `model`) that asked for a decline, whether or not their breakers let them.
+    """
 
     decision: Decision
     score: float | None
     margin: float | None
     rules: tuple[str, ...]
     reasons: tuple[Reason, ...]
+    exposed_minor: int = 0
+    declining: tuple[str, ...] = ()
 
 
 class Judge:
@@ -74,45 +81,74 @@ class Judge:
         *,
         explain: bool,
         explain_approved: bool = False,
+        spent_minor: int = 0,
+        open_breakers: Collection[str] = (),
     ) -> Judgement:
         """Decide about a payment with what there is: vector and score, the vector alone, or neither.
 
         `explain` allows the exact contributions to be computed; an approved payment gets none unless
-        `explain_approved`.
+        `explain_approved`. `spent_minor` is what was approved without a score earlier in this minute;
+        declines of what is named in `open_breakers` become challenges.
         """
         margin, score = scored if scored is not None else (None, None)
         listed = None if self.lists.empty else self.lists.find(payment)
         list_kind = None if listed is None else listed.kind
         values: list[float] = [] if vector is None else vector.tolist()
         hits: list[Hit] = [] if vector is None else matching(self.rules, values, score)
+        declining: tuple[str, ...] = ()
+        if hits:
+            declining = tuple([hit.name for hit in hits if hit.action is Decision.DECLINE])
+            if open_breakers:
+                hits = [h._replace(action=softened(h.action)) if h.name in open_breakers else h for h in hits]
+        if score is not None and score >= self.policy.decline_at:
+            declining = (*declining, MODEL)
+        model_trusted = MODEL not in open_breakers
         reference_minor = self.reference_minor(payment)
         if vector is None:
-            decision = by_amount(reference_minor, self.policy, listed=list_kind)
+            decision = by_amount(reference_minor, self.policy, listed=list_kind, spent_minor=spent_minor)
         else:
             actions = [hit.action for hit in hits]
-            decision = decide(score, actions, self.policy, reference_minor, listed=list_kind)
+            decision = decide(
+                score,
+                actions,
+                self.policy,
+                reference_minor,
+                listed=list_kind,
+                spent_minor=spent_minor,
+                model_trusted=model_trusted,
+            )
         names = tuple([hit.name for hit in hits])
         if listed is not None:
             names = (f"{listed.kind}_list_{listed.entity}", *names)
+        exposed = reference_minor if decision is Decision.APPROVE and score is None and listed is None else 0
         if decision is Decision.APPROVE and not explain_approved:
-            return Judgement(decision, score, margin, names, ())
+            return Judgement(decision, score, margin, names, (), exposed, declining)
         found: list[Reason] = []
         if listed is not None:
             found.append(why.of_list(listed))
         else:
             # A rule that raised the decision beyond the score's own is what decided: it is told first.
             alone = Decision.APPROVE if score is None else by_score(score, self.policy)
+            if not model_trusted:
+                alone = softened(alone)
             found += [self.families.of_rule(h, values) for h in hits if h.action == decision > alone]
         if explain and vector is not None and scored is not None:
             found += self.families.strongest(self.scorer.contributions(vector), values)
         if not found and decision is not Decision.APPROVE:
-            found += self._without_contributions(hits, values, vector is None)
-        return Judgement(decision, score, margin, names, tuple(found[: why.MOST_REASONS]))
+            if score is None and not hits and self._used_up(reference_minor, spent_minor, vector is None):
+                found.append(why.exposure_used_up())
+            else:
+                found += self._without_contributions(hits, values, vector is None)
+        return Judgement(decision, score, margin, names, tuple(found[: why.MOST_REASONS]), exposed, declining)
 
-    def _without_contributions(self, hits: Sequence[Hit], values: Sequence[float], by_band: bool) -> list[Reason]:
+    def _used_up(self, reference_minor: int, spent_minor: int, banded: bool) -> bool:
+        alone = by_band(reference_minor, self.policy) if banded else by_limit(reference_minor, self.policy)
+        return alone is not bounded(alone, reference_minor, spent_minor, self.policy)
+
+    def _without_contributions(self, hits: Sequence[Hit], values: Sequence[float], banded: bool) -> list[Reason]:
         if hits:
             return [self.families.of_rule(hit, values) for hit in hits]
-        return [why.by_amount_band() if by_band else why.without_model()]
+        return [why.by_amount_band() if banded else why.without_model()]
 
 
 def check_contract(bundle: Bundle, catalog: Catalog) -> None:

@@ -87,6 +87,13 @@ def without_model() -> Reason:
     return Reason("NOT_SCORED", "The model could not be asked in time and the amount is large.", None, None, None)
 
 
+def exposure_used_up() -> Reason:
+    """The reason when this minute's approvals without a score leave no room for this one."""
+    return Reason(
+        "EXPOSURE_USED_UP", "As much as a minute allows was already approved without a score.", None, None, None
+    )
+
+
 def known(value: float) -> float | None:
     """NaN, which stands for missing inside, is null outside.
 

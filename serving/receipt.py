@@ -36,7 +36,8 @@ class Receipt(msgspec.Struct, frozen=True):
     None when no features could be read. `seen` is the number of events the state of payer, instrument,
     device, ip, payee and pair had seen, -1 = not sent. `folded` says whether the payment entered the
     online state, `explained` whether contributions were computed. Digests are SHA-256 in hex, timings
-    microseconds.
+    microseconds. `spent_minor` is what was approved without a score earlier in the minute of arrival
+    (reference minor units; 0 for a decision with a score), `breakers` names the open breakers.
     """
 
     receipt_id: str
@@ -56,6 +57,8 @@ class Receipt(msgspec.Struct, frozen=True):
     event_time_ms: int
     arrival_time_ms: int
     timings_us: dict[str, int]
+    spent_minor: int = 0
+    breakers: tuple[str, ...] = ()
 
 
 class Body(msgspec.Struct, frozen=True):

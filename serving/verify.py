@@ -110,7 +110,13 @@ class Walk:
             found += _vector_differences(vector, recorded, self._fold.catalog.names)
         scored = judge.score(vector) if vector is not None and receipt.score is not None else None
         judgement = judge.judge(
-            payment, vector, scored, explain=receipt.explained, explain_approved=receipt.explain_approved
+            payment,
+            vector,
+            scored,
+            explain=receipt.explained,
+            explain_approved=receipt.explain_approved,
+            spent_minor=receipt.spent_minor,
+            open_breakers=receipt.breakers,
         )
         if judgement.margin != receipt.margin:
             found.append(f"margin {judgement.margin!r} instead of {receipt.margin!r}")

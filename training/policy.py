@@ -14,12 +14,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from features.policy import DECISIONS, STARTER_RULES, Band, Policy
+from features.policy import DECISIONS, MODEL, STARTER_RULES, Band, Policy
 from training.recipe import Costs
 from training.shapes import Flags, Floats
 
 CANDIDATES = 400
 """Cuts that are tried, spread over the ranks of the scores, most of them among the highest."""
+
+PEAK = 10
+"""How many times the mean minute a festival's first minutes carry: the room for approvals without a score."""
+MINUTES_PER_DAY = 1_440
 
 
 class Thresholds(msgspec.Struct, frozen=True):
@@ -115,6 +119,7 @@ def cheapest_policy(
     cuts = cheapest_thresholds(scores, amounts, fraud, days, costs, reviews_per_day)
     small = int(np.quantile(amounts, lower_tier_share))
     large = max(small + 1, int(np.quantile(amounts, 0.995)))
+    a_minute = float(amounts[amounts <= small].sum()) / (days * MINUTES_PER_DAY)
     return Policy(
         challenge_at=cuts.challenge_at,
         review_at=cuts.review_at,
@@ -122,6 +127,9 @@ def cheapest_policy(
         rules=STARTER_RULES,
         default_bands=(Band(small, "approve"), Band(large, "challenge"), Band(None, "review")),
         lower_tier_approve_up_to_minor=small,
+        # Never less than one of the payments that may be approved.
+        lower_tier_exposure_per_minute_minor=max(small, round(PEAK * a_minute)),
+        usual_decline_share={MODEL: float(np.mean(scores >= cuts.decline_at))},
     )
 
 

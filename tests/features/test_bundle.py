@@ -86,6 +86,25 @@ def test_a_policy_tells_all_its_contradictions() -> None:
     assert BUNDLE.policy.problems(CATALOG.names) == []
 
 
+def test_bounds_of_lower_tiers_are_checked_with_a_sentence_each() -> None:
+    policy = Policy(
+        challenge_at=0.1, review_at=0.2, decline_at=0.3, lower_tier_approve_up_to_minor=-1,
+        lower_tier_exposure_per_minute_minor=-1, channel_risk={"pigeon": 2.0, "pos": 0.0},
+        usual_decline_share={"stranger": 0.1, "model": 1.5},
+        rules=(Rule("model", (("score", ">=", 1),), "decline", "."),),
+    )  # fmt: skip
+    found = policy.problems(CATALOG.names)
+    for part in ("approve_up_to", "exposure_per_minute", "'pigeon'", "'pos'", "rule model", "'stranger'", "0..1"):
+        assert sum(part in sentence for sentence in found) == 1, part
+
+
+def test_what_was_added_later_changes_no_older_digest() -> None:
+    """The digest names folders of served bundles and stands in receipts."""
+    old = Policy(challenge_at=0.1, review_at=0.4, decline_at=0.8)
+    assert old.digest == "8f3ea8f5d58754d02071f39ba2a72d84afef57de09030caad99aeca2f985f46d"
+    assert Policy(challenge_at=0.1, review_at=0.4, decline_at=0.8, channel_risk={"pos": 0.5}).digest != old.digest
+
+
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
 def test_calibration_never_swaps_two_scores_and_stays_a_probability(a: float, b: float) -> None:
     calibrator = Calibrator(0.7, -1.0)

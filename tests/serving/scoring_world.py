@@ -35,6 +35,7 @@ PARAMETERS = CatalogParameters(
     )
 )
 BLOCKED = "u-blocked"
+EXPOSURE_MINOR = 100_000
 
 
 def history(known: Catalog, count: int = 3_000, end_ms: int = START_MS, seed: int = 7) -> pa.Table:
@@ -83,7 +84,12 @@ def make_bundle(folder: Path, version: str = "1", parameters: CatalogParameters 
         model_text=booster.model_to_string(),
         calibrator=Calibrator(1.1, -0.2),
         policy=Policy(
-            challenge_at=0.3, review_at=0.5, decline_at=0.7, rules=STARTER_RULES, block={"payer": (BLOCKED,)}
+            challenge_at=0.3,
+            review_at=0.5,
+            decline_at=0.7,
+            rules=STARTER_RULES,
+            block={"payer": (BLOCKED,)},
+            lower_tier_exposure_per_minute_minor=EXPOSURE_MINOR,
         ),
         contract=known.contract(),
         reasons=known.reasons,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from features.intake import payment_from
 from features.payment import Payment
 from features.profiles import Profiles
 from serving.engine import Engine
+from serving.exposure import Exposure
 from serving.ledger import LedgerError
-from serving.receipt import Answer, decode_answer, decode_body
+from serving.receipt import Answer, Receipt, decode_answer, decode_body
 from serving.runtime import Runtime
 from serving.settings import Settings
 from serving.verify import verify_ledger
@@ -66,9 +68,23 @@ def engine_of(runtime: Runtime) -> Engine:
 
 
 def seen_by_payer(runtime: Runtime, name: str) -> int:
+    return receipt_of(runtime, name).seen[0]
+
+
+def receipt_of(runtime: Runtime, name: str) -> Receipt:
     event = runtime.ledger.payment(name)
     assert event is not None
-    return decode_body(event.body).receipt.seen[0]
+    return decode_body(event.body).receipt
+
+
+class FixedMinute(Exposure):
+    """Everything happens within one minute, however slow the test is."""
+
+    def __init__(self, inner: Exposure) -> None:
+        super().__init__()
+
+    def _turn(self, arrival_ms: int) -> None:
+        """The minute never ends."""
 
 
 def failing(*_: Any, **__: Any) -> Any:
@@ -150,3 +166,38 @@ def test_a_ledger_that_cannot_be_written_leaves_a_decision_without_a_receipt_and
     runtime._rebuild(engine_of(runtime), runtime.feedback)
     healed = score(runtime, "a")
     assert (healed.tier, runtime.ready().ready) == ("full", True)
+
+
+def test_without_a_score_no_more_is_approved_in_a_minute_than_the_policy_allows(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The receipts tell what was spent before: `verify` (in the fixture) reproduces what the bound decided."""
+    decider = engine_of(runtime).decider
+    monkeypatch.setattr(decider, "exposure", FixedMinute(decider.exposure))
+    monkeypatch.setattr(engine_of(runtime).judge, "score", failing)
+    answers = [score(runtime, f"e-{place}", amount_minor=20_000) for place in range(7)]
+    assert [one.decision for one in answers] == ["approve"] * 5 + ["challenge"] * 2
+    assert answers[-1].reasons[0].code == "EXPOSURE_USED_UP"
+    assert receipt_of(runtime, "e-6").spent_minor == 100_000
+    monkeypatch.undo()
+    assert score(runtime, "e-scored").decision == "approve"
+
+
+def test_an_open_breaker_turns_declines_of_the_model_into_challenges_and_is_named_in_the_receipt(
+    runtime: Runtime,
+) -> None:
+    engine = engine_of(runtime)
+    dear = {"amount_minor": 2_500_000, "channel": "online", "device_id": "d-new"}
+    assert score(runtime, "before", **dear).decision == "decline"
+    breakers = engine.decider.breakers
+    for place in range(1_500):
+        breakers.observe(1_000_000_000 + place * 100, ())
+    now_ms = time.time_ns() // 1_000_000
+    for _ in range(40):
+        breakers.observe(now_ms, ("model",))
+    assert breakers.open == ("model",)
+    answer = score(runtime, "during", **dear | {"device_id": "d-new-2"})
+    assert answer.decision == "challenge"
+    assert answer.reasons, "a challenge says why"
+    assert receipt_of(runtime, "during").breakers == ("model",)
+    assert score(runtime, "small").decision == "approve"

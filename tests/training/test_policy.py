@@ -79,4 +79,7 @@ def test_the_policy_is_sound_for_the_catalogue() -> None:
     random = np.random.default_rng(1)
     scores = random.random(500) ** 4
     policy = cheapest_policy(scores, random.lognormal(10, 1, 500), random.random(500) < scores, 7, COSTS, 5)
+    assert policy.lower_tier_exposure_per_minute_minor is not None
+    assert policy.lower_tier_exposure_per_minute_minor >= policy.lower_tier_approve_up_to_minor
+    assert policy.usual_decline_share == {"model": float(np.mean(scores >= policy.decline_at))}
     assert policy.problems(catalog().names) == []

@@ -1,0 +1,166 @@
+"""Breakers: a rule or model that suddenly declines far more than usual is not trusted to decline.
+
+Each name is compared with its own slow baseline. Its breaker opens when the share of payments it declined
+within the last minute is at least `FACTOR` times the baseline's and chance does not explain it: by Chernoff's
+bound, P(Binomial(n, p) >= k) <= exp(-n KL(k/n || p)). It closes when, after a cool-down, the share is near
+the baseline's again. Both shares are of all payments decided: what was shed counts as not declined, so
+overload can hide a surge but never feign one.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping
+
+log = logging.getLogger("riskgate.breaker")
+
+SLOT_MS = 10_000
+SLOTS = 6
+FACTOR = 5.0
+#: Fewer declines within a minute never open a breaker.
+LEAST_DECLINES = 30
+#: The logarithm of how improbable chance must be; the test is asked after every decline, so it is strict.
+LOG_CHANCE = math.log(1e-9)
+#: Payments before a baseline is one; what the policy tells is worth `PRIOR_PAYMENTS` of them.
+LEAST_PAYMENTS = 1_000
+PRIOR_PAYMENTS = 2_000.0
+#: Older payments fade from the baseline at this pace.
+MEMORY_PAYMENTS = 100_000.0
+#: A baseline is never taken to be lower than this: a rule that has not declined yet may begin to.
+LEAST_SHARE = 0.0005
+COOL_DOWN_MS = 120_000
+CALM_FACTOR = 2.0
+
+
+def divergence(share: float, usual: float) -> float:
+    """Kullback–Leibler divergence of two Bernoulli distributions, nats; both shares in [0, 1], usual in (0, 1).
+
+    >>> divergence(0.3, 0.3)
+    0.0
+    """
+    found = 0.0
+    if share > 0.0:
+        found += share * math.log(share / usual)
+    if share < 1.0:
+        found += (1.0 - share) * math.log((1.0 - share) / (1.0 - usual))
+    return found
+
+
+def is_surge(declines: int, payments: int, usual: float) -> bool:
+    """Whether that many declines among that many payments are far more than usual, beyond chance."""
+    if declines < LEAST_DECLINES or declines > payments:
+        return False
+    share = declines / payments
+    return usual < 1.0 and share >= FACTOR * usual and -payments * divergence(share, usual) <= LOG_CHANCE
+
+
+class Baseline:
+    """The share of payments that one name usually declines: slow, and not fed while its breaker is open."""
+
+    def __init__(self, usual: float | None) -> None:
+        self.payments = 0.0 if usual is None else PRIOR_PAYMENTS
+        self.declines = 0.0 if usual is None else PRIOR_PAYMENTS * usual
+
+    @property
+    def share(self) -> float | None:
+        """The usual share, None before there is enough to tell."""
+        if self.payments < LEAST_PAYMENTS:
+            return None
+        return max(self.declines / self.payments, LEAST_SHARE)
+
+    def learn(self, declines: int, payments: int) -> None:
+        """Let counts that have left the last minute become part of what is usual."""
+        kept = math.exp(-payments / MEMORY_PAYMENTS)
+        self.payments = self.payments * kept + payments
+        self.declines = self.declines * kept + declines
+
+
+class Breakers:
+    """The breakers of a model and its rules; one thread. `open` names the open ones, sorted."""
+
+    def __init__(self, names: Iterable[str], usual: Mapping[str, float] | None = None) -> None:
+        told = usual or {}
+        self._baselines = {name: Baseline(told.get(name)) for name in names}
+        self._slots: deque[tuple[int, dict[str, int]]] = deque()  # full slots of the last minute
+        self._payments, self._declines = 0, dict[str, int]()  # of the slot being filled
+        self._all_payments, self._all_declines = 0, dict.fromkeys(self._baselines, 0)  # of the whole minute
+        self._slot = 0
+        self._opened_ms: dict[str, int] = {}
+        self.open: tuple[str, ...] = ()
+        self.trips = 0
+
+    def observe(self, now_ms: int, declining: tuple[str, ...]) -> None:
+        """Take note of one decided payment and of who asked for a decline; times in milliseconds UTC."""
+        if now_ms // SLOT_MS != self._slot:
+            self._roll(now_ms)
+        self._payments += 1
+        self._all_payments += 1
+        for name in declining:
+            if name not in self._baselines:
+                continue
+            self._declines[name] = self._declines.get(name, 0) + 1
+            self._all_declines[name] += 1
+            if name not in self._opened_ms:
+                self._look(name, now_ms)
+
+    def usual(self, name: str) -> float | None:
+        """The share of payments that `name` usually declines, None while unknown."""
+        return self._baselines[name].share
+
+    def now(self, name: str) -> float:
+        """The share of payments that `name` asked to decline within about the last minute."""
+        return self._all_declines[name] / self._all_payments if self._all_payments else 0.0
+
+    def names(self) -> tuple[str, ...]:
+        """Everybody who has a breaker."""
+        return tuple(self._baselines)
+
+    def sentence(self) -> str:
+        """What an operator is told of the open breakers, or `ok`."""
+        if not self.open:
+            return "ok"
+        told = [
+            f"{n} asks to decline {self.now(n):.1%} of payments, usually {self.usual(n) or 0:.2%}" for n in self.open
+        ]
+        return f"Open, declines are challenges: {'; '.join(told)}."
+
+    def _look(self, name: str, now_ms: int) -> None:
+        usual = self._baselines[name].share
+        if usual is None or not is_surge(self._all_declines[name], self._all_payments, usual):
+            return
+        self._opened_ms[name] = now_ms
+        self.open = tuple(sorted(self._opened_ms))
+        self.trips += 1
+        log.error(
+            "breaker open: %s declined %d of %d payments within a minute, usually %.3f %%; "
+            "its declines are challenges until that is over. Look at the rule or the model.",
+            name, self._all_declines[name], self._all_payments, usual * 100,
+        )  # fmt: skip
+
+    def _roll(self, now_ms: int) -> None:
+        slot = now_ms // SLOT_MS
+        # Slots in which nothing came are empty ones; after a pause, or a clock set back, the minute is over.
+        passed = slot - self._slot if 0 < slot - self._slot <= SLOTS else SLOTS
+        self._slots.append((self._payments, self._declines))
+        self._slots.extend((0, {}) for _ in range(passed - 1))
+        self._payments, self._declines = 0, {}
+        while len(self._slots) >= SLOTS:
+            payments, declines = self._slots.popleft()
+            self._all_payments -= payments
+            for name, baseline in self._baselines.items():
+                own = declines.get(name, 0)
+                self._all_declines[name] -= own
+                if name not in self._opened_ms:
+                    baseline.learn(own, payments)
+        self._slot = slot
+        for name, opened_ms in list(self._opened_ms.items()):
+            if not 0 <= now_ms - opened_ms < COOL_DOWN_MS and self._is_calm(name):
+                del self._opened_ms[name]
+                self.open = tuple(sorted(self._opened_ms))
+                log.warning("breaker closed: %s declines as usual again", name)
+
+    def _is_calm(self, name: str) -> bool:
+        declines, usual = self._all_declines[name], self._baselines[name].share or LEAST_SHARE
+        return declines < LEAST_DECLINES // 3 or declines <= CALM_FACTOR * usual * self._all_payments
