@@ -122,7 +122,10 @@ class Runtime:
             checks["ledger"] = "The ledger cannot be written; payments get the policy's default decision."
         if self.stopping:
             checks["service"] = "The service is stopping."
-        return Ready(all(text == "ok" for text in checks.values()), checks)
+        ready = all(text == "ok" for text in checks.values())
+        if self.engine is not None:  # told, but no reason to send payments elsewhere
+            checks["breakers"] = self.engine.decider.breakers.sentence()
+        return Ready(ready, checks)
 
     # -- beside the requests -------------------------------------------------------------------
 
@@ -185,6 +188,13 @@ class Runtime:
         watch("riskgate_entities", "Entities with a record in the state.", lambda: engine.fold.state.entities())
         watch("riskgate_state_bytes", "Bytes of window state in use.", lambda: engine.fold.state.bytes_used())
         watch("riskgate_ledger_seq", "Sequence number of the latest event.", lambda: self.ledger.last_seq())
+        watch(
+            "riskgate_exposure_minor",
+            "Approved without a score in this minute, reference minor units.",
+            lambda: engine.decider.exposure.spent(time.time_ns() // 1_000_000),
+        )
+        watch("riskgate_breakers_open", "Breakers that are open.", lambda: len(engine.decider.breakers.open))
+        watch("riskgate_breaker_trips", "How often a breaker opened.", lambda: engine.decider.breakers.trips)
         watch("riskgate_ready", "1 when payments are scored in full.", lambda: float(self.ready().ready))
 
 

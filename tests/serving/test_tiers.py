@@ -201,3 +201,6 @@ def test_an_open_breaker_turns_declines_of_the_model_into_challenges_and_is_name
     assert answer.reasons, "a challenge says why"
     assert receipt_of(runtime, "during").breakers == ("model",)
     assert score(runtime, "small").decision == "approve"
+    ready = runtime.ready()
+    assert ready.ready, "an open breaker is told, but the service still decides in full"
+    assert ready.checks["breakers"].startswith("Open, declines are challenges: model asks to decline")
