@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +14,7 @@ from features.errors import Malformed, Problem, Refused
 from features.firewall import may_hold_card_number
 from features.money import CURRENCIES, LARGEST_AMOUNT_MINOR
 from features.payment import CHANNELS, DEFAULT_DEADLINE_MS, RAILS, Payment
+from features.pseudonyms import Pseudonyms, canonical_ip
 
 _REPAIR_JSON = "Send one JSON object (RFC 8259) as the document at /openapi.json describes it."
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -51,8 +51,8 @@ _decode_wire = msgspec.json.Decoder(Wire).decode
 _encode_wire = msgspec.json.Encoder(order="sorted").encode
 
 
-def read_payment(body: bytes, catalog: Catalog) -> Payment:
-    """The payment in a request body.
+def read_payment(body: bytes, catalog: Catalog, names: Pseudonyms | None = None) -> Payment:
+    """The payment in a request body; with `names`, instrument and IP address are pseudonyms from here on.
 
     Raises: Malformed if it is no JSON object; Refused with every problem if something is not valid.
     """
@@ -63,8 +63,8 @@ def read_payment(body: bytes, catalog: Catalog) -> Payment:
     if wire is not None and not may_hold_card_number(body) and _plainly_valid(wire, catalog):
         keys = _KEY.findall(body)
         if len(keys) == len(set(keys)):
-            return _payment(wire)
-    return payment_from(read_json(body), catalog)
+            return _payment(wire, names)
+    return payment_from(read_json(body), catalog, names)
 
 
 def read_json(body: bytes) -> Any:
@@ -104,8 +104,8 @@ def _refuse_duplicates(body: bytes) -> None:
         )
 
 
-def payment_from(raw: Any, catalog: Catalog) -> Payment:
-    """The payment in a decoded object.
+def payment_from(raw: Any, catalog: Catalog, names: Pseudonyms | None = None) -> Payment:
+    """The payment in a decoded object; `names` as in `read_payment`.
 
     Raises: Refused with every problem if something is not valid.
     """
@@ -113,7 +113,7 @@ def payment_from(raw: Any, catalog: Catalog) -> Payment:
     if problems:
         raise Refused(problems)
     given = {name: value for name, value in raw.items() if value is not None}
-    return _payment(msgspec.convert(given, Wire))
+    return _payment(msgspec.convert(given, Wire), names)
 
 
 def payment_json(payment: Payment) -> bytes:
@@ -133,14 +133,16 @@ def stored_payment(data: bytes) -> Payment:
     return _payment(_decode_wire(data))
 
 
-def _payment(wire: Wire) -> Payment:
-    ip = wire.ip
-    if ip is not None and ":" in ip:
-        ip = str(ipaddress.ip_address(ip))  # one spelling of an IPv6 address
+def _payment(wire: Wire, names: Pseudonyms | None = None) -> Payment:
+    ip, instrument_id = wire.ip, wire.instrument_id
+    if names is not None:
+        ip, instrument_id = None if ip is None else names.ip(ip), names.instrument(instrument_id)
+    elif ip is not None:
+        ip = canonical_ip(ip)
     return Payment(
         transaction_id=wire.transaction_id, event_time_ms=(wire.event_time - _EPOCH) // _MILLISECOND,
         amount_minor=wire.amount_minor, currency=wire.currency, rail=wire.rail, channel=wire.channel,
-        payer_id=wire.payer_id, instrument_id=wire.instrument_id, payee_id=wire.payee_id, device_id=wire.device_id,
+        payer_id=wire.payer_id, instrument_id=instrument_id, payee_id=wire.payee_id, device_id=wire.device_id,
         ip=ip, mcc=wire.mcc, payer_country=wire.payer_country, payee_country=wire.payee_country,
         latitude=wire.latitude, longitude=wire.longitude, attributes=wire.attributes, deadline_ms=wire.deadline_ms,
     )  # fmt: skip

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from features.errors import RiskgateError
+from serving.errors import CannotStart
 from serving.settings import Settings, read_settings
 
 app = typer.Typer(no_args_is_help=True, help="Serve payment-fraud decisions, and prove each of them again.")
@@ -108,6 +109,24 @@ def snapshot() -> None:
     with _telling():
         path = write_snapshot(read_settings())
     _out.print(f"The state was written to {path}.")
+
+
+@app.command("hash-id")
+def hash_id(
+    kind: Annotated[str, typer.Argument(help="instrument or ip")],
+    identifier: Annotated[str, typer.Argument(help="The clear identifier.")],
+) -> None:
+    """Show the pseudonym of an instrument or IP address, for a list or a search."""
+    from features.pseudonyms import PREFIXES
+    from serving.hashing import pseudonyms_of
+
+    with _telling():
+        names = pseudonyms_of(read_settings())
+        if names is None:
+            raise CannotStart("RISKGATE_HASH_KEY is not set: identifiers are stored as they are.", "Set it first.")
+        if kind not in PREFIXES:
+            raise CannotStart(f"Identifiers of kind `{kind}` are not hashed.", "Ask for instrument or ip.")
+        typer.echo(names.of(kind, identifier))
 
 
 def _with(settings: Settings, port: int | None, host: str | None) -> Settings:

@@ -12,6 +12,7 @@ import msgspec
 
 from features.errors import RiskgateError
 from features.intake import payment_from, read_json, read_payment
+from features.pseudonyms import Pseudonyms
 from serving import openapi, page
 from serving.door import Caller, Door, from_here
 from serving.engine import Engine, Scored
@@ -22,6 +23,7 @@ from serving.errors import (
     UnknownTransaction,
     WrongMethod,
 )
+from serving.hashing import pseudonyms_of
 from serving.http import (
     JSON,
     Receive,
@@ -69,6 +71,7 @@ class Application:
         self.runtime: Runtime | None = None
         self.failed = False  # the ledger could not be folded: the process ends
         self.door: Door | None = None
+        self._names: Pseudonyms | None = None
         self._under_way = 0
         self._most_under_way = 0
         # What answers a path, how it is called, and the scope that a caller's key needs for it.
@@ -88,6 +91,7 @@ class Application:
     def serve(self, runtime: Runtime) -> None:
         """Answer with this runtime from now on."""
         self.runtime = runtime
+        self._names = pseudonyms_of(runtime.settings)
         self.door = door = Door(runtime.settings)
         runtime.metrics.watch("riskgate_keys", "Keys of the key file that open something.", lambda: door.keys)
         runtime.metrics.watch(
@@ -161,7 +165,7 @@ class Application:
     async def _score(self, request: Request) -> Reply:
         runtime, engine = self._engine()
         body = await read_body(request.receive, request.length, runtime.settings.body_limit_bytes)
-        payment = read_payment(body, engine.catalog)
+        payment = read_payment(body, engine.catalog, self._names)
         if request.query:
             wanted = flags(request.query, ("explain", "dry_run"))
             if wanted["dry_run"]:
@@ -204,7 +208,7 @@ class Application:
             began_ns = time.perf_counter_ns()
             decisions.append(msgspec.Raw(b""))
             try:
-                payment = payment_from(one, engine.catalog)
+                payment = payment_from(one, engine.catalog, self._names)
             except RiskgateError as error:
                 decisions[place] = refusal(error)[1]
                 continue

@@ -10,12 +10,17 @@ import pyarrow.parquet as pq
 from features.catalog import Catalog, catalog, catalog_of
 from features.errors import InvalidHistory
 from features.history import check_history, times_ms
+from features.pseudonyms import Pseudonyms
 from serving import bundles, segments
 from serving.errors import CannotStart
 from serving.fold import HistoryEvent, decode_promotion, encode
+from serving.hashing import settle_hashing
 from serving.ledger import Ledger
 from serving.settings import Settings
 from serving.start import fold_ledger, lock, save_snapshot
+
+#: A late label reads one row group of a hashed segment.
+ROWS_PER_GROUP = 1 << 15
 
 
 def take_history(settings: Settings, source: Path, until_ms: int | None = None) -> HistoryEvent:
@@ -36,7 +41,7 @@ def take_history(settings: Settings, source: Path, until_ms: int | None = None) 
                     "The ledger already holds payments or a history: the past comes first, and once.",
                     "Set RISKGATE_VAR to a new folder, import there, and start the service on it.",
                 )
-            event = _take(settings, source, until_ms)
+            event = _take(settings, source, until_ms, settle_hashing(ledger, settings))
             ledger.append_now("history", "", event.last_ms, time.time_ns() // 1_000_000, encode(event))
         finally:
             ledger.close()
@@ -45,14 +50,22 @@ def take_history(settings: Settings, source: Path, until_ms: int | None = None) 
     return event
 
 
-def _take(settings: Settings, source: Path, until_ms: int | None) -> HistoryEvent:
+def _take(settings: Settings, source: Path, until_ms: int | None, names: Pseudonyms | None) -> HistoryEvent:
     table = pq.read_table(source)
     check_history(table)
     if table.num_rows == 0:
         raise InvalidHistory(f"{source} holds no payment.", "Import a history that does, or start without one.")
     times = times_ms(table["event_time"])
     last_ms = int(times.max())
-    sha256 = segments.keep(source, settings.var / "segments")
+    folder = settings.var / "segments"
+    if names is None:
+        sha256 = segments.keep(source, folder)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        hashed = folder / "hashed.partial"
+        pq.write_table(names.of_history(table), hashed, row_group_size=ROWS_PER_GROUP)
+        sha256 = segments.keep(hashed, folder)
+        hashed.unlink()
     return HistoryEvent(
         sha256=sha256,
         rows=table.num_rows,

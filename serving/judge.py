@@ -14,6 +14,7 @@ from features.errors import BrokenBundle, ContractMismatch
 from features.money import reference_weights
 from features.payment import Payment
 from features.policy import MODEL
+from features.pseudonyms import Pseudonyms
 from serving import reasons as why
 from serving.decision import Decision, bounded, by_amount, by_band, by_limit, by_score, decide, softened
 from serving.reasons import Reason
@@ -44,9 +45,9 @@ class Judgement(msgspec.Struct, frozen=True):
 
 
 class Judge:
-    """A bundle made ready to judge payments against a catalogue."""
+    """A bundle made ready to judge payments against a catalogue; `names` when their identifiers are hashed."""
 
-    def __init__(self, bundle: Bundle, catalog: Catalog) -> None:
+    def __init__(self, bundle: Bundle, catalog: Catalog, names: Pseudonyms | None = None) -> None:
         check_contract(bundle, catalog)
         problems = bundle.policy.problems(catalog.names)
         if problems:
@@ -57,7 +58,7 @@ class Judge:
         check_columns(bundle, self.scorer.names, catalog)
         self.calibrator = bundle.calibrator
         self.rules = compile_rules(bundle.policy.rules, catalog.index)
-        self.lists = CompiledLists(bundle.policy)
+        self.lists = CompiledLists(bundle.policy, names)
         sentences = {**catalog.reasons, **bundle.reasons}
         codes = [feature.reason for feature in catalog.features]
         self.families = why.Families(catalog.names, codes, sentences)

@@ -18,7 +18,7 @@ from serving.ledger_reading import Event, LedgerReading
 
 __all__ = ["KINDS", "CaseRow", "Event", "Ledger", "LedgerError", "LedgerReading", "connect"]
 
-KINDS = ("payment", "outcome", "label", "verdict", "profile", "policy", "promotion", "history")
+KINDS = ("payment", "outcome", "label", "verdict", "profile", "policy", "promotion", "history", "hashing")
 
 # AUTOINCREMENT would only matter after deletes, which a ledger never does, and writes one page more a commit.
 _SCHEMA = """

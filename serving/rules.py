@@ -9,6 +9,7 @@ from typing import NamedTuple
 from features.errors import BrokenBundle
 from features.payment import Payment
 from features.policy import Policy, Rule
+from features.pseudonyms import Pseudonyms
 from serving.decision import Decision, decision_named
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
@@ -90,11 +91,14 @@ class Listed(NamedTuple):
 
 
 class CompiledLists:
-    """Allow and block lists as sets; block wins over allow."""
+    """Allow and block lists as sets; block wins over allow.
 
-    def __init__(self, policy: Policy) -> None:
-        self._block = _as_sets(policy.block)
-        self._allow = _as_sets(policy.allow)
+    With `names` payments carry pseudonyms: clear instruments and IP addresses of a list become theirs.
+    """
+
+    def __init__(self, policy: Policy, names: Pseudonyms | None = None) -> None:
+        self._block = _as_sets(policy.block, names)
+        self._allow = _as_sets(policy.allow, names)
         self.empty = not self._block and not self._allow
 
     def find(self, payment: Payment) -> Listed | None:
@@ -106,5 +110,9 @@ class CompiledLists:
         return None
 
 
-def _as_sets(lists: dict[str, tuple[str, ...]]) -> list[tuple[str, str, frozenset[str]]]:
-    return [(entity, LISTED_FIELDS[entity], frozenset(ids)) for entity, ids in lists.items() if ids]
+def _as_sets(lists: dict[str, tuple[str, ...]], names: Pseudonyms | None) -> list[tuple[str, str, frozenset[str]]]:
+    return [
+        (entity, LISTED_FIELDS[entity], frozenset(ids if names is None else [names.of(entity, one) for one in ids]))
+        for entity, ids in lists.items()
+        if ids
+    ]

@@ -22,6 +22,7 @@ from serving.clock import clock_named
 from serving.engine import Engine
 from serving.errors import UnknownTransaction
 from serving.feedback import Feedback
+from serving.hashing import settle_hashing
 from serving.ledger import Event, Ledger, LedgerError
 from serving.messages import Ready
 from serving.metrics import Metrics
@@ -55,6 +56,7 @@ class Runtime:
         self.opened = start.open_bundle(bundle_folder, settings)
         self.lock: IO[str] | None = start.lock(settings)
         self.ledger = Ledger(settings.ledger_path, settings.ledger_sync)
+        self.names = settle_hashing(self.ledger, settings)
         self.profiles = ProfileFile(Path(settings.profiles)) if settings.profiles else None
         self.engine: Engine | None = None
         self.feedback: Feedback | None = None
@@ -72,7 +74,7 @@ class Runtime:
         )
         start.note_promotion(self.ledger, opened, engine.decider.features_hash, code, self.clock.now_ms())
         if self.profiles is not None:
-            start.take_profiles(self.profiles, self.ledger, fold)
+            start.take_profiles(self.profiles, self.ledger, fold, self.names)
         self.feedback = Feedback(self.ledger, fold, self.clock)
         self._warm(engine)
         self.engine = engine
@@ -146,7 +148,7 @@ class Runtime:
                 if self.engine.ledger_works:
                     self.take_verdicts()
                     if self.profiles is not None:
-                        start.take_profiles(self.profiles, self.ledger, self.engine.fold)
+                        start.take_profiles(self.profiles, self.ledger, self.engine.fold, self.names)
                 elif self.ledger.can_write():
                     self._rebuild(self.engine, self.feedback)
             except LedgerError as error:

@@ -31,6 +31,7 @@ TABLE = (
     Setting("CONSOLE_PORT", "3001", "port", "where the review desk listens"),
     Setting("API_KEY", "", "secret", "a single key for everything, `Authorization: Bearer <key>`; empty: none"),
     Setting("KEYS", "", "file", "API keys with scopes (python -m serving key-add); read again when it changes"),
+    Setting("HASH_KEY", "", "secret", "instruments and IP addresses are stored as hashes keyed with it; empty: clear"),
     Setting("BUNDLE", "riskgate:latest", "folder or tag", "the bundle to serve: a folder, or a BentoML tag"),
     Setting("PROFILES", "", "file", "Feast's profile file (SQLite); its new rows become events; empty: no profiles"),
     Setting("CLOCK", "system", "system|replay", "replay: the event time of the payments is the clock"),
@@ -51,6 +52,8 @@ TABLE = (
 
 #: Units of whole numbers.
 WHOLE = ("port", "bytes", "requests/s", "requests", "seconds", "events", "processes")
+#: The few billion IP addresses are hashed in minutes: only the key stands in the way.
+SHORTEST_HASH_KEY = 32
 #: What the URL of each server begins with.
 SCHEMES = {"redis_url": ("redis://", "rediss://", "unix://"), "postgres_url": ("postgresql://", "postgres://")}
 
@@ -64,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     console_port: int = 3001
     api_key: str = ""
     keys: str = ""
+    hash_key: str = ""
     bundle: str = "riskgate:latest"
     profiles: str = ""
     clock: str = "system"
@@ -115,6 +119,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         else:
             values[field] = text
     problems += _of_servers(values)
+    if 0 < len(str(values["hash_key"])) < SHORTEST_HASH_KEY:
+        problems.append(f"{PREFIX}HASH_KEY is shorter than {SHORTEST_HASH_KEY} characters.")
     if problems:
         raise CannotStart(" ".join(problems), "Correct the environment and start again.")
     return msgspec.convert(values, Settings)

@@ -15,10 +15,12 @@ from features.bundle import Bundle, read_bundle
 from features.catalog import Catalog, catalog_of
 from features.errors import ContractMismatch
 from features.profiles import ProfileFile, encode_profile
+from features.pseudonyms import Pseudonyms
 from features.state import State
 from serving import bundles
 from serving.errors import CannotStart
 from serving.fold import Fold, ProfileEvent, Promotion, decode_promotion, encode
+from serving.hashing import pseudonyms_of
 from serving.judge import Judge
 from serving.ledger import Ledger
 from serving.settings import Settings
@@ -63,7 +65,7 @@ def open_bundle(folder: Path, settings: Settings) -> Opened:
     """
     bundle = read_bundle(folder)
     catalog = catalog_of(bundle.contract)
-    judge = Judge(bundle, catalog)
+    judge = Judge(bundle, catalog, pseudonyms_of(settings))
     bundles.keep(folder, bundle, settings.var / "bundles")
     return Opened(bundle, catalog, judge)
 
@@ -134,10 +136,15 @@ def note_promotion(ledger: Ledger, opened: Opened, features: str, code: str, now
         ledger.append_now("promotion", "", now_ms, time.time_ns() // 1_000_000, encode(own))
 
 
-def take_profiles(file: ProfileFile, ledger: Ledger, fold: Fold) -> int:
-    """Make new rows of the profile file events of the ledger, and fold them; how many there were."""
+def take_profiles(file: ProfileFile, ledger: Ledger, fold: Fold, names: Pseudonyms | None = None) -> int:
+    """Make new rows of the profile file events of the ledger, and fold them; how many there were.
+
+    The file has clear instruments; with `names` the ledger gets pseudonyms.
+    """
     taken = 0
     while rows := file.new_rows_since(fold.profile_row):
+        if names is not None:
+            rows = [(number, entity, names.of(entity, one), row) for number, entity, one, row in rows]
         now_ms = time.time_ns() // 1_000_000
         ledger.append_many(
             [

@@ -18,6 +18,7 @@ from serving import bundles
 from serving import receipt as receipts
 from serving.errors import CannotStart
 from serving.fold import Fold, decode_promotion
+from serving.hashing import check_hashing
 from serving.judge import DEFAULT, STALE, Judge
 from serving.ledger import Event, Ledger
 from serving.receipt import Receipt
@@ -68,6 +69,7 @@ class Walk:
         self.ledger = ledger
         self.most_differences = most_differences
         self.result = Result(differences=[], models=[])
+        self._names = check_hashing(ledger, settings)
         self._judges: dict[tuple[str, str], Judge | RiskgateError] = {}
         self._fold: Fold | None = None
         self._features = ""
@@ -166,7 +168,7 @@ class Walk:
         if key not in self._judges:
             try:
                 bundle = bundles.kept_bundle(self.settings.var / "bundles", *key)
-                judge = Judge(bundle, self._catalog)
+                judge = Judge(bundle, self._catalog, self._names)
                 self._judges[key] = judge
                 self.result.models.append(bundle.model_name)
             except RiskgateError as error:
@@ -190,7 +192,7 @@ def _vector_differences(now: Any, then: Any, names: tuple[str, ...]) -> list[str
 def verify_ledger(settings: Settings, most_differences: int = 5, advance: Advance | None = None) -> Result:
     """Recompute every decision of a ledger; mismatches is 0 for an honest one.
 
-    Raises: CannotStart when there is no ledger.
+    Raises: CannotStart when there is no ledger, or it was written with another hash key.
     """
     if not settings.ledger_path.exists():
         raise CannotStart(f"There is no ledger in {settings.var}.", "Set RISKGATE_VAR to the folder of the service.")

@@ -1,0 +1,168 @@
+"""With a hash key no file of the service holds a clear instrument or IP address, and nothing else changes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+
+from features.bundle import read_bundle, write_bundle
+from features.catalog import catalog
+from features.errors import RiskgateError
+from features.history import history_schema
+from features.profiles import InstrumentProfile, ProfileFile
+from features.pseudonyms import Pseudonyms
+from serving.errors import CannotStart
+from serving.export import export
+from serving.history_import import take_history
+from serving.settings import Settings, read_settings
+from serving.verify import verify_ledger
+from tests.serving.scoring_world import (
+    PARAMETERS,
+    START_MS,
+    Service,
+    command,
+    free_port,
+    history,
+    payment,
+    rfc3339,
+    running,
+    suspicious,
+)
+
+KEY = "a hash key for tests, thirty-two or more"
+NAMES = Pseudonyms(KEY)
+CLEAR = ("vpa-secret-1", "vpa-secret-2", "198.51.100.77", "2001:db8::beef")
+
+
+def traffic(service: Service) -> list[dict[str, object]]:
+    """Answers and vectors of some payments, what a caller or an auditor can see."""
+    seen = []
+    for place in range(24):
+        make = suspicious if place % 5 == 0 else payment
+        fields = make(f"h-{place}", START_MS + place * 1_000, instrument_id=CLEAR[place % 2], ip=CLEAR[2 + place % 2])
+        answer = service.score(fields).json()
+        again = service.score(fields)
+        assert again.headers["idempotent-replay"] == "true"
+        assert again.json() == answer
+        receipt = service.receipt(f"h-{place}")
+        seen.append({**answer, "receipt_id": None, "values": receipt["values"], "seen": receipt["receipt"]["seen"]})
+    assert service.score(payment("h-1", START_MS, instrument_id="vpa-other")).status_code == 409
+    label = {"transaction_id": "h-3", "label": "fraud", "source": "chargeback", "reported_at": rfc3339(START_MS + 9)}
+    assert service.post("/v1/labels", label).status_code == 200
+    return seen
+
+
+def files_with_clear_identifiers(folder: Path) -> list[str]:
+    return [
+        path.name
+        for path in folder.rglob("*")
+        if path.is_file() and any(word.encode() in path.read_bytes() for word in (*CLEAR, "vpa-listed"))
+    ]
+
+
+def listing(bundle: Path, folder: Path, entry: str) -> Path:
+    """The bundle with one instrument on the block list."""
+    known = read_bundle(bundle)
+    policy = msgspec.structs.replace(known.policy, block={**known.policy.block, "instrument": (entry,)})
+    return write_bundle(msgspec.structs.replace(known, policy=policy), folder / "listed")
+
+
+def test_answers_and_features_are_the_same_and_nothing_clear_is_kept(bundle: Path, tmp_path: Path) -> None:
+    with running(tmp_path / "clear", bundle) as service:
+        clear = traffic(service)
+        assert files_with_clear_identifiers(tmp_path / "clear")
+    with running(tmp_path / "hashed", bundle, RISKGATE_HASH_KEY=KEY) as service:
+        hashed = traffic(service)
+        # while it runs: the write-ahead log too
+        assert files_with_clear_identifiers(tmp_path / "hashed") == []
+        stored = service.receipt("h-0")["payment"]
+        assert (stored["instrument_id"], stored["ip"]) == (NAMES.instrument(CLEAR[0]), NAMES.ip(CLEAR[2]))
+    assert hashed == clear
+    assert files_with_clear_identifiers(tmp_path / "hashed") == []
+
+    settings = Settings(var=tmp_path / "hashed" / "var", hash_key=KEY)
+    result = verify_ledger(settings)
+    assert (result.payments, result.mismatches) == (24, 0)
+    export(settings, tmp_path / "history.parquet")
+    assert set(pq.read_table(tmp_path / "history.parquet")["instrument_id"].to_pylist()) == {
+        NAMES.instrument(one) for one in CLEAR[:2]
+    }
+
+
+@pytest.mark.parametrize("entry", ["vpa-listed", NAMES.instrument("vpa-listed")], ids=["clear", "hashed"])
+def test_a_list_matches_whether_it_holds_clear_values_or_pseudonyms(bundle: Path, tmp_path: Path, entry: str) -> None:
+    listed = listing(bundle, tmp_path, entry)
+    with running(tmp_path, listed, RISKGATE_HASH_KEY=KEY) as service:
+        answer = service.score(payment("l-1", instrument_id="vpa-listed")).json()
+        assert answer["rules"] == ["block_list_instrument"]
+        assert service.score(payment("l-2", instrument_id="vpa-unlisted")).json()["rules"] == []
+    assert verify_ledger(Settings(var=tmp_path / "var", hash_key=KEY)).mismatches == 0
+
+
+def test_a_ledger_keeps_its_key_for_good(bundle: Path, tmp_path: Path) -> None:
+    with running(tmp_path, bundle, RISKGATE_HASH_KEY=KEY) as service:
+        service.score(payment("k-1"))
+    other = "another hash key, thirty-two or more also"
+    for environment, sentence in (({"RISKGATE_HASH_KEY": other}, "fingerprint"), ({}, "is not set")):
+        service = Service(tmp_path / "var", bundle, free_port(), tmp_path / "refused.log", **environment)
+        assert service.process.wait(60) == 3
+        log = (tmp_path / "refused.log").read_text()
+        assert sentence in log
+        assert KEY not in log
+        assert other not in log
+        (tmp_path / "refused.log").unlink()
+        with pytest.raises(CannotStart):
+            verify_ledger(Settings(var=tmp_path / "var", hash_key=environment.get("RISKGATE_HASH_KEY", "")))
+
+
+def test_a_ledger_of_clear_identifiers_takes_no_key_later(bundle: Path, tmp_path: Path) -> None:
+    with running(tmp_path, bundle) as service:
+        service.score(payment("k-1"))
+    service = Service(tmp_path / "var", bundle, free_port(), tmp_path / "refused.log", RISKGATE_HASH_KEY=KEY)
+    assert service.process.wait(60) == 3
+    assert "holds clear identifiers" in (tmp_path / "refused.log").read_text()
+
+
+def test_an_imported_history_and_profiles_are_hashed_on_the_way_in(bundle: Path, tmp_path: Path) -> None:
+    known = catalog(PARAMETERS)
+    past = history(known, 400)
+    instrument = past["instrument_id"][0].as_py()
+    pq.write_table(past, tmp_path / "past.parquet")
+    assert past.schema.equals(history_schema(PARAMETERS))
+    profiles = ProfileFile(tmp_path / "profiles.sqlite")
+    profiles.write([(instrument, InstrumentProfile(event_time_ms=1, created_time_ms=1, known_since_ms=1))])
+    profiles.close()
+
+    def told(name: str, **environment: str) -> dict[str, Any]:
+        folder = tmp_path / name
+        settings = read_settings({"RISKGATE_VAR": str(folder / "var"), **environment})
+        take_history(settings, tmp_path / "past.parquet")
+        shutil.copy(tmp_path / "profiles.sqlite", tmp_path / f"{name}.sqlite")
+        environment["RISKGATE_PROFILES"] = str(tmp_path / f"{name}.sqlite")
+        with running(folder, bundle, **environment) as service:
+            service.score(payment("i-1", instrument_id=instrument))
+            receipt = service.receipt("i-1")
+        assert verify_ledger(settings).mismatches == 0
+        return {**receipt["values"], "seen": receipt["receipt"]["seen"][1]}
+
+    clear, hashed = told("clear"), told("hashed", RISKGATE_HASH_KEY=KEY)
+    assert hashed == clear
+    assert hashed["seen"] > 0
+    words = [path.name for path in (tmp_path / "hashed").rglob("*") if path.is_file()
+             and f'"{instrument}"'.encode() in path.read_bytes()]  # fmt: skip
+    assert words == []
+    (segment,) = (tmp_path / "hashed" / "var" / "segments").glob("*.parquet")
+    assert set(pq.read_table(segment)["instrument_id"].to_pylist()).isdisjoint(past["instrument_id"].to_pylist())
+
+
+def test_a_short_key_is_refused_and_a_pseudonym_can_be_asked_for() -> None:
+    with pytest.raises(RiskgateError, match="HASH_KEY is shorter"):
+        read_settings({"RISKGATE_HASH_KEY": "short"})
+    done = command({"RISKGATE_HASH_KEY": KEY}, "hash-id", "ip", "198.51.100.77")
+    assert done.stdout.strip() == NAMES.ip("198.51.100.77")
+    assert command({}, "hash-id", "ip", "198.51.100.77").returncode == 2
