@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serving.errors import LedgerUnavailable
+from serving.ledger_reading import Reader
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,11 @@ class LedgerEvent:
     body: bytes
 
 
-#: What the functions of this package's databases take; nobody else needs to know the driver.
-Connection = sqlite3.Connection
+#: What these functions ask; nobody else needs to know the driver.
+Connection = Reader
 
 
-def connect(path: Path) -> Connection:
+def connect(path: Path) -> sqlite3.Connection:
     """A connection of the desk to a ledger that the service keeps; never creates one.
 
     Raises: LedgerUnavailable if there is no ledger yet.
@@ -43,7 +44,7 @@ def connect(path: Path) -> Connection:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Connection]:
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection for the time of one task.
 
     Raises: LedgerUnavailable if the ledger is missing, locked for too long or cannot be read.
@@ -61,20 +62,22 @@ def opened(path: Path) -> Iterator[Connection]:
 _EVENT_COLUMNS = "seq, kind, transaction_id, event_time_ms, arrival_time_ms, body"
 
 
-def history(connection: sqlite3.Connection, transaction_id: str) -> list[LedgerEvent]:
+def history(connection: Connection, transaction_id: str) -> list[LedgerEvent]:
     """Everything the ledger knows about one transaction, in the order it arrived."""
     # Two halves, because the ledger has one partial index for payments and one for all that follows.
     rows = connection.execute(
-        f"SELECT {_EVENT_COLUMNS} FROM events WHERE transaction_id = ?1 AND kind = 'payment'"
+        f"SELECT {_EVENT_COLUMNS} FROM events WHERE transaction_id = ? AND kind = 'payment'"
         f" UNION ALL SELECT {_EVENT_COLUMNS} FROM events"
-        " WHERE transaction_id = ?1 AND kind <> 'payment' AND transaction_id <> '' ORDER BY seq",
-        (transaction_id,),
+        " WHERE transaction_id = ? AND kind <> 'payment' AND transaction_id <> '' ORDER BY seq",
+        (transaction_id, transaction_id),
     )
     return [LedgerEvent(*row) for row in rows]
 
 
 def payments_by_id(connection: sqlite3.Connection, transaction_ids: Sequence[str]) -> dict[str, LedgerEvent]:
     """The payment events of these transactions."""
+    if not transaction_ids:
+        return {}
     marks = ", ".join("?" * len(transaction_ids))
     rows = connection.execute(
         f"SELECT {_EVENT_COLUMNS} FROM events WHERE kind = 'payment' AND transaction_id IN ({marks})",
@@ -85,6 +88,8 @@ def payments_by_id(connection: sqlite3.Connection, transaction_ids: Sequence[str
 
 def reports_of(connection: sqlite3.Connection, transaction_ids: Sequence[str]) -> list[LedgerEvent]:
     """Outcomes, labels and verdicts about these transactions, in the order they arrived."""
+    if not transaction_ids:
+        return []
     marks = ", ".join("?" * len(transaction_ids))
     rows = connection.execute(
         f"SELECT {_EVENT_COLUMNS} FROM events WHERE transaction_id IN ({marks})"
@@ -94,7 +99,7 @@ def reports_of(connection: sqlite3.Connection, transaction_ids: Sequence[str]) -
     return [LedgerEvent(*row) for row in rows]
 
 
-def present_ms(connection: sqlite3.Connection) -> int | None:
+def present_ms(connection: Connection) -> int | None:
     """The event time of the newest payment: the present, for a service on the replay clock."""
     row = connection.execute(
         "SELECT event_time_ms FROM events WHERE kind = 'payment' ORDER BY seq DESC LIMIT 1"
@@ -102,8 +107,10 @@ def present_ms(connection: sqlite3.Connection) -> int | None:
     return None if row is None else int(row[0])
 
 
-def events_at(ledger: sqlite3.Connection, seqs: Sequence[int]) -> list[LedgerEvent]:
+def events_at(ledger: Connection, seqs: Sequence[int]) -> list[LedgerEvent]:
     """The events with these sequence numbers, in the order asked for."""
+    if not seqs:
+        return []
     marks = ", ".join("?" * len(seqs))
     rows = ledger.execute(
         f"SELECT {_EVENT_COLUMNS} FROM events WHERE seq IN ({marks})",

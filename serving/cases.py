@@ -16,6 +16,7 @@ import msgspec
 from features.money import reference_weights
 from features.payment import LABELS
 from serving.errors import ServiceError
+from serving.ledger_reading import Reader
 
 #: Decisions that a person looks at.
 OPENING_DECISIONS = ("review", "decline")
@@ -140,7 +141,7 @@ def open_case(
 
 
 def _filters(status: str | None, decision: str | None, find: str | None) -> tuple[str, list[Any]]:
-    clauses, values = ["1"], []
+    clauses, values = ["1 = 1"], []
     if status is not None:
         clauses.append("status = ?")
         values.append(status)
@@ -154,7 +155,7 @@ def _filters(status: str | None, decision: str | None, find: str | None) -> tupl
 
 
 def queue(
-    connection: sqlite3.Connection,
+    connection: Reader,
     *,
     status: str | None,
     decision: str | None,
@@ -176,7 +177,7 @@ def queue(
     return [Case(*row) for row in rows], total
 
 
-def open_totals(connection: sqlite3.Connection) -> tuple[int, int]:
+def open_totals(connection: Reader) -> tuple[int, int]:
     """How many cases wait, and the money at risk in them in minor units of the reference currency."""
     count, risk = connection.execute(
         "SELECT count(*), coalesce(sum(risk_minor), 0) FROM cases WHERE status = 'open'"
@@ -184,7 +185,7 @@ def open_totals(connection: sqlite3.Connection) -> tuple[int, int]:
     return int(count), int(risk)
 
 
-def case_of(connection: sqlite3.Connection, transaction_id: str) -> Case:
+def case_of(connection: Reader, transaction_id: str) -> Case:
     """The case of one transaction.
 
     Raises: UnknownCase if the payment is unknown or its decision opened no case.
@@ -198,6 +199,27 @@ def case_of(connection: sqlite3.Connection, transaction_id: str) -> Case:
             "Only payments decided review or decline are opened as cases; check the identifier.",
         )
     return Case(*row)
+
+
+def verdict_body(transaction_id: str, verdict: str, note: str, actor: str, at_ms: int) -> bytes:
+    """The body of a `verdict` event."""
+    if verdict not in VERDICTS:
+        raise ValueError(f"a verdict is one of {', '.join(VERDICTS)}, not {verdict!r}")
+    return msgspec.json.encode(
+        {"transaction_id": transaction_id, "verdict": verdict, "note": note, "by": actor, "at": at_ms}
+    )
+
+
+def check_open(case: Case) -> None:
+    """Refuse a second verdict.
+
+    Raises: AlreadyResolved.
+    """
+    if not case.is_open:
+        raise AlreadyResolved(
+            f"This case was already resolved as {case.verdict} by {case.verdict_by}.",
+            "Go back to the queue; your verdict was not recorded and nothing was changed.",
+        )
 
 
 def resolve(
@@ -214,20 +236,11 @@ def resolve(
 
     Raises: UnknownCase; AlreadyResolved if a verdict was given before, whoever gave it.
     """
-    if verdict not in VERDICTS:
-        raise ValueError(f"a verdict is one of {', '.join(VERDICTS)}, not {verdict!r}")
-    body = msgspec.json.encode(
-        {"transaction_id": transaction_id, "verdict": verdict, "note": note, "by": actor, "at": event_time_ms}
-    )
+    body = verdict_body(transaction_id, verdict, note, actor, event_time_ms)
     # IMMEDIATE takes the write lock before the case is read: two analysts cannot both see it open.
     connection.execute("BEGIN IMMEDIATE")
     with connection:
-        case = case_of(connection, transaction_id)
-        if not case.is_open:
-            raise AlreadyResolved(
-                f"This case was already resolved as {case.verdict} by {case.verdict_by}.",
-                "Go back to the queue; your verdict was not recorded and nothing was changed.",
-            )
+        check_open(case_of(connection, transaction_id))
         cursor = connection.execute(
             "INSERT INTO events (kind, transaction_id, event_time_ms, arrival_time_ms, body)"
             " VALUES ('verdict', ?, ?, ?, ?)",

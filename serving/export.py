@@ -16,9 +16,9 @@ from features.intake import stored_payment
 from features.payment import Payment
 from serving import bundles
 from serving import receipt as receipts
-from serving.errors import CannotStart
+from serving.archive import opened
 from serving.fold import decode_history, decode_promotion, decode_report
-from serving.ledger import Ledger
+from serving.ledger_reading import LedgerReading
 from serving.settings import Settings
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,16 +36,11 @@ def export(settings: Settings, target: Path) -> int:
     at all.
     Raises: CannotStart when there is no ledger.
     """
-    if not settings.ledger_path.exists():
-        raise CannotStart(f"There is no ledger in {settings.var}.", "Set RISKGATE_VAR to the folder of the service.")
-    ledger = Ledger(settings.ledger_path, read_only=True)
-    try:
+    with opened(settings) as ledger:
         schema = history_schema(_parameters(settings, ledger))
         reports = _reports(ledger)
         past = [_segment(settings, ledger, schema, reports)]
         live = pa.Table.from_pylist(list(_payments(ledger, reports)), schema=schema)
-    finally:
-        ledger.release()
     table = pa.concat_tables([*[one for one in past if one is not None], live])
     # Stable: payments of the same millisecond keep their order of arrival.
     table = table.append_column("arrival", pa.array(range(table.num_rows)))
@@ -57,7 +52,7 @@ def export(settings: Settings, target: Path) -> int:
     return int(table.num_rows)
 
 
-def _parameters(settings: Settings, ledger: Ledger) -> CatalogParameters:
+def _parameters(settings: Settings, ledger: LedgerReading) -> CatalogParameters:
     promotions = ledger.of_kind("promotion")
     if not promotions:
         return CatalogParameters()
@@ -66,7 +61,7 @@ def _parameters(settings: Settings, ledger: Ledger) -> CatalogParameters:
     return catalog_of(bundle.contract).parameters
 
 
-def _reports(ledger: Ledger) -> dict[str, Row]:
+def _reports(ledger: LedgerReading) -> dict[str, Row]:
     """What became known of each transaction; of several labels the one reported last, of outcomes the last."""
     found: dict[str, Row] = {}
     for kind in ("outcome", "label"):
@@ -83,18 +78,18 @@ def _reports(ledger: Ledger) -> dict[str, Row]:
     return found
 
 
-def _payments(ledger: Ledger, reports: dict[str, Row]) -> Iterator[Row]:
+def _payments(ledger: LedgerReading, reports: dict[str, Row]) -> Iterator[Row]:
     for event in ledger.walk():
         if event.kind != "payment":
             continue
-        payment = stored_payment(receipts.decode_body(event.body).payment)
+        payment = stored_payment(receipts.payment_in(event.body))
         row: Row = {name: getattr(payment, name) for name in _FROM_PAYMENT}
         row["event_time"] = _moment(payment.event_time_ms)
         row |= {f"attr_{name}": value for name, value in payment.attributes.items()}
         yield row | _not_before(reports.get(event.transaction_id, {}), row["event_time"])
 
 
-def _segment(settings: Settings, ledger: Ledger, schema: pa.Schema, reports: dict[str, Row]) -> pa.Table | None:
+def _segment(settings: Settings, ledger: LedgerReading, schema: pa.Schema, reports: dict[str, Row]) -> pa.Table | None:
     histories = ledger.of_kind("history")
     if not histories:
         return None

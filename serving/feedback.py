@@ -126,7 +126,7 @@ class Feedback:
     def _original(self, transaction_id: str) -> Original:
         event = self.ledger.payment(transaction_id)
         if event is not None:
-            return Original(stored_payment(receipts.decode_body(event.body).payment), None, 0, None)
+            return Original(stored_payment(receipts.payment_in(event.body)), None, 0, None)
         found = None if self.fold.segment is None else in_history(self.fold.segment, transaction_id)
         if found is None:
             raise UnknownTransaction(

@@ -126,9 +126,10 @@ class Fold:
             if not state_included:
                 self.annotate(stored_payment(report.payment), report.effects)
         elif event.kind == "payment" and not state_included:
-            body = receipts.decode_body(event.body)
-            if body.receipt.folded:
-                self.state.apply(stored_payment(body.payment))
+            body = receipts.decided(event.body)
+            # Never decided, yet admitted: that is when a payment enters the state.
+            if body is None or body.receipt.folded:
+                self.state.apply(stored_payment(receipts.payment_in(event.body) if body is None else body.payment))
         self.seq = event.seq
 
     def annotate(self, payment: Payment, effects: tuple[Effect, ...]) -> None:

@@ -13,12 +13,14 @@ from typing import Literal
 import msgspec
 
 from serving.case_events import LedgerEvent, events_at
+from serving.ledger_reading import Reader
 
 Party = Literal["payer", "device", "payee"]
 PARTIES: tuple[Party, ...] = ("payer", "device", "payee")
 
 #: Payments folded in one transaction; a slice keeps the read of the ledger short.
 SLICE = 2_000
+MOST_COUNTED = 1_000_000
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS payment_index (
@@ -62,7 +64,7 @@ def connect(path: Path) -> sqlite3.Connection:
     return index
 
 
-def catch_up(index: sqlite3.Connection, ledger: sqlite3.Connection) -> int:
+def catch_up(index: sqlite3.Connection, ledger: Reader) -> int:
     """Fold the next slice of the ledger's payments into the index; returns how many, 0 when level.
 
     Safe to call from several threads: each slice is folded under the index's own write lock.
@@ -82,7 +84,7 @@ def catch_up(index: sqlite3.Connection, ledger: sqlite3.Connection) -> int:
     return len(rows)
 
 
-def _last_folded(index: sqlite3.Connection, ledger: sqlite3.Connection) -> int:
+def _last_folded(index: sqlite3.Connection, ledger: Reader) -> int:
     """The newest payment already folded; an index that was made of another ledger is emptied first."""
     newest = index.execute("SELECT seq, transaction_id FROM payment_index ORDER BY seq DESC LIMIT 1").fetchone()
     if newest is None:
@@ -94,15 +96,18 @@ def _last_folded(index: sqlite3.Connection, ledger: sqlite3.Connection) -> int:
     return int(newest[0])
 
 
-def behind(index: sqlite3.Connection, ledger: sqlite3.Connection) -> int:
-    """How many events of the ledger, at most, the index has not folded yet."""
+def behind(index: sqlite3.Connection, ledger: Reader) -> int:
+    """How many payments of the ledger the index has not folded yet; counted up to `MOST_COUNTED`."""
     (last,) = index.execute("SELECT coalesce(max(seq), 0) FROM payment_index").fetchone()
-    (newest,) = ledger.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
-    return int(newest) - int(last)
+    (waiting,) = ledger.execute(
+        "SELECT count(*) FROM (SELECT 1 FROM events WHERE kind = 'payment' AND seq > ? LIMIT ?) AS waiting",
+        (last, MOST_COUNTED),
+    ).fetchone()
+    return int(waiting)
 
 
 def payments_of(
-    index: sqlite3.Connection, ledger: sqlite3.Connection, party: Party, identifier: str, *, limit: int
+    index: sqlite3.Connection, ledger: Reader, party: Party, identifier: str, *, limit: int
 ) -> list[LedgerEvent]:
     """The latest payments of one payer, device or payee, newest first, as recorded in the ledger."""
     if party not in PARTIES:

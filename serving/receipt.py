@@ -69,7 +69,15 @@ class Body(msgspec.Struct, frozen=True):
     answer: msgspec.Raw
 
 
+class _Admitted(msgspec.Struct):
+    payment: msgspec.Raw
+
+
+#: How the body of a payment ends that was admitted and never decided (production: its process died).
+UNDECIDED = b',"receipt":null,"answer":null}'
+
 _encoder = msgspec.json.Encoder()
+_admitted_decoder = msgspec.json.Decoder(_Admitted)
 _body_decoder = msgspec.json.Decoder(Body)
 _answer_decoder = msgspec.json.Decoder(Answer)
 
@@ -92,6 +100,16 @@ def encode_body(payment: bytes, receipt: Receipt, answer: bytes) -> bytes:
 def decode_body(body: bytes) -> Body:
     """The ledger body of a scored payment, payment and answer still as bytes."""
     return _body_decoder.decode(body)
+
+
+def decided(body: bytes) -> Body | None:
+    """The ledger body of a payment, or None for one that was never decided."""
+    return None if body.endswith(UNDECIDED) else _body_decoder.decode(body)
+
+
+def payment_in(body: bytes) -> msgspec.Raw:
+    """The payment in a ledger body, decided or not."""
+    return _admitted_decoder.decode(body).payment
 
 
 def vector_of(receipt: Receipt) -> npt.NDArray[np.float64] | None:

@@ -16,11 +16,12 @@ from features.intake import stored_payment
 from features.payment import Payment
 from serving import bundles
 from serving import receipt as receipts
+from serving.archive import opened
 from serving.errors import CannotStart
 from serving.fold import Fold, decode_promotion
 from serving.hashing import check_hashing
 from serving.judge import DEFAULT, STALE, Judge
-from serving.ledger import Event, Ledger
+from serving.ledger_reading import Event, LedgerReading
 from serving.receipt import Receipt
 from serving.settings import Settings
 
@@ -31,7 +32,10 @@ COMPARED = ("decision", "score", "reasons", "rules", "tier", "missing", "model",
 
 
 class Result(msgspec.Struct):
-    """What a walk found; `vectors` is how many feature vectors were compared."""
+    """What a walk found; `vectors` is how many feature vectors were compared.
+
+    `undecided` payments entered the state, and no process lived long enough to answer them.
+    """
 
     events: int = 0
     payments: int = 0
@@ -39,15 +43,17 @@ class Result(msgspec.Struct):
     mismatches: int = 0
     differences: list[str] = []
     models: list[str] = []
+    undecided: int = 0
 
     def sentence(self) -> str:
         """The result in words."""
         if not self.payments:
             return f"{self.events:,} events, no payment among them: nothing to compare."
         found = "no difference" if not self.mismatches else f"{self.mismatches:,} that differ"
+        left = f" {self.undecided:,} were admitted and never decided." if self.undecided else ""
         return (
             f"{self.payments:,} payments in {self.events:,} events recomputed "
-            f"({self.vectors:,} vectors, bit for bit; {', '.join(self.models)}): {found}."
+            f"({self.vectors:,} vectors, bit for bit; {', '.join(self.models)}): {found}.{left}"
         )
 
     def figures(self) -> dict[str, Any]:
@@ -58,13 +64,14 @@ class Result(msgspec.Struct):
             "vectors": self.vectors,
             "mismatches": self.mismatches,
             "differences": self.differences,
+            "undecided": self.undecided,
         }
 
 
 class Walk:
     """One pass over a ledger; the state is folded with the same steps as at the start of the service."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, most_differences: int) -> None:
+    def __init__(self, settings: Settings, ledger: LedgerReading, most_differences: int) -> None:
         self.settings = settings
         self.ledger = ledger
         self.most_differences = most_differences
@@ -81,8 +88,13 @@ class Walk:
             if self._fold is not None:
                 self._fold.apply(event)
             return
+        body = receipts.decided(event.body)
+        if body is None:
+            assert self._fold is not None
+            self._fold.apply(event)
+            self.result.undecided += 1
+            return
         self.result.payments += 1
-        body = receipts.decode_body(event.body)
         found = self._compare(event, body)
         if found:
             self.result.mismatches += 1
@@ -194,10 +206,7 @@ def verify_ledger(settings: Settings, most_differences: int = 5, advance: Advanc
 
     Raises: CannotStart when there is no ledger, or it was written with another hash key.
     """
-    if not settings.ledger_path.exists():
-        raise CannotStart(f"There is no ledger in {settings.var}.", "Set RISKGATE_VAR to the folder of the service.")
-    ledger = Ledger(settings.ledger_path, read_only=True)
-    try:
+    with opened(settings) as ledger:
         walk = Walk(settings, ledger, most_differences)
         walk.start_with(_catalog_of(settings, ledger))
         for event in ledger.walk():
@@ -205,11 +214,9 @@ def verify_ledger(settings: Settings, most_differences: int = 5, advance: Advanc
             if advance is not None and walk.result.events % 500 == 0:
                 advance(500)
         return walk.result
-    finally:
-        ledger.release()
 
 
-def _catalog_of(settings: Settings, ledger: Ledger) -> Catalog:
+def _catalog_of(settings: Settings, ledger: LedgerReading) -> Catalog:
     """The catalogue of the bundles that decided; the first promotion says which."""
     promotions = [decode_promotion(event.body) for event in ledger.of_kind("promotion")]
     if not promotions:
@@ -225,10 +232,10 @@ def _catalog_of(settings: Settings, ledger: Ledger) -> Catalog:
 def progress_of(settings: Settings) -> Iterator[Advance]:
     """A progress bar over the events of a ledger."""
     total = None
-    if settings.ledger_path.exists():
-        ledger = Ledger(settings.ledger_path, read_only=True)
-        total = ledger.last_seq()
-        ledger.release()
+    if settings.production or settings.ledger_path.exists():
+        with opened(settings) as ledger:
+            # Embedded, the numbers have no gaps, and the last one is found without counting.
+            total = ledger.count() if settings.production else ledger.last_seq()
     with Progress("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
         task = bar.add_task("verify", total=total)
         yield lambda count: bar.update(task, advance=count)

@@ -25,7 +25,7 @@ from serving.console.pages import (
 from serving.console.queue_page import case_href
 from serving.console.wording import apart, iso, moment, money, number, percent, plain, short_moment
 from serving.party_index import PARTIES, Party
-from serving.receipt import Answer, decode_answer, decode_body
+from serving.receipt import Answer, decided, decode_answer, decode_body
 
 _OTHER: dict[Party, tuple[str, str]] = {
     "payer": ("Paid to", "payee_id"),
@@ -77,7 +77,7 @@ def case_page(
         features_note=features_note,
         recent=tuple(_recent(party, view) for party in PARTIES),
         recent_note=(
-            f"The latest {view.unread} events of the ledger are still being read; payments may be missing here."
+            f"The latest {view.unread} payments of the ledger are still being read; payments may be missing here."
             if view.unread
             else None
         ),
@@ -122,7 +122,9 @@ def _recent(party: Party, view: CaseView) -> RecentPayments:
     at_ms = next(event.event_time_ms for event in view.events if event.kind == "payment")
     rows = []
     for event in view.recent.get(party, ()):
-        body = decode_body(event.body)
+        body = decided(event.body)
+        if body is None:
+            continue
         payment: dict[str, Any] = msgspec.json.decode(body.payment)
         answer = decode_answer(body.answer)
         has_case = answer.decision in OPENING_DECISIONS

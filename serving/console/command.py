@@ -12,9 +12,10 @@ import uvicorn
 from rich.console import Console
 
 from features.errors import RiskgateError
+from serving.case_file import FileCases
 from serving.console.app import create_app
 from serving.console.catalogs import Catalogs
-from serving.console.desk import Desk
+from serving.console.desk import Desk, DeskLedger
 from serving.settings import Settings, read_settings
 from serving.users import ROLES, Users, new_user
 
@@ -33,7 +34,7 @@ def console(
         users = users_of(settings)
         if not users.all():
             _out.print("Nobody may sign in yet. Add somebody: python -m serving user-add NAME")
-        desk = Desk(settings.ledger_path, settings.var / "desk.sqlite", replay_clock=settings.clock == "replay")
+        desk = Desk(ledger_of(settings), settings.var / "desk.sqlite", replay_clock=settings.clock == "replay")
         app = create_app(desk, users, Catalogs(settings.var / "bundles"))
     address, listening = host or settings.host, settings.console_port if port is None else port
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
@@ -56,6 +57,19 @@ def user_add(
     with _telling():
         users_of(read_settings()).put(new_user(name, password, role), replace=replace)
     _out.print(f"{name} may sign in as {role}.")
+
+
+def ledger_of(settings: Settings) -> DeskLedger:
+    """Where this installation's cases are.
+
+    Raises: CannotStart when PostgreSQL is not what the production profile needs.
+    """
+    if settings.production:
+        # Only here: the embedded desk needs no driver of a server.
+        from serving.production.desk import ServerCases
+
+        return ServerCases(settings)
+    return FileCases(settings.ledger_path)
 
 
 def users_of(settings: Settings) -> Users:

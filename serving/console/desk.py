@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from serving import case_events, cases, party_index
 from serving.case_events import Connection, LedgerEvent
@@ -48,18 +49,46 @@ class CaseView:
     unread: int
 
 
+class DeskLedger(Protocol):
+    """Where the desk reads, and records a verdict: the file of the embedded profile, or PostgreSQL."""
+
+    def opened(self) -> AbstractContextManager[Any]:
+        """A connection for the time of one task; what `serving.cases` and `serving.case_events` ask.
+
+        Raises: LedgerUnavailable.
+        """
+        ...
+
+    def resolve(
+        self,
+        connection: Any,
+        *,
+        transaction_id: str,
+        verdict: str,
+        note: str,
+        actor: str,
+        event_time_ms: int,
+        arrival_time_ms: int,
+    ) -> int:
+        """Append a verdict and close its case, both or neither; returns the event's seq.
+
+        Raises: UnknownCase, AlreadyResolved, LedgerUnavailable.
+        """
+        ...
+
+
 class Desk:
     """The use cases of the console over one ledger; each call opens and closes its own connection."""
 
     def __init__(
         self,
-        ledger_path: Path,
+        ledger: DeskLedger,
         index_path: Path,
         *,
         replay_clock: bool = False,
         wall_ms: Callable[[], int] = SystemClock().now_ms,
     ) -> None:
-        self._ledger_path = ledger_path
+        self._ledger = ledger
         self._index_path = index_path
         self._replay_clock = replay_clock
         self._wall_ms = wall_ms
@@ -69,7 +98,7 @@ class Desk:
     ) -> QueueView:
         """The cases that match, open first, then by money at risk; `page` counts from 1."""
         may(actor).read_queue()
-        with case_events.opened(self._ledger_path) as ledger:
+        with self._ledger.opened() as ledger:
             found, total = cases.queue(
                 ledger,
                 status=status,
@@ -87,7 +116,7 @@ class Desk:
 
         Raises: UnknownCase, NotAllowed.
         """
-        with case_events.opened(self._ledger_path) as ledger:
+        with self._ledger.opened() as ledger:
             case = cases.case_of(ledger, transaction_id)
             may(actor).read_case(case)
             events = case_events.history(ledger, transaction_id)
@@ -113,9 +142,9 @@ class Desk:
 
         Raises: UnknownCase, NotAllowed, AlreadyResolved.
         """
-        with case_events.opened(self._ledger_path) as ledger:
+        with self._ledger.opened() as ledger:
             may(actor).resolve(cases.case_of(ledger, transaction_id))
-            cases.resolve(
+            self._ledger.resolve(
                 ledger,
                 transaction_id=transaction_id,
                 verdict=verdict,
@@ -128,7 +157,7 @@ class Desk:
 
     def fold_index(self) -> int:
         """Fold one slice of the ledger into the desk's index; returns how many payments, 0 when level."""
-        with case_events.opened(self._ledger_path) as ledger, closing(party_index.connect(self._index_path)) as index:
+        with self._ledger.opened() as ledger, closing(party_index.connect(self._index_path)) as index:
             return party_index.catch_up(index, ledger)
 
     def _now_ms(self, ledger: Connection) -> int:

@@ -77,6 +77,21 @@ def _reason(url: str, error: psycopg.Error) -> str:
     return said.replace(str(password), "***") if password else said
 
 
+class Asking:
+    """A session as a reader of the ledger sees it: `?` stands for a value."""
+
+    def __init__(self, own: Session) -> None:
+        self._session = own
+
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> Rows:
+        """Run one statement."""
+        return self._session.execute(sql.replace("?", "%s"), values)
+
+    def close(self) -> None:
+        """Let the session go."""
+        self._session.close()
+
+
 class Database:
     """A connection for readers: `?` stands for a value, and after a lost connection the next question makes a new one.
 
@@ -94,14 +109,13 @@ class Database:
 
         Raises: LedgerUnavailable when PostgreSQL does not answer.
         """
-        text = sql.replace("?", "%s")
         with self._lock:
             for attempt in (1, 2):
                 fresh = self._session is None or self._session.closed
                 try:
                     if self._session is None or self._session.closed:
                         self._session = session(self._url, self._name)
-                    return self._session.execute(text, values)
+                    return Asking(self._session).execute(sql, values)
                 except psycopg.Error as error:
                     lost = self._session is None or self._session.closed
                     # A connection that broke while it rested is made anew, once; a new one that breaks is told.

@@ -9,6 +9,7 @@ import re
 import httpx
 from starlette.types import ASGIApp
 
+from serving.case_file import FileCases
 from serving.console.app import create_app
 from serving.console.catalogs import Catalogs
 from serving.console.desk import Desk
@@ -16,7 +17,7 @@ from tests.serving.desk_world import PASSWORD, DeskWorld
 
 
 def console_of(world: DeskWorld) -> ASGIApp:
-    desk = Desk(world.ledger_path, world.index_path, replay_clock=True)
+    desk = Desk(FileCases(world.ledger_path), world.index_path, replay_clock=True)
     return create_app(desk, world.users, Catalogs(world.var / "bundles"))
 
 

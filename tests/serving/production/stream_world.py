@@ -12,15 +12,18 @@ from features.intake import payment_json
 from features.payment import Payment
 from serving.fold import Report, encode
 from serving.ledger import CaseRow
+from serving.production import recording
+from serving.production.database import first_session
+from serving.production.recorder import Recorder
+from serving.production.recorder_metrics import RecorderMetrics
 from serving.receipt import Answer, Receipt
+from serving.settings import read_settings
 from tests.serving.desk_world import REASONS, START_MS, payment
 from tests.serving.production.servers import Servers
 
 
 def settings_of(servers: Servers, **more: Any) -> Any:
     """The settings of a process that works on these servers."""
-    from serving.settings import read_settings
-
     return read_settings({**servers.environment, **more})
 
 
@@ -73,3 +76,12 @@ class Stream:
 
     def length(self) -> int:
         return int(self.client.xlen(self.key))
+
+
+def take_down(servers: Servers) -> None:
+    """Record all that stands in the stream, as the recorder does, and return."""
+    settings = settings_of(servers)
+    one = Recorder(settings, RecorderMetrics())
+    with first_session(servers.postgres_url) as session:
+        while batch := one.read(recording.position(session)):
+            recording.record(session, batch)

@@ -1,0 +1,85 @@
+"""The desk's way to the ledger of the production profile: PostgreSQL.
+
+A verdict is written at once, in the transaction that closes its case, and not through the stream: it changes
+no online state, and the case must close for everybody at the same moment. Its sequence number is the
+wall time with the upper half of the count, which no entry of the stream ever reaches. What does change
+online state is the label derived from it; the recorder gives that to the stream, once.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from serving import cases
+from serving.errors import LedgerUnavailable
+from serving.ledger_reading import Reader
+from serving.production import schema
+from serving.production.database import Asking, Database, DatabaseError, first_session, session
+from serving.production.stream import COUNT_BITS
+from serving.settings import Settings
+
+_UPPER_HALF = 1 << (COUNT_BITS - 1)
+
+_VERDICT = """INSERT INTO entries (seq, kind, transaction_id, event_time_ms, arrival_time_ms, body)
+VALUES (%s, 'verdict', %s, %s, %s, %s)"""
+_CLOSE = """UPDATE cases SET status = 'resolved', verdict = %s, verdict_by = %s, verdict_at = %s, note = %s
+WHERE transaction_id = %s"""
+
+
+class ServerCases:
+    """The cases in PostgreSQL; each task has a connection of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Refuse a database that this release does not know.
+
+        Raises: CannotStart.
+        """
+        self._url = settings.postgres_url
+        with first_session(self._url, "riskgate-desk") as own:
+            schema.check(own, self._url, settings.redis_prefix)
+
+    @contextmanager
+    def opened(self) -> Iterator[Reader]:
+        """A connection for the time of one task.
+
+        Raises: LedgerUnavailable.
+        """
+        database = Database(self._url, "riskgate-desk")
+        try:
+            yield database
+        finally:
+            database.close()
+
+    def resolve(
+        self,
+        connection: Reader,
+        *,
+        transaction_id: str,
+        verdict: str,
+        note: str,
+        actor: str,
+        event_time_ms: int,
+        arrival_time_ms: int,
+    ) -> int:
+        """Append a verdict and close its case, both or neither; returns the event's seq.
+
+        Raises: UnknownCase; AlreadyResolved if a verdict was given before, whoever gave it; LedgerUnavailable.
+        """
+        body = cases.verdict_body(transaction_id, verdict, note, actor, event_time_ms)
+        seq = (arrival_time_ms << COUNT_BITS) | _UPPER_HALF | secrets.randbelow(_UPPER_HALF)
+        try:
+            with session(self._url, "riskgate-desk") as own, own.transaction():
+                # The row is locked before the case is read: two analysts cannot both see it open.
+                own.execute("SELECT 1 FROM cases WHERE transaction_id = %s FOR UPDATE", (transaction_id,))
+                cases.check_open(cases.case_of(Asking(own), transaction_id))
+                own.execute(_VERDICT, (seq, transaction_id, event_time_ms, arrival_time_ms, body))
+                own.execute(_CLOSE, (verdict, actor, event_time_ms, note, transaction_id))
+                own.execute("INSERT INTO verdicts_to_label (seq) VALUES (%s)", (seq,))
+        except DatabaseError as error:
+            raise LedgerUnavailable(
+                "The ledger could not be written just now; nothing was changed.",
+                "Try again in a moment; if it stays, ask who runs the scoring service.",
+            ) from error
+        return seq
