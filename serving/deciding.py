@@ -33,7 +33,7 @@ Vector = npt.NDArray[np.float64]
 #: Kept back from the deadline for recording and replying (at most a fifth of it).
 RESERVE_NS = 1_000_000
 #: What exact contributions may take; nearer to the deadline than that, rules alone explain.
-EXPLAIN_NS = 2_000_000
+EXPLAIN_NS = 500_000
 
 
 class Reading(NamedTuple):

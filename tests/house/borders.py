@@ -57,12 +57,16 @@ PURE: dict[str, tuple[str, ...]] = {
     "decision": (),
     "rules": (),
     "reasons": (),
-    "scorer": ("importlib.util", "pathlib"),  # finds LightGBM's shared library
+    "scorer": (),
+    "forest": ("decimal",),
+    "walk": (),
+    "lightgbm_reference": ("importlib.util", "pathlib"),  # finds LightGBM's shared library
 }
 PURE_MAY_IMPORT: tuple[str, ...] = (
     *("__future__", "collections", "ctypes", "dataclasses", "enum", "functools", "itertools", "math"),
     *("operator", "threading", "typing", "lightgbm", "msgspec", "numpy"),
     *("features", "serving.decision", "serving.scorer", "serving.rules", "serving.reasons"),
+    *("serving.forest", "serving.walk", "serving.lightgbm_reference"),
 )
 
 TOP_LEVEL: frozenset[str] = frozenset(
