@@ -13,6 +13,7 @@ import msgspec
 from features.pseudonyms import Pseudonyms
 from serving.errors import CannotStart
 from serving.ledger import Ledger
+from serving.ledger_reading import LedgerReading
 from serving.settings import Settings
 
 KIND = "hashing"
@@ -30,7 +31,7 @@ def pseudonyms_of(settings: Settings) -> Pseudonyms | None:
     return Pseudonyms(settings.hash_key) if settings.hash_key else None
 
 
-def check_hashing(ledger: Ledger, settings: Settings) -> Pseudonyms | None:
+def check_hashing(ledger: LedgerReading, settings: Settings) -> Pseudonyms | None:
     """What makes pseudonyms for this ledger, None for a ledger of clear identifiers; changes nothing.
 
     Raises: CannotStart when the ledger was written with another key, with one, or without.
