@@ -187,17 +187,7 @@ class Engine:
 
     def _check_time(self, payment: Payment) -> None:
         if not self.clock.accepts(payment.event_time_ms):
-            raise Refused(
-                [
-                    Problem(
-                        code="time_outside_window",
-                        message="event_time is further than five minutes from the service's clock.",
-                        field="event_time",
-                        repair=f"Send a payment when it happens (within {WINDOW_MS // 60_000} minutes), or "
-                        "run the service with the replay clock.",
-                    )
-                ]
-            )
+            raise outside_window()
         segment = self.fold.segment
         if segment is not None and payment.transaction_id in segment:
             raise Conflict(
@@ -224,3 +214,18 @@ class Engine:
         except Exception:
             log.exception("features could not be read")
             return Reading(None, DEFAULT, ("features", "model"), False, tuple(state.events_seen(payment)))
+
+
+def outside_window() -> Refused:
+    """The refusal of a payment whose time is not the service's."""
+    return Refused(
+        [
+            Problem(
+                code="time_outside_window",
+                message="event_time is further than five minutes from the service's clock.",
+                field="event_time",
+                repair=f"Send a payment when it happens (within {WINDOW_MS // 60_000} minutes), or "
+                "run the service with the replay clock.",
+            )
+        ]
+    )

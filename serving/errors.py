@@ -96,3 +96,9 @@ class LedgerUnavailable(ServiceError):
 
     code = "ledger_unavailable"
     status = 503
+
+
+class StateUnavailable(LedgerUnavailable):
+    """Redis does not answer in time: payments are decided at a lower tier, reports are refused."""
+
+    code = "state_unavailable"

@@ -161,6 +161,8 @@ class Walk:
 
     def _compare_state(self, payment: Payment, receipt: Receipt) -> list[str]:
         assert self._fold is not None
+        if not receipt.seen:  # decided without state; where the payment stands in it was not known
+            return []
         seen = tuple(self._fold.state.events_seen(payment))
         return [] if seen == receipt.seen else [f"state had seen {seen} events instead of {receipt.seen}"]
 

@@ -1,0 +1,311 @@
+"""The way of one payment over Redis: the order of work of the embedded engine, with two trips on it.
+
+Trip 1 admits the payment: claims its id, reads the state of its entities and appends it to them and to
+the stream, all or nothing. Features are folded here, by the same kernel. Trip 2 records the decision; the
+answer leaves when that is acknowledged. When Redis is late or gone the payment is decided by amount, and
+recorded as soon as Redis takes it (serving/production/settling.py); such an answer names no receipt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from features.catalog import Catalog
+from features.entity_strings import EntityStrings, Entry, generation_of, header, tail_bytes
+from features.errors import BrokenState
+from features.intake import payment_json
+from features.packed import EMPTY, HEADER_BYTES
+from features.payment import Payment
+from features.profiles import Profiles
+from serving import receipt as receipts
+from serving.clock import Clock
+from serving.deciding import Decided, Decider, Moments, Reading, deadline_of
+from serving.engine import Scored, outside_window
+from serving.errors import Conflict, StateUnavailable
+from serving.judge import DEFAULT, FULL, STALE, Judge
+from serving.ledger import Event
+from serving.production.fresh import fresh_payment
+from serving.production.records import Record, digest_of, strings_at
+from serving.production.settling import Settling, Unsettled, record_decision
+from serving.production.state import RedisState, Strings
+from serving.production.waiting import Waiting
+from serving.receipt import Receipt
+
+log = logging.getLogger("riskgate.engine")
+
+#: A string with so many events behind its record is packed anew by whoever reads it.
+COMPACT_EVENTS = 16
+#: Kept back from the deadline of a trip: for deciding after the first, and for the sweep that finds late replies.
+AFTER_ADMISSION_NS = 8_000_000
+#: How often a payment that another worker decides is looked at.
+LOOK_SECONDS = 0.004
+
+Find = Callable[[str], Event | None]
+
+
+class Claim(NamedTuple):
+    """A payment on its way: what identifies it and what is appended for it."""
+
+    payment: Payment
+    content: bytes
+    digest: bytes
+    entry: Entry
+
+
+class RedisEngine:
+    """Scores payments against one bundle and a state that many workers share."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        decider: Decider,
+        state: RedisState,
+        clock: Clock,
+        find: Find,
+        now_ns: Callable[[], int] = time.perf_counter_ns,
+    ) -> None:
+        self.catalog = catalog
+        self.decider = decider
+        self.state = state
+        self.clock = clock
+        self.find = find
+        self.now_ns = now_ns
+        self.strings = EntityStrings(catalog)
+        self.profiles = Profiles()
+        #: Whether Redis holds this catalogue's state; else payments are decided by amount.
+        self.trusted = True
+        self.stream_full = False
+        self.settling = Settling(state, self.seen_by)
+        self._waiting = Waiting()
+
+    @property
+    def judge(self) -> Judge:
+        """The bundle that decides."""
+        return self.decider.judge
+
+    # -- the ways in ---------------------------------------------------------------------------
+
+    async def answer(self, payment: Payment, started_ns: int, *, explain_approved: bool = False) -> Scored:
+        """Score and record one payment; the answer may be sent.
+
+        Raises: Refused for an event time outside the clock's window, Conflict for a known id with other
+        content.
+        """
+        # Retries that come while the first is under way wait for it here, and then find its record.
+        while (other := self._waiting.of(payment.transaction_id)) is not None:
+            await other
+        self._waiting.begin(payment.transaction_id)
+        try:
+            return await self._answer(payment, started_ns, explain_approved)
+        finally:
+            self._waiting.end(payment.transaction_id)
+
+    async def _answer(self, payment: Payment, started_ns: int, explain_approved: bool) -> Scored:
+        content = payment_json(payment)
+        arrival_ms = time.time_ns() // 1_000_000
+        deadline_ns = deadline_of(payment, started_ns)
+        begin_ns = self.now_ns()
+        claim = Claim(payment, content, digest_of(content), self.strings.entry(payment))
+        admit_ns = max(deadline_ns - AFTER_ADMISSION_NS, (begin_ns + deadline_ns) // 2)
+        if not self.clock.accepts(payment.event_time_ms):
+            return await self._again_or_refuse(claim, started_ns, explain_approved)
+        moments = Moments(started_ns, begin_ns, begin_ns, deadline_ns, arrival_ms)
+        if not (self.state.works and self.trusted) or self.settling.known(payment.transaction_id) is not None:
+            return self._without_state(claim, moments, explain_approved)
+        due_ms = arrival_ms + payment.deadline_ms
+        try:
+            admitted = await self.state.admit(payment, claim.entry, content, claim.digest, due_ms, arrival_ms, admit_ns)
+        except StateUnavailable as error:
+            log.warning("payment %s is decided without state: %s", payment.transaction_id, error)
+            return self._without_state(claim, moments, explain_approved)
+        if admitted.known is not None:
+            return await self._again(claim, admitted.known, moments, explain_approved)
+        if admitted.full:
+            return self._full(claim)
+        self.stream_full = False
+        return await self._decide(claim, admitted.payment_id, admitted.strings, moments, explain_approved)
+
+    async def try_out(self, payment: Payment) -> Scored:
+        """Decide and explain as if now, with nothing recorded and nothing counted (`?dry_run=1`).
+
+        Raises: Refused for an event time outside the clock's window.
+        """
+        if not self.clock.accepts(payment.event_time_ms):
+            raise outside_window()
+        entry = self.strings.entry(payment)
+        try:
+            strings = await self.state.read(entry, self.now_ns() + payment.deadline_ms * 1_000_000)
+            vector = self.strings.observe(payment, entry, strings, self.profiles, keep=False)
+        except (StateUnavailable, BrokenState):
+            judgement, answer = self.decider.by_amount(payment, ("state",))
+            return Scored(answer, False, None, judgement.decision.word, DEFAULT)
+        judgement, answer = self.decider.try_out(payment, Reading(vector, FULL, (), False, ()))
+        return Scored(answer, False, None, judgement.decision.word, FULL)
+
+    async def recorded(self, transaction_id: str) -> Event | None:
+        """The `payment` event of that transaction: from PostgreSQL, or from the stream if it is not there yet."""
+        try:
+            event = await fresh_payment(self.state, transaction_id)
+        except StateUnavailable:
+            event = None
+        return event or await asyncio.to_thread(self.find, transaction_id)
+
+    # -- the steps -----------------------------------------------------------------------------
+
+    async def _decide(
+        self, claim: Claim, payment_id: bytes, strings: Strings, moments: Moments, explain_approved: bool
+    ) -> Scored:
+        payment = claim.payment
+        reading = self._read(claim, strings, self.now_ns() < moments.deadline_ns)
+        if reading.tier == FULL:
+            self._compact(claim.entry, strings)
+        moments = moments._replace(read_ns=self.now_ns())
+        decided = self.decider.decide(payment, reading, moments, self.now_ns, explain_approved=explain_approved)
+        self.clock.advance(payment.event_time_ms)
+        unsettled = Unsettled(payment, claim.content, claim.digest, claim.entry, decided, moments.arrival_ms)
+        try:
+            first = await record_decision(self.state, unsettled, payment_id, moments.deadline_ns)
+        except StateUnavailable as error:
+            log.warning("the decision about %s is not recorded yet: %s", payment.transaction_id, error)
+            return self._later(unsettled._replace(payment_id=payment_id))
+        if first is not None:
+            return self._same(claim, first)
+        return Scored(decided.answer, False, None, decided.judgement.decision.word, decided.tier)
+
+    def _read(self, claim: Claim, strings: Strings, in_time: bool) -> Reading:
+        """Features and what is missing of them; the payment is part of the state already."""
+        payment, entry = claim.payment, claim.entry
+        try:
+            vector = self.strings.observe(payment, entry, strings, self.profiles)
+            seen = self.strings.last_seen()
+            return Reading(vector, FULL, (), True, seen) if in_time else _nothing(("features", "model"), seen)
+        except BrokenState as error:
+            log.error("%s", error)
+            return _nothing(("state", "model"), ())
+        except Exception:  # law 4: whatever breaks, a valid request gets a decision
+            log.exception("features could not be read with profiles")
+        try:
+            vector = self.strings.observe(payment, entry, strings, None)
+            return Reading(vector, STALE, ("profiles",), True, self.strings.last_seen())
+        except Exception:
+            log.exception("features could not be read")
+            return _nothing(("features", "model"), ())
+
+    def _compact(self, entry: Entry, strings: Strings) -> None:
+        """Pack the strings that got long, right after they were folded."""
+        for kind, key in enumerate(entry.keys):
+            event = entry.events[kind]
+            if key is None or event is None:
+                continue
+            old = strings[kind] or EMPTY
+            if tail_bytes(old) + len(event) >= COMPACT_EVENTS * len(event):
+                packed = self.strings.packed(kind)
+                string = header(generation_of(old) + 1, packed) + packed
+                self.state.compact(kind, key, old[:HEADER_BYTES], len(old) + len(event), string)
+
+    # -- known before --------------------------------------------------------------------------
+
+    async def _again(self, claim: Claim, known: Record, moments: Moments, explain_approved: bool) -> Scored:
+        """Replay the answer of a retry; wait for the worker that decides it, and take over when that is late."""
+        payment = claim.payment
+        while not known.answered and time.time_ns() // 1_000_000 < known.due_ms:
+            self._check_content(claim, known)
+            if self.now_ns() + LOOK_SECONDS * 1e9 >= moments.deadline_ns:
+                break
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                found = await self.state.record(payment.transaction_id, moments.deadline_ns)
+            except StateUnavailable:
+                return self._without_state(claim, moments, explain_approved)
+            if found is None:
+                break
+            known = found
+        if known.answered:
+            return self._same(claim, known)
+        self._check_content(claim, known)
+        try:
+            now = await self.state.read(claim.entry, moments.deadline_ns)
+            strings = strings_at(claim.entry, now, known)
+        except StateUnavailable:
+            return self._without_state(claim, moments, explain_approved)
+        except LookupError:
+            log.warning("payment %s is taken over too late for its features", payment.transaction_id)
+            strings = [b"\0"] * len(claim.entry.keys)  # not readable: decided by amount
+        return await self._decide(claim, known.payment_id, strings, moments, explain_approved)
+
+    async def _again_or_refuse(self, claim: Claim, started_ns: int, explain_approved: bool) -> Scored:
+        """A time outside the window is refused, unless the payment was answered when its time was right."""
+        deadline_ns = deadline_of(claim.payment, started_ns)
+        known = await self.state.record(claim.payment.transaction_id, deadline_ns)
+        if known is None:
+            raise outside_window()
+        moments = Moments(started_ns, started_ns, started_ns, deadline_ns, time.time_ns() // 1_000_000)
+        return await self._again(claim, known, moments, explain_approved)
+
+    def _same(self, claim: Claim, known: Record) -> Scored:
+        self._check_content(claim, known)
+        answer = receipts.decode_answer(known.answer)
+        return Scored(known.answer, True, None, answer.decision, answer.tier)
+
+    def _check_content(self, claim: Claim, known: Record) -> None:
+        if known.digest != claim.digest:
+            raise Conflict(
+                f"Transaction `{claim.payment.transaction_id}` was scored with other content.",
+                "Send the same content again for the same answer, or a new transaction_id.",
+                "transaction_id",
+            )
+
+    # -- without Redis -------------------------------------------------------------------------
+
+    def _without_state(self, claim: Claim, moments: Moments, explain_approved: bool) -> Scored:
+        payment = claim.payment
+        settled = self.settling.known(payment.transaction_id)
+        if settled is not None:  # told once already: a retry hears the same
+            if settled.digest != claim.digest:
+                self._check_content(claim, Record(False, settled.digest, 0, (), b"", b"", b""))
+            return _unreceipted(settled.decided, True)
+        reading = _nothing(("state", "model"), ())
+        decided = self.decider.decide(payment, reading, moments, self.now_ns, explain_approved=explain_approved)
+        return self._later(Unsettled(payment, claim.content, claim.digest, claim.entry, decided, moments.arrival_ms))
+
+    def _later(self, unsettled: Unsettled) -> Scored:
+        self.settling.add(unsettled)
+        return _unreceipted(unsettled.decided, False)
+
+    def _full(self, claim: Claim) -> Scored:
+        if not self.stream_full:
+            log.error(
+                "The stream holds as many unrecorded events as RISKGATE_STREAM_LIMIT allows: payments get the "
+                "policy's default decision until the recorder has drained it."
+            )
+        self.stream_full = True
+        judgement, answer = self.decider.by_amount(claim.payment, ("ledger",))
+        return Scored(answer, False, None, judgement.decision.word, DEFAULT)
+
+    def seen_by(self, unsettled: Unsettled, strings: Strings | None) -> Receipt:
+        """The receipt of a decision made without state, once it is known where the payment stands in it."""
+        seen: tuple[int, ...] = ()
+        if strings is not None:
+            try:
+                self.strings.observe(unsettled.payment, unsettled.entry, strings, None)
+                seen = self.strings.last_seen()
+            except BrokenState as error:
+                log.error("%s", error)
+        return msgspec.structs.replace(unsettled.decided.receipt, seen=seen)
+
+
+def _nothing(missing: tuple[str, ...], seen: tuple[int, ...]) -> Reading:
+    return Reading(None, DEFAULT, missing, True, seen)
+
+
+def _unreceipted(decided: Decided, replayed: bool) -> Scored:
+    """The answer of a decision that is not recorded yet: without the id of a receipt that nobody could show."""
+    answer = msgspec.structs.replace(receipts.decode_answer(decided.answer), receipt_id=None)
+    return Scored(receipts.encode_answer(answer), replayed, None, decided.judgement.decision.word, decided.tier)

@@ -1,0 +1,42 @@
+"""Payments that are still in the stream: the recorder has not written them to PostgreSQL yet."""
+
+from __future__ import annotations
+
+from serving.ledger import Event
+from serving.production.state import RedisState, within
+
+
+async def payment_id_of(state: RedisState, transaction_id: str) -> bytes | None:
+    """The place in the stream of the payment of that transaction; None if Redis does not know it."""
+    record = await state.record(transaction_id, within())
+    return None if record is None else record.payment_id
+
+
+async def fresh_content(state: RedisState, transaction_id: str) -> bytes | None:
+    """The content of a payment as it was admitted; None if Redis holds it no more."""
+    payment_id = await payment_id_of(state, transaction_id)
+    fields = None if payment_id is None else await state.event(payment_id)
+    return None if fields is None else fields[b"b"]
+
+
+async def fresh_payment(state: RedisState, transaction_id: str) -> Event | None:
+    """The payment of that transaction with receipt and answer, as PostgreSQL will have it."""
+    record = await state.record(transaction_id, within())
+    if record is None or not record.answered:
+        return None
+    admitted, decided = await state.event(record.payment_id), await state.event(record.decision_id)
+    if admitted is None or decided is None:
+        return None
+    # The body of a decision begins with receipt and answer, which is what follows the payment in a ledger's body.
+    body = b'{"payment":' + admitted[b"b"] + b"," + decided[b"b"][1:]
+    return Event(seq_of(record.payment_id), "payment", transaction_id, int(admitted[b"e"]), int(admitted[b"a"]), body)
+
+
+def seq_of(stream_id: bytes) -> int:
+    """The sequence number of an entry of the stream.
+
+    >>> seq_of(b"3-5")
+    3145733
+    """
+    moment, _, number = stream_id.partition(b"-")
+    return int(moment) << 20 | int(number)

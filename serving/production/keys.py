@@ -1,0 +1,58 @@
+"""The names of everything in Redis; `{...}` is the part that Redis Cluster hashes, so one entity is one slot."""
+
+from __future__ import annotations
+
+from binascii import crc_hqx
+
+SLOTS = 16_384
+#: One letter for payer, instrument, device, ip, payee and pair.
+LETTERS = ("u", "i", "d", "a", "m", "p")
+
+
+class Keys:
+    """The keys below one prefix."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self._entities = tuple(f"{prefix}:{{{letter}:" for letter in LETTERS)
+        self._transaction = f"{prefix}:{{t:"
+        #: The Redis Stream of all events.
+        self.events = f"{prefix}:events".encode()
+        #: The catalogue that the strings were folded with, and their format.
+        self.contract = f"{prefix}:contract".encode()
+        #: The latest row of the profile file that became an event.
+        self.profile_row = f"{prefix}:profile_row".encode()
+
+    def entity(self, kind: int, key: str) -> bytes:
+        """The string of one entity."""
+        return f"{self._entities[kind]}{key}}}".encode()
+
+    def transaction(self, transaction_id: str) -> bytes:
+        """The idempotency record of a payment."""
+        return f"{self._transaction}{transaction_id}}}".encode()
+
+    def reports(self, transaction_id: str) -> bytes:
+        """What was reported about a payment of late."""
+        return f"{self._transaction}{transaction_id}}}:reports".encode()
+
+    def entity_of(self, key: bytes) -> tuple[int, str] | None:
+        """(kind, key) that `entity` made this name of; None for any other name."""
+        name = key.decode()
+        for kind, start in enumerate(self._entities):
+            if name.startswith(start) and name.endswith("}"):
+                return kind, name[len(start) : -1]
+        return None
+
+
+def slot_of(key: bytes) -> int:
+    """The slot of Redis Cluster a key lies in: CRC16 (XMODEM) of the part in braces.
+
+    >>> slot_of(b"123456789")
+    12739
+    """
+    start = key.find(b"{")
+    if start >= 0:
+        end = key.find(b"}", start + 1)
+        if end > start + 1:
+            key = key[start + 1 : end]
+    return crc_hqx(key, 0) % SLOTS

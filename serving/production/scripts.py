@@ -1,0 +1,115 @@
+"""The scripts that run inside Redis, each atomic; they move bytes and never compute a feature.
+
+Redis Cluster runs a script on one slot only: there the same steps are taken one after the other
+(serving/production/cluster.py), with the scripts for single keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+from features.packed import EMPTY
+
+
+class Script(NamedTuple):
+    """Lua text and the digest it is called by."""
+
+    text: str
+    sha: str
+
+
+def _script(text: str) -> Script:
+    return Script(text, hashlib.sha1(text.encode()).hexdigest())
+
+
+_EMPTY = "".join(f"\\{byte}" for byte in EMPTY)
+
+#: KEYS: idempotency record, stream, then one string per entity. ARGV: digest, due, seconds to keep the record,
+#: stream limit, transaction id, event time, arrival time, body, then the event for each string.
+#: Replies {known record}, {false} when the stream is full, or {false, payment id, strings before it...}.
+ADMIT = _script(f"""
+local known = redis.call('GET', KEYS[1])
+if known then return {{known}} end
+if redis.call('XLEN', KEYS[2]) >= tonumber(ARGV[4]) then return {{false}} end
+local reply, marks = {{false, false}}, {{}}
+for i = 3, #KEYS do
+  local old = redis.call('GET', KEYS[i])
+  if old then
+    redis.call('APPEND', KEYS[i], ARGV[i + 6])
+    marks[i - 2] = string.sub(old, 1, 8) .. struct.pack('<I4', #old)
+  else
+    redis.call('SET', KEYS[i], '{_EMPTY}' .. ARGV[i + 6])
+    marks[i - 2] = string.rep('\\0', 12)
+  end
+  reply[i] = old
+end
+local id = redis.call('XADD', KEYS[2], '*', 'k', 'payment', 't', ARGV[5], 'e', ARGV[6], 'a', ARGV[7], 'b', ARGV[8])
+redis.call('SET', KEYS[1], 'P' .. ARGV[1] .. ARGV[2] .. string.char(#KEYS - 2) .. table.concat(marks) .. id,
+  'EX', ARGV[3])
+reply[2] = id
+return reply
+""")
+
+#: KEYS: idempotency record, stream. ARGV: digest, payment id, seconds to keep the record, answer, transaction id,
+#: event time, arrival time, body, case (may be empty). Replies nothing, or the record if another was first.
+DECIDE = _script("""
+local known = redis.call('GET', KEYS[1])
+if known and string.byte(known) == 65 then return known end
+local id
+if ARGV[9] == '' then
+  id = redis.call('XADD', KEYS[2], '*', 'k', 'decision', 't', ARGV[5], 'e', ARGV[6], 'a', ARGV[7], 'b', ARGV[8])
+else
+  id = redis.call('XADD', KEYS[2], '*', 'k', 'decision', 't', ARGV[5], 'e', ARGV[6], 'a', ARGV[7], 'b', ARGV[8],
+    'c', ARGV[9])
+end
+redis.call('SET', KEYS[1], 'A' .. ARGV[1] .. string.char(#ARGV[2]) .. ARGV[2] .. string.char(#id) .. id .. ARGV[4],
+  'EX', ARGV[3])
+return false
+""")
+
+#: KEYS: a string. ARGV: the header it must still have, where what is kept begins, new header and record.
+COMPACT = _script("""
+if redis.call('GETRANGE', KEYS[1], 0, 7) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[3] .. redis.call('GETRANGE', KEYS[1], ARGV[2], -1))
+return 1
+""")
+
+#: KEYS: reports of a payment, stream, then strings. ARGV: the reports it must still hold (empty: none), the new
+#: ones, seconds to keep them, stream limit, kind, transaction id, event time, arrival time, body, then the events
+#: for each string. Replies {1, id}, {0, reports} when they changed, or {2} when the stream is full.
+REPORT = _script("""
+local known = redis.call('GET', KEYS[1]) or ''
+if known ~= ARGV[1] then return {0, known} end
+if redis.call('XLEN', KEYS[2]) >= tonumber(ARGV[4]) then return {2} end
+for i = 3, #KEYS do
+  if redis.call('EXISTS', KEYS[i]) == 1 then redis.call('APPEND', KEYS[i], ARGV[i + 7]) end
+end
+local id = redis.call('XADD', KEYS[2], '*', 'k', ARGV[5], 't', ARGV[6], 'e', ARGV[7], 'a', ARGV[8], 'b', ARGV[9])
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+return {1, id}
+""")
+
+#: For a cluster. KEYS: a string. ARGV: the event. Replies the string as it was.
+APPEND = _script(f"""
+local old = redis.call('GET', KEYS[1])
+if old then redis.call('APPEND', KEYS[1], ARGV[1]) else redis.call('SET', KEYS[1], '{_EMPTY}' .. ARGV[1]) end
+return old
+""")
+
+#: For a cluster. KEYS: a string. ARGV: the event. Appends where there is something to append to.
+APPEND_IF_THERE = _script("""
+if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('APPEND', KEYS[1], ARGV[1]) end
+return false
+""")
+
+#: For a cluster. KEYS: a record. ARGV: what it must hold (empty: nothing), the new value, seconds to keep it.
+#: Replies nothing, or what it holds instead.
+EXCHANGE = _script("""
+local known = redis.call('GET', KEYS[1]) or ''
+if known ~= ARGV[1] then return known end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+return false
+""")
+
+SCRIPTS = (ADMIT, DECIDE, COMPACT, REPORT, APPEND, APPEND_IF_THERE, EXCHANGE)

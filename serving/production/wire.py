@@ -1,0 +1,228 @@
+"""Redis on a bare asyncio protocol: commands of one turn of the event loop leave in one write.
+
+The client, not Redis, is what costs; without a task, a lock or a timer per call, and with hiredis packing
+and parsing, concurrent requests share system calls (implicit pipelining). Replies come in the order of
+the commands. Every call has a deadline, looked after by one sweep for all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+import time
+from collections import deque
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import hiredis
+
+from serving.errors import CannotStart, StateUnavailable
+
+log = logging.getLogger("riskgate.redis")
+
+Command = tuple[Any, ...]
+ReplyError = hiredis.ReplyError
+
+#: How often calls past their deadline are looked for, while there are calls.
+SWEEP_SECONDS = 0.004
+#: A reply that is this late means that Redis stalls: new calls fail at once.
+STALL_NS = 250_000_000
+#: After this long without a reply the connection is made anew.
+GIVE_UP_NS = 2_000_000_000
+CONNECT_SECONDS = 2.0
+LONGEST_PAUSE_SECONDS = 1.0
+_DEFAULT_PORT = 6379
+
+
+class Address(NamedTuple):
+    """Where Redis is and how to sign in."""
+
+    host: str
+    port: int
+    path: str | None
+    user: str
+    password: str
+    database: int
+    tls: bool
+
+
+def address_of(url: str) -> Address:
+    """What a `redis://`, `rediss://` or `unix://` URL says.
+
+    Raises: CannotStart.
+    """
+    parts = urlsplit(url)
+    text = parse_qs(parts.query).get("db", [""])[0] if parts.scheme == "unix" else parts.path.strip("/")
+    try:
+        port = parts.port or _DEFAULT_PORT
+        database = int(text or 0)
+    except ValueError as error:
+        raise CannotStart(
+            "RISKGATE_REDIS_URL cannot be read.", "Write redis://[user:password@]host[:port][/number]."
+        ) from error
+    return Address(
+        parts.hostname or "127.0.0.1",
+        port,
+        parts.path if parts.scheme == "unix" else None,
+        unquote(parts.username or ""),
+        unquote(parts.password or ""),
+        database,
+        parts.scheme == "rediss",
+    )
+
+
+class _Call:
+    __slots__ = ("deadline_ns", "future", "sent_ns")
+
+    def __init__(self, future: asyncio.Future[Any], sent_ns: int, deadline_ns: int) -> None:
+        self.future, self.sent_ns, self.deadline_ns = future, sent_ns, deadline_ns
+
+
+class Wire(asyncio.Protocol):
+    """One connection, opened again by itself; use it in the thread of its event loop."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._loop = asyncio.get_running_loop()
+        self._calls: deque[_Call] = deque()
+        self._out: list[bytes] = []
+        self._reader = hiredis.Reader()
+        self._transport: asyncio.Transport | None = None
+        self._up = False
+        self._closed = False
+        self._scheduled = False
+        self._sweeping = False
+        self._opening: asyncio.Task[None] | None = None
+        #: What is sent first on every connection (scripts to load).
+        self.greeting: list[Command] = []
+
+    # -- calling -------------------------------------------------------------------------------
+
+    @property
+    def works(self) -> bool:
+        """Whether a call just now has a chance to be answered soon."""
+        return self._up and not (self._calls and time.perf_counter_ns() - self._calls[0].sent_ns > STALL_NS)
+
+    def call(self, command: Command, deadline_ns: int) -> asyncio.Future[Any]:
+        """Send a command; the future has its reply, or StateUnavailable at the deadline (monotonic ns).
+
+        An error that Redis replies is returned as a value, `ReplyError`.
+        """
+        future: asyncio.Future[Any] = self._loop.create_future()
+        if not self.works:
+            future.set_exception(StateUnavailable("Redis does not answer.", "It is tried again all the time."))
+            return future
+        self._out.append(hiredis.pack_command(command))
+        self._calls.append(_Call(future, time.perf_counter_ns(), deadline_ns))
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._flush)
+        if not self._sweeping:
+            self._sweeping = True
+            self._loop.call_later(SWEEP_SECONDS, self._sweep)
+        return future
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        if self._transport is not None and self._out:
+            self._transport.write(b"".join(self._out))
+        self._out.clear()
+
+    def _sweep(self) -> None:
+        if not self._calls:
+            self._sweeping = False
+            return
+        now = time.perf_counter_ns()
+        for one in self._calls:
+            if one.deadline_ns <= now and not one.future.done():
+                one.future.set_exception(StateUnavailable("Redis did not answer in time.", "Look at its load."))
+        if now - self._calls[0].sent_ns > GIVE_UP_NS and self._transport is not None:
+            log.warning("Redis has not answered for %.0f s; the connection is made anew", GIVE_UP_NS / 1e9)
+            self._transport.abort()
+        self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    # -- the connection ------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Connect and sign in.
+
+        Raises: StateUnavailable.
+        """
+        at = self.address
+        tls = ssl.create_default_context() if at.tls else None
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                if at.path is not None:
+                    await self._loop.create_unix_connection(lambda: self, at.path)
+                else:
+                    await self._loop.create_connection(lambda: self, at.host, at.port, ssl=tls)
+                await self._greet()
+        except (OSError, TimeoutError, StateUnavailable) as error:
+            if self._transport is not None:
+                self._transport.abort()
+            raise StateUnavailable(f"There is no Redis at {at.path or at.host}: {error}.", "Start it.") from error
+        self._up = True
+
+    async def _greet(self) -> None:
+        at, first = self.address, []
+        if at.password:
+            first.append(("AUTH", at.user, at.password) if at.user else ("AUTH", at.password))
+        if at.database:
+            first.append(("SELECT", str(at.database)))
+        assert self._transport is not None
+        for command in (*first, *self.greeting):
+            future: asyncio.Future[Any] = self._loop.create_future()
+            self._calls.append(_Call(future, time.perf_counter_ns(), 1 << 62))
+            self._transport.write(hiredis.pack_command(command))
+            reply = await future
+            if isinstance(reply, ReplyError):
+                raise StateUnavailable(f"Redis refuses {command[0]}: {reply}", "Correct RISKGATE_REDIS_URL.")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin with nothing of a former connection."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._reader = hiredis.Reader()
+
+    def data_received(self, data: bytes) -> None:
+        """Hand each reply to its call."""
+        reader, calls = self._reader, self._calls
+        reader.feed(data)
+        while (reply := reader.gets()) is not False:
+            one = calls.popleft()
+            if not one.future.done():
+                one.future.set_result(reply)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail what waits for a reply and connect again."""
+        was_up, self._up, self._transport = self._up, False, None
+        self._out.clear()
+        error = StateUnavailable("The connection to Redis was lost.", "It is made anew by itself.")
+        calls, self._calls = self._calls, deque()
+        for one in calls:
+            if not one.future.done():
+                one.future.set_exception(error)
+        if was_up and not self._closed:
+            log.warning("the connection to Redis was lost: %s", exc or "closed by the server")
+            self._opening = self._loop.create_task(self._open_again())
+
+    async def _open_again(self) -> None:
+        pause = 0.02
+        while not self._closed:
+            with contextlib.suppress(StateUnavailable):
+                await self.open()
+                log.warning("connected to Redis again")
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def close(self) -> None:
+        """Close the connection for good."""
+        self._closed, self._up = True, False
+        if self._opening is not None:
+            self._opening.cancel()
+        if self._transport is not None:
+            self._flush()
+            self._transport.close()

@@ -1,0 +1,136 @@
+"""Workers over a real Redis, and the stream they write read as a ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import redis
+
+from features.catalog import Catalog
+from features.entity_strings import EntityStrings
+from features.intake import payment_from
+from features.payment import Payment
+from serving import start
+from serving.clock import ReplayClock
+from serving.deciding import Decider
+from serving.fold import Fold
+from serving.ledger import Event, Ledger
+from serving.production.engine import RedisEngine
+from serving.production.fresh import seq_of
+from serving.production.keys import Keys
+from serving.production.state import RedisState
+from serving.production.wire import Wire, address_of
+from serving.receipt import Answer, Body, decode_answer, decode_body
+from serving.settings import Settings
+from serving.verify import Result, Walk
+from tests.serving.scoring_world import payment
+
+STREAM_LIMIT = 100_000
+
+
+class Shared:
+    """What the workers of one test share: a Redis, a prefix, a bundle, a folder."""
+
+    def __init__(self, url: str, prefix: str, bundle: Path, folder: Path) -> None:
+        self.url, self.keys = url, Keys(prefix)
+        self.settings = Settings(var=folder / "var", clock="replay")
+        self.opened = start.open_bundle(bundle, self.settings)
+        self.client: Any = redis.Redis.from_url(url)
+
+    @property
+    def catalog(self) -> Catalog:
+        return self.opened.catalog
+
+    def payment(self, name: str, **changes: Any) -> Payment:
+        return payment_from(payment(name, **changes), self.catalog)
+
+    @contextlib.asynccontextmanager
+    async def worker(self, stream_limit: int = STREAM_LIMIT) -> AsyncIterator[RedisEngine]:
+        state = self.state(stream_limit)
+        await state.open()
+        engine = RedisEngine(
+            catalog=self.catalog,
+            decider=Decider(self.opened.judge, self.catalog, "code"),
+            state=state,
+            clock=ReplayClock(),
+            find=lambda _: None,
+        )
+        following = asyncio.create_task(engine.settling.follow())
+        try:
+            yield engine
+        finally:
+            following.cancel()
+            state.close()
+
+    def state(self, stream_limit: int = STREAM_LIMIT) -> RedisState:
+        return RedisState(Wire(address_of(self.url)), self.keys, keep_seconds=600, stream_limit=stream_limit)
+
+    # -- what they wrote -----------------------------------------------------------------------
+
+    def events(self) -> list[Event]:
+        """The stream as a ledger: each payment with what was decided about it."""
+        return list(merged(self.client.xrange(self.keys.events)))
+
+    def bodies(self) -> dict[str, Body]:
+        return {
+            event.transaction_id: decode_body(event.body)
+            for event in self.events()
+            if event.kind == "payment" and b'"receipt":null' not in event.body
+        }
+
+    def verified(self) -> Result:
+        """Every decision recomputed in the order of the stream."""
+        ledger = Ledger(self.settings.var / f"copy-{time.time_ns()}.sqlite")
+        ledger.append_many([event[1:] for event in self.events()])
+        walk = Walk(self.settings, ledger, 5)
+        walk.start_with(self.catalog)
+        for event in ledger.walk():
+            walk.step(event)
+        ledger.close()
+        return walk.result
+
+    def live_state(self) -> dict[tuple[int, str], bytes]:
+        """Every entity's record as Redis has it, packed after all its tail."""
+        strings, found = EntityStrings(self.catalog), {}
+        for key in self.client.scan_iter(f"{self.keys.prefix}:*", count=1000):
+            entity = self.keys.entity_of(key)
+            if entity is not None:
+                found[entity] = strings.canonical(entity[0], self.client.get(key))
+        return found
+
+    def rebuilt_state(self) -> dict[tuple[int, str], bytes]:
+        """The same out of the stream, by the embedded fold."""
+        fold = Fold(self.catalog, self.settings.var / "segments")
+        for event in self.events():
+            fold.apply(event)
+        strings = EntityStrings(self.catalog)
+        return {(kind, key): record for kind, key, record in strings.pack_state(fold.state)}
+
+
+def merged(entries: list[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[Event]:
+    decisions = {}
+    for _, fields in entries:
+        if fields[b"k"] == b"decision":
+            about = msgspec.json.decode(fields[b"b"])["payment_id"].encode()
+            assert about not in decisions, "a payment was decided twice"
+            decisions[about] = fields[b"b"]
+    for stream_id, fields in entries:
+        kind, body = fields[b"k"].decode(), fields[b"b"]
+        if kind == "decision":
+            continue
+        if kind == "payment":
+            decided = decisions.get(stream_id)
+            rest = b'"receipt":null,"answer":null}' if decided is None else decided[1:]
+            body = b'{"payment":' + body + b"," + rest
+        yield Event(seq_of(stream_id), kind, fields[b"t"].decode(), int(fields[b"e"]), int(fields[b"a"]), body)
+
+
+async def answer_of(engine: RedisEngine, one: Payment) -> Answer:
+    scored = await engine.answer(one, engine.now_ns())
+    return decode_answer(scored.answer)
