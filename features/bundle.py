@@ -58,8 +58,9 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def digest(self) -> str:
-        """SHA-256 over model text and calibrator: what the score depends on."""
-        return _sha256(self.model_text.encode() + msgspec.json.encode(self.calibrator))
+        """SHA-256 over all that an answer depends on but the policy: model, calibrator, name, reason texts."""
+        told = msgspec.json.encode((self.calibrator, self.name, self.version, sorted(self.reasons.items())))
+        return _sha256(self.model_text.encode() + told)
 
 
 class _Index(msgspec.Struct):

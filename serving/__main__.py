@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +13,8 @@ from rich.console import Console
 
 from features.errors import RiskgateError
 from serving.errors import CannotStart
-from serving.settings import Settings, read_settings
+from serving.logs import set_up
+from serving.settings import Settings, log_form, read_settings
 
 app = typer.Typer(no_args_is_help=True, help="Serve payment-fraud decisions, and prove each of them again.")
 _out = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -147,7 +147,7 @@ def _add_others() -> None:
 
 def main() -> None:
     """Run the command line."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    set_up(log_form())
     _add_others()
     app()
 

@@ -30,6 +30,7 @@ from serving.http import (
     Reply,
     Scope,
     Send,
+    closing,
     flags,
     html_reply,
     json_reply,
@@ -72,6 +73,7 @@ class Application:
         self.failed = False  # the ledger could not be folded: the process ends
         self.door: Door | None = None
         self._names: Pseudonyms | None = None
+        self.leaving = False  # the process stops: callers go elsewhere
         self._under_way = 0
         self._most_under_way = 0
         # What answers a path, how it is called, and the scope that a caller's key needs for it.
@@ -98,6 +100,15 @@ class Application:
             "riskgate_key_file_broken", "1 while the key file cannot be used.", lambda: float(door.broken is not None)
         )
         self._most_under_way = runtime.settings.in_flight_limit
+        runtime.metrics.watch(
+            "riskgate_requests_under_way", "Requests taken up and not yet answered.", lambda: self._under_way
+        )
+
+    def leave(self) -> None:
+        """Tell every caller to go elsewhere, and go on answering."""
+        self.leaving = True
+        if self.runtime is not None:
+            self.runtime.stopping = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; whatever happens, with the contract's shapes."""
@@ -121,7 +132,7 @@ class Application:
         if self.runtime is not None:
             known = path in self._routes or path.startswith("/v1/receipts/")
             self.runtime.metrics.answered(_route_name(path) if known else "other", reply.status)
-        await send_reply(send, reply)
+        await send_reply(send, closing(reply) if self.leaving else reply)
 
     async def _answer(self, scope: Scope, path: str, receive: Receive, started_ns: int) -> Reply:
         authorization = length = None
@@ -174,7 +185,7 @@ class Application:
         else:
             scored = await engine.answer(payment, request.started_ns)
         if scored.replayed:
-            runtime.metrics.replays.inc()
+            runtime.metrics.replayed()
             return Reply(200, scored.answer, REPLAYED)
         seconds = (time.perf_counter_ns() - request.started_ns) * 1e-9
         runtime.metrics.decided(scored.decision, scored.tier, seconds)
@@ -234,7 +245,7 @@ class Application:
         assert runtime.feedback is not None
         taken = await runtime.feedback.take_outcome(report)
         if not taken.replayed:
-            runtime.metrics.reports.labels("outcome", report.outcome).inc()
+            runtime.metrics.reported("outcome", report.outcome)
         return json_reply(taken.reply, headers=REPLAYED if taken.replayed else (JSON,))
 
     async def _label(self, request: Request) -> Reply:
@@ -243,7 +254,7 @@ class Application:
         assert runtime.feedback is not None
         taken = await runtime.feedback.take_label(report)
         if not taken.replayed:
-            runtime.metrics.reports.labels("label", report.label).inc()
+            runtime.metrics.reported("label", report.label)
         return json_reply(taken.reply, headers=REPLAYED if taken.replayed else (JSON,))
 
     async def _receipt(self, request: Request) -> Reply:

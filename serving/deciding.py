@@ -85,9 +85,11 @@ class Decider:
         code: str,
         exposure: Exposure | None = None,
         breakers: Breakers | None = None,
+        notice: Callable[[Decided], None] | None = None,
     ) -> None:
         policy = judge.policy
         self.judge = judge
+        self.notice = notice  # told of each decision; cheap, and must not raise
         self.exposure = exposure or Exposure()
         self.breakers = breakers or Breakers(
             (MODEL, *(rule.name for rule in policy.rules if rule.action == "decline")), policy.usual_decline_share
@@ -172,7 +174,10 @@ class Decider:
             spent_minor=spent_minor,
             breakers=open_breakers,
         )
-        return Decided(judgement, tier, receipt, answer, _case(payment, judgement, moments.arrival_ms))
+        decided = Decided(judgement, tier, receipt, answer, _case(payment, judgement, moments.arrival_ms))
+        if self.notice is not None:
+            self.notice(decided)
+        return decided
 
     def try_out(self, payment: Payment, reading: Reading) -> tuple[Judgement, bytes]:
         """Decide and explain with nothing to record: no receipt."""

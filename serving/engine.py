@@ -20,7 +20,7 @@ from features.intake import payment_json
 from features.payment import Payment
 from serving import receipt as receipts
 from serving.clock import WINDOW_MS, Clock
-from serving.deciding import Decider, Moments, Reading, deadline_of
+from serving.deciding import Decided, Decider, Moments, Reading, deadline_of
 from serving.errors import Conflict
 from serving.fold import Fold
 from serving.judge import DEFAULT, FULL, STALE, Judge
@@ -63,10 +63,11 @@ class Engine:
         clock: Clock,
         code: str,
         now_ns: Callable[[], int] = time.perf_counter_ns,
+        notice: Callable[[Decided], None] | None = None,
     ) -> None:
         self.catalog = catalog
         self.fold = fold
-        self.decider = Decider(judge, catalog, code)
+        self.decider = Decider(judge, catalog, code, notice=notice)
         self.ledger = ledger
         self.clock = clock
         self.now_ns = now_ns
@@ -77,6 +78,11 @@ class Engine:
     def judge(self) -> Judge:
         """The bundle that decides."""
         return self.decider.judge
+
+    def succeed(self, judge: Judge) -> None:
+        """Let another bundle of the same catalogue decide from the next payment on."""
+        former = self.decider
+        self.decider = Decider(judge, self.catalog, former.code, former.exposure, notice=former.notice)
 
     # -- the ways in -----------------------------------------------------------------------
 

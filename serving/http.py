@@ -95,6 +95,11 @@ def flags(query: bytes, names: tuple[str, ...]) -> dict[str, bool]:
     return values
 
 
+def closing(reply: Reply) -> Reply:
+    """The same reply, after which the connection ends."""
+    return Reply(reply.status, reply.body, (*reply.headers, (b"connection", b"close")))
+
+
 async def send_reply(send: Send, reply: Reply) -> None:
     """Send a whole reply."""
     length = (b"content-length", str(len(reply.body)).encode())

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from serving import cases
 from serving.ledger_reading import Event, LedgerReading
+from serving.tally import MILLISECONDS, SIZES, Spread
 
 __all__ = ["KINDS", "CaseRow", "Event", "Ledger", "LedgerError", "LedgerReading", "connect"]
 
@@ -90,6 +92,10 @@ class Ledger(LedgerReading):
         self._cases: list[CaseRow] = []
         self._waiting: list[asyncio.Future[None]] = []
         self._scheduled = False
+        #: Seconds a commit took, events in one commit, and commits that failed.
+        self.commit_seconds = Spread(MILLISECONDS)
+        self.commit_events = Spread(SIZES)
+        self.failures = 0
 
     # -- writing -------------------------------------------------------------------------------
 
@@ -151,16 +157,20 @@ class Ledger(LedgerReading):
 
     def _write(self, rows: Sequence[tuple[str, str, int, int, bytes]], opened: Sequence[CaseRow]) -> None:
         connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
+        began_ns = time.perf_counter_ns()
         try:
+            connection.execute("BEGIN IMMEDIATE")
             connection.executemany(_INSERT, rows)
             for case in opened:
                 cases.open_case(connection, **case._asdict())
             connection.execute("COMMIT")
         except BaseException:
+            self.failures += 1
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+        self.commit_seconds.observe((time.perf_counter_ns() - began_ns) * 1e-9)
+        self.commit_events.observe(len(rows))
 
     def restart_wal(self) -> None:
         """Empty the write-ahead log; short when `Checkpointer` has just copied most of it."""

@@ -36,11 +36,15 @@ class Recorded(msgspec.Struct, frozen=True):
     recorded: str
 
 
-class Ready(msgspec.Struct, frozen=True):
-    """The reply of `/readyz`: each check is `ok` or a sentence that says what is not."""
+class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The reply of `/readyz`: each check is `ok` or a sentence that says what is not.
+
+    `notes` tell what somebody should see to although payments are scored in full.
+    """
 
     ready: bool
     checks: dict[str, str]
+    notes: dict[str, str] = {}
 
 
 def refusal(error: RiskgateError) -> tuple[int, Error]:

@@ -9,6 +9,8 @@ import uvicorn
 from features.errors import RiskgateError
 from serving import start
 from serving.door import Door
+from serving.drain import DrainingServer
+from serving.logs import set_up
 from serving.settings import Settings, listen_as
 
 
@@ -22,11 +24,13 @@ def serve(settings: Settings) -> int:
     listen_as(settings)
     from serving.service import application, bundle_folder, service
 
+    set_up(settings.log)  # after the import of BentoML, which brings handlers of its own
     start.open_bundle(bundle_folder(settings), settings)
     config = uvicorn.Config(
         service.to_asgi(),
         host=settings.host,
         port=settings.port,
+        log_config=None,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -36,9 +40,10 @@ def serve(settings: Settings) -> int:
         timeout_keep_alive=30,
         timeout_graceful_shutdown=10,
     )
-    server = uvicorn.Server(config)
+    server = DrainingServer(config, settings.drain_seconds, application.leave)
     # uvicorn stops in order and then raises the signal anew; a stop in order is no failure.
-    for number in (signal.SIGTERM, signal.SIGINT):
+    # A SIGHUP before the service is ready must not end it; then it means "look for a new bundle".
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda _number, _frame: None)
     try:
         server.run()

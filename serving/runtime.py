@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import gc
 import logging
+import signal
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,9 +20,12 @@ from features.profiles import ProfileFile
 from serving import start
 from serving.checkpoint import keep_short
 from serving.clock import clock_named
+from serving.deciding import Decided
+from serving.decision_log import DecisionLog
 from serving.engine import Engine
 from serving.errors import UnknownTransaction
 from serving.feedback import Feedback
+from serving.gauges import measure_lag, show_engine, show_ledger, show_succession
 from serving.hashing import settle_hashing
 from serving.ledger import Event, Ledger, LedgerError
 from serving.messages import Ready
@@ -29,6 +33,8 @@ from serving.metrics import Metrics
 from serving.receipt import code_version
 from serving.reports import LabelReport
 from serving.settings import Settings
+from serving.start import Opened
+from serving.swap import Succession, warm
 
 log = logging.getLogger("riskgate")
 
@@ -44,8 +50,8 @@ class Verdict(msgspec.Struct):
 class Runtime:
     """Everything one service process holds while it runs."""
 
-    def __init__(self, settings: Settings, bundle_folder: Path) -> None:
-        """Check what must be right before anything listens.
+    def __init__(self, settings: Settings, bundle_folder: Path, find: Callable[[], Path] | None = None) -> None:
+        """Check what must be right before anything listens; `find` says where the champion's bundle is now.
 
         Raises: CannotStart, BrokenBundle, ContractMismatch.
         """
@@ -53,7 +59,10 @@ class Runtime:
         self.settings = settings
         self.metrics = Metrics()
         self.clock = clock_named(settings.clock)
-        self.opened = start.open_bundle(bundle_folder, settings)
+        opened = start.open_bundle(bundle_folder, settings)
+        where = (lambda: bundle_folder) if find is None else find
+        self.succession = Succession(settings, where, opened, self._succeed, self.metrics.swaps)
+        self.decision_log = DecisionLog(settings.log_decisions, settings.log)
         self.lock: IO[str] | None = start.lock(settings)
         self.ledger = Ledger(settings.ledger_path, settings.ledger_sync)
         self.names = settle_hashing(self.ledger, settings)
@@ -70,15 +79,20 @@ class Runtime:
         fold = start.fold_ledger(self.ledger, opened.catalog, self.settings)
         code = code_version()
         engine = Engine(
-            catalog=opened.catalog, fold=fold, judge=opened.judge, ledger=self.ledger, clock=self.clock, code=code
-        )
+            catalog=opened.catalog, fold=fold, judge=opened.judge, ledger=self.ledger, clock=self.clock, code=code,
+            notice=self._notice,
+        )  # fmt: skip
         start.note_promotion(self.ledger, opened, engine.decider.features_hash, code, self.clock.now_ms())
         if self.profiles is not None:
             start.take_profiles(self.profiles, self.ledger, fold, self.names)
         self.feedback = Feedback(self.ledger, fold, self.clock)
-        self._warm(engine)
+        engine.fold.state.observe(_ANYBODY)  # compiles the kernel before the first payment, not by it
+        warm(opened)
         self.engine = engine
-        self._watch(engine)
+        show_engine(self.metrics, engine)
+        show_ledger(self.metrics, self.ledger)
+        show_succession(self.metrics, self.succession)
+        self.metrics.watch("riskgate_ready", "1 when payments are scored in full.", lambda: float(self.ready().ready))
         # What lives until the end need not be looked at by the collector again.
         gc.collect()
         gc.freeze()
@@ -96,8 +110,13 @@ class Runtime:
         for work in (
             keep_short(self.ledger, self.settings.wal_limit_bytes),
             self._follow(),
+            self.succession.follow(),
+            measure_lag(self.metrics),
         ):
             self._tasks.append(asyncio.get_running_loop().create_task(self._guarded(work)))
+        with contextlib.suppress(ValueError, RuntimeError):  # only the main thread hears signals
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.succession.hurry)
+        self.decision_log.begin()
 
     async def end(self) -> None:
         """Stop the work beside the requests, write a snapshot and close the ledger."""
@@ -107,6 +126,7 @@ class Runtime:
         for task in self._tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        self.decision_log.end()
         self.ledger.flush()
         if self.engine is not None and self.engine.ledger_works:
             path = start.save_snapshot(self.engine.fold, self.ledger, self.settings)
@@ -127,7 +147,26 @@ class Runtime:
         ready = all(text == "ok" for text in checks.values())
         if self.engine is not None:  # told, but no reason to send payments elsewhere
             checks["breakers"] = self.engine.decider.breakers.sentence()
-        return Ready(ready, checks)
+        notes = {"bundle": self.succession.refused} if self.succession.refused else {}
+        return Ready(ready, checks, notes)
+
+    @property
+    def opened(self) -> Opened:
+        """The bundle that decides."""
+        return self.succession.opened
+
+    def _notice(self, decided: Decided) -> None:
+        self.metrics.noticed(decided)
+        self.decision_log.note(decided)
+
+    async def _succeed(self, opened: Opened) -> None:
+        """Let another bundle decide: its event and the exchange, between two payments."""
+        engine = self.engine
+        if engine is None or not engine.ledger_works:
+            raise LedgerError("the ledger is not open for writing")
+        decider, now_ms = engine.decider, self.clock.now_ms()
+        start.note_promotion(self.ledger, opened, decider.features_hash, decider.code, now_ms)
+        engine.succeed(opened.judge)
 
     # -- beside the requests -------------------------------------------------------------------
 
@@ -177,27 +216,6 @@ class Runtime:
         fold = start.fold_ledger(self.ledger, engine.catalog, self.settings)
         feedback.fold = fold
         engine.ledger_restored(fold)
-
-    def _warm(self, engine: Engine) -> None:
-        # The kernel is compiled and the trees are paged in before the first payment, not by it.
-        vector = engine.fold.state.observe(_ANYBODY)
-        engine.judge.score(vector)
-        engine.judge.scorer.contributions(vector)
-
-    def _watch(self, engine: Engine) -> None:
-        watch = self.metrics.watch
-        watch("riskgate_too_late", "Entity updates older than every window.", lambda: engine.fold.state.too_late)
-        watch("riskgate_entities", "Entities with a record in the state.", lambda: engine.fold.state.entities())
-        watch("riskgate_state_bytes", "Bytes of window state in use.", lambda: engine.fold.state.bytes_used())
-        watch("riskgate_ledger_seq", "Sequence number of the latest event.", lambda: self.ledger.last_seq())
-        watch(
-            "riskgate_exposure_minor",
-            "Approved without a score in this minute, reference minor units.",
-            lambda: engine.decider.exposure.spent(time.time_ns() // 1_000_000),
-        )
-        watch("riskgate_breakers_open", "Breakers that are open.", lambda: len(engine.decider.breakers.open))
-        watch("riskgate_breaker_trips", "How often a breaker opened.", lambda: engine.decider.breakers.trips)
-        watch("riskgate_ready", "1 when payments are scored in full.", lambda: float(self.ready().ready))
 
 
 _ANYBODY = Payment(

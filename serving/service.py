@@ -80,7 +80,7 @@ class Riskgate:
         """Check what must be right, then fold the ledger while `/livez` and `/readyz` already answer."""
         settings = read_settings()
         try:
-            self._runtime = Runtime(settings, bundle_folder(settings))
+            self._runtime = Runtime(settings, bundle_folder(settings), lambda: bundle_folder(settings))
             application.serve(self._runtime)
         except RiskgateError as error:
             log.critical("%s", error)

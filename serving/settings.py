@@ -41,6 +41,10 @@ TABLE = (
     Setting("RATE_PER_SECOND", "0", "requests/s", "a caller's rate before 429, if its key names none; 0: no limit"),
     Setting("IN_FLIGHT_LIMIT", "2048", "requests", "requests under way before one is refused with 503"),
     Setting("WAL_LIMIT_BYTES", "67108864", "bytes", "size of the write-ahead log at which it is started afresh"),
+    Setting("LOG", "text", "text|json", "the form of the log on standard error, one event a line"),
+    Setting("LOG_DECISIONS", "notable", "none|notable|all", "decisions with a log line; notable: flagged or not full"),
+    Setting("SWAP_SECONDS", "2", "seconds", "how often a newly promoted bundle is looked for; 0: on SIGHUP only"),
+    Setting("DRAIN_SECONDS", "5", "seconds", "how long a stopping service still takes what callers keep sending"),
     Setting("REDIS_URL", "", "URL", "Redis of the production profile: `redis://…`; empty: embedded"),
     Setting("POSTGRES_URL", "", "URL", "PostgreSQL of the production profile: `postgresql://…`; empty: embedded"),
     Setting("REDIS_PREFIX", "rg", "word", "what every key in Redis begins with"),
@@ -77,6 +81,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_per_second: int = 0
     in_flight_limit: int = 2_048
     wal_limit_bytes: int = 67_108_864
+    log: str = "text"
+    log_decisions: str = "notable"
+    swap_seconds: int = 2
+    drain_seconds: int = 5
     redis_url: str = ""
     postgres_url: str = ""
     redis_prefix: str = "rg"
@@ -124,6 +132,12 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     if problems:
         raise CannotStart(" ".join(problems), "Correct the environment and start again.")
     return msgspec.convert(values, Settings)
+
+
+def log_form(environment: Mapping[str, str] | None = None) -> str:
+    """The form of the log, before the other settings are known to be right."""
+    source = os.environ if environment is None else environment
+    return "json" if source.get(PREFIX + "LOG") == "json" else "text"
 
 
 def _of_servers(values: Mapping[str, str | int | Path]) -> Iterator[str]:

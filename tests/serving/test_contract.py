@@ -176,7 +176,7 @@ def test_live_ready_and_metrics_are_those_of_the_contract(service: Service) -> N
     assert {"bundle", "state", "ledger", "breakers"} <= set(ready["checks"])
     assert set(ready["checks"].values()) == {"ok"}
     text = service.client.get("/metrics").text
-    assert 'riskgate_score_seconds_bucket{le="0.005",tier="full"}' in text
+    assert 'riskgate_score_seconds_bucket{decision="approve",le="0.005",tier="full"}' in text
     assert "bentoml" not in text
 
 

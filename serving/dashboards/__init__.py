@@ -1,0 +1,1 @@
+"""A Grafana dashboard of the metrics, and the table that explains them."""

@@ -1,0 +1,74 @@
+"""What is shown of a running service beside its counters: each value is read when somebody looks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from serving.engine import Engine
+from serving.ledger import Ledger
+from serving.metrics import Metrics
+from serving.swap import Succession
+
+LAG_EVERY_SECONDS = 0.1
+
+
+def show_engine(metrics: Metrics, engine: Engine) -> None:
+    """Show the state and the bundle of an engine."""
+    watch = metrics.watch
+    metrics.count("riskgate_too_late", "Entity updates older than every window.", lambda: engine.fold.state.too_late)
+    watch("riskgate_entities", "Entities with a record in the state.", lambda: engine.fold.state.entities())
+    watch("riskgate_state_bytes", "Bytes of window state in use.", lambda: engine.fold.state.bytes_used())
+    watch(
+        "riskgate_exposure_minor",
+        "Approved without a score in this minute, reference minor units.",
+        lambda: engine.decider.exposure.spent(time.time_ns() // 1_000_000),
+    )
+    watch("riskgate_breakers_open", "Breakers that are open.", lambda: len(engine.decider.breakers.open))
+    metrics.count("riskgate_breaker_trips", "How often a breaker opened.", lambda: engine.decider.breakers.trips)
+    metrics.inform(
+        "riskgate_bundle_info",
+        "What decides: model, digests of bundle, policy and catalogue, code.",
+        lambda: {
+            "model": engine.decider.model,
+            "bundle": engine.decider.bundle_digest[:12],
+            "policy": engine.decider.policy_digest[:12],
+            "features": engine.decider.features_hash[:12],
+            "code": engine.decider.code,
+        },
+    )
+
+
+def show_ledger(metrics: Metrics, ledger: Ledger) -> None:
+    """Show how the SQLite ledger writes."""
+    wal = ledger.path.with_name(ledger.path.name + "-wal")
+    metrics.watch("riskgate_ledger_seq", "Sequence number of the latest event.", lambda: ledger.last_seq())
+    metrics.watch("riskgate_ledger_wal_bytes", "Size of the write-ahead log.", lambda: _size(wal))
+    metrics.count("riskgate_ledger_failures", "Commits that failed.", lambda: ledger.failures)
+    metrics.spread("riskgate_ledger_commit_seconds", "Time of one commit, seconds.", ledger.commit_seconds)
+    metrics.spread("riskgate_ledger_commit_events", "Events in one commit.", ledger.commit_events)
+
+
+def show_succession(metrics: Metrics, succession: Succession) -> None:
+    """Show whether a bundle lies there that is not served."""
+    metrics.watch(
+        "riskgate_bundle_refused",
+        "1 while a new bundle is refused and the old one goes on.",
+        lambda: float(bool(succession.refused)),
+    )
+
+
+async def measure_lag(metrics: Metrics) -> None:
+    """Run for ever: how late the event loop keeps an appointment is how long a request may wait unseen."""
+    while True:
+        due = time.perf_counter() + LAG_EVERY_SECONDS
+        await asyncio.sleep(LAG_EVERY_SECONDS)
+        metrics.loop_lag.observe(max(0.0, time.perf_counter() - due))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,102 @@
+"""What the service says: one line an event, as JSON or as text, and never what a payment says of a person.
+
+An exception nobody foresaw may carry any value in its text, so its kind and its place in the code are told
+and its text is not; texts of errors that cannot hold a payment's values are.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, TextIO
+
+import msgspec
+
+from features.errors import RiskgateError
+from serving.ledger import LedgerError
+
+#: Errors whose text names files, addresses and our own sentences, never a payment's values.
+SPEAKING = (RiskgateError, OSError, LedgerError, MemoryError, ImportError, TimeoutError)
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+
+def set_up(form: str, stream: TextIO | None = None) -> None:
+    """Send every log line of this process to `stream` (default: standard error) in one form, `json` or `text`."""
+    handler = logging.StreamHandler(sys.stderr if stream is None else stream)
+    handler.setFormatter(JsonLines() if form == "json" else TextLines())
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    for name in ("httpx", "httpcore", "asyncio", "numba", "matplotlib"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # Each library that brings handlers of its own speaks through ours.
+    for name in ("bentoml", "uvicorn", "uvicorn.error", "uvicorn.access"):
+        library = logging.getLogger(name)
+        library.handlers.clear()
+        library.propagate = True
+        library.setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+
+
+def told(error: BaseException) -> str:
+    """What may be said of an error: its kind, and its text if that cannot hold a payment's values.
+
+    >>> told(KeyError("u-1042")), told(FileNotFoundError(2, "gone", "model.txt"))
+    ('KeyError', "FileNotFoundError: [Errno 2] gone: 'model.txt'")
+    """
+    name = type(error).__name__
+    return f"{name}: {error}" if isinstance(error, SPEAKING) else name
+
+
+def places(trace: TracebackType | None) -> list[str]:
+    """Where in the code an error was, innermost last: `file:line function`, without values."""
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace)]
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, then what the call gave as `extra`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as a line."""
+        return json_line(record.created, record.levelname, record.name, record.getMessage(), _extra(record))
+
+
+class TextLines(logging.Formatter):
+    """The same as text for a person who watches."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as a line, an error's places indented below it."""
+        extra = _extra(record)
+        where = extra.pop("places", [])
+        line = text_line(record.created, record.levelname, record.name, record.getMessage(), extra)
+        return "\n".join([line, *(f"    {place}" for place in where)])
+
+
+def json_line(created: float, level: str, logger: str, message: str, extra: dict[str, Any]) -> str:
+    """One event as a JSON object; `created` is seconds since 1970, UTC."""
+    moment = datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    row = {"time": moment, "level": level.lower(), "logger": logger, "message": message, **extra}
+    return msgspec.json.encode(row, enc_hook=str).decode()
+
+
+def text_line(created: float, level: str, logger: str, message: str, extra: dict[str, Any]) -> str:
+    """One event as text."""
+    moment = datetime.fromtimestamp(created, UTC).isoformat(sep=" ", timespec="milliseconds").replace("+00:00", "Z")
+    tail = "".join(f" {name}={value}" for name, value in extra.items())
+    return f"{moment} {level} {logger}: {message}{tail}"
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    extra = {name: value for name, value in vars(record).items() if name not in _OWN}
+    info: ExcInfo | None = record.exc_info
+    if info is not None and info[1] is not None:
+        extra["error"] = told(info[1])
+        extra["places"] = places(info[2])
+    return extra
