@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -63,9 +64,9 @@ class Feedback:
         original = self._original(report.transaction_id)
         reply = Recorded(report.transaction_id, report.outcome)
         known = [decode_report(event.body) for event in self.ledger.reports(report.transaction_id, "outcome")]
-        if report.outcome == original.outcome or any(one.value == report.outcome for one in known):
+        effects = effects_of_outcome(report, original, known)
+        if effects is None:
             return Taken(reply, True)
-        effects = _effects(report.outcome)
         self._append("outcome", report.outcome, None, report.event_time_ms, original.payment, effects, None)
         return Taken(reply, False)
 
@@ -77,27 +78,10 @@ class Feedback:
         self.ledger.flush()
         original = self._original(report.transaction_id)
         reply = Recorded(report.transaction_id, report.label)
-        current, current_ms = original.label, original.label_ms
-        for event in self.ledger.reports(report.transaction_id, "label"):
-            known = decode_report(event.body)
-            if (known.value, known.source, known.reported_at_ms) == (
-                report.label,
-                report.source,
-                report.reported_at_ms,
-            ):
-                return Taken(reply, True)
-            if current is None or known.reported_at_ms >= current_ms:
-                current, current_ms = known.value, known.reported_at_ms
-        if current is not None and current != report.label and report.reported_at_ms <= current_ms:
-            raise Conflict(
-                f"A later report says that transaction `{report.transaction_id}` is {current}.",
-                "Send the label with the time at which it was really reported.",
-                "reported_at",
-            )
-        effects: tuple[Effect, ...] = ()
-        if current != report.label:
-            taken_back = () if current is None else _effects(current, -1)
-            effects = (*taken_back, *_effects(report.label))
+        known = [decode_report(event.body) for event in self.ledger.reports(report.transaction_id, "label")]
+        effects = effects_of_label(report, original, known)
+        if effects is None:
+            return Taken(reply, True)
         self._append(
             "label", report.label, report.source, report.reported_at_ms, original.payment, effects, verdict_seq
         )
@@ -129,12 +113,68 @@ class Feedback:
             return Original(stored_payment(receipts.payment_in(event.body)), None, 0, None)
         found = None if self.fold.segment is None else in_history(self.fold.segment, transaction_id)
         if found is None:
-            raise UnknownTransaction(
-                f"Transaction `{transaction_id}` was never scored here and is in no imported history.",
-                "Score the payment first, or correct the transaction_id.",
-                "transaction_id",
-            )
+            raise unknown_transaction(transaction_id)
         return found
+
+
+class Known(Protocol):
+    """A report that was taken before."""
+
+    @property
+    def value(self) -> str:
+        """What it said."""
+        ...
+
+    @property
+    def source(self) -> str | None:
+        """Who said it, of a label."""
+        ...
+
+    @property
+    def reported_at_ms(self) -> int:
+        """When it was said, ms UTC."""
+        ...
+
+
+def effects_of_outcome(
+    report: OutcomeReport, original: Original, known: Sequence[Known]
+) -> tuple[Effect, ...] | None:
+    """What an outcome changes in the state, given the outcomes taken before it; None if it is one of them."""
+    if report.outcome == original.outcome or any(one.value == report.outcome for one in known):
+        return None
+    return _effects(report.outcome)
+
+
+def effects_of_label(report: LabelReport, original: Original, known: Sequence[Known]) -> tuple[Effect, ...] | None:
+    """What a label changes in the state, given the labels taken before it; None if it is one of them.
+
+    Raises: Conflict if a later report says otherwise.
+    """
+    current, current_ms = original.label, original.label_ms
+    for one in known:
+        if (one.value, one.source, one.reported_at_ms) == (report.label, report.source, report.reported_at_ms):
+            return None
+        if current is None or one.reported_at_ms >= current_ms:
+            current, current_ms = one.value, one.reported_at_ms
+    if current is not None and current != report.label and report.reported_at_ms <= current_ms:
+        raise Conflict(
+            f"A later report says that transaction `{report.transaction_id}` is {current}.",
+            "Send the label with the time at which it was really reported.",
+            "reported_at",
+        )
+    if current == report.label:
+        return ()
+    taken_back = () if current is None else _effects(current, -1)
+    return (*taken_back, *_effects(report.label))
+
+
+def unknown_transaction(transaction_id: str) -> UnknownTransaction:
+    """The refusal of a report about a payment that nobody knows."""
+    return UnknownTransaction(
+        f"Transaction `{transaction_id}` was never scored here and is in no imported history.",
+        "Score the payment first, or correct the transaction_id.",
+        "transaction_id",
+    )
 
 
 def in_history(segment: Segment, transaction_id: str) -> Original | None:

@@ -1,0 +1,109 @@
+"""Outcomes and labels over Redis enter state and stream once, at their place in the order of events."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from serving.errors import Conflict, LedgerUnavailable, UnknownTransaction
+from serving.production.engine import RedisEngine
+from serving.production.feedback import RedisFeedback
+from serving.reports import LabelReport, OutcomeReport
+from tests.serving.production.redis_world import Shared, answer_of
+from tests.serving.production.servers import own_prefix
+from tests.serving.production.test_redis_engine import stream
+from tests.serving.scoring_world import START_MS
+
+
+@pytest.fixture
+def shared(server_urls: tuple[str, str], bundle: Path, tmp_path: Path) -> Iterator[Shared]:
+    with own_prefix(server_urls[0]) as prefix:
+        yield Shared(server_urls[0], prefix, bundle, tmp_path)
+
+
+def feedback_of(engine: RedisEngine) -> RedisFeedback:
+    return RedisFeedback(engine.state, engine.strings, engine.clock, lambda _: None, lambda _: ())
+
+
+def label(name: str, value: str = "fraud", at_ms: int = START_MS, source: str = "chargeback") -> LabelReport:
+    return LabelReport(name, value, source, at_ms)
+
+
+def test_reports_amid_payments_of_many_workers_leave_what_a_replay_gives(shared: Shared) -> None:
+    payments = stream(shared, 200)
+    dice = random.Random(5)
+
+    async def run() -> None:
+        async with shared.worker() as a, shared.worker() as b:
+            for begin in range(0, len(payments), 20):
+                work = [answer_of(dice.choice((a, b)), one) for one in payments[begin : begin + 20]]
+                for number in range(6 if begin else 0):
+                    about = payments[dice.randrange(begin)].transaction_id
+                    feedback = feedback_of(dice.choice((a, b)))
+                    at_ms = START_MS + begin * 1_000 + number
+                    if number % 2:
+                        work.append(feedback.take_label(label(about, dice.choice(("fraud", "legitimate")), at_ms)))
+                    else:
+                        outcome = dice.choice(("declined", "reversed", "settled"))
+                        work.append(feedback.take_outcome(OutcomeReport(about, outcome, at_ms)))
+                dice.shuffle(work)
+                await asyncio.gather(*work)
+
+    asyncio.run(run())
+    kinds = [event.kind for event in shared.events()]
+    assert kinds.count("label") > 10
+    assert kinds.count("outcome") > 10
+    result = shared.verified()
+    assert (result.payments, result.vectors, result.differences) == (200, 200, [])
+    assert shared.live_state() == shared.rebuilt_state()
+
+
+def test_the_same_report_on_two_workers_at_once_is_one_event(shared: Shared) -> None:
+    async def run() -> None:
+        async with shared.worker() as a, shared.worker() as b:
+            await answer_of(a, shared.payment("t-1"))
+            taken = await asyncio.gather(
+                *(feedback_of((a, b)[number % 2]).take_label(label("t-1")) for number in range(20))
+            )
+            assert sum(not one.replayed for one in taken) == 1
+            outcomes = await asyncio.gather(
+                *(feedback_of(a).take_outcome(OutcomeReport("t-1", "declined", START_MS)) for _ in range(5))
+            )
+            assert sum(not one.replayed for one in outcomes) == 1
+
+    asyncio.run(run())
+    assert [event.kind for event in shared.events()] == ["payment", "label", "outcome"]
+
+
+def test_of_labels_that_disagree_the_later_reported_wins(shared: Shared) -> None:
+    async def run() -> None:
+        async with shared.worker() as engine:
+            feedback = feedback_of(engine)
+            await answer_of(engine, shared.payment("t-1"))
+            await feedback.take_label(label("t-1", "fraud", START_MS))
+            await feedback.take_label(label("t-1", "legitimate", START_MS + 5))
+            with pytest.raises(Conflict):
+                await feedback.take_label(label("t-1", "fraud", START_MS + 4))
+            await answer_of(engine, shared.payment("t-2"))
+
+    asyncio.run(run())
+    assert shared.verified().differences == []
+    assert shared.live_state() == shared.rebuilt_state()
+
+
+def test_an_unknown_payment_takes_no_report_and_a_full_stream_none_either(shared: Shared) -> None:
+    async def run() -> None:
+        async with shared.worker(stream_limit=2) as engine:
+            feedback = feedback_of(engine)
+            with pytest.raises(UnknownTransaction):
+                await feedback.take_label(label("t-9"))
+            await answer_of(engine, shared.payment("t-1"))
+            with pytest.raises(LedgerUnavailable, match="RISKGATE_STREAM_LIMIT"):
+                await feedback.take_label(label("t-1"))
+
+    asyncio.run(run())
+    assert [event.kind for event in shared.events()] == ["payment"]
