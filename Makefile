@@ -39,6 +39,9 @@ bench: $(READY) ## ours beside the usual stitching and an empty endpoint -> var/
 serve: $(READY) ## the current champion alone (PORT=3000)
 	$(BIN)/python -m serving run --port $(PORT) $(ARGS)
 
+up: $(READY) ## the production profile: recorder, scoring processes, desk (needs RISKGATE_REDIS_URL, RISKGATE_POSTGRES_URL)
+	$(BIN)/python -m serving up $(ARGS)
+
 console: $(READY) ## the review console alone (CONSOLE_PORT=3001)
 	$(BIN)/python -m serving console --port $(CONSOLE_PORT) $(ARGS)
 
@@ -57,7 +60,7 @@ clean: ## remove what was generated (var, caches), keep the environment
 distclean: clean ## remove the environment too
 	rm -rf .venv
 
-.PHONY: help demo test check handbook bench serve console notebooks lock clean distclean
+.PHONY: help demo test check handbook bench serve up console notebooks lock clean distclean
 
 # Done once; again when the pins or the package's own declaration change.
 $(READY): constraints.txt pyproject.toml

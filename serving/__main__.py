@@ -33,13 +33,20 @@ def _telling() -> Iterator[None]:
 def run(
     port: Annotated[int | None, typer.Option(help="Port; RISKGATE_PORT if not given.")] = None,
     host: Annotated[str | None, typer.Option(help="Address; RISKGATE_HOST if not given.")] = None,
+    share_port: Annotated[
+        bool, typer.Option("--share-port", help="Listen beside other processes (production).")
+    ] = False,
+    own_port: Annotated[int | None, typer.Option(help="Answer on this port of loopback too, alone.")] = None,
 ) -> None:
     """Serve the contract with the bundle of RISKGATE_BUNDLE until stopped (Ctrl-C writes a snapshot)."""
-    from serving.process import serve
+    from serving.process import serve, shared
 
     with _telling():
         settings = _with(read_settings(), port, host)
-        raise typer.Exit(serve(settings))
+        if not share_port:
+            raise typer.Exit(serve(settings))
+        own = [] if own_port is None else [shared("127.0.0.1", own_port)]
+        raise typer.Exit(serve(settings, [shared(settings.host, settings.port), *own]))
 
 
 @app.command()

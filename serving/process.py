@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 
 import uvicorn
 
@@ -10,12 +11,33 @@ from features.errors import RiskgateError
 from serving import start
 from serving.door import Door
 from serving.drain import DrainingServer
+from serving.errors import CannotStart
 from serving.logs import set_up
 from serving.settings import Settings, listen_as
 
 
-def serve(settings: Settings) -> int:
-    """Serve until stopped; the exit code of the process.
+def shared(host: str, port: int) -> socket.socket:
+    """A socket for a port that several processes listen on; the kernel spreads connections over them.
+
+    Raises: CannotStart.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    one = socket.socket(family, socket.SOCK_STREAM)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        one.bind((host, port))
+    except OSError as error:
+        one.close()
+        raise CannotStart(
+            f"Port {port} of {host} cannot be used: {error.strerror}.", "End what listens there, or choose another."
+        ) from error
+    return one
+
+
+def serve(settings: Settings, sockets: list[socket.socket] | None = None) -> int:
+    """Serve until stopped, on these sockets if given; the exit code of the process.
 
     Raises: CannotStart and the refusals of a bundle, before anything listens.
     """
@@ -46,7 +68,7 @@ def serve(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda _number, _frame: None)
     try:
-        server.run()
+        server.run(sockets)
     except (SystemExit, RiskgateError):
         return 3
     return 0 if server.started and not application.failed else 3

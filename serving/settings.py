@@ -162,3 +162,9 @@ def _of_servers(values: Mapping[str, str | int | Path]) -> Iterator[str]:
 def listen_as(settings: Settings) -> None:
     """Let BentoML's service, which reads the environment itself, see the chosen address."""
     os.environ[PREFIX + "HOST"], os.environ[PREFIX + "PORT"] = settings.host, str(settings.port)
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The environment for a process of ours that is to have these settings."""
+    ours = {PREFIX + row.name: str(getattr(settings, row.name.lower())) for row in TABLE}
+    return {**os.environ, **ours}

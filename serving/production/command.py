@@ -1,4 +1,4 @@
-"""The command line of the production profile: `recorder` and `migrate`."""
+"""The command line of the production profile: `up`, `recorder` and `migrate`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import signal
 from collections.abc import Iterator
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 from wsgiref.simple_server import WSGIServer
 
 import typer
@@ -16,7 +16,7 @@ from rich.console import Console
 
 from features.errors import RiskgateError
 from serving.errors import CannotStart
-from serving.settings import Settings, read_settings
+from serving.settings import Settings, environment_of, read_settings
 
 if TYPE_CHECKING:
     from serving.production.recorder import Recorder
@@ -49,6 +49,18 @@ def recorder() -> None:
         if served is not None:
             served.shutdown()
     log.info("the recorder has stopped in order")
+
+
+@production_app.command()
+def up(
+    exit_when_ready: Annotated[bool, typer.Option("--exit-when-ready", help="End as soon as all are ready.")] = False,
+) -> None:
+    """Check both servers, then run recorder, scoring processes and review desk until Ctrl-C."""
+    from serving.production.up import bring_up
+
+    with _telling():
+        settings = production_settings()
+        raise typer.Exit(bring_up(settings, environment_of(settings), _out.print, until_ready=exit_when_ready))
 
 
 @production_app.command()

@@ -66,7 +66,8 @@ def first_session(url: str, name: str = "riskgate") -> Session:
         said = _reason(url, error)
         raise CannotStart(
             f"PostgreSQL at {place_of(url)} does not let the service in: {said}",
-            "Start the server, create the database, or correct RISKGATE_POSTGRES_URL.",
+            "Start the server (pg_ctlcluster or pg_ctl start), create the database (createdb), or correct "
+            "RISKGATE_POSTGRES_URL.",
         ) from None
 
 

@@ -1,0 +1,191 @@
+"""`python -m serving up`: the whole production profile on one machine, against two servers that are running.
+
+Recorder, N scoring processes behind one port, and the review desk; each is started again when it dies, and all
+end with this process. The recorder ends last, so that what the others still write is recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import httpx
+
+from serving.errors import CannotStart
+from serving.production import schema
+from serving.production.servers import check_postgres, check_redis
+from serving.production.supervision import Job, Kept, stop_in_order
+from serving.settings import Settings
+
+log = logging.getLogger("riskgate.up")
+
+READY_SECONDS = 120.0
+LOOK_EVERY_SECONDS = 0.2
+
+Say = Callable[[str], None]
+
+
+class Started(NamedTuple):
+    """A process and the address at which it says that it is ready."""
+
+    kept: Kept
+    ready_url: str
+
+
+def check_servers(settings: Settings) -> list[str]:
+    """Look at both servers and make the tables; sentences about what is allowed but unsafe.
+
+    Raises: CannotStart with everything that is missing, at once.
+    """
+    told, problems, repairs = [], [], []
+    for check in (check_redis, check_postgres):
+        try:
+            told += check(settings)
+        except CannotStart as error:
+            problems.append(error.message)
+            repairs.append(error.repair)
+    if problems:
+        raise CannotStart(" ".join(problems), " ".join(repairs))
+    schema.prepare(settings.postgres_url, settings.redis_prefix)
+    return told
+
+
+def check_port(host: str, port: int) -> None:
+    """Refuse a port that something else listens on: sharing it would share our callers.
+
+    Raises: CannotStart.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            one.bind((host, port))
+        except OSError as error:
+            raise CannotStart(
+                f"Port {port} of {host} cannot be used: {error.strerror}.",
+                "End what listens there, or set RISKGATE_PORT, RISKGATE_CONSOLE_PORT or RISKGATE_RECORDER_PORT.",
+            ) from error
+
+
+def jobs_of(settings: Settings, environment: Mapping[str, str]) -> tuple[Job, list[Job], Job]:
+    """The recorder, the scoring processes and the desk, as commands."""
+    python = (sys.executable, "-m", "serving")
+    workers = [
+        Job(f"worker {n}", (*python, "run", "--share-port", "--own-port", str(own_port(settings, n))), environment)
+        for n in range(1, settings.workers + 1)
+    ]
+    return Job("recorder", (*python, "recorder"), environment), workers, Job("desk", (*python, "console"), environment)
+
+
+def own_port(settings: Settings, number: int) -> int:
+    """Where the scoring process of that number (from 1) answers alone, on loopback."""
+    return settings.recorder_port + number
+
+
+class Up:
+    """The processes of the profile from start to end."""
+
+    def __init__(self, settings: Settings, environment: Mapping[str, str], say: Say) -> None:
+        self.settings = settings
+        self.say = say
+        recorder, workers, desk = jobs_of(settings, environment)
+        self.recorder = Started(Kept(recorder), f"http://127.0.0.1:{settings.recorder_port}/metrics")
+        self.workers = [
+            Started(Kept(job), f"http://127.0.0.1:{own_port(settings, number)}/readyz")
+            for number, job in enumerate(workers, 1)
+        ]
+        self.desk = Started(Kept(desk), f"http://{_address(settings.host)}:{settings.console_port}/livez")
+
+    @property
+    def all(self) -> list[Started]:
+        """Every process, the recorder first."""
+        return [self.recorder, *self.workers, self.desk]
+
+    async def run(self, *, until_ready: bool) -> int:
+        """Start everything, keep it running until a signal comes, end it; the exit code.
+
+        `until_ready` ends it as soon as all are ready.
+        """
+        stopping = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        for one in self.all:
+            one.kept.start()
+        try:
+            failed = await self._wait_until_ready(stopping)
+            if failed is not None:
+                self.say(failed)
+                return 3
+            if not stopping.is_set():
+                self._tell()
+                if not until_ready:
+                    await stopping.wait()
+            return 0
+        finally:
+            self.say("Stopping: scoring processes, desk, recorder.")
+            workers = [one.kept for one in self.workers]
+            await stop_in_order(([*workers, self.desk.kept], [self.recorder.kept]))
+
+    async def _wait_until_ready(self, stopping: asyncio.Event) -> str | None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + READY_SECONDS
+        async with httpx.AsyncClient(timeout=5) as client:
+            waiting = list(self.all)
+            while waiting and not stopping.is_set():
+                for one in list(waiting):
+                    if one.kept.ended_at_start.is_set():
+                        return f"The {one.kept.job.name} refused to start; its own words stand above."
+                    if await _is_ready(client, one.ready_url):
+                        one.kept.was_ready = True
+                        waiting.remove(one)
+                if loop.time() > deadline:
+                    names = ", ".join(one.kept.job.name for one in waiting)
+                    return f"Not ready within {READY_SECONDS:.0f} s: {names}. Their logs stand above."
+                if waiting:
+                    await asyncio.sleep(LOOK_EVERY_SECONDS)
+        return None
+
+    def _tell(self) -> None:
+        host = _address(self.settings.host)
+        ports = ", ".join(str(own_port(self.settings, n)) for n in range(1, self.settings.workers + 1))
+        self.say(
+            f"Scoring: http://{host}:{self.settings.port}/v1/score ({self.settings.workers} processes; docs at /docs)"
+        )
+        self.say(f"Review desk: http://{host}:{self.settings.console_port}/")
+        self.say(f"Metrics: recorder on port {self.settings.recorder_port}, processes on {ports} (loopback, /metrics)")
+        self.say("Everything is ready. Ctrl-C ends all of it.")
+
+
+def _address(host: str) -> str:
+    return "127.0.0.1" if host in ("0.0.0.0", "::") else host
+
+
+async def _is_ready(client: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await client.get(url)).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def bring_up(settings: Settings, environment: Mapping[str, str], say: Say, *, until_ready: bool = False) -> int:
+    """Check, start, supervise and end the production profile; the exit code.
+
+    Raises: CannotStart with everything that is missing.
+    """
+    for sentence in check_servers(settings):
+        say(sentence)
+    ports = [own_port(settings, n) for n in range(settings.workers + 1)]
+    for host, port in [(settings.host, settings.port), (settings.host, settings.console_port)]:
+        check_port(host, port)
+    for port in ports:
+        check_port("127.0.0.1", port)
+    return asyncio.run(_run(settings, environment, say, until_ready))
+
+
+async def _run(settings: Settings, environment: Mapping[str, str], say: Say, until_ready: bool) -> int:
+    return await Up(settings, environment, say).run(until_ready=until_ready)
