@@ -7,17 +7,21 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import msgspec
 
 from features.catalog import Catalog
 from features.errors import Problem
-from features.firewall import holds_card_number
+from features.firewall import holds_card_number, is_card_number
 from features.money import CURRENCIES, LARGEST_AMOUNT_MINOR
 from features.payment import CHANNELS, RAILS
 
 LONGEST_TEXT = 128
+#: A caller's own fields, and problems told at once: a reply must not be many times the request.
+MOST_ATTRIBUTES = 64
+MOST_PROBLEMS = 40
 LONGEST_DEADLINE_MS = 10_000
 FIRST_YEAR, LAST_YEAR = 2000, 2200
 REQUIRED = (
@@ -131,7 +135,10 @@ def problems_of(raw: Any, catalog: Catalog) -> list[Problem]:
     """All that is wrong with a decoded payment; empty if it is valid."""
     if not isinstance(raw, dict):
         return [Problem("wrong_type", f"A payment is a JSON object, not {_kind(raw)}.", None, "Send an object.")]
-    return list(_problems(raw, catalog))
+    problems = list(islice(_problems(raw, catalog), MOST_PROBLEMS + 1))
+    if len(problems) > MOST_PROBLEMS:
+        problems[-1] = Problem("too_many_problems", "There is more wrong than is told here.", None, "Mend these first.")
+    return problems
 
 
 def _problems(raw: dict[str, Any], catalog: Catalog) -> Iterator[Problem]:
@@ -164,6 +171,9 @@ def _attribute_problems(value: Any, catalog: Catalog) -> Iterator[Problem]:
     if not isinstance(value, dict):
         yield Problem("wrong_type", f"must be an object, not {_kind(value)}.", "attributes", "Send an object.")
         return
+    if len(value) > max(MOST_ATTRIBUTES, len(declared)):
+        yield Problem("too_many_attributes", f"are more than {MOST_ATTRIBUTES}.", "attributes", "Send fewer.")
+        return
     for name, item in value.items():
         attribute = declared.get(name)
         where = f"attributes.{name}" if attribute else "attributes"
@@ -179,9 +189,9 @@ def _attribute_problems(value: Any, catalog: Catalog) -> Iterator[Problem]:
 
 
 def card_number_problems(raw: Any, where: str | None = None) -> Iterator[Problem]:
-    """One problem for each string, at any depth, that carries a clear card number; the number is not repeated."""
-    if isinstance(raw, str):
-        if holds_card_number(raw):
+    """One problem for each value, at any depth, that carries a clear card number; the number is not repeated."""
+    if isinstance(raw, str | int | float):
+        if holds_card_number(raw) if isinstance(raw, str) else is_card_number(raw):
             yield Problem("clear_card_number", "carries what looks like a clear card number.", where,
                           "Send a token instead; nothing of this request was kept.")  # fmt: skip
     elif isinstance(raw, dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,6 +22,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _KEY = re.compile(rb'"([^"]*)"\s*:')
 _IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.|$)){4}", re.ASCII)
+#: A batch is an object of a list of objects with an object of attributes: four; more is somebody's mistake.
+DEEPEST = 8
 _RAILS, _CHANNELS = frozenset(RAILS), frozenset(CHANNELS)
 
 
@@ -78,11 +81,25 @@ def read_json(body: bytes) -> Any:
         # the reason names a place in the body, never its text
         raise Malformed(f"The body is not valid JSON: {problem}.", _REPAIR_JSON) from None
     except RecursionError:
-        raise Malformed("The body is nested too deeply.", _REPAIR_JSON) from None
+        raise _too_deep() from None
+    if not _is_shallow(raw, DEEPEST):
+        raise _too_deep()
     keys = _KEY.findall(body)
     if len(keys) != len(set(keys)) or b"\\" in body:
         _refuse_duplicates(body)
     return raw
+
+
+def _too_deep() -> Malformed:
+    return Malformed(f"The body is nested more than {DEEPEST} levels deep.", _REPAIR_JSON)
+
+
+def _is_shallow(raw: Any, levels: int) -> bool:
+    if isinstance(raw, dict):
+        raw = raw.values()
+    elif not isinstance(raw, list):
+        return True
+    return levels > 0 and all(_is_shallow(one, levels - 1) for one in raw if isinstance(one, dict | list))
 
 
 def _refuse_duplicates(body: bytes) -> None:
@@ -91,13 +108,15 @@ def _refuse_duplicates(body: bytes) -> None:
     found: list[str] = []
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in items]
-        found.extend(n for n in set(names) if names.count(n) > 1)
-        return dict(items)
+        once = dict(items)
+        if len(once) != len(items):
+            found.extend(name for name, count in Counter(name for name, _ in items).items() if count > 1)
+        return once
 
-    json.loads(body, object_pairs_hook=pairs)
+    # Numbers are not looked at: the longest take Python long, or more digits than it converts.
+    json.loads(body.decode(), object_pairs_hook=pairs, parse_int=len, parse_float=len)
     if found:
-        known = [n for n in found if n in Wire.__struct_fields__]
+        known = [n for n in dict.fromkeys(found) if n in Wire.__struct_fields__]
         raise Refused(
             [Problem("duplicate_key", "is sent more than once.", name, "Send each key once.") for name in known]
             or [Problem("duplicate_key", "A key is sent more than once.", None, "Send each key once.")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import msgspec
@@ -24,6 +24,7 @@ from serving.errors import (
     WrongMethod,
 )
 from serving.hashing import pseudonyms_of
+from serving.headers import ALWAYS, security_headers
 from serving.http import (
     JSON,
     Receive,
@@ -40,6 +41,7 @@ from serving.http import (
 from serving.ledger import LedgerError
 from serving.messages import Error, ErrorBody, refusal, retry_after_seconds, unexpected
 from serving.metrics import CONTENT_TYPE
+from serving.patience import Patience
 from serving.receipt import decode_body, readable
 from serving.reports import read_label, read_outcome
 from serving.runtime import Runtime
@@ -74,6 +76,8 @@ class Application:
         self.door: Door | None = None
         self._names: Pseudonyms | None = None
         self.leaving = False  # the process stops: callers go elsewhere
+        self._patience = Patience()
+        self._always = ALWAYS
         self._under_way = 0
         self._most_under_way = 0
         # What answers a path, how it is called, and the scope that a caller's key needs for it.
@@ -94,6 +98,7 @@ class Application:
         """Answer with this runtime from now on."""
         self.runtime = runtime
         self._names = pseudonyms_of(runtime.settings)
+        self._always = security_headers(runtime.settings.hsts_seconds)
         self.door = door = Door(runtime.settings)
         runtime.metrics.watch("riskgate_keys", "Keys of the key file that open something.", lambda: door.keys)
         runtime.metrics.watch(
@@ -132,7 +137,7 @@ class Application:
         if self.runtime is not None:
             known = path in self._routes or path.startswith("/v1/receipts/")
             self.runtime.metrics.answered(_route_name(path) if known else "other", reply.status)
-        await send_reply(send, closing(reply) if self.leaving else reply)
+        await send_reply(send, closing(reply) if self.leaving else reply, self._always)
 
     async def _answer(self, scope: Scope, path: str, receive: Receive, started_ns: int) -> Reply:
         authorization = length = None
@@ -166,6 +171,9 @@ class Application:
             raise Overloaded("More requests are under way than can be answered in time.", "Send again later.")
         return caller
 
+    def _body(self, request: Request, limit_bytes: int) -> Coroutine[Any, Any, bytes]:
+        return self._patience.wait_for(read_body(request.receive, request.length, limit_bytes))
+
     def _engine(self) -> tuple[Runtime, Engine]:
         if self.runtime is None or self.runtime.engine is None:
             raise Overloaded("The service is still starting.", "Wait for /readyz and send again.")
@@ -175,7 +183,7 @@ class Application:
 
     async def _score(self, request: Request) -> Reply:
         runtime, engine = self._engine()
-        body = await read_body(request.receive, request.length, runtime.settings.body_limit_bytes)
+        body = await self._body(request, runtime.settings.body_limit_bytes)
         payment = read_payment(body, engine.catalog, self._names)
         if request.query:
             wanted = flags(request.query, ("explain", "dry_run"))
@@ -193,7 +201,7 @@ class Application:
 
     async def _batch(self, request: Request) -> Reply:
         runtime, engine = self._engine()
-        body = await read_body(request.receive, request.length, runtime.settings.batch_limit_bytes)
+        body = await self._body(request, runtime.settings.batch_limit_bytes)
         raw = read_json(body)
         payments = raw.get("payments") if isinstance(raw, dict) and set(raw) == {"payments"} else None
         if not isinstance(payments, list) or len(payments) > BATCH_LARGEST:
@@ -241,7 +249,7 @@ class Application:
 
     async def _outcome(self, request: Request) -> Reply:
         runtime, _ = self._engine()
-        report = read_outcome(await read_body(request.receive, request.length, runtime.settings.body_limit_bytes))
+        report = read_outcome(await self._body(request, runtime.settings.body_limit_bytes))
         assert runtime.feedback is not None
         taken = await runtime.feedback.take_outcome(report)
         if not taken.replayed:
@@ -250,7 +258,7 @@ class Application:
 
     async def _label(self, request: Request) -> Reply:
         runtime, _ = self._engine()
-        report = read_label(await read_body(request.receive, request.length, runtime.settings.body_limit_bytes))
+        report = read_label(await self._body(request, runtime.settings.body_limit_bytes))
         assert runtime.feedback is not None
         taken = await runtime.feedback.take_label(report)
         if not taken.replayed:
@@ -303,4 +311,6 @@ def _refused(error: RiskgateError) -> Reply:
         headers.append((b"retry-after", str(seconds).encode()))
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
+    elif status == 408:  # the rest of the body may still come, and is not the next request
+        headers.append((b"connection", b"close"))
     return json_reply(body, status, tuple(headers))

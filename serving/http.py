@@ -10,6 +10,7 @@ import msgspec
 
 from features.errors import Malformed, Problem, Refused
 from serving.errors import TooLarge
+from serving.headers import ALWAYS, PAGE, Header
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -36,9 +37,7 @@ def json_reply(body: Any, status: int = 200, headers: tuple[tuple[bytes, bytes],
 
 def html_reply(page: str) -> Reply:
     """A reply with a page that loads nothing from elsewhere."""
-    policy = b"default-src 'none'; style-src 'unsafe-inline'"
-    headers = ((b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", policy))
-    return Reply(200, page.encode(), headers)
+    return Reply(200, page.encode(), ((b"content-type", b"text/html; charset=utf-8"), *PAGE))
 
 
 async def read_body(receive: Receive, declared: bytes | None, limit_bytes: int) -> bytes:
@@ -100,8 +99,8 @@ def closing(reply: Reply) -> Reply:
     return Reply(reply.status, reply.body, (*reply.headers, (b"connection", b"close")))
 
 
-async def send_reply(send: Send, reply: Reply) -> None:
-    """Send a whole reply."""
+async def send_reply(send: Send, reply: Reply, always: tuple[Header, ...] = ALWAYS) -> None:
+    """Send a whole reply; `always` are the headers of every reply."""
     length = (b"content-length", str(len(reply.body)).encode())
-    await send({"type": "http.response.start", "status": reply.status, "headers": [*reply.headers, length]})
+    await send({"type": "http.response.start", "status": reply.status, "headers": [*reply.headers, *always, length]})
     await send({"type": "http.response.body", "body": reply.body})

@@ -12,6 +12,7 @@ from serving import start
 from serving.door import Door
 from serving.drain import DrainingServer
 from serving.errors import CannotStart
+from serving.listener import BoundedHttp
 from serving.logs import set_up
 from serving.settings import Settings, listen_as
 
@@ -44,12 +45,14 @@ def serve(settings: Settings, sockets: list[socket.socket] | None = None) -> int
     start.check_listening(settings)
     Door(settings)  # a key file that cannot be used is refused before anything listens
     listen_as(settings)
-    from serving.service import application, bundle_folder, service
+    from serving.service import Front, application, bundle_folder, service
 
     set_up(settings.log)  # after the import of BentoML, which brings handlers of its own
     start.open_bundle(bundle_folder(settings), settings)
     config = uvicorn.Config(
-        service.to_asgi(),
+        Front(service.to_asgi()),  # no request needs BentoML's own layers, which answer in other shapes
+        http=BoundedHttp,
+        ws="none",
         host=settings.host,
         port=settings.port,
         log_config=None,

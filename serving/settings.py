@@ -39,6 +39,7 @@ TABLE = (
     Setting("BODY_LIMIT_BYTES", "65536", "bytes", "largest body of one request"),
     Setting("BATCH_LIMIT_BYTES", "4194304", "bytes", "largest body of /v1/score/batch"),
     Setting("RATE_PER_SECOND", "0", "requests/s", "a caller's rate before 429, if its key names none; 0: no limit"),
+    Setting("HSTS_SECONDS", "0", "seconds", "Strict-Transport-Security of every reply, for TLS in front; 0: not sent"),
     Setting("IN_FLIGHT_LIMIT", "2048", "requests", "requests under way before one is refused with 503"),
     Setting("WAL_LIMIT_BYTES", "67108864", "bytes", "size of the write-ahead log at which it is started afresh"),
     Setting("LOG", "text", "text|json", "the form of the log on standard error, one event a line"),
@@ -79,6 +80,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_limit_bytes: int = 65_536
     batch_limit_bytes: int = 4_194_304
     rate_per_second: int = 0
+    hsts_seconds: int = 0
     in_flight_limit: int = 2_048
     wal_limit_bytes: int = 67_108_864
     log: str = "text"

@@ -20,7 +20,7 @@ from features.errors import RiskgateError
 from serving.console.catalogs import Catalogs
 from serving.console.desk import Desk
 from serving.console.gate import Gate
-from serving.console.headers import SecurityHeaders
+from serving.console.headers import SecurityHeaders, headers_of
 from serving.console.refusals import known_refusal, page_not_found, unknown_failure
 from serving.console.render import FOLDER
 from serving.console.routes import Routes
@@ -34,8 +34,9 @@ FOLD_EVERY_SECONDS = 1.0
 BETWEEN_SLICES_SECONDS = 0.02
 
 
-def create_app(desk: Desk, users: Users, catalogs: Catalogs) -> Starlette:
+def create_app(desk: Desk, users: Users, catalogs: Catalogs, hsts_seconds: int = 0) -> Starlette:
     """The console over one ledger."""
+    headers = headers_of(hsts_seconds)
     gate = Gate(users)
     routes = Routes(desk, gate, catalogs)
     app = Starlette(
@@ -50,7 +51,7 @@ def create_app(desk: Desk, users: Users, catalogs: Catalogs) -> Starlette:
             Route("/case", routes.resolve, methods=["POST"]),
             Mount("/static", StaticFiles(directory=FOLDER / "static")),
         ],
-        middleware=[Middleware(SecurityHeaders)],
+        middleware=[Middleware(SecurityHeaders, headers=headers)],
         exception_handlers={
             RiskgateError: known_refusal,
             HTTPException: page_not_found,
@@ -59,6 +60,7 @@ def create_app(desk: Desk, users: Users, catalogs: Catalogs) -> Starlette:
         lifespan=lambda _: _folding(desk),
     )
     app.state.gate = gate
+    app.state.headers = headers
     return app
 
 

@@ -16,6 +16,7 @@ from serving.case_file import FileCases
 from serving.console.app import create_app
 from serving.console.catalogs import Catalogs
 from serving.console.desk import Desk, DeskLedger
+from serving.listener import BoundedHttp
 from serving.settings import Settings, read_settings
 from serving.users import ROLES, Users, new_user
 
@@ -35,12 +36,21 @@ def console(
         if not users.all():
             _out.print("Nobody may sign in yet. Add somebody: python -m serving user-add NAME")
         desk = Desk(ledger_of(settings), settings.var / "desk.sqlite", replay_clock=settings.clock == "replay")
-        app = create_app(desk, users, Catalogs(settings.var / "bundles"))
+        app = create_app(desk, users, Catalogs(settings.var / "bundles"), settings.hsts_seconds)
     address, listening = host or settings.host, settings.console_port if port is None else port
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     _out.print(f"Review desk: http://{address}:{listening}/ (stop with Ctrl-C)")
     # No access log: a path may hold what somebody typed, and no card number is ever written anywhere.
-    uvicorn.run(app, host=address, port=listening, log_level="warning", access_log=False, server_header=False)
+    uvicorn.run(
+        app,
+        host=address,
+        port=listening,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        http=BoundedHttp,
+        ws="none",
+    )
 
 
 @console_app.command("user-add")

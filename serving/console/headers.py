@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.headers import hsts
 
 HEADERS = {
     # No script at all, no inline style, nothing from elsewhere, nobody may frame it.
@@ -20,11 +24,17 @@ HEADERS = {
 }
 
 
-class SecurityHeaders:
-    """ASGI middleware that adds `HEADERS`."""
+def headers_of(hsts_seconds: int) -> dict[str, str]:
+    """`HEADERS`, and with `hsts_seconds` that browsers come back over TLS only."""
+    return {**HEADERS, "Strict-Transport-Security": hsts(hsts_seconds)} if hsts_seconds else HEADERS
 
-    def __init__(self, app: ASGIApp) -> None:
+
+class SecurityHeaders:
+    """ASGI middleware that adds headers; what says nothing of caches is kept by none."""
+
+    def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
         self._app = app
+        self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on and add the headers to what comes back."""
@@ -34,7 +44,9 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                headers = MutableHeaders(scope=message)
+                headers.update(self._headers)
+                headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

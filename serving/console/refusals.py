@@ -12,7 +12,6 @@ from starlette.responses import RedirectResponse, Response
 
 from features.errors import RiskgateError
 from serving.console.gate import Entrant, Gate, NotSignedIn, frame_of
-from serving.console.headers import HEADERS
 from serving.console.pages import ErrorPage
 from serving.console.render import render
 from serving.console.throttle import TooManyAttempts
@@ -92,5 +91,5 @@ async def unknown_failure(request: Request, error: Exception) -> Response:
         request, 500, "The review desk failed; nothing was recorded.", "Try again; if it stays, report it.", "failure"
     )
     # This reply is made outside the middleware that adds them.
-    response.headers.update(HEADERS)
+    response.headers.update(request.app.state.headers)
     return response

@@ -1,0 +1,183 @@
+"""What is too long, too deep, too many or too slow is refused in the one shape, on a real port."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from typing import Any
+
+import pytest
+
+from features.checks import LONGEST_TEXT, MOST_ATTRIBUTES, MOST_PROBLEMS
+from features.intake import DEEPEST
+from serving.listener import HEAD_LARGEST_BYTES, HEAD_SECONDS, HEADERS_MOST
+from serving.patience import BODY_SECONDS
+from tests.serving.scoring_world import Service, payment
+
+
+def refused(service: Service, body: bytes, path: str = "/v1/score") -> tuple[int, str]:
+    reply = service.client.post(path, content=body)
+    assert reply.json()["error"]["repair"]
+    return reply.status_code, reply.json()["error"]["code"]
+
+
+def nested(levels: int) -> Any:
+    return {"a": nested(levels - 1)} if levels > 1 else {}
+
+
+def test_a_body_is_as_deep_as_it_needs_and_not_deeper(service: Service) -> None:
+    deep = json.dumps(nested(DEEPEST)).encode()
+    assert refused(service, deep)[1] != "malformed"
+    for path in ("/v1/score", "/v1/score/batch", "/v1/outcomes", "/v1/labels"):
+        for body in (json.dumps(nested(DEEPEST + 1)).encode(), b"[" * 900 + b"]" * 900, b'{"a":' * 9_000):
+            assert refused(service, body, path) == (400, "malformed")
+
+
+def test_deep_and_doubled_is_refused_too(service: Service) -> None:
+    inner = b"[" * 900 + b"]" * 900
+    assert refused(service, b'{"a": 1, "a": ' + inner + b"}") == (400, "malformed")
+
+
+def test_a_text_is_as_long_as_allowed_and_not_longer(service: Service) -> None:
+    assert service.score(payment("limit-1", payee_id="m" * LONGEST_TEXT)).status_code == 200
+    assert refused(service, json.dumps(payment("limit-2", payee_id="m" * (LONGEST_TEXT + 1))).encode()) == (
+        422,
+        "invalid_text",
+    )
+    long_name = json.dumps({**payment("limit-3"), "n" * 5_000: 1}).encode()
+    assert refused(service, long_name) == (422, "unknown_field")
+
+
+def test_attributes_are_counted_and_the_reply_stays_small(service: Service) -> None:
+    many = {f"a{place}": 1 for place in range(MOST_ATTRIBUTES + 1)}
+    assert refused(service, json.dumps(payment("limit-4", attributes=many)).encode()) == (422, "too_many_attributes")
+    reply = service.client.post("/v1/score", content=json.dumps({f"f{place}": 1 for place in range(5_000)}))
+    problems = reply.json()["error"]["problems"]
+    assert len(problems) == MOST_PROBLEMS + 1
+    assert problems[-1]["code"] == "too_many_problems"
+    assert len(reply.content) < 30_000
+
+
+@pytest.mark.parametrize("doubled", [False, True])
+def test_a_body_of_very_many_keys_does_not_hold_up_the_others(service: Service, doubled: bool) -> None:
+    keys = ",".join(f'"k{place}":1' for place in range(200_000))
+    body = ('{"payments":[{' + keys + (',"k1":2' if doubled else "") + "}]}").encode()
+    assert len(body) < 4_194_304
+    began = time.monotonic()
+    reply = service.client.post("/v1/score/batch", content=body)
+    assert time.monotonic() - began < 10
+    assert reply.status_code == (422 if doubled else 200)
+
+
+def test_a_number_with_more_digits_than_python_converts_is_no_fault_of_ours(service: Service) -> None:
+    for body in (b'{"a": 1, "a": ' + b"9" * 6_000 + b"}", b'{"amount_minor": ' + b"9" * 6_000 + b', "a\\u0041": 1}'):
+        assert service.client.post("/v1/score", content=body).status_code in (400, 422)
+
+
+def test_a_card_number_sent_as_a_number_is_refused_and_a_moment_is_not(service: Service) -> None:
+    for value in (4111111111111111, 4111111111111111.0, 5555555555554444):
+        body = json.dumps(payment("limit-5", attributes={"basket_items": value})).encode()
+        assert refused(service, body) == (422, "clear_card_number")
+    for place in range(20):
+        moment = payment(f"limit-6-{place}", attributes={"basket_items": 1_794_355_203_120 + place})
+        assert service.score(moment).status_code == 200
+
+
+# -- byte by byte -------------------------------------------------------------------------------
+
+
+class Raw:
+    """A connection that sends what it likes, when it likes."""
+
+    def __init__(self, service: Service) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", service.port), timeout=15)
+
+    def reply(self) -> tuple[int, bytes, dict[str, Any]]:
+        """(status, head, body) of everything until the service closes."""
+        received = b""
+        while data := self.socket.recv(65_536):
+            received += data
+        self.socket.close()
+        head, _, body = received.partition(b"\r\n\r\n")
+        return int(head.split()[1]), head.lower(), json.loads(body)
+
+
+def test_a_slow_body_is_408_in_the_one_shape_and_the_connection_ends(service: Service) -> None:
+    raw = Raw(service)
+    began = time.monotonic()
+    raw.socket.sendall(b'POST /v1/score HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n{"transaction_id":')
+    status, head, body = raw.reply()
+    assert (status, body["error"]["code"]) == (408, "slow_body")
+    assert b"connection: close" in head
+    assert BODY_SECONDS * 0.9 < time.monotonic() - began < BODY_SECONDS + 5
+    assert service.client.get("/livez").status_code == 200
+
+
+def test_a_dripping_body_is_408_too(service: Service) -> None:
+    raw = Raw(service)
+    raw.socket.sendall(b"POST /v1/score HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")
+    for _ in range(4):  # faster than the limit; the limit is for the whole body
+        raw.socket.sendall(b"1\r\n{\r\n")
+        time.sleep(BODY_SECONDS / 5)
+    assert raw.reply()[0] == 408
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"".join(b"h%d: 1\r\n" % place for place in range(HEADERS_MOST + 1)),
+        b"h: " + b"x" * HEAD_LARGEST_BYTES + b"\r\n",
+    ],
+    ids=["many", "long"],
+)
+def test_too_many_or_too_long_headers_are_431(service: Service, head: bytes) -> None:
+    raw = Raw(service)
+    raw.socket.sendall(b"GET /livez HTTP/1.1\r\nhost: a\r\n" + head + b"\r\n")
+    status, lines, body = raw.reply()
+    assert (status, body["error"]["code"]) == (431, "head_too_large")
+    assert b"x-content-type-options: nosniff" in lines
+
+
+def test_a_header_without_end_is_431_before_it_fills_the_memory(service: Service) -> None:
+    raw = Raw(service)
+    raw.socket.sendall(b"GET /livez HTTP/1.1\r\nh: ")
+    for _ in range(4):
+        raw.socket.sendall(b"x" * (HEAD_LARGEST_BYTES // 2))
+        time.sleep(0.05)
+    assert raw.reply()[0] == 431
+
+
+def test_a_connection_that_says_nothing_or_half_a_head_is_given_up(service: Service) -> None:
+    silent, half = Raw(service), Raw(service)
+    half.socket.sendall(b"POST /v1/score HTT")
+    began = time.monotonic()
+    for raw in (silent, half):
+        status, _, body = raw.reply()
+        assert (status, body["error"]["code"]) == (408, "slow_request")
+    assert time.monotonic() - began < HEAD_SECONDS * 2 + 5
+
+
+def test_what_is_no_http_is_400_in_the_one_shape(service: Service) -> None:
+    for noise in (
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"GET /a\x00b HTTP/1.1\r\n\r\n",
+        b"hello\r\n\r\n",
+    ):
+        raw = Raw(service)
+        raw.socket.sendall(noise)
+        status, _, body = raw.reply()
+        assert (status, body["error"]["code"]) == (400, "malformed")
+
+
+def test_a_kept_connection_waits_longer_than_a_head_may_take(service: Service) -> None:
+    raw = Raw(service)
+    for pause in (HEAD_SECONDS * 1.7, 0):
+        raw.socket.sendall(b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n")
+        received = b""
+        while not received.endswith(b'{"live":true}'):
+            data = raw.socket.recv(65_536)
+            assert data, received
+            received += data
+        time.sleep(pause)
+    raw.socket.close()
