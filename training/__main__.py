@@ -14,6 +14,7 @@ from features.catalog import catalog_of
 from features.errors import RiskgateError
 from training.mapping import Dataset, known_datasets, load
 from training.settings import TABLE, Settings, read_settings
+from training.world_command import simulate
 
 app = typer.Typer(
     help="What we learned: from a history of payments to a calibrated model, its policy and its report.",
@@ -22,6 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 console = Console()
+
+app.command(name="simulate")(simulate)
 
 DATASET = typer.Argument(help="A name from training/datasets, or the path of a YAML file of your own.")
 HISTORY = typer.Option(None, help="Parquet history; default: the one that `history` makes below var.")
@@ -58,22 +61,6 @@ def history(
     with console.status(f"reading {known.title}"):
         payments = write_history(known, data, target)
     console.print(f"{payments:,} payments: {target}")
-
-
-@app.command()
-def world(
-    payments: int = typer.Option(120_000, help="How many payments."),
-    days: int = typer.Option(75, help="Length of the history in days."),
-    seed: int = typer.Option(1111, help="The same seed gives the same world, to the bit."),
-) -> None:
-    """Make the small seeded world: a normalised history and the profiles that go with it."""
-    from training.run import write_world
-    from training.world import World
-
-    known, settings = load("world"), read_settings()
-    with console.status("living through the world"):
-        target = write_world(World(payments=payments, days=days, seed=seed), known, _history_path(known, settings))
-    console.print(f"{payments:,} payments of {days} days: {target}")
 
 
 @app.command()
@@ -211,12 +198,19 @@ def demo(
 
 
 def _history_path(known: Dataset, settings: Settings) -> Path:
+    if known.name == "world":
+        return settings.var / "world"
     return settings.var / "history" / f"{known.name}.parquet"
 
 
 def _rows(path: Path) -> int:
     import pyarrow.parquet as pq
 
+    from training.world.manifest import read_manifest
+
+    if path.is_dir():
+        manifest = read_manifest(path)
+        return manifest.payments if manifest else 0
     return int(pq.read_metadata(path).num_rows) if path.is_file() else 0
 
 

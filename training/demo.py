@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import secrets
 import shutil
 import signal
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
+from features.history import times_ms
 from features.profiles import ProfileFile
 from training.live import Connection, ServiceTrouble, refuse_busy_ports, running, serving
 from training.mapping import load
@@ -25,8 +27,15 @@ from training.run import run
 from training.settings import Settings
 from training.shapes import Integers
 from training.stream import SCORE, Message, before, stream
-from training.world import Simulation, World, moments_of, simulate
+from training.world.parameters import World
+from training.world.simulate import Simulation, simulate
 
+WORLD = World(
+    payments=120_000, days=75, start=dt.date(2026, 9, 1), payers=4_000, stores=20_000, local_brands=3_000,
+    international_brands=600, new_merchants_per_day=20, fraud_share=0.006,
+    story_starts={"qr swap": dt.date(2026, 9, 20)},
+)  # fmt: skip
+"""Small, with more fraud than the default world has: there must be something to see. Its last days hold 11/11."""
 LIVE_PAYMENTS = 600
 LOOK_BACK_DAYS = 14
 USER = "demo"
@@ -80,7 +89,7 @@ def demo(settings: Settings, port: int, console_port: int, console: Console) -> 
     known = load("world")
 
     with console.status("living through 75 simulated days"):
-        simulation = simulate(World())
+        simulation = simulate(WORLD)
         live_from, live_until = a_busy_moment(simulation)
         profiles = folder / "profiles.sqlite"
         file = ProfileFile(profiles)
@@ -124,7 +133,7 @@ def a_busy_moment(simulation: Simulation) -> tuple[int, int]:
 
     Chosen by the truth only the simulator knows, so that the demo has something to show; nothing is measured on it.
     """
-    times: Integers = moments_of(simulation.history)
+    times: Integers = times_ms(simulation.history["event_time"])
     fraud = np.flatnonzero(simulation.stories != None)  # noqa: E711  (elementwise)
     late = fraud[times[fraud] > times[-1] - LOOK_BACK_DAYS * 86_400_000]
     best, span = (0, 0), (max(0, len(times) - LIVE_PAYMENTS), len(times) - 1)

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 
 from features.catalog import Catalog, catalog
 from features.errors import InvalidHistory
-from features.history import complete, history_schema
 from features.profiles import ProfileFile, Profiles
 from training.fit import TreeDone
 from training.frame import Frame, Progress, frame
@@ -22,7 +21,8 @@ from training.pipeline import Stage, Trained, file_digest, score_with, train
 from training.settings import Settings
 from training.split import first_moment
 from training.track import CHAMPION, Version, bundle_of, track, version_of
-from training.world import World, simulate
+from training.world import written
+from training.world.manifest import read_manifest
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def run(
         dataset.delay,
         dataset=dataset.name,
         recipe_name=recipe_name or next(iter(dataset.recipes), ""),
-        data_digest=file_digest(history_path),
+        data_digest=digest_of(history_path),
         on_stage=listener.stage,
         on_tree=listener.trees,
     )
@@ -105,17 +105,26 @@ def frame_of(
 
 
 def read_history(path: Path) -> pa.Table:
-    """A history file.
+    """A history file, or the folder of a written world.
 
     Raises:
-        InvalidHistory: there is none.
+        InvalidHistory: there is none, or the world is not whole.
     """
+    if path.is_dir():
+        return written.read_history(path)
     if not path.is_file():
         raise InvalidHistory(
             f"There is no history {path}.",
-            "Make one from a source file: python -m training history DATASET --data FOLDER.",
+            "Make one from a source file: python -m training history DATASET --data FOLDER. "
+            "The simulated one is made by python -m training simulate.",
         )
     return pq.read_table(path)
+
+
+def digest_of(path: Path) -> str:
+    """What names the content of a history: the SHA-256 of the file, or of a world's parameters."""
+    manifest = read_manifest(path) if path.is_dir() else None
+    return manifest.digest if manifest else file_digest(path)
 
 
 def read_profiles(path: Path | None) -> Profiles | None:
@@ -132,21 +141,9 @@ def read_profiles(path: Path | None) -> Profiles | None:
 
 
 def profiles_beside(history: Path) -> Path | None:
-    """The profile file that lies beside a history, if there is one."""
-    path = history.with_suffix(".profiles.sqlite")
+    """The profile file that lies beside a history, or in the folder of a written world, if there is one."""
+    path = history / written.PROFILES if history.is_dir() else history.with_suffix(".profiles.sqlite")
     return path if path.is_file() else None
-
-
-def write_world(world: World, dataset: Dataset, target: Path) -> Path:
-    """Live through a world and write its history, with its profiles beside it; the history's path."""
-    simulation = simulate(world)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(complete(simulation.history, history_schema(dataset.catalogue())), target, compression="lz4")
-    target.with_suffix(".profiles.sqlite").unlink(missing_ok=True)
-    profiles = ProfileFile(target.with_suffix(".profiles.sqlite"))
-    profiles.write((identifier, row) for identifier, row in simulation.profiles)
-    profiles.close()
-    return target
 
 
 def service_of(known: Catalog) -> str:

@@ -13,21 +13,23 @@ from features.replay import replay
 from tests.training.histories import DAY_MS, small_history
 from training.frame import assemble, frame
 from training.mapping import load
-from training.run import profiles_beside, read_profiles, run, write_world
+from training.run import profiles_beside, read_history, read_profiles, run
 from training.settings import Settings
-from training.world import World
+from training.world.parameters import World
+from training.world.written import write_profiles, write_world
 
-SMALL = World(payments=1_500, days=20, payers=80, payees=30, fraud_share=0.02)
+SMALL = World(
+    payments=1_500, days=20, payers=80, stores=60, local_brands=20, international_brands=20, new_merchants_per_day=3,
+    fraud_share=0.02,
+)  # fmt: skip
 
 
 def test_asked_through_feast_the_features_are_the_kernels_to_the_bit(tmp_path: Path) -> None:
     known = catalog()
-    dataset = load("world")
-    path = write_world(SMALL, dataset, tmp_path / "world.parquet")
-    profiles = ProfileFile(path.with_suffix(".profiles.sqlite")).load()
-    import pyarrow.parquet as pq
-
-    history = pq.read_table(path)
+    write_world(SMALL, tmp_path / "world")
+    profiles = ProfileFile(write_profiles(tmp_path / "world")).load()
+    assert profiles_beside(tmp_path / "world") is not None
+    history = read_history(tmp_path / "world")
     since = history["event_time"][700].as_py()
     direct = frame(history, known, profiles, since)
     asked = frame(history, known, profiles, since, store=tmp_path / "feast")

@@ -15,10 +15,14 @@ from features.intake import read_payment
 from training.demo import a_busy_moment
 from training.live import HOST, ServiceTrouble, free_port, refuse_busy_ports
 from training.stream import LABELS, OUTCOMES, SCORE, before, stream
-from training.world import Simulation, World, simulate
+from training.world.parameters import World
+from training.world.simulate import Simulation, simulate
 
 DAY_MS = 86_400_000
-WORLD = World(payments=3_000, days=30, payers=200, payees=60, fraud_share=0.03, seed=5)
+WORLD = World(
+    payments=3_000, days=30, payers=200, stores=120, local_brands=40, international_brands=20, new_merchants_per_day=3,
+    fraud_share=0.03, seed=5,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,118 @@
+"""Payments as numbers: one array per column, cheap to make, to join and to put in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.shapes import Flags, Floats, Integers
+from training.world.parameters import BEGINNINGS
+from training.world.people import CARD, VPA, WALLET, People
+from training.world.places import CITIES, PER_RUPEE, Places
+from training.world.streams import share_of
+
+Rows = dict[str, NDArray[Any]]
+"""Columns of payments of one length: COLUMNS int64 (-1: not sent), `latitude` and `longitude` float64 (NaN)."""
+
+UPI, WALLET_RAIL, CARD_RAIL, NETBANKING = range(4)
+ONLINE, IN_APP, QR_STATIC, QR_DYNAMIC, POS, P2P, COLLECT = range(7)
+STORY_NAMES = (None, *BEGINNINGS)
+"""Story of each row by its code; 0 is honest."""
+
+INTEGERS = (
+    *("time", "amount_minor", "currency", "rail", "channel", "payer", "instrument", "payee", "device", "ip"),
+    *("mcc", "payer_country", "payee_country", "story", "refused"),
+)
+COLUMNS = (*INTEGERS, "latitude", "longitude")
+LATE = -1
+"""In `refused`: nobody has decided yet whether the issuer says no."""
+
+
+def payments(
+    people: People,
+    places: Places,
+    rng: np.random.Generator,
+    *,
+    time: Integers,
+    amount_minor: Integers,
+    payer: Integers,
+    payee: Integers,
+    rail: Integers | int,
+    channel: Integers | int,
+    day: Integers,
+    story: str | None = None,
+    **other: Integers | Floats | int,
+) -> Rows:
+    """Rows with what is usual for these payers and payees, but for what `other` columns say."""
+    n = len(time)
+    rail, channel = np.broadcast_to(rail, n).astype(np.int64), np.broadcast_to(channel, n).astype(np.int64)
+    country = places.country(payee)
+    rows: Rows = {
+        "time": time,
+        "amount_minor": amount_minor,
+        "currency": np.where(rng.random(n) < 0.65, country, 0),
+        "rail": rail,
+        "channel": channel,
+        "payer": payer,
+        "instrument": 4 * payer + np.array([VPA, WALLET, CARD, 3])[rail],
+        "payee": payee,
+        "device": np.where((channel == POS) & (rail == CARD_RAIL), -1, people.phone(payer, day, rng)),
+        "ip": np.where((channel == POS) & (rail == CARD_RAIL), -1, people.address(payer, rng)),
+        "mcc": places.mcc(payee),
+        "payer_country": np.zeros(n, np.int64),
+        "payee_country": country,
+        "story": np.full(n, STORY_NAMES.index(story), np.int64),
+        "refused": np.full(n, LATE, np.int64),
+    }
+    for name, values in other.items():
+        if name in INTEGERS:
+            rows[name] = np.broadcast_to(values, n).astype(np.int64)
+    if "latitude" in other:
+        rows["latitude"], rows["longitude"] = np.asarray(other["latitude"]), np.asarray(other["longitude"])
+    else:
+        rows["latitude"], rows["longitude"] = _where_it_happens(people, places, rows, rng)
+    return rows
+
+
+def in_currency(paise: Floats, currency: Integers) -> Integers:
+    """Minor units of a currency for an amount in paise, at least one."""
+    return np.asarray(np.maximum(np.round(paise * PER_RUPEE[currency]), 1), np.int64)
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """All rows one after another."""
+    return {name: np.concatenate([part[name] for part in (nothing(), *parts)]) for name in COLUMNS}
+
+
+def chosen(rows: Rows, at: Integers | Flags) -> Rows:
+    """Some of the rows."""
+    return {name: column[at] for name, column in rows.items()}
+
+
+def nothing() -> Rows:
+    """No rows."""
+    return {name: np.empty(0, np.int64 if name in INTEGERS else np.float64) for name in COLUMNS}
+
+
+def by_time(rows: Rows) -> Rows:
+    """The rows in order of time; equal times keep their order."""
+    return chosen(rows, np.argsort(rows["time"], kind="stable"))
+
+
+def _where_it_happens(people: People, places: Places, rows: Rows, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Degrees: at the store where one stands in it, else near home; the phone tells it two times in three."""
+    n = len(rows["time"])
+    payee = np.asarray(rows["payee"], np.int64)
+    inside = np.isin(rows["channel"], (QR_STATIC, QR_DYNAMIC, POS)) & (payee < places.first_person)
+    north, east = places.spot(payee)
+    payer = np.asarray(rows["payer"], np.int64)
+    home = CITIES[people.city[payer], :2]
+    around = 0.2 * (share_of(people.head[payer], f"{people.seed}/house") - 0.5)
+    told = rng.random(n) < 0.66
+    blur = rng.normal(0.0, 0.004, (2, n))
+    latitude = np.where(inside, north, home[:, 0] + around) + blur[0]
+    longitude = np.where(inside, east, home[:, 1] - around) + blur[1]
+    return np.where(told, np.round(latitude, 5), np.nan), np.where(told, np.round(longitude, 5), np.nan)

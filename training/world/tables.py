@@ -1,0 +1,97 @@
+"""From numbers to the normalised history, and to the side table that says what really happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from features.history import HISTORY_SCHEMA, TIME
+from features.payment import CHANNELS, RAILS
+from training.shapes import Flags, Integers
+from training.world.afterwards import NEVER_TOLD, OUTCOMES, SOURCES, TOLD_FRAUD, labels, outcomes
+from training.world.parameters import World
+from training.world.places import COUNTRIES, CURRENCIES, Places
+from training.world.rows import STORY_NAMES, Rows
+
+TRUTH_SCHEMA = pa.schema(
+    [
+        pa.field("transaction_id", pa.string(), nullable=False),
+        pa.field("story", pa.string()),
+        pa.field("is_fraud", pa.bool_(), nullable=False),
+    ]
+)
+"""What only the simulator knows; it never enters a feature."""
+_INSTRUMENTS = pa.array(["vpa-", "wal-", "card-", "acc-"])
+_PARTIES = pa.array(["m-", "u-"])
+_OCTETS = pa.array([str(octet) for octet in range(256)])
+
+
+def tables(world: World, places: Places, rows: Rows, day: int, rng: np.random.Generator) -> tuple[pa.Table, pa.Table]:
+    """(history, truth) of the rows of one day, which are in order of time."""
+    n = len(rows["time"])
+    outcome, outcome_ms = outcomes(rows, rng)
+    told, source, label_ms = labels(rows, world, rng)
+    answered = outcome_ms < world.end_ms
+    known = (told != NEVER_TOLD) & (label_ms < world.end_ms)  # what comes after the last day, nobody knows yet
+    identifiers = _numbered(f"w{day}-", np.arange(n))
+    columns = {
+        "transaction_id": identifiers,
+        "event_time": _times(rows["time"]),
+        "amount_minor": pa.array(rows["amount_minor"]),
+        "currency": _words(CURRENCIES, rows["currency"]),
+        "rail": _words(RAILS, rows["rail"]),
+        "channel": _words(CHANNELS, rows["channel"]),
+        "payer_id": _numbered("u-", rows["payer"]),
+        "instrument_id": _joined(_INSTRUMENTS.take(pa.array(rows["instrument"] % 4)), rows["instrument"] // 4),
+        "payee_id": payee_ids(places, np.asarray(rows["payee"], np.int64)),
+        "device_id": _numbered("d-", rows["device"], rows["device"] >= 0),
+        "ip": _addresses(np.asarray(rows["ip"], np.int64)),
+        "mcc": pc.cast(pa.array(rows["mcc"], mask=rows["mcc"] < 0), pa.string()),
+        "payer_country": _words(COUNTRIES, rows["payer_country"]),
+        "payee_country": _words(COUNTRIES, rows["payee_country"]),
+        "latitude": pa.array(rows["latitude"], from_pandas=True),
+        "longitude": pa.array(rows["longitude"], from_pandas=True),
+        "outcome": _words(OUTCOMES, outcome, answered),
+        "outcome_time": _times(outcome_ms, answered),
+        "label": _words(("legitimate", "fraud"), np.where(told == TOLD_FRAUD, 1, 0), known),
+        "label_source": _words(SOURCES, source, known),
+        "label_time": _times(label_ms, known),
+    }
+    history = pa.table([columns[field.name] for field in HISTORY_SCHEMA], schema=HISTORY_SCHEMA)
+    stories = pa.array([*STORY_NAMES], pa.string()).take(pa.array(rows["story"]))
+    truth = pa.table([identifiers, stories, pa.array(rows["story"] > 0)], schema=TRUTH_SCHEMA)
+    return history, truth
+
+
+def payee_ids(places: Places, payee: Integers) -> pa.Array:
+    """Identifiers of payees: a person is called the same as payer and as payee."""
+    person = payee >= places.first_person
+    number = np.where(person, payee - places.first_person, payee)
+    return _joined(_PARTIES.take(pa.array(person.astype(np.int64))), number)
+
+
+def _numbered(prefix: str, numbers: NDArray[Any], told: Flags | None = None) -> pa.Array:
+    mask = None if told is None else ~told
+    return pc.binary_join_element_wise(prefix, pc.cast(pa.array(numbers, mask=mask), pa.string()), "")
+
+
+def _joined(prefixes: pa.Array, numbers: NDArray[Any]) -> pa.Array:
+    return pc.binary_join_element_wise(prefixes, pc.cast(pa.array(numbers), pa.string()), "")
+
+
+def _words(words: tuple[str, ...], places: NDArray[Any], told: Flags | None = None) -> pa.Array:
+    return pa.array([*words]).take(pa.array(places, mask=None if told is None else ~told))
+
+
+def _times(ms: NDArray[Any], told: Flags | None = None) -> pa.Array:
+    return pa.array(ms, mask=None if told is None else ~told).cast(TIME)
+
+
+def _addresses(ip: Integers) -> pa.Array:
+    missing = ip < 0
+    octets = [_OCTETS.take(pa.array(ip >> shift & 255, mask=missing)) for shift in (24, 16, 8, 0)]
+    return pc.binary_join_element_wise(*octets, ".")
