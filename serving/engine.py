@@ -107,7 +107,10 @@ class Engine:
         content.
         """
         content = payment_json(payment)
-        known = self._known(payment.transaction_id)
+        try:
+            known = self._known(payment.transaction_id)
+        except LedgerError as error:
+            return self.ledger_failed(payment, error)
         if known is not None:
             return self._again(payment, content, known)
         self._check_time(payment)
@@ -162,6 +165,7 @@ class Engine:
     def ledger_restored(self, fold: Fold) -> None:
         """Go on with a state that was folded anew from the ledger."""
         self.fold = fold
+        self.ledger.mend()
         self.ledger_works = True
 
     # -- the steps -----------------------------------------------------------------------------

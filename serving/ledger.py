@@ -38,6 +38,13 @@ CREATE INDEX IF NOT EXISTS reports_of_transaction ON events(transaction_id, kind
 CREATE INDEX IF NOT EXISTS others_by_kind ON events(kind, seq) WHERE kind <> 'payment';
 """
 
+#: How long another process may hold the ledger: within one call of SQLite (ms), between two tries, for events
+#: that are queued, and for an event that must be written at once. The desk holds it for milliseconds.
+BUSY_MS = 2
+LOCK_RETRY_SECONDS = 0.005
+LOCK_PATIENCE_SECONDS = 2.0
+FLUSH_PATIENCE_SECONDS = 0.25
+
 #: What writing or reading the ledger may raise; nobody else needs to know the driver.
 LedgerError = sqlite3.Error
 
@@ -73,7 +80,14 @@ def connect(path: Path, sync: str = "normal") -> sqlite3.Connection:
         connection.execute(statement)
     cases.create_schema(connection)
     connection.execute("COMMIT")
+    # From here on nobody waits inside SQLite: the event loop has others to answer.
+    connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
     return connection
+
+
+def _is_lock(error: BaseException) -> bool:
+    """Whether another process holds the ledger (any kind of SQLITE_BUSY), which passes."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _reader(path: Path) -> sqlite3.Connection:
@@ -92,6 +106,10 @@ class Ledger(LedgerReading):
         self._cases: list[CaseRow] = []
         self._waiting: list[asyncio.Future[None]] = []
         self._scheduled = False
+        self._locked_since: float | None = None
+        #: The first commit that failed. From then on nothing is written until `mend`: what follows was decided
+        #: from a state that holds what was not recorded.
+        self.broken: LedgerError | None = None
         #: Seconds a commit took, events in one commit, and commits that failed.
         self.commit_seconds = Spread(MILLISECONDS)
         self.commit_events = Spread(SIZES)
@@ -120,40 +138,94 @@ class Ledger(LedgerReading):
         self._waiting.append(future)
         if not self._scheduled:
             self._scheduled = True
-            loop.call_soon(self.flush)
+            loop.call_soon(self._turn)
         return future
 
-    def flush(self) -> None:
-        """Write everything queued, in order, in one transaction, and tell those who wait."""
+    def _turn(self) -> None:
+        """At the end of a turn of the event loop: write what is queued, or come again while another process writes."""
         self._scheduled = False
-        rows, opened, waiting = self._rows, self._cases, self._waiting
-        if not rows:
+        if self._flush():
+            self._locked_since = None
             return
-        self._rows, self._cases, self._waiting = [], [], []
+        now = time.monotonic()
+        self._locked_since = since = self._locked_since or now
+        if now - since > LOCK_PATIENCE_SECONDS:
+            self._locked_since = None
+            self._tell(self._taken(), sqlite3.OperationalError("another process has locked the ledger"))
+            return
+        self._scheduled = True
+        asyncio.get_running_loop().call_later(LOCK_RETRY_SECONDS, self._turn)
+
+    def flush(self) -> None:
+        """Write everything queued, in order, in one transaction, and tell those who wait.
+
+        Raises: LedgerError when another process holds the ledger for longer than a moment.
+        """
+        for _ in range(round(FLUSH_PATIENCE_SECONDS / LOCK_RETRY_SECONDS)):
+            if self._flush():
+                return
+            time.sleep(LOCK_RETRY_SECONDS)
+        raise sqlite3.OperationalError("another process has locked the ledger")
+
+    def _flush(self) -> bool:
+        """Whether nothing is queued any more; what could not be written has been told so."""
+        if not self._rows:
+            return True
         try:
-            self._write(rows, opened)
+            if self.broken is None:
+                self._write(self._rows, self._cases)
         except sqlite3.Error as error:
-            for future in waiting:
-                if not future.done():
-                    future.set_exception(error)
-            return
+            if _is_lock(error):
+                return False
+            self._tell(self._taken(), error)
+            return True
+        self._tell(self._taken(), self.broken)
+        return True
+
+    def _taken(self) -> list[asyncio.Future[None]]:
+        waiting = self._waiting
+        self._rows, self._cases, self._waiting = [], [], []
+        return waiting
+
+    def _tell(self, waiting: list[asyncio.Future[None]], error: LedgerError | None) -> None:
+        if error is not None and self.broken is None:
+            self.broken = error
         for future in waiting:
-            if not future.done():
+            if future.done():
+                continue
+            if error is None:
                 future.set_result(None)
+            else:
+                future.set_exception(error)
+
+    def mend(self) -> None:
+        """Write again: the state has been folded anew from what is recorded."""
+        self.broken = None
 
     def append_now(self, kind: str, transaction_id: str, event_time_ms: int, arrival_time_ms: int, body: bytes) -> int:
         """Append one event at once, after what is queued; returns its sequence number."""
-        self.flush()
-        self._write([(kind, transaction_id, event_time_ms, arrival_time_ms, body)], [])
+        self._write_now([(kind, transaction_id, event_time_ms, arrival_time_ms, body)])
         (seq,) = self._connection.execute("SELECT last_insert_rowid()").fetchone()
         return int(seq)
 
     def append_many(self, rows: Sequence[tuple[str, str, int, int, bytes]]) -> int:
         """Append events (kind, transaction, event time, arrival time, body) at once; the seq of the last."""
-        self.flush()
-        self._write(rows, [])
+        self._write_now(rows)
         (seq,) = self._connection.execute("SELECT last_insert_rowid()").fetchone()
         return int(seq)
+
+    def _write_now(self, rows: Sequence[tuple[str, str, int, int, bytes]]) -> None:
+        self.flush()
+        if self.broken is not None:
+            raise self.broken
+        for again in range(round(FLUSH_PATIENCE_SECONDS / LOCK_RETRY_SECONDS), -1, -1):
+            try:
+                self._write(rows, [])
+                return
+            except sqlite3.OperationalError as error:
+                if not _is_lock(error) or not again:
+                    raise
+                time.sleep(LOCK_RETRY_SECONDS)
 
     def _write(self, rows: Sequence[tuple[str, str, int, int, bytes]], opened: Sequence[CaseRow]) -> None:
         connection = self._connection
@@ -164,8 +236,9 @@ class Ledger(LedgerReading):
             for case in opened:
                 cases.open_case(connection, **case._asdict())
             connection.execute("COMMIT")
-        except BaseException:
-            self.failures += 1
+        except BaseException as error:
+            # A lock is waited for; whoever waits for too long says so.
+            self.failures += not _is_lock(error)
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
@@ -177,10 +250,12 @@ class Ledger(LedgerReading):
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def close(self) -> None:
-        """Write what is queued, empty the log and close the file."""
-        self.flush()
-        self.restart_wal()
-        self._connection.close()
+        """Write what is queued, empty the log if nobody reads it and close the file."""
+        try:
+            self.flush()
+            self.restart_wal()
+        finally:
+            self._connection.close()
 
     def can_write(self) -> bool:
         """Whether a write transaction can be opened and committed now."""

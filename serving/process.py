@@ -48,7 +48,7 @@ def serve(settings: Settings, sockets: list[socket.socket] | None = None) -> int
     from serving.service import Front, application, bundle_folder, service
 
     set_up(settings.log)  # after the import of BentoML, which brings handlers of its own
-    start.open_bundle(bundle_folder(settings), settings)
+    start.open_champion(lambda: bundle_folder(settings), settings)
     config = uvicorn.Config(
         Front(service.to_asgi()),  # no request needs BentoML's own layers, which answer in other shapes
         http=BoundedHttp,

@@ -59,9 +59,10 @@ class Runtime:
         self.settings = settings
         self.metrics = Metrics()
         self.clock = clock_named(settings.clock)
-        opened = start.open_bundle(bundle_folder, settings)
         where = (lambda: bundle_folder) if find is None else find
+        opened, refused = start.open_champion(lambda: bundle_folder, settings)
         self.succession = Succession(settings, where, opened, self._succeed, self.metrics.swaps)
+        self.succession.refused = refused
         self.decision_log = DecisionLog(settings.log_decisions, settings.log)
         self.lock: IO[str] | None = start.lock(settings)
         self.ledger = Ledger(settings.ledger_path, settings.ledger_sync)
@@ -127,11 +128,15 @@ class Runtime:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self.decision_log.end()
-        self.ledger.flush()
-        if self.engine is not None and self.engine.ledger_works:
-            path = start.save_snapshot(self.engine.fold, self.ledger, self.settings)
-            log.info("state written to %s", path)
-        self.ledger.close()
+        try:
+            self.ledger.flush()
+            if self.engine is not None and self.engine.ledger_works and self.ledger.broken is None:
+                path = start.save_snapshot(self.engine.fold, self.ledger, self.settings)
+                log.info("state written to %s", path)
+        except (LedgerError, OSError) as error:
+            log.error("no snapshot is written, the next start folds the whole ledger: %s", error)
+        with contextlib.suppress(LedgerError):
+            self.ledger.close()
         if self.lock is not None:
             self.lock.close()
 
@@ -189,7 +194,7 @@ class Runtime:
                     if self.profiles is not None:
                         start.take_profiles(self.profiles, self.ledger, self.engine.fold, self.names)
                 elif self.ledger.can_write():
-                    self._rebuild(self.engine, self.feedback)
+                    await self.rebuild(self.engine, self.feedback)
             except LedgerError as error:
                 log.warning("the ledger did not answer: %s", error)
 
@@ -211,11 +216,18 @@ class Runtime:
             log.log(level, "verdict %d became no label: %s", event.seq, error)
         feedback.fold.verdict_seq = max(feedback.fold.verdict_seq, event.seq)
 
-    def _rebuild(self, engine: Engine, feedback: Feedback) -> None:
+    async def rebuild(self, engine: Engine, feedback: Feedback) -> None:
+        """Fold the state anew beside the requests, which get the policy's default decision meanwhile."""
         log.warning("the ledger can be written again; the state is folded anew")
-        fold = start.fold_ledger(self.ledger, engine.catalog, self.settings)
+        began = time.monotonic()
+        reader = Ledger(self.settings.ledger_path, read_only=True)
+        try:
+            fold = await asyncio.to_thread(start.fold_ledger, reader, engine.catalog, self.settings)
+        finally:
+            reader.release()
         feedback.fold = fold
         engine.ledger_restored(fold)
+        log.warning("the state is that of the ledger again, after %.1f s", time.monotonic() - began)
 
 
 _ANYBODY = Payment(

@@ -6,6 +6,7 @@ import fcntl
 import ipaddress
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -13,7 +14,7 @@ import msgspec
 
 from features.bundle import Bundle, read_bundle
 from features.catalog import Catalog, catalog_of
-from features.errors import ContractMismatch
+from features.errors import BrokenBundle, ContractMismatch, RiskgateError
 from features.profiles import ProfileFile, encode_profile
 from features.pseudonyms import Pseudonyms
 from features.state import State
@@ -22,7 +23,7 @@ from serving.errors import CannotStart
 from serving.fold import Fold, ProfileEvent, Promotion, decode_promotion, encode
 from serving.hashing import pseudonyms_of
 from serving.judge import Judge
-from serving.ledger import Ledger
+from serving.ledger import Ledger, LedgerError
 from serving.settings import Settings
 
 log = logging.getLogger("riskgate.start")
@@ -68,6 +69,44 @@ def open_bundle(folder: Path, settings: Settings) -> Opened:
     judge = Judge(bundle, catalog, pseudonyms_of(settings))
     bundles.keep(folder, bundle, settings.var / "bundles")
     return Opened(bundle, catalog, judge)
+
+
+def open_champion(find: Callable[[], Path], settings: Settings) -> tuple[Opened, str]:
+    """The bundle to serve, and why it is not the one that lies there (empty if it is).
+
+    A damaged bundle is no reason to stop deciding: the champion that the ledger named last goes on.
+    Raises: CannotStart, BrokenBundle when there was no champion yet, ContractMismatch.
+    """
+    folder = find()
+    try:
+        return open_bundle(folder, settings), ""
+    except BrokenBundle as error:
+        opened = _last_champion(settings)
+        if opened is None:
+            raise
+        told = f"The bundle in {folder} is refused, {opened.bundle.model_name} goes on: {error}"
+        log.critical("%s", told)
+        return opened, told
+
+
+def _last_champion(settings: Settings) -> Opened | None:
+    if settings.production or not settings.ledger_path.exists():
+        return None
+    try:
+        ledger = Ledger(settings.ledger_path, read_only=True)
+        try:
+            events = ledger.of_kind("promotion")
+        finally:
+            ledger.release()
+        if not events:
+            return None
+        last = decode_promotion(events[-1].body)
+        bundle = bundles.kept_bundle(settings.var / "bundles", last.bundle, last.policy)
+        catalog = catalog_of(bundle.contract)
+        return Opened(bundle, catalog, Judge(bundle, catalog))
+    except (LedgerError, RiskgateError) as error:
+        log.error("the last champion cannot be opened: %s", error)
+        return None
 
 
 def lock(settings: Settings) -> IO[str]:

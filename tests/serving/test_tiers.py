@@ -163,7 +163,7 @@ def test_a_ledger_that_cannot_be_written_leaves_a_decision_without_a_receipt_and
     assert score(runtime, "b", payer_id="u-new").receipt_id is None
     monkeypatch.setattr(runtime.ledger, "_write", write)
     assert runtime.feedback is not None
-    runtime._rebuild(engine_of(runtime), runtime.feedback)
+    asyncio.run(runtime.rebuild(engine_of(runtime), runtime.feedback))
     healed = score(runtime, "a")
     assert (healed.tier, runtime.ready().ready) == ("full", True)
 
