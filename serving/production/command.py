@@ -32,6 +32,7 @@ _out = Console(stderr=True, highlight=False, soft_wrap=True)
 def recorder() -> None:
     """Move the stream from Redis into PostgreSQL until stopped; several may run, one of them records."""
     from serving.production import schema
+    from serving.production.labelling import Labelling
     from serving.production.recorder import Recorder
     from serving.production.recorder_metrics import RecorderMetrics
     from serving.production.servers import check_postgres, check_redis
@@ -42,7 +43,7 @@ def recorder() -> None:
             log.warning("%s", sentence)
         schema.prepare(settings.postgres_url, settings.redis_prefix)
         metrics = RecorderMetrics()
-        one = Recorder(settings, metrics)
+        one = Recorder(settings, metrics, (Labelling(settings),))
         _stop_in_order(one)
         served = _show_metrics(settings, metrics)
         one.run()

@@ -43,6 +43,7 @@ class Recorder:
         self.chores = chores
         self.key = f"{settings.redis_prefix}:events"
         self.stopping = threading.Event()
+        self._chores_wait_until = 0.0
         self._redis = redis_client(settings)
 
     def run(self) -> None:
@@ -98,8 +99,7 @@ class Recorder:
                     if isinstance(one, Unreadable):
                         log.error("entry %s of the stream is no event: %s", stream_id_of(one.seq), one.reason)
                 self._forget(after)
-            for chore in self.chores:
-                self._do(chore, own)
+            self._do_chores(own)
 
     def _where_to_begin(self, own: Session) -> int:
         after = recording.position(own)
@@ -128,8 +128,12 @@ class Recorder:
             self._redis.xtrim(self.key, minid=stream_id_of(recorded + 1), approximate=False)
         self.metrics.lag.set(self._redis.xlen(self.key))
 
-    def _do(self, chore: Chore, own: Session) -> None:
-        try:
-            chore(own)
-        except RiskgateError as error:
-            log.warning("a chore of the recorder waits: %s", error)
+    def _do_chores(self, own: Session) -> None:
+        if time.monotonic() < self._chores_wait_until:
+            return
+        for chore in self.chores:
+            try:
+                chore(own)
+            except RiskgateError as error:
+                log.warning("verdicts wait to become labels: %s", error)
+                self._chores_wait_until = time.monotonic() + LONGEST_PAUSE

@@ -12,8 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from features.errors import RiskgateError
-from serving.errors import LedgerUnavailable
+from serving.errors import Conflict, UnknownTransaction
 from serving.production.database import Session
 from serving.reports import LabelReport
 
@@ -29,7 +28,7 @@ class Labelling(Protocol):
     def __call__(self, report: LabelReport, verdict_seq: int, /) -> None:
         """Record a label derived from a verdict; the same again changes nothing.
 
-        Raises: LedgerUnavailable to be asked again; any other refusal is final.
+        Raises: UnknownTransaction and Conflict, which are final; after anything else it is asked again.
         """
         ...
 
@@ -45,9 +44,7 @@ def label_verdicts(session: Session, label: Labelling) -> int:
         try:
             verdict = msgspec.json.decode(body, type=_Verdict).verdict
             label(LabelReport(transaction_id, verdict, "review", event_time_ms), seq)
-        except LedgerUnavailable:
-            raise
-        except (RiskgateError, msgspec.DecodeError) as error:
+        except (UnknownTransaction, Conflict, msgspec.DecodeError) as error:
             log.warning("verdict %d became no label: %s", seq, error)
         session.execute("DELETE FROM verdicts_to_label WHERE seq = %s", (seq,))
     return len(waiting)

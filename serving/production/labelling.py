@@ -1,0 +1,74 @@
+"""Gives the labels derived from verdicts to the stream, the way every label goes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from features.catalog import Catalog, catalog_of
+from features.entity_strings import EntityStrings
+from serving import bundles
+from serving.clock import clock_named
+from serving.errors import LedgerUnavailable
+from serving.fold import decode_promotion
+from serving.production.database import Session
+from serving.production.feedback import RedisFeedback
+from serving.production.keys import Keys
+from serving.production.ledger import PostgresLedger
+from serving.production.past import RecordedPast
+from serving.production.state import RedisState
+from serving.production.verdicts import label_verdicts
+from serving.production.wire import Wire, address_of
+from serving.reports import LabelReport
+from serving.settings import Settings
+
+log = logging.getLogger("riskgate.recorder")
+
+
+class Labelling:
+    """The recorder's chore: verdicts that wait become labels."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def __call__(self, session: Session) -> int:
+        """Make labels of the verdicts that wait; how many there were.
+
+        Raises: LedgerUnavailable when a server or the bundle is not there; they wait until it is.
+        """
+        return label_verdicts(session, self.label)
+
+    def label(self, report: LabelReport, verdict_seq: int) -> None:
+        """Record one label; verdicts are rare, so each has connections of its own.
+
+        Raises: LedgerUnavailable, and what a label is refused with.
+        """
+        ledger = PostgresLedger(self.settings, "riskgate-labels")
+        try:
+            asyncio.run(self._label(ledger, report, verdict_seq))
+        finally:
+            ledger.release()
+
+    async def _label(self, ledger: PostgresLedger, report: LabelReport, verdict_seq: int) -> None:
+        settings = self.settings
+        past = RecordedPast(ledger, settings.var / "segments")
+        state = RedisState(
+            Wire(address_of(settings.redis_url)),
+            Keys(settings.redis_prefix),
+            keep_seconds=settings.idempotency_seconds,
+            stream_limit=settings.stream_limit,
+        )
+        await state.open()
+        try:
+            strings = EntityStrings(self._catalog(ledger))
+            clock = clock_named(settings.clock)
+            await RedisFeedback(state, strings, clock, past.original, past.reports).take_label(report, verdict_seq)
+        finally:
+            state.close()
+
+    def _catalog(self, ledger: PostgresLedger) -> Catalog:
+        promotions = ledger.of_kind("promotion")
+        if not promotions:
+            raise LedgerUnavailable("No bundle was promoted yet.", "Start a scoring process.")
+        latest = decode_promotion(promotions[-1].body)
+        return catalog_of(bundles.kept_bundle(self.settings.var / "bundles", latest.bundle, latest.policy).contract)

@@ -1,0 +1,54 @@
+"""What PostgreSQL and an imported history know of a payment and of the reports about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from features.intake import stored_payment
+from serving import receipt as receipts
+from serving.feedback import Original, in_history
+from serving.fold import decode_history, decode_report
+from serving.ledger_reading import LedgerReading
+from serving.production.feedback import Past
+from serving.segments import Segment
+
+
+class RecordedPast:
+    """Finds older payments and reports in the ledger; questions may take a while, so ask beside the event loop."""
+
+    def __init__(self, ledger: LedgerReading, segments: Path) -> None:
+        self.ledger = ledger
+        self._folder = segments
+        self._segment: Segment | None = None
+
+    def original(self, transaction_id: str) -> Original | None:
+        """The payment, scored here or in an imported history; None if there is none.
+
+        Raises: LedgerUnavailable.
+        """
+        event = self.ledger.payment(transaction_id)
+        if event is not None:
+            return Original(stored_payment(receipts.payment_in(event.body)), None, 0, None)
+        segment = self.segment()
+        return None if segment is None else in_history(segment, transaction_id)
+
+    def reports(self, transaction_id: str) -> list[Past]:
+        """The outcomes and labels that were recorded about it, in order.
+
+        Raises: LedgerUnavailable.
+        """
+        events = [event for kind in ("outcome", "label") for event in self.ledger.reports(transaction_id, kind)]
+        bodies = [(event.kind, decode_report(event.body)) for event in sorted(events)]
+        return [Past(kind, body.value, body.source, body.reported_at_ms) for kind, body in bodies]
+
+    def segment(self) -> Segment | None:
+        """The imported history, if there is one.
+
+        Raises: LedgerUnavailable, InvalidHistory when its file is not on this machine.
+        """
+        if self._segment is None:
+            histories = self.ledger.of_kind("history")
+            if histories:
+                body = decode_history(histories[0].body)
+                self._segment = Segment(self._folder, body.sha256, body.until_ms)
+        return self._segment
