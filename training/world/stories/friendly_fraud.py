@@ -22,7 +22,8 @@ def friendly_fraud(cast: Cast) -> Rows:
     told = episodes(cast, wanted(cast, STORY), 1, 3, rng, cast.world.first_day(STORY))
     if not len(told):
         return none_of_it()
-    willing = np.flatnonzero(share_of(np.arange(cast.people.joined(0)), f"{cast.world.seed}/inclined") < INCLINED)
+    inclined = share_of(np.arange(cast.people.joined(0)), f"{cast.world.seed}/inclined")
+    willing = np.flatnonzero(inclined < max(INCLINED, float(inclined.min()) * 1.0001))  # in a hamlet at least one
     payer = willing[(len(willing) * rng.random(told.count) ** 2).astype(np.int64)][told.episode]
     day = told.day[told.episode] + told.step * rng.integers(0, 9, len(told))
     parts = [_one_day(cast, int(d), payer[day == d]) for d in np.unique(day) if d < cast.world.days]
