@@ -93,7 +93,8 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
     """One window feature.
 
     `by` is the entity whose past is read; `over_ms` the window length, a key of `HOPS` (None for the
-    features that look at all of the past); `of` the other entity for distinct and is_new; `where` a key
+    features that look at all of the past; time since
+    the first may do either); `of` the other entity for distinct and is_new; `where` a key
     of `FILTERS`; `delay_ms` how long before now the window ends, whole days; `cap` the largest distinct
     count told apart.
 
@@ -161,6 +162,8 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
             return f"Number of different {_PLURAL[self.of or 'payee']} met by {owner} {when}, at most {self.cap}."
         if self.how is How.IS_NEW:
             return f"Whether {owner} meets this {self.of} for the first time (the last {self.cap} are remembered)."
+        if self.how is How.SINCE_FIRST and self.over_ms is not None:
+            return f"Time since the first of the {noun} of {owner} {when}, in whole steps of the window."
         if self.how is How.SINCE_FIRST:
             return f"Time since the first of the {noun} of {owner}."
         if self.how is How.SINCE_LAST:
@@ -171,7 +174,7 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
     def problems(self) -> list[str]:
         """Every contradiction in this declaration, each with its repair."""
         found = []
-        timeless = self.how in (How.SINCE_FIRST, How.SINCE_LAST, How.IS_NEW)
+        timeless = self.how in (How.SINCE_LAST, How.IS_NEW) or (self.how, self.over_ms) == (How.SINCE_FIRST, None)
         if self.by not in _OWNER:
             found.append(f"`by={self.by}` is no entity: use one of {', '.join(_OWNER)}.")
         if self.where not in FILTERS:

@@ -14,7 +14,19 @@ from features.compiled import compiled, prefetch
 from features.heap import Words, take
 from features.others import LIST_WORDS, has_met, meet, met_since
 from features.request import fill_profile, fill_ratios, fill_request, mask_of
-from features.tiles import FILLED, NEWEST, RECORD_WORDS, SEEN, TILES, Table, accumulate, add, boundary, part
+from features.tiles import (
+    FILLED,
+    NEWEST,
+    RECORD_WORDS,
+    SEEN,
+    TILES,
+    Table,
+    accumulate,
+    add,
+    boundary,
+    first_since,
+    part,
+)
 
 Vector = npt.NDArray[np.float64]
 
@@ -47,7 +59,7 @@ OUT_KIND, OUT_A, OUT_B, OUT_TAIL, OUT_HEAD, OUT_COLUMN, OUT_SHIFT_A, OUT_SHIFT_B
     8,
 )
 # kinds of output
-OUT_VALUE, OUT_MAX, OUT_RATIO, OUT_SINCE, OUT_DISTINCT, OUT_IS_NEW = 0, 1, 2, 3, 4, 5
+OUT_VALUE, OUT_MAX, OUT_RATIO, OUT_SINCE, OUT_DISTINCT, OUT_IS_NEW, OUT_FIRST = 0, 1, 2, 3, 4, 5, 6
 
 
 @compiled
@@ -107,6 +119,12 @@ def read_entity(
         elif kind == OUT_SINCE:
             when = heap[heads_at + a - ents[e, HEADS]]
             out[column] = (now - when) / MS_PER_SECOND if when > 0 else np.nan
+        elif kind == OUT_FIRST:
+            out[column] = np.nan
+            if part(cum[tail, a], outs[o, OUT_SHIFT_A]) > 0:
+                earliest = boundary(now, own_bounds[tail, 0], own_bounds[tail, 1])
+                start = first_since(heap, record, ents[e, WIDTH], a, outs[o, OUT_SHIFT_A], earliest)
+                out[column] = (now - start // own_bounds[tail, 1] * own_bounds[tail, 1]) / MS_PER_SECOND
         else:
             at = lists_at + LIST_WORDS * (a - ents[e, LISTS])
             out[column] = float(met_since(heap, at, boundary(now, own_bounds[tail, 0], own_bounds[tail, 1])))

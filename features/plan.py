@@ -110,10 +110,12 @@ class _Entity:
         if a.how is How.DISTINCT:
             met = first_list + self.others(a)
             return (kernel.OUT_DISTINCT, met, 0, tail, -1, column, -1, -1)
-        if a.how in (How.SINCE_FIRST, How.SINCE_LAST):
+        if a.how in (How.SINCE_FIRST, How.SINCE_LAST) and a.over_ms is None:
             kind = kernel.FIRST if a.how is How.SINCE_FIRST else kernel.LAST
             return (kernel.OUT_SINCE, first_head + self.head(kind, bit), 0, -1, -1, column, -1, -1)
         count, half = self.place(tiles.COUNT, bit)
+        if a.how is How.SINCE_FIRST:
+            return (kernel.OUT_FIRST, count, 0, tail, -1, column, half, -1)
         if a.how is How.COUNT:
             return (kernel.OUT_VALUE, count, 0, tail, head, column, half, -1)
         if a.how is How.SHARE:

@@ -175,3 +175,14 @@ def accumulate(heap: Words, record: int, now: int, adds: int, width: int, bounds
 def part(word: int, shift: int) -> int:
     """A count out of its word (shift 0 or 32), or the whole word (shift -1)."""
     return word if shift < 0 else (word >> shift) & 0xFFFFFFFF
+
+
+@compiled
+def first_since(heap: Words, record: int, width: int, word: int, shift: int, earliest: int) -> int:
+    """Start of the first tile at or after `earliest` that counts something in (word, shift); 0 if none does."""
+    block = heap[record + TILES]
+    for i in range(heap[record + FILLED]):
+        row = block + i * width
+        if heap[row] >= earliest and part(heap[row + word], shift) > 0:
+            return int(heap[row])
+    return 0

@@ -83,7 +83,7 @@ class Oracle:
                 if met is not None:
                     latest[met] = max(latest.get(met, 0), s.payment.event_time_ms)
             return 0.0 if other in latest else 1.0  # exact below the cap, which the tests keep
-        if a.how in (How.SINCE_FIRST, How.SINCE_LAST):
+        if a.how in (How.SINCE_FIRST, How.SINCE_LAST) and a.over_ms is None:
             times = [s.payment.event_time_ms for s in past if weight(s, a.where) > 0]
             if not times:
                 return math.nan
@@ -98,6 +98,9 @@ class Oracle:
             return float(min(len(others), a.cap))
         number = sum(weight(s, a.where) for s in window)
         amounts = [s.payment.amount_minor for s in window for _ in range(weight(s, a.where))]
+        if a.how is How.SINCE_FIRST:
+            times = [s.payment.event_time_ms for s in window if weight(s, a.where) > 0]
+            return (now - min(times) // hop * hop) / 1000 if times else math.nan
         if a.how is How.COUNT:
             return float(number)
         if a.how is How.SUM:
