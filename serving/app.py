@@ -15,7 +15,8 @@ from features.intake import payment_from, read_json, read_payment
 from features.pseudonyms import Pseudonyms
 from serving import openapi, page
 from serving.door import Caller, Door, from_here
-from serving.engine import Engine, Scored
+from serving.either import AnyEngine, AnyRuntime
+from serving.engine import Scored
 from serving.errors import (
     LedgerUnavailable,
     Overloaded,
@@ -44,7 +45,6 @@ from serving.metrics import CONTENT_TYPE
 from serving.patience import Patience
 from serving.receipt import decode_body, readable
 from serving.reports import read_label, read_outcome
-from serving.runtime import Runtime
 
 log = logging.getLogger("riskgate.http")
 
@@ -71,7 +71,7 @@ class Application:
     """The ASGI application; scores once a `Runtime` is given and loaded."""
 
     def __init__(self) -> None:
-        self.runtime: Runtime | None = None
+        self.runtime: AnyRuntime | None = None
         self.failed = False  # the ledger could not be folded: the process ends
         self.door: Door | None = None
         self._names: Pseudonyms | None = None
@@ -94,7 +94,7 @@ class Application:
             "/": ("GET", self._page, None),
         }
 
-    def serve(self, runtime: Runtime) -> None:
+    def serve(self, runtime: AnyRuntime) -> None:
         """Answer with this runtime from now on."""
         self.runtime = runtime
         self._names = pseudonyms_of(runtime.settings)
@@ -174,7 +174,7 @@ class Application:
     def _body(self, request: Request, limit_bytes: int) -> Coroutine[Any, Any, bytes]:
         return self._patience.wait_for(read_body(request.receive, request.length, limit_bytes))
 
-    def _engine(self) -> tuple[Runtime, Engine]:
+    def _engine(self) -> tuple[AnyRuntime, AnyEngine]:
         if self.runtime is None or self.runtime.engine is None:
             raise Overloaded("The service is still starting.", "Wait for /readyz and send again.")
         return self.runtime, self.runtime.engine
@@ -220,7 +220,7 @@ class Application:
             await asyncio.sleep(0)
         return json_reply({"decisions": decisions})
 
-    async def _slice(self, runtime: Runtime, engine: Engine, raw: list[Any]) -> list[msgspec.Raw | Error]:
+    async def _slice(self, runtime: AnyRuntime, engine: AnyEngine, raw: list[Any]) -> list[msgspec.Raw | Error]:
         decisions: list[msgspec.Raw | Error] = []
         under_way: list[tuple[int, int, asyncio.Task[Scored]]] = []
         for place, one in enumerate(raw):

@@ -100,6 +100,10 @@ class Decider:
         self.features_hash = catalog.contract().hash
         self.code = code
 
+    def successor(self, judge: Judge, catalog: Catalog) -> Decider:
+        """Another bundle of the same catalogue in this one's place; what was approved this minute stays counted."""
+        return Decider(judge, catalog, self.code, self.exposure, notice=self.notice)
+
     def decide(
         self,
         payment: Payment,

@@ -81,8 +81,7 @@ class Engine:
 
     def succeed(self, judge: Judge) -> None:
         """Let another bundle of the same catalogue decide from the next payment on."""
-        former = self.decider
-        self.decider = Decider(judge, self.catalog, former.code, former.exposure, notice=former.notice)
+        self.decider = self.decider.successor(judge, self.catalog)
 
     # -- the ways in -----------------------------------------------------------------------
 
@@ -200,11 +199,7 @@ class Engine:
             raise outside_window()
         segment = self.fold.segment
         if segment is not None and payment.transaction_id in segment:
-            raise Conflict(
-                f"Transaction `{payment.transaction_id}` is part of the imported history.",
-                "Send a new transaction_id.",
-                "transaction_id",
-            )
+            raise in_imported_history(payment.transaction_id)
 
     def _read_and_fold(self, payment: Payment, in_time: bool) -> Reading:
         """Features and what is missing of them: the payment always enters the state, even past its deadline."""
@@ -238,4 +233,13 @@ def outside_window() -> Refused:
                 "run the service with the replay clock.",
             )
         ]
+    )
+
+
+def in_imported_history(transaction_id: str) -> Conflict:
+    """The refusal of a payment that the imported history holds already."""
+    return Conflict(
+        f"Transaction `{transaction_id}` is part of the imported history.",
+        "Send a new transaction_id.",
+        "transaction_id",
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from serving.deciding import Decider
 from serving.engine import Engine
 from serving.ledger import Ledger
 from serving.metrics import Metrics
@@ -20,22 +22,27 @@ def show_engine(metrics: Metrics, engine: Engine) -> None:
     metrics.count("riskgate_too_late", "Entity updates older than every window.", lambda: engine.fold.state.too_late)
     watch("riskgate_entities", "Entities with a record in the state.", lambda: engine.fold.state.entities())
     watch("riskgate_state_bytes", "Bytes of window state in use.", lambda: engine.fold.state.bytes_used())
-    watch(
+    show_decider(metrics, lambda: engine.decider)
+
+
+def show_decider(metrics: Metrics, now: Callable[[], Decider]) -> None:
+    """Show what decides just now."""
+    metrics.watch(
         "riskgate_exposure_minor",
         "Approved without a score in this minute, reference minor units.",
-        lambda: engine.decider.exposure.spent(time.time_ns() // 1_000_000),
+        lambda: now().exposure.spent(time.time_ns() // 1_000_000),
     )
-    watch("riskgate_breakers_open", "Breakers that are open.", lambda: len(engine.decider.breakers.open))
-    metrics.count("riskgate_breaker_trips", "How often a breaker opened.", lambda: engine.decider.breakers.trips)
+    metrics.watch("riskgate_breakers_open", "Breakers that are open.", lambda: len(now().breakers.open))
+    metrics.count("riskgate_breaker_trips", "How often a breaker opened.", lambda: now().breakers.trips)
     metrics.inform(
         "riskgate_bundle_info",
         "What decides: model, digests of bundle, policy and catalogue, code.",
         lambda: {
-            "model": engine.decider.model,
-            "bundle": engine.decider.bundle_digest[:12],
-            "policy": engine.decider.policy_digest[:12],
-            "features": engine.decider.features_hash[:12],
-            "code": engine.decider.code,
+            "model": now().model,
+            "bundle": now().bundle_digest[:12],
+            "policy": now().policy_digest[:12],
+            "features": now().features_hash[:12],
+            "code": now().code,
         },
     )
 

@@ -73,6 +73,10 @@ class Runtime:
         self.stopping = False
         self._tasks: list[asyncio.Task[None]] = []
 
+    async def prepare(self) -> None:
+        """Get ready to score while the event loop answers that it is not yet."""
+        await asyncio.to_thread(self.load)
+
     def load(self) -> None:
         """Fold the ledger and get ready to score; takes as long as the ledger is long."""
         began = time.monotonic()
@@ -87,7 +91,7 @@ class Runtime:
         if self.profiles is not None:
             start.take_profiles(self.profiles, self.ledger, fold, self.names)
         self.feedback = Feedback(self.ledger, fold, self.clock)
-        engine.fold.state.observe(_ANYBODY)  # compiles the kernel before the first payment, not by it
+        engine.fold.state.observe(ANYBODY)  # compiles the kernel before the first payment, not by it
         warm(opened)
         self.engine = engine
         show_engine(self.metrics, engine)
@@ -230,7 +234,8 @@ class Runtime:
         log.warning("the state is that of the ledger again, after %.1f s", time.monotonic() - began)
 
 
-_ANYBODY = Payment(
+#: Whose features are read once at start, so that the kernel is compiled by then.
+ANYBODY = Payment(
     transaction_id="warm",
     event_time_ms=1_700_000_000_000,
     amount_minor=100,

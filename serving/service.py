@@ -18,6 +18,7 @@ import bentoml
 
 from features.errors import RiskgateError
 from serving.app import Application
+from serving.either import AnyRuntime
 from serving.errors import CannotStart
 from serving.http import Receive, Scope, Send
 from serving.runtime import Runtime
@@ -59,6 +60,20 @@ def bundle_folder(settings: Settings) -> Path:
         ) from error
 
 
+def runtime_of(settings: Settings) -> AnyRuntime:
+    """What the profile of the settings needs to serve, its checks passed.
+
+    Raises: CannotStart, BrokenBundle, ContractMismatch.
+    """
+    folder = bundle_folder(settings)
+    if settings.production:
+        # Only here: the embedded profile needs no driver of a server.
+        from serving.production.runtime import RedisRuntime
+
+        return RedisRuntime(settings, folder, lambda: bundle_folder(settings))
+    return Runtime(settings, folder, lambda: bundle_folder(settings))
+
+
 @bentoml.service(
     name="riskgate",
     workers=1,  # one ledger, one order of events
@@ -71,7 +86,7 @@ class Riskgate:
     """Scores a payment for fraud before it is authorised."""
 
     def __init__(self) -> None:
-        self._runtime: Runtime | None = None
+        self._runtime: AnyRuntime | None = None
         self._loading: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
 
@@ -80,7 +95,7 @@ class Riskgate:
         """Check what must be right, then fold the ledger while `/livez` and `/readyz` already answer."""
         settings = read_settings()
         try:
-            self._runtime = Runtime(settings, bundle_folder(settings), lambda: bundle_folder(settings))
+            self._runtime = runtime_of(settings)
             application.serve(self._runtime)
         except RiskgateError as error:
             log.critical("%s", error)
@@ -96,9 +111,9 @@ class Riskgate:
             await asyncio.sleep(1.0)
             application.door.refresh()
 
-    async def _load(self, runtime: Runtime) -> None:
+    async def _load(self, runtime: AnyRuntime) -> None:
         try:
-            await asyncio.to_thread(runtime.load)
+            await runtime.prepare()
             runtime.begin()
         except Exception:
             log.critical("the service cannot start", exc_info=True)

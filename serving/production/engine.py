@@ -9,10 +9,10 @@ recorded as soon as Redis takes it (serving/production/settling.py); such an ans
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 import msgspec
 
@@ -25,11 +25,12 @@ from features.payment import Payment
 from features.profiles import Profiles
 from serving import receipt as receipts
 from serving.clock import Clock
-from serving.deciding import Decided, Decider, Moments, Reading, deadline_of
-from serving.engine import Scored, outside_window
+from serving.deciding import Decider, Moments, Reading, deadline_of
+from serving.engine import Scored, in_imported_history, outside_window
 from serving.errors import Conflict, StateUnavailable
 from serving.judge import DEFAULT, FULL, STALE, Judge
 from serving.ledger import Event
+from serving.production.claim import Claim, Past, unreceipted
 from serving.production.fresh import fresh_payment
 from serving.production.records import Record, digest_of, strings_at
 from serving.production.settling import Settling, Unsettled, record_decision
@@ -46,17 +47,6 @@ AFTER_ADMISSION_NS = 8_000_000
 #: How often a payment that another worker decides is looked at.
 LOOK_SECONDS = 0.004
 
-Find = Callable[[str], Event | None]
-
-
-class Claim(NamedTuple):
-    """A payment on its way: what identifies it and what is appended for it."""
-
-    payment: Payment
-    content: bytes
-    digest: bytes
-    entry: Entry
-
 
 class RedisEngine:
     """Scores payments against one bundle and a state that many workers share."""
@@ -68,20 +58,21 @@ class RedisEngine:
         decider: Decider,
         state: RedisState,
         clock: Clock,
-        find: Find,
+        past: Past,
         now_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
         self.catalog = catalog
         self.decider = decider
         self.state = state
         self.clock = clock
-        self.find = find
+        self.past = past
         self.now_ns = now_ns
         self.strings = EntityStrings(catalog)
         self.profiles = Profiles()
         #: Whether Redis holds this catalogue's state; else payments are decided by amount.
         self.trusted = True
         self.stream_full = False
+        self.misses = 0
         self.settling = Settling(state, self.seen_by)
         self._waiting = Waiting()
 
@@ -89,6 +80,10 @@ class RedisEngine:
     def judge(self) -> Judge:
         """The bundle that decides."""
         return self.decider.judge
+
+    def succeed(self, judge: Judge) -> None:
+        """Let another bundle of the same catalogue decide from the next payment on."""
+        self.decider = self.decider.successor(judge, self.catalog)
 
     # -- the ways in ---------------------------------------------------------------------------
 
@@ -116,6 +111,8 @@ class RedisEngine:
         admit_ns = max(deadline_ns - AFTER_ADMISSION_NS, (begin_ns + deadline_ns) // 2)
         if not self.clock.accepts(payment.event_time_ms):
             return await self._again_or_refuse(claim, started_ns, explain_approved)
+        if self.past.imported(payment.transaction_id):
+            raise in_imported_history(payment.transaction_id)
         moments = Moments(started_ns, begin_ns, begin_ns, deadline_ns, arrival_ms)
         if not (self.state.works and self.trusted) or self.settling.known(payment.transaction_id) is not None:
             return self._without_state(claim, moments, explain_approved)
@@ -155,7 +152,7 @@ class RedisEngine:
             event = await fresh_payment(self.state, transaction_id)
         except StateUnavailable:
             event = None
-        return event or await asyncio.to_thread(self.find, transaction_id)
+        return event or await asyncio.to_thread(self.past.payment, transaction_id)
 
     # -- the steps -----------------------------------------------------------------------------
 
@@ -243,7 +240,9 @@ class RedisEngine:
     async def _again_or_refuse(self, claim: Claim, started_ns: int, explain_approved: bool) -> Scored:
         """A time outside the window is refused, unless the payment was answered when its time was right."""
         deadline_ns = deadline_of(claim.payment, started_ns)
-        known = await self.state.record(claim.payment.transaction_id, deadline_ns)
+        known = None
+        with contextlib.suppress(StateUnavailable):
+            known = await self.state.record(claim.payment.transaction_id, deadline_ns)
         if known is None:
             raise outside_window()
         moments = Moments(started_ns, started_ns, started_ns, deadline_ns, time.time_ns() // 1_000_000)
@@ -270,14 +269,15 @@ class RedisEngine:
         if settled is not None:  # told once already: a retry hears the same
             if settled.digest != claim.digest:
                 self._check_content(claim, Record(False, settled.digest, 0, (), b"", b"", b""))
-            return _unreceipted(settled.decided, True)
+            return unreceipted(settled.decided, True)
+        self.misses += 1
         reading = _nothing(("state", "model"), ())
         decided = self.decider.decide(payment, reading, moments, self.now_ns, explain_approved=explain_approved)
         return self._later(Unsettled(payment, claim.content, claim.digest, claim.entry, decided, moments.arrival_ms))
 
     def _later(self, unsettled: Unsettled) -> Scored:
         self.settling.add(unsettled)
-        return _unreceipted(unsettled.decided, False)
+        return unreceipted(unsettled.decided, False)
 
     def _full(self, claim: Claim) -> Scored:
         if not self.stream_full:
@@ -303,9 +303,3 @@ class RedisEngine:
 
 def _nothing(missing: tuple[str, ...], seen: tuple[int, ...]) -> Reading:
     return Reading(None, DEFAULT, missing, True, seen)
-
-
-def _unreceipted(decided: Decided, replayed: bool) -> Scored:
-    """The answer of a decision that is not recorded yet: without the id of a receipt that nobody could show."""
-    answer = msgspec.structs.replace(receipts.decode_answer(decided.answer), receipt_id=None)
-    return Scored(receipts.encode_answer(answer), replayed, None, decided.judgement.decision.word, decided.tier)

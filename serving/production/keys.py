@@ -20,6 +20,9 @@ class Keys:
         self.events = f"{prefix}:events".encode()
         #: The catalogue that the strings were folded with, and their format.
         self.contract = f"{prefix}:contract".encode()
+        #: The fingerprint of the hash key, or `clear`; the bundle that decides.
+        self.hashing = f"{prefix}:hashing".encode()
+        self.promotion = f"{prefix}:promotion".encode()
         #: The latest row of the profile file that became an event.
         self.profile_row = f"{prefix}:profile_row".encode()
 

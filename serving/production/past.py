@@ -8,7 +8,7 @@ from features.intake import stored_payment
 from serving import receipt as receipts
 from serving.feedback import Original, in_history
 from serving.fold import decode_history, decode_report
-from serving.ledger_reading import LedgerReading
+from serving.ledger_reading import Event, LedgerReading
 from serving.production.feedback import Past
 from serving.segments import Segment
 
@@ -20,6 +20,18 @@ class RecordedPast:
         self.ledger = ledger
         self._folder = segments
         self._segment: Segment | None = None
+
+    def payment(self, transaction_id: str) -> Event | None:
+        """The payment with what was decided about it; None also while it is undecided.
+
+        Raises: LedgerUnavailable.
+        """
+        event = self.ledger.payment(transaction_id)
+        return None if event is None or receipts.decided(event.body) is None else event
+
+    def imported(self, transaction_id: str) -> bool:
+        """Whether the imported history holds that payment; asks nobody, so `segment` must have been asked before."""
+        return self._segment is not None and transaction_id in self._segment
 
     def original(self, transaction_id: str) -> Original | None:
         """The payment, scored here or in an imported history; None if there is none.

@@ -34,6 +34,16 @@ from tests.serving.scoring_world import payment
 STREAM_LIMIT = 100_000
 
 
+class NoPast:
+    """Nothing was ever recorded elsewhere."""
+
+    def imported(self, transaction_id: str) -> bool:
+        return False
+
+    def payment(self, transaction_id: str) -> Event | None:
+        return None
+
+
 class Shared:
     """What the workers of one test share: a Redis, a prefix, a bundle, a folder."""
 
@@ -59,7 +69,7 @@ class Shared:
             decider=Decider(self.opened.judge, self.catalog, "code"),
             state=state,
             clock=ReplayClock(),
-            find=lambda _: None,
+            past=NoPast(),
         )
         following = asyncio.create_task(engine.settling.follow())
         try:

@@ -1,0 +1,95 @@
+"""What all workers of one Redis must agree on: the catalogue of the state, the hash key, the bundle, the profiles."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from features.packed import FORMAT
+from features.profiles import ProfileFile, Profiles, encode_profile
+from features.pseudonyms import Pseudonyms
+from serving.errors import CannotStart
+from serving.fold import ProfileEvent, Promotion, encode
+from serving.hashing import KIND as HASHING
+from serving.hashing import Hashing
+from serving.production.state import Outline, RedisState
+from serving.start import Opened
+
+_REBUILD = "Stop the workers and build it anew from the ledger: python -m serving rebuild-state."
+
+
+def contract_of(features_hash: str) -> bytes:
+    """What the state of a catalogue is marked with."""
+    return f"{FORMAT}:{features_hash}".encode()
+
+
+async def agree_on_state(state: RedisState, features_hash: str, ledger_has_payments: bool) -> None:
+    """Mark an empty Redis with this catalogue; refuse state of another, and no state where there should be some.
+
+    Raises: CannotStart, StateUnavailable.
+    """
+    own = contract_of(features_hash)
+    found = await state.get(state.keys.contract)
+    if found is None and ledger_has_payments:
+        raise CannotStart("The ledger holds payments, and Redis holds none of their state.", _REBUILD)
+    if found is None:
+        found = await state.exchange(state.keys.contract, b"", own)
+    if found is not None and found != own:
+        raise CannotStart(
+            f"The state in Redis was folded with catalogue {found.decode()[:10]}, "
+            f"this bundle needs {own.decode()[:10]}.",
+            _REBUILD,
+        )
+
+
+async def agree_on_hashing(state: RedisState, names: Pseudonyms | None) -> None:
+    """Let the first worker say which hash key this Redis is written with.
+
+    Raises: CannotStart, StateUnavailable.
+    """
+    own = names.fingerprint if names is not None else "clear"
+    found = await state.exchange(state.keys.hashing, b"", own.encode())
+    if found is None and names is not None:
+        now_ms = time.time_ns() // 1_000_000
+        await state.append(Outline(HASHING, "", now_ms, now_ms), msgspec.json.encode(Hashing(names.fingerprint)))
+    if found is not None and found.decode() != own:
+        raise CannotStart(
+            f"Redis was written with hash key {found.decode()}, this worker has {own} (fingerprints, not the keys).",
+            "Give every worker the same RISKGATE_HASH_KEY.",
+        )
+
+
+async def note_promotion(state: RedisState, opened: Opened, features_hash: str, code: str, now_ms: int) -> None:
+    """Record a `promotion` event when another bundle decides from here on; of many workers one does.
+
+    Raises: StateUnavailable.
+    """
+    bundle = opened.bundle
+    own = encode(Promotion(bundle.digest, bundle.model_name, bundle.policy.digest, features_hash, code))
+    former = await state.get(state.keys.promotion) or b""
+    if former != own and await state.exchange(state.keys.promotion, former, own) is None:
+        await state.append(Outline("promotion", "", now_ms, time.time_ns() // 1_000_000), own)
+
+
+async def take_profiles(
+    state: RedisState, file: ProfileFile, profiles: Profiles, after_row: int, names: Pseudonyms | None
+) -> int:
+    """Read new rows of the profile file, and record those that no worker has recorded yet; the latest row.
+
+    Raises: StateUnavailable.
+    """
+    while rows := file.new_rows_since(after_row):
+        if names is not None:
+            rows = [(number, entity, names.of(entity, one), row) for number, entity, one, row in rows]
+        former = await state.get(state.keys.profile_row) or b""
+        recorded, last = int(former or 0), rows[-1][0]
+        mine = last > recorded and await state.exchange(state.keys.profile_row, former, str(last).encode()) is None
+        now_ms = time.time_ns() // 1_000_000
+        for number, entity, entity_id, row in rows:
+            if mine and number > recorded:
+                event = ProfileEvent(entity, entity_id, msgspec.Raw(encode_profile(row)), number)
+                await state.append(Outline("profile", "", row.created_time_ms, now_ms), encode(event))
+            profiles.put(entity, entity_id, row)
+        after_row = last
+    return after_row

@@ -1,0 +1,40 @@
+"""A payment on its way through a worker, and what is asked and said of it beside Redis."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from features.entity_strings import Entry
+from features.payment import Payment
+from serving import receipt as receipts
+from serving.deciding import Decided
+from serving.engine import Scored
+from serving.ledger import Event
+
+
+class Past(Protocol):
+    """What is known from before Redis."""
+
+    def imported(self, transaction_id: str) -> bool:
+        """Whether the imported history holds that payment."""
+        ...
+
+    def payment(self, transaction_id: str) -> Event | None:
+        """The decided payment of that id; may take a while."""
+        ...
+
+
+class Claim(NamedTuple):
+    """A payment on its way: what identifies it and what is appended for it."""
+
+    payment: Payment
+    content: bytes
+    digest: bytes
+    entry: Entry
+
+def unreceipted(decided: Decided, replayed: bool) -> Scored:
+    """The answer of a decision that is not recorded yet: without the id of a receipt that nobody could show."""
+    answer = msgspec.structs.replace(receipts.decode_answer(decided.answer), receipt_id=None)
+    return Scored(receipts.encode_answer(answer), replayed, None, decided.judgement.decision.word, decided.tier)
