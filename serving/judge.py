@@ -94,8 +94,7 @@ class Judge:
         margin, score = scored if scored is not None else (None, None)
         listed = None if self.lists.empty else self.lists.find(payment)
         list_kind = None if listed is None else listed.kind
-        values: list[float] = [] if vector is None else vector.tolist()
-        hits: list[Hit] = [] if vector is None else matching(self.rules, values, score)
+        hits: list[Hit] = [] if vector is None else matching(self.rules, vector, score)
         declining: tuple[str, ...] = ()
         if hits:
             declining = tuple([hit.name for hit in hits if hit.action is Decision.DECLINE])
@@ -124,6 +123,7 @@ class Judge:
         exposed = reference_minor if decision is Decision.APPROVE and score is None and listed is None else 0
         if decision is Decision.APPROVE and not explain_approved:
             return Judgement(decision, score, margin, names, (), exposed, declining)
+        values: list[float] = [] if vector is None else vector.tolist()
         found: list[Reason] = []
         if listed is not None:
             found.append(why.of_list(listed))

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
+from features.compiled import compiled
 from features.errors import BrokenBundle
 from features.payment import Payment
 from features.policy import Policy, Rule
 from features.pseudonyms import Pseudonyms
 from serving.decision import Decision, decision_named
 
-_OPERATORS: dict[str, Callable[[float, float], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "==": operator.eq,
-}
+Vector = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_COMPARISONS = ("<", "<=", ">", ">=", "==")
 
 #: The index that stands for the score in a compiled condition.
 SCORE = -1
+_MISSING = float("nan")
 
 #: Which field of a payment each kind of list speaks about.
 LISTED_FIELDS = {
@@ -42,45 +43,82 @@ class Hit(NamedTuple):
     column: int
 
 
-class CompiledRule(NamedTuple):
-    """One rule with its conditions as (column, comparison, value)."""
+class CompiledRules(NamedTuple):
+    """A policy's rules; the conditions of all of them one after the other."""
 
-    hit: Hit
-    conditions: tuple[tuple[int, Callable[[float, float], bool], float], ...]
+    hits: tuple[Hit, ...]
+    columns: Ints
+    comparisons: Ints  # places in _COMPARISONS
+    limits: Vector
+    ends: Ints  # per rule, the condition after its last
 
 
-def compile_rules(rules: Sequence[Rule], index: dict[str, int]) -> tuple[CompiledRule, ...]:
+def compile_rules(rules: Sequence[Rule], index: dict[str, int]) -> CompiledRules:
     """Rules over names as rules over columns of the feature vector.
 
     Raises: BrokenBundle when a rule names a feature the catalogue does not have.
     """
-    compiled = []
+    hits, ends = [], []
+    conditions: list[tuple[int, int, float]] = []
     for rule in rules:
-        conditions = []
+        columns = []
         for name, comparison, value in rule.when:
             if name != "score" and name not in index:
                 raise BrokenBundle(
                     f"Rule `{rule.name}` asks for the feature `{name}`, which the catalogue does not have.",
                     "Correct the policy, or deploy the release whose catalogue has it.",
                 )
-            conditions.append((SCORE if name == "score" else index[name], _OPERATORS[comparison], value))
-        columns = [column for column, _, _ in conditions if column != SCORE]
-        hit = Hit(rule.name, decision_named(rule.action), rule.sentence, columns[0] if columns else SCORE)
-        compiled.append(CompiledRule(hit, tuple(conditions)))
-    return tuple(compiled)
+            columns.append(SCORE if name == "score" else index[name])
+            conditions.append((columns[-1], _COMPARISONS.index(comparison), float(value)))
+        told = [column for column in columns if column != SCORE]
+        hits.append(Hit(rule.name, decision_named(rule.action), rule.sentence, told[0] if told else SCORE))
+        ends.append(len(conditions))
+    return CompiledRules(
+        tuple(hits),
+        np.array([column for column, _, _ in conditions], np.int64),
+        np.array([comparison for _, comparison, _ in conditions], np.int64),
+        np.array([limit for _, _, limit in conditions], np.float64),
+        np.array(ends, np.int64),
+    )
 
 
-def matching(rules: Sequence[CompiledRule], values: Sequence[float], score: float | None) -> list[Hit]:
+def matching(rules: CompiledRules, vector: Vector, score: float | None) -> list[Hit]:
     """The rules whose every condition holds; a missing value (NaN, or no score) never matches."""
-    given = float("nan") if score is None else score
-    hits = []
-    for hit, conditions in rules:
-        for column, compare, value in conditions:
-            if not compare(given if column == SCORE else values[column], value):
-                break
-        else:
-            hits.append(hit)
+    given = _MISSING if score is None else score
+    hits: list[Hit] = []
+    place = 0
+    while (place := next_match(rules.columns, rules.comparisons, rules.limits, rules.ends, vector, given, place)) >= 0:
+        hits.append(rules.hits[place])
+        place += 1
     return hits
+
+
+@compiled
+def next_match(
+    columns: Ints, comparisons: Ints, limits: Vector, ends: Ints, vector: Vector, score: float, first: int
+) -> int:
+    """The first rule from `first` on whose every condition holds; -1 if there is none."""
+    for rule in range(first, ends.size):
+        begin = ends[rule - 1] if rule > 0 else 0
+        holds = True
+        for c in range(begin, ends[rule]):
+            x = score if columns[c] == SCORE else vector[columns[c]]
+            limit, comparison = limits[c], comparisons[c]
+            if comparison == 0:
+                holds = x < limit
+            elif comparison == 1:
+                holds = x <= limit
+            elif comparison == 2:
+                holds = x > limit
+            elif comparison == 3:
+                holds = x >= limit
+            else:
+                holds = x == limit
+            if not holds:
+                break
+        if holds:
+            return rule
+    return -1
 
 
 class Listed(NamedTuple):

@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from random import SystemRandom
 
-_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
-_RANDOM_BITS = 80
-#: Random numbers asked of the system at once: a system call for each id would cost more than the id.
-_AT_ONCE = 256
+_ALPHABET = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_LETTERS = bytes(_ALPHABET[byte & 31] for byte in range(256))  # a random byte as a random letter
+_RANDOM_LETTERS, _TIME_LETTERS = 16, 10
+#: Random letters asked of the system at once: a system call for each id would cost more than the id.
+_AT_ONCE = 256 * _RANDOM_LETTERS
 
 
-def _numbers() -> Iterator[int]:
+def _words() -> Iterator[str]:
     source = SystemRandom()
     while True:
-        stock = source.randbytes(_AT_ONCE * _RANDOM_BITS // 8)
-        for place in range(0, len(stock), _RANDOM_BITS // 8):
-            yield int.from_bytes(stock[place : place + _RANDOM_BITS // 8], "big")
+        stock = source.randbytes(_AT_ONCE).translate(_LETTERS).decode()
+        for place in range(0, _AT_ONCE, _RANDOM_LETTERS):
+            yield stock[place : place + _RANDOM_LETTERS]
 
 
-_random = _numbers()
+_random = _words()
+
+
+@lru_cache(maxsize=4)
+def _time_letters(time_ms: int) -> str:
+    digits = [_ALPHABET[time_ms >> shift & 31] for shift in range(5 * (_TIME_LETTERS - 1), -1, -5)]
+    return bytes(digits).decode()
 
 
 def ulid(time_ms: int) -> str:
     """A new id of 26 characters for that moment (milliseconds UTC).
 
-    >>> ulid(0)[:10], len(ulid(0))
-    ('0000000000', 26)
+    >>> ulid(0)[:10], ulid(1)[:10], len(ulid(0))
+    ('0000000000', '0000000001', 26)
     """
-    bits = (time_ms << _RANDOM_BITS) | next(_random)
-    pairs = _PAIRS
-    return "".join([pairs[(bits >> shift) & 1023] for shift in range(120, -1, -10)])
+    return _time_letters(time_ms) + next(_random)
