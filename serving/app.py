@@ -37,10 +37,11 @@ from serving.http import (
     html_reply,
     json_reply,
     read_body,
+    refusal_reply,
     send_reply,
 )
 from serving.ledger import LedgerError
-from serving.messages import Error, ErrorBody, refusal, retry_after_seconds, unexpected
+from serving.messages import Error, ErrorBody, refusal, unexpected
 from serving.metrics import CONTENT_TYPE
 from serving.patience import Patience
 from serving.receipt import decode_body, readable
@@ -123,10 +124,10 @@ class Application:
         try:
             reply = await self._answer(scope, path, receive, started_ns)
         except RiskgateError as error:
-            reply = _refused(error)
+            reply = refusal_reply(error)
         except LedgerError as error:
             log.error("the ledger did not answer: %s", error)
-            reply = _refused(
+            reply = refusal_reply(
                 LedgerUnavailable("The ledger cannot be used just now.", "Send the same again in a moment.")
             )
         except Exception as error:  # the one place where an unknown error becomes a reply
@@ -148,7 +149,7 @@ class Application:
                 length = value
         method, handler, needed = self._find(path)
         if scope["method"] != method and not (method == "GET" and scope["method"] == "HEAD"):
-            raise WrongMethod(f"{path} is called with {method}.", f"Send {method} {path}.")
+            raise WrongMethod(f"{path} is called with {method}.", f"Send {method} {path}.", method)
         caller = None
         # Metrics hold no personal data: who watches from this machine needs no key.
         if needed is not None and (path != "/metrics" or not from_here(scope.get("client"), scope["headers"])):
@@ -290,27 +291,15 @@ class Application:
         return Reply(200, text, ((b"content-type", CONTENT_TYPE.encode()),))
 
     async def _openapi(self, request: Request) -> Reply:
-        return json_reply(openapi.document(self._parameters()))
+        return json_reply(self._document())
 
     async def _page(self, request: Request) -> Reply:
-        return html_reply(page.render(openapi.document(self._parameters())))
+        return html_reply(page.render(self._document()))
 
-    def _parameters(self) -> Any:
-        return None if self.runtime is None else self.runtime.opened.catalog.parameters
+    def _document(self) -> dict[str, Any]:
+        parameters = None if self.runtime is None else self.runtime.opened.catalog.parameters
+        return openapi.document(parameters, keyed=self.door is not None and not self.door.keyless)
 
 
 def _route_name(path: str) -> str:
     return "/v1/receipts/{transaction_id}" if path.startswith("/v1/receipts/") else path
-
-
-def _refused(error: RiskgateError) -> Reply:
-    status, body = refusal(error)
-    headers: list[tuple[bytes, bytes]] = [JSON]
-    seconds = retry_after_seconds(error)
-    if seconds is not None:
-        headers.append((b"retry-after", str(seconds).encode()))
-    if status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    elif status == 408:  # the rest of the body may still come, and is not the next request
-        headers.append((b"connection", b"close"))
-    return json_reply(body, status, tuple(headers))

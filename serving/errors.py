@@ -51,6 +51,10 @@ class WrongMethod(ServiceError):
     code = "wrong_method"
     status = 405
 
+    def __init__(self, message: str, repair: str, allowed: str) -> None:
+        super().__init__(message, repair)
+        self.allowed = allowed
+
 
 class Conflict(ServiceError):
     """The same id with other content, or a report that contradicts a later one."""

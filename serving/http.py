@@ -8,9 +8,10 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from features.errors import Malformed, Problem, Refused
-from serving.errors import TooLarge
+from features.errors import Malformed, Problem, Refused, RiskgateError
+from serving.errors import TooLarge, WrongMethod
 from serving.headers import ALWAYS, PAGE, Header
+from serving.messages import refusal, retry_after_seconds
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -19,7 +20,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 JSON = (b"content-type", b"application/json")
 _encoder = msgspec.json.Encoder()
-_FLAGS = {"": True, "1": True, "true": True, "0": False, "false": False}
+#: How a switch of a query string is spelled.
+FLAGS = {"": True, "1": True, "true": True, "0": False, "false": False}
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -38,6 +40,22 @@ def json_reply(body: Any, status: int = 200, headers: tuple[tuple[bytes, bytes],
 def html_reply(page: str) -> Reply:
     """A reply with a page that loads nothing from elsewhere."""
     return Reply(200, page.encode(), ((b"content-type", b"text/html; charset=utf-8"), *PAGE))
+
+
+def refusal_reply(error: RiskgateError) -> Reply:
+    """The reply to what is refused, with the headers its status asks for."""
+    status, body = refusal(error)
+    headers: list[tuple[bytes, bytes]] = [JSON]
+    seconds = retry_after_seconds(error)
+    if seconds is not None:
+        headers.append((b"retry-after", str(seconds).encode()))
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    elif isinstance(error, WrongMethod):
+        headers.append((b"allow", b"GET, HEAD" if error.allowed == "GET" else error.allowed.encode()))
+    elif status == 408:  # the rest of the body may still come, and is not the next request
+        headers.append((b"connection", b"close"))
+    return json_reply(body, status, tuple(headers))
 
 
 async def read_body(receive: Receive, declared: bytes | None, limit_bytes: int) -> bytes:
@@ -86,11 +104,11 @@ def flags(query: bytes, names: tuple[str, ...]) -> dict[str, bool]:
     values = dict.fromkeys(names, False)
     for name, text in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if name in values:
-            if text not in _FLAGS:
+            if text not in FLAGS:
                 raise Refused(
                     [Problem("invalid_flag", f"`{name}` is neither on nor off.", name, "Send 1 or 0, or leave it out.")]
                 )
-            values[name] = _FLAGS[text]
+            values[name] = FLAGS[text]
     return values
 
 

@@ -9,6 +9,7 @@ from features.checks import LONGEST_DEADLINE_MS, LONGEST_TEXT
 from features.money import CURRENCY_CODES, LARGEST_AMOUNT_MINOR
 from features.payment import CHANNELS, LABEL_SOURCES, LABELS, OUTCOMES, RAILS
 from features.policy import DECISIONS
+from serving.http import FLAGS
 from serving.judge import TIERS
 
 _TEXT = {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT}
@@ -36,8 +37,8 @@ EXAMPLE: dict[str, Any] = {
 }
 
 
-def document(parameters: CatalogParameters | None = None) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of a service with these catalogue parameters."""
+def document(parameters: CatalogParameters | None = None, keyed: bool = False) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of a service with these catalogue parameters; `keyed` when it asks for keys."""
     schemas = _schemas(parameters or CatalogParameters())
     return {
         "openapi": "3.1.0",
@@ -47,7 +48,7 @@ def document(parameters: CatalogParameters | None = None) -> dict[str, Any]:
             "description": "Scores a payment for fraud before it is authorised. Every valid payment gets a decision; "
             "`tier` says how complete the scoring was.",
         },
-        "paths": _paths(),
+        "paths": _paths() if keyed else _without_key(_paths()),
         "components": {
             "schemas": schemas,
             "securitySchemes": {
@@ -80,6 +81,10 @@ def _nullable(kind: str) -> dict[str, Any]:
     return {"type": [kind, "null"]}
 
 
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    return {**schema, "type": [schema["type"], "null"]}
+
+
 def _one_of(words: tuple[str, ...]) -> dict[str, Any]:
     return {"type": "string", "enum": list(words)}
 
@@ -89,21 +94,25 @@ def _payment(parameters: CatalogParameters) -> dict[str, Any]:
     for attribute in parameters.attributes:
         kind: dict[str, Any] = {"type": "string", **_TEXT} if attribute.categories else {"type": "number"}
         attributes[attribute.name] = {**kind, "description": attribute.sentence}
+    # Absent and null are the same: not sent.
     optional = {
-        "device_id": _TEXT,
-        "ip": {"type": "string", "format": "ipv4", "description": "IPv4 or IPv6."},
-        "mcc": {"type": "string", "pattern": "^[0-9]{4}$", "description": "ISO 18245."},
-        "payer_country": _COUNTRY,
-        "payee_country": _COUNTRY,
-        "latitude": {"type": "number", "minimum": -90, "maximum": 90},
-        "longitude": {"type": "number", "minimum": -180, "maximum": 180},
+        "device_id": _or_null(_TEXT),
+        "ip": {
+            "anyOf": [{"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"}, {"type": "null"}],
+            "description": "IPv4 or IPv6.",
+        },
+        "mcc": _or_null({"type": "string", "pattern": "^[0-9]{4}$", "description": "ISO 18245."}),
+        "payer_country": _or_null(_COUNTRY),
+        "payee_country": _or_null(_COUNTRY),
+        "latitude": _or_null({"type": "number", "minimum": -90, "maximum": 90}),
+        "longitude": _or_null({"type": "number", "minimum": -180, "maximum": 180}),
         "attributes": {
             "type": "object",
             "properties": attributes,
             "additionalProperties": False,
             "description": "The caller's own fields, as the catalogue declares them.",
         },
-        "deadline_ms": {"type": "integer", "minimum": 1, "maximum": LONGEST_DEADLINE_MS, "default": 80},
+        "deadline_ms": _or_null({"type": "integer", "minimum": 1, "maximum": LONGEST_DEADLINE_MS, "default": 80}),
     }
     required = {
         "transaction_id": _TEXT,
@@ -244,7 +253,15 @@ def _replies(schema: str, also: tuple[str, ...] = (), replay: bool = False) -> d
 
 
 def _needs(scope: str) -> dict[str, Any]:
-    return {"security": [{"key": [scope]}, {}]}
+    return {"security": [{"key": [scope]}]}
+
+
+def _without_key(paths: dict[str, Any]) -> dict[str, Any]:
+    for operations in paths.values():
+        for operation in operations.values():
+            if operation["security"]:
+                operation["security"].append({})
+    return paths
 
 
 def _post(summary: str, scope: str, body: str, reply: str, also: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -264,7 +281,7 @@ def _get(summary: str, content: str, schema: dict[str, Any], statuses: tuple[str
 
 
 def _flag(name: str, description: str) -> dict[str, Any]:
-    schema = {"type": "string", "enum": ["0", "1"]}
+    schema = {"type": "string", "enum": list(FLAGS)}
     return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
 
 
