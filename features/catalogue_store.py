@@ -21,12 +21,16 @@ import pyarrow.parquet as pq
 from feast import FeatureService, FeatureStore
 from feast.repo_config import RepoConfig
 from feast.utils import _convert_arrow_to_proto
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from features.catalog import Catalog
+from features.errors import RegistryUnavailable
 from features.feast_offline import RiskgateOfflineStoreConfig
 from features.feast_online import Clock, RiskgateOnlineStore, RiskgateOnlineStoreConfig
 from features.payment import Payment
 from features.profiles import ProfileFile, Profiles
+from features.settings import with_driver
 from features.state import State
 from features.store.definitions import declare, service_name
 from features.views import PROFILE_COLUMNS, historical_rows, online_row, profile_table
@@ -46,25 +50,55 @@ __all__ = [
 Vectors = npt.NDArray[np.float64]
 
 
-def open_store(folder: Path, known: Catalog, replayed: Path | None = None) -> FeatureStore:
-    """The store in `folder`; `replayed` is the parquet of `python -m features replay`, if not in `folder`."""
+def open_store(folder: Path, known: Catalog, replayed: Path | None = None, registry: str = "") -> FeatureStore:
+    """The store in `folder`; `replayed` is the parquet of `python -m features replay`, if not in `folder`.
+
+    `registry` is the URL of a database that many stores share; empty: a file in `folder`.
+    Raises: RegistryUnavailable when that database does not let us in.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     paths = {"velocity": str((replayed or folder / "velocity.parquet").resolve())}
     paths |= {f"{entity}_profile": f"{entity}_profile.parquet" for entity in PROFILE_COLUMNS}
-    return FeatureStore(
-        config=RepoConfig(
-            project="riskgate",
-            provider="local",
-            registry={"path": str(folder.resolve() / "registry.db"), "cache_ttl_seconds": 0},
-            offline_store=RiskgateOfflineStoreConfig(paths=paths),
-            online_store=RiskgateOnlineStoreConfig(
-                profiles="profiles.sqlite",
-                snapshots="snapshots",
-                catalogue=msgspec.to_builtins(known.parameters),
-            ),
-            entity_key_serialization_version=3,
-            repo_path=folder.resolve(),
-        )
+    config = _config(folder, known, paths, _registry(folder, registry))
+    try:
+        store = FeatureStore(config=config)
+        if registry:
+            _ = store.registry  # Feast connects when it is first asked: now, where a refusal can be told
+        return store
+    except SQLAlchemyError as error:
+        # Its own text would repeat where it tried to go, user and all.
+        raise RegistryUnavailable(
+            f"The database of Feast's registry does not let us in ({type(error).__name__}).",
+            "Start it, create the database, or correct RISKGATE_FEAST_REGISTRY.",
+        ) from None
+
+
+def _registry(folder: Path, url: str) -> dict[str, Any]:
+    if not url:
+        return {"path": str(folder.resolve() / "registry.db"), "cache_ttl_seconds": 0}
+    # A connection for each question: stores are opened for one task, and a server counts its connections.
+    options = {"echo": False, "poolclass": NullPool, "connect_args": {"connect_timeout": 5}}
+    return {
+        "registry_type": "sql",
+        "path": with_driver(url),
+        "cache_ttl_seconds": 0,
+        "sqlalchemy_config_kwargs": options if "postgres" in url.partition(":")[0] else {"echo": False},
+    }
+
+
+def _config(folder: Path, known: Catalog, paths: dict[str, str], registry: dict[str, Any]) -> RepoConfig:
+    return RepoConfig(
+        project="riskgate",
+        provider="local",
+        registry=registry,
+        offline_store=RiskgateOfflineStoreConfig(paths=paths),
+        online_store=RiskgateOnlineStoreConfig(
+            profiles="profiles.sqlite",
+            snapshots="snapshots",
+            catalogue=msgspec.to_builtins(known.parameters),
+        ),
+        entity_key_serialization_version=3,
+        repo_path=folder.resolve(),
     )
 
 

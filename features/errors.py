@@ -81,3 +81,9 @@ class BrokenState(RiskgateError):
     """Stored window state is not what this code writes."""
 
     code = "broken_state"
+
+
+class RegistryUnavailable(RiskgateError):
+    """The database that holds Feast's registry cannot be used."""
+
+    code = "registry_unavailable"

@@ -1,4 +1,4 @@
-"""What the libraries we build on may not do: report usage to their makers. A payment platform tells nobody."""
+"""What the environment says to the libraries we build on: where Feast's registry is, and that none reports usage."""
 
 from __future__ import annotations
 
@@ -16,3 +16,20 @@ def silence_telemetry() -> None:
     """Switch usage reports off for this process and its children, unless the environment says otherwise."""
     for name, value in _SILENT.items():
         os.environ.setdefault(name, value)
+
+
+def feast_registry() -> str:
+    """The database of Feast's registry (`RISKGATE_FEAST_REGISTRY`); empty: a file in the store's folder."""
+    return os.environ.get("RISKGATE_FEAST_REGISTRY", "")
+
+
+def with_driver(url: str) -> str:
+    """A PostgreSQL URL with the driver that is pinned here; any other URL as it is.
+
+    >>> with_driver("postgresql://risk@db/registry")
+    'postgresql+psycopg://risk@db/registry'
+    >>> with_driver("sqlite:///registry.db")
+    'sqlite:///registry.db'
+    """
+    scheme, separator, rest = url.partition("://")
+    return f"postgresql+psycopg://{rest}" if separator and scheme in ("postgres", "postgresql") else url

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from features.catalog import Catalog, CatalogParameters, catalog, catalog_of
 from features.contract import Contract
+from features.settings import feast_registry
 
 app = typer.Typer(help="The Feast store: registry, views, services, profiles.", no_args_is_help=True)
 console = Console()
@@ -32,7 +33,7 @@ def apply(folder: Path = _FOLDER, currency: str = _CURRENCY, contract: Path | No
 
     known = _chosen(contract, currency)
     with console.status("applying the catalogue to Feast"):
-        store = catalogue_store.open_store(folder, known)
+        store = catalogue_store.open_store(folder, known, registry=feast_registry())
         service = catalogue_store.apply(store, known)
         catalogue_store.close(store)
     console.print(f"{folder}: feature service {service}, {len(known.names)} features.")
@@ -44,7 +45,7 @@ def materialize(folder: Path = _FOLDER, currency: str = _CURRENCY, contract: Pat
     from features import catalogue_store
 
     with console.status("materialising the profiles"):
-        store = catalogue_store.open_store(folder, _chosen(contract, currency))
+        store = catalogue_store.open_store(folder, _chosen(contract, currency), registry=feast_registry())
         written = catalogue_store.materialize_profiles(store)
         rows = len(written.load())
         catalogue_store.close(store)
@@ -56,7 +57,7 @@ def show(folder: Path = _FOLDER, currency: str = _CURRENCY, contract: Path | Non
     """Print the feature views and services that the registry holds."""
     from features import catalogue_store
 
-    store = catalogue_store.open_store(folder, _chosen(contract, currency))
+    store = catalogue_store.open_store(folder, _chosen(contract, currency), registry=feast_registry())
     views = Table("view", "ids", "features", "served from")
     for view in store.list_feature_views():
         served_from = view.tags.get("served_from", "")

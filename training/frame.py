@@ -93,6 +93,7 @@ def frame(
     since: dt.datetime | None = None,
     store: Path | None = None,
     progress: Progress | None = None,
+    registry: str = "",
 ) -> Frame:
     """The frame of a history, whose features are those of the same kernel that serves them.
 
@@ -104,6 +105,7 @@ def frame(
         store: folder of the Feast store through which the features are asked for (made and applied if
             absent); None asks the kernel directly, which gives the same values.
         progress: called with the number of events just replayed.
+        registry: the database of Feast's registry; empty: a file in `store`.
 
     Raises:
         InvalidHistory: the history cannot be replayed, or nothing of it is left after `since`.
@@ -115,7 +117,7 @@ def frame(
     if since is not None:  # Feast is only asked for the rows that are kept; arrival may differ a little from time
         kept = np.flatnonzero(times_ms(history["event_time"]) >= int(since.timestamp() * 1000))
         first = int(kept[0]) if kept.size else history.num_rows
-    features = _asked_of_feast(history, first, catalog, profiles, store, progress)
+    features = _asked_of_feast(history, first, catalog, profiles, store, progress, registry)
     return assemble(history, features, catalog, since, first)
 
 
@@ -166,6 +168,7 @@ def _asked_of_feast(
     profiles: Profiles | None,
     store: Path,
     progress: Progress | None,
+    registry: str,
 ) -> pa.Table:
     """Features from `FeatureStore.get_historical_features`, over a replay kept in the store's folder."""
     from features import catalogue_store  # Feast takes seconds to import: only those who ask it should wait
@@ -175,7 +178,7 @@ def _asked_of_feast(
     store.mkdir(parents=True, exist_ok=True)
     pq.write_table(history, source, compression="lz4")
     replay_to_parquet(source, replayed, catalog, profiles, progress)
-    feast = catalogue_store.open_store(store, catalog, replayed)
+    feast = catalogue_store.open_store(store, catalog, replayed, registry)
     catalogue_store.write_profiles(feast, profiles if profiles is not None else Profiles())
     catalogue_store.apply(feast, catalog)
     answer = catalogue_store.historical_frame(feast, catalog, history.slice(first))

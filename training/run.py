@@ -101,6 +101,7 @@ def frame_of(
         None if since is None else since.to_pydatetime(),
         settings.var / "feast" / dataset.name if through_feast else None,
         listener.events,
+        settings.feast_registry,
     )
 
 

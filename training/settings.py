@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from features.settings import with_driver
+
 PREFIX = "RISKGATE_"
 
 
@@ -23,8 +25,9 @@ class Setting(NamedTuple):
 TABLE = (
     Setting("VAR", "var", "folder of everything generated: histories, runs, plots, models"),
     Setting("DATA", "../shared/data", "folder that holds public data sets, for tests"),
-    Setting("MLFLOW", "", "tracking server or database; empty: SQLite below VAR"),
+    Setting("MLFLOW", "", "tracking server, or a database such as postgresql://…; empty: SQLite below VAR"),
     Setting("MLFLOW_ARTIFACTS", "", "where models and plots of runs are kept; empty: a folder below VAR"),
+    Setting("FEAST_REGISTRY", "", "database of Feast's registry, such as postgresql://…; empty: a file below VAR"),
 )
 
 
@@ -35,11 +38,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data: Path = Path("../shared/data")
     mlflow: str = ""
     mlflow_artifacts: str = ""
+    feast_registry: str = ""
 
     @property
     def tracking_uri(self) -> str:
         """Where MLflow keeps runs and versions: a database, said explicitly (its file store is refused)."""
-        return self.mlflow or f"sqlite:///{(self.var / 'mlflow' / 'mlflow.db').resolve()}"
+        return with_driver(self.mlflow) or f"sqlite:///{(self.var / 'mlflow' / 'mlflow.db').resolve()}"
 
     @property
     def artifact_root(self) -> str:
@@ -56,6 +60,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         data=Path(values["DATA"]),
         mlflow=values["MLFLOW"],
         mlflow_artifacts=values["MLFLOW_ARTIFACTS"],
+        feast_registry=values["FEAST_REGISTRY"],
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import socket
 import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import lightgbm as lgb
 import mlflow
@@ -20,6 +22,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
 from features.bundle import Bundle, read_bundle, write_bundle
+from features.errors import RiskgateError
 from training.pipeline import MODEL_NAME, Trained
 from training.plots import draw_all
 from training.settings import Settings
@@ -27,6 +30,12 @@ from training.settings import Settings
 EXPERIMENT = "riskgate"
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 BUNDLE_FOLDER, REPORT_FILE, PLOTS_FOLDER = "bundle", "report.json", "plots"
+
+
+class TrackingUnavailable(RiskgateError):
+    """The server that keeps runs and versions does not answer."""
+
+    code = "tracking_unavailable"
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -39,7 +48,12 @@ class Version(msgspec.Struct, frozen=True):
 
 
 def connect(settings: Settings) -> MlflowClient:
-    """A client of the tracking database and registry; the database and the folders are made if absent."""
+    """A client of the tracking database and registry; the tables and the folders are made if absent.
+
+    Raises:
+        TrackingUnavailable: the server that the settings name does not answer.
+    """
+    _check_reachable(settings.tracking_uri)
     (settings.var / "mlflow").mkdir(parents=True, exist_ok=True)
     MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
     for noisy in ("mlflow", "alembic"):
@@ -50,6 +64,21 @@ def connect(settings: Settings) -> MlflowClient:
     if client.get_experiment_by_name(EXPERIMENT) is None:
         client.create_experiment(EXPERIMENT, artifact_location=settings.artifact_root)
     return client
+
+
+def _check_reachable(uri: str) -> None:
+    # MLflow would try for more than a minute, and then show a traceback.
+    place = urlsplit(uri)
+    if place.scheme.startswith("sqlite") or place.hostname is None:
+        return
+    try:
+        port = place.port or {"http": 80, "https": 443}.get(place.scheme, 5432)
+        socket.create_connection((place.hostname, port), timeout=5).close()
+    except (OSError, ValueError):
+        raise TrackingUnavailable(
+            f"MLflow's {place.scheme.partition('+')[0]} server at {place.hostname} does not answer.",
+            "Start it, or correct RISKGATE_MLFLOW.",
+        ) from None
 
 
 def track(trained: Trained, feature_service: str, settings: Settings, extra: dict[str, float] | None = None) -> Version:

@@ -29,7 +29,7 @@ BORDERS: dict[str, tuple[str, ...]] = {
         "serving/checkpoint.py",
         "features/profiles.py",
     ),
-    "sqlalchemy": (),
+    "sqlalchemy": ("features/catalogue_store.py",),
     "redis": ("serving/production/",),
     "hiredis": ("serving/production/",),
     "psycopg": ("serving/production/",),
