@@ -22,8 +22,8 @@ class Heard:
     refusals: list[tuple[str, int]] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
     replayed: set[str] = field(default_factory=set)
-    seconds: list[float] = field(default_factory=list)
-    moments: list[float] = field(default_factory=list)
+    #: (sent, answered, in full and recorded) of each answer, monotonic seconds.
+    times: list[tuple[float, float, bool]] = field(default_factory=list)
 
     def recorded(self) -> set[str]:
         """Transactions whose answer names a receipt: these must be in the ledger."""
@@ -111,9 +111,10 @@ class Callers:
         if reply.status != 200:
             self.heard.refusals.append((name, reply.status))
             return connection, True
-        self.heard.answers[name] = json.loads(text)
-        self.heard.seconds.append(time.monotonic() - began)
-        self.heard.moments.append(time.monotonic())
+        answer = json.loads(text)
+        self.heard.answers[name] = answer
+        whole = answer["tier"] == "full" and answer["receipt_id"] is not None
+        self.heard.times.append((began, time.monotonic(), whole))
         if reply.headers.get("idempotent-replay"):
             self.heard.replayed.add(name)
         return connection, True

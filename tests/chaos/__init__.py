@@ -1,0 +1,1 @@
+"""Faults under load: what was acknowledged is in the ledger once, and the state is the fold of the ledger."""

@@ -1,0 +1,84 @@
+"""What must hold after every fault, from the files alone: nothing lost, nothing twice, the state is the fold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from features.catalog import Catalog, catalog_of
+from features.entity_strings import EntityStrings
+from features.state import State
+from serving import bundles
+from serving.fold import Fold, decode_promotion
+from serving.ledger import Ledger
+from serving.receipt import decode_body
+from serving.settings import Settings
+from serving.verify import verify_ledger
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a ledger and a snapshot show."""
+
+    acknowledged: int
+    lost: int
+    doubled: int
+    state_mismatches: int
+    verify_mismatches: int
+    recorded: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether every promise was kept."""
+        return not (self.lost or self.doubled or self.state_mismatches or self.verify_mismatches)
+
+
+def prove(var: Path, answers: Mapping[str, Mapping[str, Any]]) -> Proof:
+    """Compare what callers were answered with a receipt, the ledger, and the snapshot of the live state."""
+    settings = Settings(var=var)
+    recorded, seen, doubled = {}, set(), 0
+    ledger = Ledger(settings.ledger_path, read_only=True)
+    try:
+        for event in ledger.walk():
+            if event.kind != "payment":
+                continue
+            doubled += event.transaction_id in seen
+            seen.add(event.transaction_id)
+            recorded[event.transaction_id] = bytes(decode_body(event.body).answer)
+        acknowledged = {name: answer for name, answer in answers.items() if answer["receipt_id"] is not None}
+        lost = [name for name, answer in acknowledged.items() if json.loads(recorded.get(name, b"null")) != answer]
+        apart = state_mismatches(settings, ledger)
+    finally:
+        ledger.release()
+    verified = verify_ledger(settings)
+    return Proof(len(acknowledged), len(lost), doubled, apart, verified.mismatches, len(recorded))
+
+
+def state_mismatches(settings: Settings, ledger: Ledger) -> int:
+    """Entities whose packed record in the latest snapshot differs from the one folded from the whole ledger."""
+    catalog = _catalog(settings, ledger)
+    newest = max((settings.var / "snapshots").glob("state-*.state"))
+    assert int(newest.stem.removeprefix("state-")) == ledger.last_seq(), "the live state was not written at the stop"
+    live = State.load(newest, catalog)
+    fold = Fold(catalog, settings.var / "segments")
+    for event in ledger.walk():
+        fold.apply(event)
+    return apart(packed(live, catalog), packed(fold.state, catalog)) + (live.too_late != fold.state.too_late)
+
+
+def packed(state: State, catalog: Catalog) -> dict[tuple[int, str], bytes]:
+    """Every entity's canonical bytes."""
+    return {(kind, key): record for kind, key, record in EntityStrings(catalog).pack_state(state)}
+
+
+def apart(one: Mapping[Any, bytes], other: Mapping[Any, bytes]) -> int:
+    """How many keys have different bytes, or are on one side only."""
+    return sum(one.get(key) != other.get(key) for key in one.keys() | other.keys())
+
+
+def _catalog(settings: Settings, ledger: Ledger) -> Catalog:
+    last = decode_promotion(ledger.of_kind("promotion")[-1].body)
+    return catalog_of(bundles.kept_bundle(settings.var / "bundles", last.bundle, last.policy).contract)
