@@ -1,10 +1,18 @@
 """One flat int64 array that holds the state of all entities: records, tile blocks, lists of others.
 
+The array is as long as its entities could ever need, but only addresses are reserved: the system gives memory
+to pages when they are first written. So the heap of a running service never has to be copied to a larger one,
+which for a million entities would hold up every payment under way for half a second.
+
 Word 0 is the first free word. Words 8..63 head one free list per (block kind, capacity class), so that a
 block that grew hands its old room to the next entity of its kind. Offset 0 means "none".
 """
 
 from __future__ import annotations
+
+import contextlib
+import mmap
+import sys
 
 import numpy as np
 import numpy.typing as npt
@@ -20,16 +28,32 @@ LARGEST_CAPACITY = 2**CLASSES
 KIND_LIST = 6  # kinds 0..5 are the tile blocks of the six entities
 
 
-def new_heap(words: int = 1 << 20) -> Words:
-    """A fresh heap; untouched pages cost nothing until they are used."""
-    heap = np.zeros(max(words, 2 * HEADER_WORDS), np.int64)
+#: Addresses reserved for a growing heap, bytes: far more than the memory of the machines this runs on.
+RESERVED_BYTES = 1 << 36
+_NO_RESERVE = 0x4000 if sys.platform == "linux" else 0  # MAP_NORESERVE, which `mmap` names only from Python 3.13 on
+
+
+def new_heap(words: int | None = None) -> Words:
+    """A fresh heap of so many words, or one that grows in place; untouched pages cost nothing until they are used."""
+    heap = _reserved() if words is None else np.zeros(max(words, 2 * HEADER_WORDS), np.int64)
     heap[0] = HEADER_WORDS
     return heap
 
 
+def _reserved() -> Words:
+    try:
+        room = mmap.mmap(-1, RESERVED_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE)
+    except (OSError, ValueError, OverflowError, AttributeError):  # a system, or a limit, that gives no such room
+        return np.zeros(1 << 20, np.int64)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):
+            room.madvise(mmap.MADV_HUGEPAGE)  # as numpy asks for its own large arrays: fewer misses of addresses
+    return np.frombuffer(room, np.int64)
+
+
 def with_room(heap: Words, words: int) -> Words:
     """The same heap, or a larger copy of it, with at least `words` free words."""
-    if heap[0] + words <= heap.size:
+    if heap.item(0) + words <= heap.size:
         return heap
     larger = np.zeros(max(2 * heap.size, int(heap[0]) + 2 * words), np.int64)
     larger[: heap[0]] = heap[: heap[0]]

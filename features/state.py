@@ -148,7 +148,7 @@ class State:
         Raises: ContractMismatch if it was made with another catalogue.
         """
         with path.open("rb") as file:
-            heap = np.load(file)
+            stored = np.load(file)
             head = msgspec.msgpack.decode(file.read(), type=_Head)
         if head.contract != catalog.contract().hash:
             raise ContractMismatch(
@@ -157,7 +157,9 @@ class State:
                 "Delete the snapshot; the state is rebuilt from the ledger.",
             )
         state = State(catalog)
-        state.adopt(with_room(heap, catalog.plan.slack_words), head.records, head.too_late)
+        heap = with_room(new_heap(), stored.size + catalog.plan.slack_words)
+        heap[: stored.size] = stored
+        state.adopt(heap, head.records, head.too_late)
         return state
 
 

@@ -41,7 +41,7 @@ TABLE = (
     Setting("RATE_PER_SECOND", "0", "requests/s", "a caller's rate before 429, if its key names none; 0: no limit"),
     Setting("HSTS_SECONDS", "0", "seconds", "Strict-Transport-Security of every reply, for TLS in front; 0: not sent"),
     Setting("IN_FLIGHT_LIMIT", "2048", "requests", "requests under way before one is refused with 503"),
-    Setting("WAL_LIMIT_BYTES", "67108864", "bytes", "size of the write-ahead log at which it is started afresh"),
+    Setting("WAL_LIMIT_BYTES", "268435456", "bytes", "size of the write-ahead log at which it is started afresh"),
     Setting("LOG", "text", "text|json", "the form of the log on standard error, one event a line"),
     Setting("LOG_DECISIONS", "notable", "none|notable|all", "decisions with a log line; notable: flagged or not full"),
     Setting("SWAP_SECONDS", "2", "seconds", "how often a newly promoted bundle is looked for; 0: on SIGHUP only"),
@@ -82,7 +82,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_per_second: int = 0
     hsts_seconds: int = 0
     in_flight_limit: int = 2_048
-    wal_limit_bytes: int = 67_108_864
+    wal_limit_bytes: int = 268_435_456
     log: str = "text"
     log_decisions: str = "notable"
     swap_seconds: int = 2

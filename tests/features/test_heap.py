@@ -1,0 +1,46 @@
+"""The heap of a running service grows in place; where the system gives no room for that, it is copied."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from features import heap as heaps
+from features.heap import HEADER_WORDS, new_heap, with_room
+
+
+def test_a_growing_heap_is_never_copied() -> None:
+    heap = new_heap()
+    heap[0] = 50_000_000  # 400 MB of records
+    assert with_room(heap, 10_000_000) is heap
+
+
+def test_reserved_room_takes_no_memory_until_it_is_written() -> None:
+    code = (
+        "import resource; from features.heap import new_heap\n"
+        "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "before = peak(); heaps = [new_heap() for _ in range(20)]; print(peak() - before)"
+    )
+    unit = 1 if sys.platform == "darwin" else 1024
+    grown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
+    assert int(grown) * unit < 64 << 20
+
+
+def test_without_room_for_addresses_a_heap_is_small_and_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: Any, **__: Any) -> None:
+        raise OSError("Cannot allocate memory")
+
+    monkeypatch.setattr(heaps.mmap, "mmap", refuses)
+    heap = new_heap()
+    heap[HEADER_WORDS] = 7
+    heap[0] = heap.size - 1
+    larger = with_room(heap, 100)
+    assert larger.size >= heap.size + 100
+    assert larger[HEADER_WORDS] == 7 and larger[0] == heap[0]
+
+
+def test_a_heap_of_a_given_size_is_no_larger() -> None:
+    assert new_heap(1_000).size == 1_000
