@@ -14,6 +14,7 @@ from features.errors import RiskgateError
 from features.intake import payment_from, read_json, read_payment
 from features.pseudonyms import Pseudonyms
 from serving import openapi, page
+from serving.backlog import Backlog
 from serving.door import Caller, Door, from_here
 from serving.either import AnyEngine, AnyRuntime
 from serving.engine import Scored
@@ -24,10 +25,12 @@ from serving.errors import (
     UnknownTransaction,
     WrongMethod,
 )
+from serving.gauges import show_backlog
 from serving.hashing import pseudonyms_of
 from serving.headers import ALWAYS, security_headers
 from serving.http import (
     JSON,
+    REPLAYED,
     Receive,
     Reply,
     Scope,
@@ -40,16 +43,18 @@ from serving.http import (
     refusal_reply,
     send_reply,
 )
+from serving.judge import FULL
 from serving.ledger import LedgerError
 from serving.messages import Error, ErrorBody, refusal, unexpected
 from serving.metrics import CONTENT_TYPE
 from serving.patience import Patience
 from serving.receipt import decode_body, readable
 from serving.reports import read_label, read_outcome
+from serving.shed import ADMITTED
+from serving.short_way import ShortWay
 
 log = logging.getLogger("riskgate.http")
 
-REPLAYED = (JSON, (b"idempotent-replay", b"true"))
 BATCH_LARGEST = 1_000
 #: Payments of a batch scored before other requests get their turn.
 BATCH_SLICE = 32
@@ -66,6 +71,7 @@ class Request(msgspec.Struct):
     length: bytes | None
     started_ns: int
     caller: Caller | None
+    most: str
 
 
 class Application:
@@ -75,10 +81,11 @@ class Application:
         self.runtime: AnyRuntime | None = None
         self.failed = False  # the ledger could not be folded: the process ends
         self.door: Door | None = None
-        self._names: Pseudonyms | None = None
+        self.names: Pseudonyms | None = None
         self.leaving = False  # the process stops: callers go elsewhere
         self._patience = Patience()
-        self._always = ALWAYS
+        self.always = ALWAYS
+        self.backlog = Backlog()
         self._under_way = 0
         self._most_under_way = 0
         # What answers a path, how it is called, and the scope that a caller's key needs for it.
@@ -98,8 +105,8 @@ class Application:
     def serve(self, runtime: AnyRuntime) -> None:
         """Answer with this runtime from now on."""
         self.runtime = runtime
-        self._names = pseudonyms_of(runtime.settings)
-        self._always = security_headers(runtime.settings.hsts_seconds)
+        self.names = pseudonyms_of(runtime.settings)
+        self.always = security_headers(runtime.settings.hsts_seconds)
         self.door = door = Door(runtime.settings)
         runtime.metrics.watch("riskgate_keys", "Keys of the key file that open something.", lambda: door.keys)
         runtime.metrics.watch(
@@ -109,20 +116,24 @@ class Application:
         runtime.metrics.watch(
             "riskgate_requests_under_way", "Requests taken up and not yet answered.", lambda: self._under_way
         )
+        # Over Redis a decision waits for the network: there shed payments go the ordinary way.
+        short_way = None if runtime.settings.production else ShortWay(self)
+        self.backlog.serve(runtime.settings.body_limit_bytes, runtime.opened.bundle, short_way, self.always)
+        show_backlog(runtime.metrics, self.backlog)
 
     def leave(self) -> None:
         """Tell every caller to go elsewhere, and go on answering."""
-        self.leaving = True
+        self.leaving = self.backlog.leaving = True
         if self.runtime is not None:
             self.runtime.stopping = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; whatever happens, with the contract's shapes."""
-        started_ns = time.perf_counter_ns()
+        started_ns, most = scope.get(ADMITTED) or (time.perf_counter_ns(), FULL)
         path: str = scope["path"]
         self._under_way += 1
         try:
-            reply = await self._answer(scope, path, receive, started_ns)
+            reply = await self._answer(scope, path, receive, started_ns, most)
         except RiskgateError as error:
             reply = refusal_reply(error)
         except LedgerError as error:
@@ -138,9 +149,9 @@ class Application:
         if self.runtime is not None:
             known = path in self._routes or path.startswith("/v1/receipts/")
             self.runtime.metrics.answered(_route_name(path) if known else "other", reply.status)
-        await send_reply(send, closing(reply) if self.leaving else reply, self._always)
+        await send_reply(send, closing(reply) if self.leaving else reply, self.always)
 
-    async def _answer(self, scope: Scope, path: str, receive: Receive, started_ns: int) -> Reply:
+    async def _answer(self, scope: Scope, path: str, receive: Receive, started_ns: int, most: str) -> Reply:
         authorization = length = None
         for name, value in scope["headers"]:
             if name == b"authorization":
@@ -153,8 +164,8 @@ class Application:
         caller = None
         # Metrics hold no personal data: who watches from this machine needs no key.
         if needed is not None and (path != "/metrics" or not from_here(scope.get("client"), scope["headers"])):
-            caller = self._admit(authorization, needed)
-        return await handler(Request(path, scope["query_string"], receive, length, started_ns, caller))
+            caller = self.admit(authorization, needed)
+        return await handler(Request(path, scope["query_string"], receive, length, started_ns, caller, most))
 
     def _find(self, path: str) -> tuple[str, Handler, str | None]:
         found = self._routes.get(path)
@@ -164,7 +175,8 @@ class Application:
             return "GET", self._receipt, "read"
         raise UnknownRoute("There is nothing at this path.", "See /openapi.json for what this service answers.")
 
-    def _admit(self, authorization: bytes | None, scope: str) -> Caller:
+    def admit(self, authorization: bytes | None, scope: str) -> Caller:
+        """The caller, one request of its rate taken. Raises: Unauthorised and its like, Overloaded."""
         if self.door is None:
             raise Overloaded("The service is still starting.", "Wait for /readyz and send again.")
         caller = self.door.admit(authorization, scope)
@@ -175,7 +187,8 @@ class Application:
     def _body(self, request: Request, limit_bytes: int) -> Coroutine[Any, Any, bytes]:
         return self._patience.wait_for(read_body(request.receive, request.length, limit_bytes))
 
-    def _engine(self) -> tuple[AnyRuntime, AnyEngine]:
+    def engine(self) -> tuple[AnyRuntime, AnyEngine]:
+        """What scores. Raises: Overloaded before it is loaded."""
         if self.runtime is None or self.runtime.engine is None:
             raise Overloaded("The service is still starting.", "Wait for /readyz and send again.")
         return self.runtime, self.runtime.engine
@@ -183,16 +196,18 @@ class Application:
     # -- payments ------------------------------------------------------------------------------
 
     async def _score(self, request: Request) -> Reply:
-        runtime, engine = self._engine()
+        runtime, engine = self.engine()
         body = await self._body(request, runtime.settings.body_limit_bytes)
-        payment = read_payment(body, engine.catalog, self._names)
+        payment = read_payment(body, engine.catalog, self.names)
         if request.query:
             wanted = flags(request.query, ("explain", "dry_run"))
             if wanted["dry_run"]:
                 return Reply(200, (await engine.try_out(payment)).answer)
-            scored = await engine.answer(payment, request.started_ns, explain_approved=wanted["explain"])
+            scored = await engine.answer(
+                payment, request.started_ns, explain_approved=wanted["explain"], most=request.most
+            )
         else:
-            scored = await engine.answer(payment, request.started_ns)
+            scored = await engine.answer(payment, request.started_ns, most=request.most)
         if scored.replayed:
             runtime.metrics.replayed()
             return Reply(200, scored.answer, REPLAYED)
@@ -201,7 +216,7 @@ class Application:
         return Reply(200, scored.answer)
 
     async def _batch(self, request: Request) -> Reply:
-        runtime, engine = self._engine()
+        runtime, engine = self.engine()
         body = await self._body(request, runtime.settings.batch_limit_bytes)
         raw = read_json(body)
         payments = raw.get("payments") if isinstance(raw, dict) and set(raw) == {"payments"} else None
@@ -228,7 +243,7 @@ class Application:
             began_ns = time.perf_counter_ns()
             decisions.append(msgspec.Raw(b""))
             try:
-                payment = payment_from(one, engine.catalog, self._names)
+                payment = payment_from(one, engine.catalog, self.names)
             except RiskgateError as error:
                 decisions[place] = refusal(error)[1]
                 continue
@@ -249,7 +264,7 @@ class Application:
     # -- reports and receipts ------------------------------------------------------------------
 
     async def _outcome(self, request: Request) -> Reply:
-        runtime, _ = self._engine()
+        runtime, _ = self.engine()
         report = read_outcome(await self._body(request, runtime.settings.body_limit_bytes))
         assert runtime.feedback is not None
         taken = await runtime.feedback.take_outcome(report)
@@ -258,7 +273,7 @@ class Application:
         return json_reply(taken.reply, headers=REPLAYED if taken.replayed else (JSON,))
 
     async def _label(self, request: Request) -> Reply:
-        runtime, _ = self._engine()
+        runtime, _ = self.engine()
         report = read_label(await self._body(request, runtime.settings.body_limit_bytes))
         assert runtime.feedback is not None
         taken = await runtime.feedback.take_label(report)
@@ -267,7 +282,7 @@ class Application:
         return json_reply(taken.reply, headers=REPLAYED if taken.replayed else (JSON,))
 
     async def _receipt(self, request: Request) -> Reply:
-        _, engine = self._engine()
+        _, engine = self.engine()
         event = await engine.recorded(request.path.removeprefix("/v1/receipts/"))
         if event is None:
             raise UnknownTransaction(

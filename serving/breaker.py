@@ -14,6 +14,8 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 
+from features.policy import MODEL, Policy
+
 log = logging.getLogger("riskgate.breaker")
 
 SLOT_MS = 10_000
@@ -105,6 +107,15 @@ class Breakers:
             if name not in self._opened_ms:
                 self._look(name, now_ms)
 
+    def after(self, policy: Policy) -> Breakers:
+        """The breakers of the bundle that succeeds: what is usual stays known, unless its policy tells otherwise."""
+        new = breakers_of(policy)
+        for name, baseline in self._baselines.items():
+            if name in new._baselines and name not in policy.usual_decline_share:
+                new._baselines[name] = baseline
+        new.trips = self.trips
+        return new
+
     def usual(self, name: str) -> float | None:
         """The share of payments that `name` usually declines, None while unknown."""
         return self._baselines[name].share
@@ -164,3 +175,9 @@ class Breakers:
     def _is_calm(self, name: str) -> bool:
         declines, usual = self._all_declines[name], self._baselines[name].share or LEAST_SHARE
         return declines < LEAST_DECLINES // 3 or declines <= CALM_FACTOR * usual * self._all_payments
+
+
+def breakers_of(policy: Policy) -> Breakers:
+    """A breaker for the model and for each rule that declines."""
+    rules = [rule.name for rule in policy.rules if rule.action == "decline"]
+    return Breakers((MODEL, *rules), policy.usual_decline_share)

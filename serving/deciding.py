@@ -16,9 +16,8 @@ import numpy.typing as npt
 
 from features.catalog import Catalog
 from features.payment import Payment
-from features.policy import MODEL
 from serving import receipt as receipts
-from serving.breaker import Breakers
+from serving.breaker import Breakers, breakers_of
 from serving.decision import Decision
 from serving.exposure import Exposure
 from serving.judge import DEFAULT, RULES_ONLY, Judge, Judgement
@@ -91,9 +90,7 @@ class Decider:
         self.judge = judge
         self.notice = notice  # told of each decision; cheap, and must not raise
         self.exposure = exposure or Exposure()
-        self.breakers = breakers or Breakers(
-            (MODEL, *(rule.name for rule in policy.rules if rule.action == "decline")), policy.usual_decline_share
-        )
+        self.breakers = breakers or breakers_of(policy)
         self.model = judge.bundle.model_name
         self.bundle_digest = judge.bundle.digest
         self.policy_digest = judge.policy.digest
@@ -102,7 +99,7 @@ class Decider:
 
     def successor(self, judge: Judge, catalog: Catalog) -> Decider:
         """Another bundle of the same catalogue in this one's place; what was approved this minute stays counted."""
-        return Decider(judge, catalog, self.code, self.exposure, notice=self.notice)
+        return Decider(judge, catalog, self.code, self.exposure, self.breakers.after(judge.policy), self.notice)
 
     def decide(
         self,

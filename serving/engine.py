@@ -85,13 +85,15 @@ class Engine:
 
     # -- the ways in -----------------------------------------------------------------------
 
-    async def answer(self, payment: Payment, started_ns: int, *, explain_approved: bool = False) -> Scored:
-        """Score and record one payment; the answer may be sent.
+    async def answer(
+        self, payment: Payment, started_ns: int, *, explain_approved: bool = False, most: str = FULL
+    ) -> Scored:
+        """Score and record one payment, at tier `most` or a lower one; the answer may be sent.
 
         Raises: Refused for an event time outside the clock's window, Conflict for a known id with other
         content.
         """
-        scored = self.score(payment, started_ns, explain_approved=explain_approved)
+        scored = self.score(payment, started_ns, explain_approved=explain_approved, most=most)
         if scored.recorded is not None:
             try:
                 await scored.recorded
@@ -99,8 +101,10 @@ class Engine:
                 return self.ledger_failed(payment, error)
         return scored
 
-    def score(self, payment: Payment, started_ns: int, *, explain_approved: bool = False) -> Scored:
-        """Score and record one payment; the caller awaits `recorded` before it sends the answer.
+    def score(self, payment: Payment, started_ns: int, *, explain_approved: bool = False, most: str = FULL) -> Scored:
+        """Score and record one payment, at tier `most` or a lower one.
+
+        The caller awaits `recorded` before it sends the answer.
 
         Raises: Refused for an event time outside the clock's window, Conflict for a known id with other
         content.
@@ -118,7 +122,7 @@ class Engine:
         arrival_ms = time.time_ns() // 1_000_000
         deadline_ns = deadline_of(payment, started_ns)
         begin_ns = self.now_ns()
-        reading = self._read_and_fold(payment, begin_ns < deadline_ns)
+        reading = self._read_and_fold(payment, most if begin_ns < deadline_ns else DEFAULT)
         moments = Moments(started_ns, begin_ns, self.now_ns(), deadline_ns, arrival_ms)
         decided = self.decider.decide(payment, reading, moments, self.now_ns, explain_approved=explain_approved)
         self.clock.advance(payment.event_time_ms)
@@ -201,21 +205,21 @@ class Engine:
         if segment is not None and payment.transaction_id in segment:
             raise in_imported_history(payment.transaction_id)
 
-    def _read_and_fold(self, payment: Payment, in_time: bool) -> Reading:
+    def _read_and_fold(self, payment: Payment, most: str) -> Reading:
         """Features and what is missing of them: the payment always enters the state, even past its deadline."""
         state, profiles = self.fold.state, self.fold.profiles
-        if not in_time:
+        if most == DEFAULT:
             state.apply(payment)
             return Reading(None, DEFAULT, ("features", "model"), True, state.last_seen())
         try:
             vector = state.observe_and_apply(payment, profiles)
-            return Reading(vector, FULL, (), True, state.last_seen())
+            return Reading(vector, most, (), True, state.last_seen())
         except Exception:  # law 4: whatever breaks, a valid request gets a decision
             log.exception("features could not be read with profiles")
         try:
             # Profiles are looked at before the kernel touches anything, so the payment is folded in once.
             vector = state.observe_and_apply(payment, None)
-            return Reading(vector, STALE, ("profiles",), True, state.last_seen())
+            return Reading(vector, STALE if most == FULL else most, ("profiles",), True, state.last_seen())
         except Exception:
             log.exception("features could not be read")
             return Reading(None, DEFAULT, ("features", "model"), False, tuple(state.events_seen(payment)))

@@ -136,9 +136,7 @@ class Known(Protocol):
         ...
 
 
-def effects_of_outcome(
-    report: OutcomeReport, original: Original, known: Sequence[Known]
-) -> tuple[Effect, ...] | None:
+def effects_of_outcome(report: OutcomeReport, original: Original, known: Sequence[Known]) -> tuple[Effect, ...] | None:
     """What an outcome changes in the state, given the outcomes taken before it; None if it is one of them."""
     if report.outcome == original.outcome or any(one.value == report.outcome for one in known):
         return None

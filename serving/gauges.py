@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from serving.backlog import Backlog
 from serving.deciding import Decider
 from serving.engine import Engine
 from serving.ledger import Ledger
@@ -44,6 +45,16 @@ def show_decider(metrics: Metrics, now: Callable[[], Decider]) -> None:
             "features": now().features_hash[:12],
             "code": now().code,
         },
+    )
+
+
+def show_backlog(metrics: Metrics, backlog: Backlog) -> None:
+    """Show what waits and what overload costs."""
+    metrics.watch("riskgate_waiting", "Payments that wait to be decided.", lambda: backlog.waiting)
+    metrics.watch("riskgate_work_seconds", "How long what waits will take.", lambda: backlog.work_ms / 1e3)
+    metrics.count("riskgate_refused", "Payments refused unread because of overload.", lambda: backlog.refused)
+    metrics.count(
+        "riskgate_shed", "Payments given a lower tier because of overload.", lambda: sum(backlog.shed.values())
     )
 
 

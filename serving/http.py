@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -19,6 +20,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 JSON = (b"content-type", b"application/json")
+REPLAYED = (JSON, (b"idempotent-replay", b"true"))
 _encoder = msgspec.json.Encoder()
 #: How a switch of a query string is spelled.
 FLAGS = {"": True, "1": True, "true": True, "0": False, "false": False}
@@ -115,6 +117,15 @@ def flags(query: bytes, names: tuple[str, ...]) -> dict[str, bool]:
 def closing(reply: Reply) -> Reply:
     """The same reply, after which the connection ends."""
     return Reply(reply.status, reply.body, (*reply.headers, (b"connection", b"close")))
+
+
+def raw_reply(reply: Reply, always: tuple[Header, ...] = ALWAYS) -> bytes:
+    """A whole reply as the bytes of HTTP/1.1, for where no server stands between."""
+    status = HTTPStatus(reply.status)
+    lines = [b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode())]
+    lines += [b"%b: %b\r\n" % header for header in (*reply.headers, *always)]
+    lines.append(b"content-length: %d\r\n\r\n" % len(reply.body))
+    return b"".join(lines) + reply.body
 
 
 async def send_reply(send: Send, reply: Reply, always: tuple[Header, ...] = ALWAYS) -> None:

@@ -9,10 +9,10 @@ import uvicorn
 
 from features.errors import RiskgateError
 from serving import start
+from serving.arrival import protocol_of
 from serving.door import Door
 from serving.drain import DrainingServer
 from serving.errors import CannotStart
-from serving.listener import BoundedHttp
 from serving.logs import set_up
 from serving.settings import Settings, listen_as
 
@@ -51,11 +51,11 @@ def serve(settings: Settings, sockets: list[socket.socket] | None = None) -> int
     start.open_champion(lambda: bundle_folder(settings), settings)
     config = uvicorn.Config(
         Front(service.to_asgi()),  # no request needs BentoML's own layers, which answer in other shapes
-        http=BoundedHttp,
         ws="none",
         host=settings.host,
         port=settings.port,
         log_config=None,
+        http=protocol_of(application.backlog),
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -27,12 +27,14 @@ class Past(Protocol):
 
 
 class Claim(NamedTuple):
-    """A payment on its way: what identifies it and what is appended for it."""
+    """A payment on its way: what identifies it, what is appended for it, and the best tier it may have."""
 
     payment: Payment
     content: bytes
     digest: bytes
     entry: Entry
+    most: str
+
 
 def unreceipted(decided: Decided, replayed: bool) -> Scored:
     """The answer of a decision that is not recorded yet: without the id of a receipt that nobody could show."""

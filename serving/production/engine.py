@@ -28,7 +28,7 @@ from serving.clock import Clock
 from serving.deciding import Decider, Moments, Reading, deadline_of
 from serving.engine import Scored, in_imported_history, outside_window
 from serving.errors import Conflict, StateUnavailable
-from serving.judge import DEFAULT, FULL, STALE, Judge
+from serving.judge import DEFAULT, FULL, RULES_ONLY, STALE, Judge
 from serving.ledger import Event
 from serving.production.claim import Claim, Past, unreceipted
 from serving.production.fresh import fresh_payment
@@ -87,8 +87,10 @@ class RedisEngine:
 
     # -- the ways in ---------------------------------------------------------------------------
 
-    async def answer(self, payment: Payment, started_ns: int, *, explain_approved: bool = False) -> Scored:
-        """Score and record one payment; the answer may be sent.
+    async def answer(
+        self, payment: Payment, started_ns: int, *, explain_approved: bool = False, most: str = FULL
+    ) -> Scored:
+        """Score and record one payment, at tier `most` or a lower one; the answer may be sent.
 
         Raises: Refused for an event time outside the clock's window, Conflict for a known id with other
         content.
@@ -98,16 +100,16 @@ class RedisEngine:
             await other
         self._waiting.begin(payment.transaction_id)
         try:
-            return await self._answer(payment, started_ns, explain_approved)
+            return await self._answer(payment, started_ns, explain_approved, most)
         finally:
             self._waiting.end(payment.transaction_id)
 
-    async def _answer(self, payment: Payment, started_ns: int, explain_approved: bool) -> Scored:
+    async def _answer(self, payment: Payment, started_ns: int, explain_approved: bool, most: str) -> Scored:
         content = payment_json(payment)
         arrival_ms = time.time_ns() // 1_000_000
         deadline_ns = deadline_of(payment, started_ns)
         begin_ns = self.now_ns()
-        claim = Claim(payment, content, digest_of(content), self.strings.entry(payment))
+        claim = Claim(payment, content, digest_of(content), self.strings.entry(payment), most)
         admit_ns = max(deadline_ns - AFTER_ADMISSION_NS, (begin_ns + deadline_ns) // 2)
         if not self.clock.accepts(payment.event_time_ms):
             return await self._again_or_refuse(claim, started_ns, explain_approved)
@@ -160,8 +162,9 @@ class RedisEngine:
         self, claim: Claim, payment_id: bytes, strings: Strings, moments: Moments, explain_approved: bool
     ) -> Scored:
         payment = claim.payment
-        reading = self._read(claim, strings, self.now_ns() < moments.deadline_ns)
-        if reading.tier == FULL:
+        in_time = self.now_ns() < moments.deadline_ns
+        reading = self._read(claim, strings, claim.most if in_time else DEFAULT)
+        if reading.tier in (FULL, RULES_ONLY):
             self._compact(claim.entry, strings)
         moments = moments._replace(read_ns=self.now_ns())
         decided = self.decider.decide(payment, reading, moments, self.now_ns, explain_approved=explain_approved)
@@ -176,13 +179,13 @@ class RedisEngine:
             return self._same(claim, first)
         return Scored(decided.answer, False, None, decided.judgement.decision.word, decided.tier)
 
-    def _read(self, claim: Claim, strings: Strings, in_time: bool) -> Reading:
+    def _read(self, claim: Claim, strings: Strings, most: str) -> Reading:
         """Features and what is missing of them; the payment is part of the state already."""
         payment, entry = claim.payment, claim.entry
         try:
             vector = self.strings.observe(payment, entry, strings, self.profiles)
             seen = self.strings.last_seen()
-            return Reading(vector, FULL, (), True, seen) if in_time else _nothing(("features", "model"), seen)
+            return _nothing(("features", "model"), seen) if most == DEFAULT else Reading(vector, most, (), True, seen)
         except BrokenState as error:
             log.error("%s", error)
             return _nothing(("state", "model"), ())
@@ -190,7 +193,8 @@ class RedisEngine:
             log.exception("features could not be read with profiles")
         try:
             vector = self.strings.observe(payment, entry, strings, None)
-            return Reading(vector, STALE, ("profiles",), True, self.strings.last_seen())
+            tier = STALE if most == FULL else most
+            return Reading(vector, tier, ("profiles",), True, self.strings.last_seen())
         except Exception:
             log.exception("features could not be read")
             return _nothing(("features", "model"), ())

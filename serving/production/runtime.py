@@ -90,9 +90,7 @@ class RedisRuntime:
         state = connect(self.settings)
         await state.open()
         decider = Decider(opened.judge, opened.catalog, code_version(), notice=self._notice)
-        engine = RedisEngine(
-            catalog=opened.catalog, decider=decider, state=state, clock=self.clock, past=self.past
-        )
+        engine = RedisEngine(catalog=opened.catalog, decider=decider, state=state, clock=self.clock, past=self.past)
         with_payments = await asyncio.to_thread(lambda: self.ledger.count() > 0)
         await agreement.agree_on_state(state, decider.features_hash, with_payments)
         await agreement.agree_on_hashing(state, self.names)

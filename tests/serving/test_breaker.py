@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec.structs import replace
 
+from features.policy import Policy, Rule
 from serving.breaker import COOL_DOWN_MS, LEAST_DECLINES, SLOT_MS, SLOTS, Breakers, divergence, is_surge
 
 START_MS = 1_794_355_200_000
@@ -76,6 +78,20 @@ def test_without_a_baseline_nothing_opens_but_what_training_told_is_one() -> Non
     told = Breakers(("model",), {"model": 0.01})
     feed(told, START_MS, 500, 300)
     assert told.open == ("model",)
+
+
+def test_what_is_usual_survives_a_new_bundle_unless_its_policy_tells_otherwise() -> None:
+    rules = (
+        Rule("rule", (("score", ">=", 0.5),), "decline", "."),
+        Rule("mild", (("score", ">=", 0.5),), "review", "."),
+    )
+    policy = Policy(challenge_at=0.1, review_at=0.2, decline_at=0.3, rules=rules)
+    former, _ = settled(0.004)
+    kept = former.after(policy)
+    assert kept.names() == ("model", "rule")
+    assert kept.usual("model") == former.usual("model")
+    told = former.after(replace(policy, usual_decline_share={"model": 0.02}))
+    assert told.usual("model") == pytest.approx(0.02)
 
 
 def test_shed_payments_hide_a_surge_rather_than_feign_one() -> None:

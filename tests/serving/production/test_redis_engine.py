@@ -77,9 +77,7 @@ def test_many_workers_at_once_leave_what_a_replay_of_the_stream_gives(shared: Sh
         async with shared.worker() as a, shared.worker() as b, shared.worker() as c:
             for begin in range(0, len(payments), 40):
                 dice = random.Random(begin)
-                await asyncio.gather(
-                    *(answer_of(dice.choice((a, b, c)), one) for one in payments[begin : begin + 40])
-                )
+                await asyncio.gather(*(answer_of(dice.choice((a, b, c)), one) for one in payments[begin : begin + 40]))
 
     asyncio.run(run())
     result = shared.verified()
@@ -211,9 +209,7 @@ def test_a_dry_run_leaves_no_trace(shared: Shared) -> None:
     assert (answer.tier, answer.receipt_id) == ("full", None)
 
 
-def test_without_redis_payments_are_decided_in_time_and_recorded_when_it_is_back(
-    bundle: Path, tmp_path: Path
-) -> None:
+def test_without_redis_payments_are_decided_in_time_and_recorded_when_it_is_back(bundle: Path, tmp_path: Path) -> None:
     server = PrivateRedis(tmp_path / "redis")
     shared = Shared(server.url, "rg", bundle, tmp_path)
 

@@ -1,0 +1,182 @@
+"""The payments that wait to be decided, and the account of how long the work in them will take.
+
+Each turn of the event loop decides a slice of them and then looks at the sockets again. What a payment may
+still get is judged when it arrives, by the work before it, and once more when its turn comes, by its age.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from features.bundle import Bundle
+from features.catalog import catalog_of
+from serving.headers import ALWAYS, Header
+from serving.http import JSON, json_reply, raw_reply
+from serving.judge import FULL
+from serving.messages import Error, ErrorBody
+from serving.shed import COST, LADDER, REFUSED, Admitted, Eye, Ranks, tier_for
+
+#: Work of one turn of the event loop; after it the sockets are looked at again.
+SLICE_NS = 4_000_000
+#: What one full decision takes until it was measured, and bounds of what is believed.
+FIRST_UNIT_NS, LEAST_UNIT_NS, MOST_UNIT_NS = 250_000.0, 20_000.0, 20_000_000.0
+#: Pace at which a measurement of that enters.
+LEARNING = 0.05
+#: While nothing waits, one payment in so many is looked at to know what is dear.
+SAMPLE = 8
+#: The kernel tells ages in steps of its clock, up to 4 ms: what is younger has not waited.
+FRESH_MS = 5.0
+
+REFUSAL = Error(
+    ErrorBody(
+        "overloaded",
+        "More payments arrive than can be decided in time.",
+        "Apply your own default and send less, or send again in a second.",
+    )
+)
+
+
+def refusal_of(always: tuple[Header, ...]) -> bytes:
+    """The whole reply to a refused payment, made once."""
+    return raw_reply(json_reply(REFUSAL, 503, (JSON, (b"retry-after", b"1"))), always)
+
+
+#: Decides a payment the short way: (key, body, admitted, what takes the whole reply).
+ShortWay = Callable[[bytes | None, bytes, Admitted, Callable[[bytes], None]], None]
+
+
+class Connection(Protocol):
+    """What the backlog asks of a connection."""
+
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    waits: bool
+
+    def go_on(self, data: bytes, admitted: Admitted) -> None:
+        """Let a payment go the ordinary way."""
+
+    def go_short(self, short_way: ShortWay, data: bytes, body_at: int, admitted: Admitted) -> None:
+        """Decide a payment the short way."""
+
+
+class Waiting(NamedTuple):
+    """A payment in the queue."""
+
+    connection: Connection
+    data: bytes
+    body_at: int
+    arrived_ns: int
+    deadline_ms: int
+    rank: float
+    most: str
+
+
+class Backlog:
+    """The queue of one process."""
+
+    def __init__(self, now_ns: Callable[[], int] = time.perf_counter_ns) -> None:
+        self.now_ns = now_ns
+        self.eye = Eye("INR", {})
+        self.ranks = Ranks()
+        self.short_way: ShortWay | None = None
+        self.body_limit_bytes = 65_536
+        self.leaving = False  # the process stops: every request goes the ordinary way, which ends connections
+        self.unit_ns = FIRST_UNIT_NS
+        self.refusal = refusal_of(ALWAYS)
+        self.refused = 0
+        self.shed = dict.fromkeys(COST, 0)
+        self._queue: deque[Waiting] = deque()
+        self._units = 0.0  # of what waits
+        self._left = 0.0  # units that this turn may still begin
+        self._begun = 0.0  # units begun in this turn
+        self._turning = False
+        self._turn_ns = 0
+        self._behind = False
+        self._count = 0
+
+    def serve(
+        self, body_limit_bytes: int, bundle: Bundle, short_way: ShortWay | None, always: tuple[Header, ...]
+    ) -> None:
+        """Know what the service allows and what its policy finds dear."""
+        self.body_limit_bytes = body_limit_bytes
+        reference = catalog_of(bundle.contract).parameters.reference_currency
+        self.eye = Eye(reference, bundle.policy.channel_risk)
+        self.short_way = short_way
+        self.refusal = refusal_of(always)
+
+    @property
+    def waiting(self) -> int:
+        """Payments that wait."""
+        return len(self._queue)
+
+    @property
+    def work_ms(self) -> float:
+        """How long the work that waits will take, milliseconds."""
+        return self._units * self.unit_ns * 1e-6
+
+    def take(self, connection: Connection, data: bytes, body_at: int, age_ms: float) -> None:
+        """Begin with a payment now, let it wait, or refuse it."""
+        now = self.now_ns()
+        arrived_ns = now - int(age_ms * 1e6)
+        self._count += 1
+        if not self._turning:
+            self._turning = True
+            self._left, self._begun, self._turn_ns = SLICE_NS / self.unit_ns, 0.0, now
+            connection.loop.call_soon(self._turn, connection.loop)
+        room = self._left > 0.0 and not self._queue
+        if room and age_ms < FRESH_MS:
+            if self._count % SAMPLE == 0:
+                self.ranks.learn(self.eye.glance(data).money)
+            self._begin(connection, data, body_at, Admitted(arrived_ns, FULL))
+            return
+        money, deadline_ms = self.eye.glance(data)
+        self.ranks.learn(money)
+        rank = self.ranks.rank(money)
+        most = tier_for(self.work_ms, age_ms, deadline_ms, rank)
+        if most == REFUSED:
+            self.refused += 1
+            connection.transport.write(self.refusal)
+            return
+        if room:
+            self._begin(connection, data, body_at, Admitted(arrived_ns, most))
+            return
+        connection.waits = True
+        self._units += COST[most]
+        self._queue.append(Waiting(connection, data, body_at, arrived_ns, deadline_ms, rank, most))
+
+    def _begin(self, connection: Connection, data: bytes, body_at: int, admitted: Admitted) -> None:
+        cost = COST[admitted.most]
+        self._left -= cost
+        self._begun += cost
+        if admitted.most == FULL or self.short_way is None:
+            connection.go_on(data, admitted)
+        else:
+            self.shed[admitted.most] += 1
+            connection.go_short(self.short_way, data, body_at, admitted)
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Once in each turn of the loop while there is work."""
+        now = self.now_ns()
+        if self._behind and self._begun:
+            unit = (now - self._turn_ns) / self._begun
+            unit = min(max(unit, LEAST_UNIT_NS), MOST_UNIT_NS)
+            self.unit_ns += LEARNING * (unit - self.unit_ns)
+        # Measured only while work always waits: else the loop's idle time would count.
+        self._behind = bool(self._queue)
+        self._turning = self._behind
+        self._turn_ns, self._begun, self._left = now, 0.0, SLICE_NS / self.unit_ns
+        if not self._turning:
+            return
+        loop.call_soon(self._turn, loop)
+        while self._queue and self._left > 0.0:
+            connection, data, body_at, arrived_ns, deadline_ms, rank, most = self._queue.popleft()
+            self._units = self._units - COST[most] if self._queue else 0.0
+            if connection.transport.is_closing():
+                continue
+            # What it has waited by now may leave it less than was thought; age alone never refuses.
+            still = tier_for(0.0, (now - arrived_ns) * 1e-6, deadline_ms, rank)
+            self._begin(connection, data, body_at, Admitted(arrived_ns, max(most, still, key=LADDER.index)))

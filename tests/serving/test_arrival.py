@@ -1,0 +1,65 @@
+"""The age of a payment is counted from when its bytes reached this machine, whatever the process was doing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+
+from tests.serving.scoring_world import START_MS, Service, payment
+from tests.serving.test_short_way import read_replies
+
+
+def request(fields: dict[str, object]) -> bytes:
+    body = json.dumps(fields).encode()
+    return b"POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+def test_a_payment_that_waited_in_the_socket_has_used_up_its_deadline(service: Service) -> None:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as line:
+        line.sendall(request(payment("warm-up", START_MS)))
+        read_replies(line, 1)
+        os.kill(service.process.pid, signal.SIGSTOP)
+        try:
+            line.sendall(request(payment("held-up", START_MS + 1, deadline_ms=80)))
+            time.sleep(0.3)
+        finally:
+            os.kill(service.process.pid, signal.SIGCONT)
+        answer = json.loads(read_replies(line, 1)[0])
+        assert (answer["tier"], answer["score"]) == ("default", None)
+        line.sendall(request(payment("patient", START_MS + 2, deadline_ms=80)))
+        assert json.loads(read_replies(line, 1)[0])["tier"] == "full"
+    waited = service.receipt("held-up")["receipt"]["timings_us"]["wait"]
+    assert 250_000 <= waited <= 5_000_000
+
+
+def test_a_patient_caller_gets_the_full_tier_even_then(service: Service) -> None:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as line:
+        os.kill(service.process.pid, signal.SIGSTOP)
+        try:
+            line.sendall(request(payment("slept", START_MS + 3, deadline_ms=5_000)))
+            time.sleep(0.12)
+        finally:
+            os.kill(service.process.pid, signal.SIGCONT)
+        answer = json.loads(read_replies(line, 1)[0])
+        assert answer["tier"] == "full"
+        assert service.receipt("slept")["receipt"]["timings_us"]["wait"] >= 100_000
+
+
+def test_unusual_requests_go_the_ordinary_way(service: Service) -> None:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as line:
+        body = json.dumps(payment("chunked", START_MS + 4)).encode()
+        head = b"POST /v1/score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        line.sendall(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+        assert b'"full"' in read_replies(line, 1)[0]
+    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as line:
+        sent = request(payment("closing", START_MS + 5)).replace(b"Host: x", b"Host: x\r\nConnection: close")
+        line.sendall(sent)
+        assert b'"full"' in read_replies(line, 1)[0]
+        assert line.recv(10) == b""
+    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as line:
+        twice = request(payment("twice", START_MS + 6)).replace(b"Host: x", b"Content-Length: 3\r\nHost: x")
+        line.sendall(twice)
+        assert line.recv(100).startswith(b"HTTP/1.1 400")

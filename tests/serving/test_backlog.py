@@ -1,0 +1,171 @@
+"""The backlog under load, in simulated time: bounded waiting, dear payments first, nothing refused without need."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serving.backlog import Backlog, ShortWay
+from serving.judge import DEFAULT, FULL, RULES_ONLY
+from serving.shed import LADDER, REFUSED, Admitted
+
+FULL_MS, SHORT_MS, REFUSE_MS, READ_MS = 0.25, 0.11, 0.012, 0.008
+
+
+class World:
+    """A machine with one core: its clock moves only by the work that is done, or to the next arrival."""
+
+    def __init__(self, slow: float = 1.0) -> None:
+        self.now_ms, self.slow = 0.0, slow
+        self.ready: deque[tuple[Callable[..., None], Any]] = deque()
+        self.outcomes: list[tuple[float, str, float]] = []  # money, tier, milliseconds from arrival to answer
+        self.backlog = Backlog(lambda: int(self.now_ms * 1e6))
+        self.backlog.short_way = self.short_way
+
+    def call_soon(self, callback: Callable[..., None], *arguments: Any) -> None:
+        self.ready.append((callback, arguments))
+
+    def work(self, ms: float) -> None:
+        self.now_ms += ms * self.slow
+
+    def short_way(self, key: bytes | None, body: bytes, admitted: Admitted, take: Callable[[bytes], None]) -> None:
+        """Never called: the connections below stand for it."""
+
+    def run(self, arrivals: list[tuple[float, int]]) -> None:
+        """Let payments (moment in ms, amount) arrive; as in a server, what came during work is read after it."""
+        coming = deque(arrivals)
+        while coming or self.ready or self.backlog.waiting:
+            if not self.ready and coming:
+                self.now_ms = max(self.now_ms, coming[0][0])
+            while coming and coming[0][0] <= self.now_ms:
+                at_ms, amount = coming.popleft()
+                self.work(READ_MS)
+                data = b'{"amount_minor":%d,"currency":"INR"}' % amount
+                connection: Any = Caller(self, at_ms, amount)
+                kernel_ms = (self.now_ms - at_ms) // 4 * 4  # the kernel's clock goes in steps
+                self.backlog.take(connection, data, 0, kernel_ms)
+            for _ in range(len(self.ready)):
+                callback, arguments = self.ready.popleft()
+                callback(*arguments)
+
+    def done(self, caller: Caller, tier: str) -> None:
+        self.outcomes.append((caller.amount, tier, self.now_ms - caller.at_ms))
+
+
+class Caller:
+    """A connection with one payment, in the place of a real one."""
+
+    def __init__(self, world: World, at_ms: float, amount: int) -> None:
+        self.world, self.at_ms, self.amount = world, at_ms, amount
+        self.loop = self.transport = self
+        self.waits = False
+        self.call_soon = world.call_soon
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: bytes) -> None:
+        assert data.startswith(b"HTTP/1.1 503")
+        self.world.work(REFUSE_MS)
+        self.world.done(self, REFUSED)
+
+    def go_on(self, data: bytes, admitted: Admitted) -> None:
+        self.world.call_soon(self.finish, FULL_MS, FULL)
+
+    def go_short(self, short_way: ShortWay, data: bytes, body_at: int, admitted: Admitted) -> None:
+        self.finish(SHORT_MS, admitted.most)
+
+    def finish(self, ms: float, tier: str) -> None:
+        self.world.work(ms)
+        self.world.done(self, tier)
+
+
+def offered(times: float, seconds: float, seed: int = 1) -> list[tuple[float, int]]:
+    """Arrivals at `times` what the world can do in full, with amounts of many sizes."""
+    rng = np.random.default_rng(seed)
+    step = (FULL_MS + READ_MS) / times
+    count = int(seconds * 1_000 / step)
+    return [(place * step, int(amount)) for place, amount in enumerate(rng.lognormal(10, 1.3, count))]
+
+
+def tiers(world: World) -> Counter[str]:
+    return Counter(tier for _, tier, _ in world.outcomes)
+
+
+def test_below_saturation_everybody_gets_the_full_tier() -> None:
+    world = World()
+    world.run(offered(0.9, 3.0))
+    assert set(tiers(world)) == {FULL}
+
+
+def test_at_one_and_a_half_times_saturation_everybody_is_decided_in_time_and_the_dear_in_full() -> None:
+    world = World()
+    world.run(offered(1.5, 5.0))
+    found = tiers(world)
+    assert found[REFUSED] == 0
+    assert max(ms for _, _, ms in world.outcomes) < 100
+    assert found[FULL] > 0.3 * len(world.outcomes)
+    settled = world.outcomes[2_000:]
+    cut = np.quantile([amount for amount, _, _ in settled], 0.8)
+    dear = [tier for amount, tier, _ in settled if amount >= cut]
+    assert dear.count(FULL) > 0.97 * len(dear)
+    assert min(ms for amount, tier, ms in settled if tier == FULL) >= 0
+
+
+@pytest.mark.parametrize("times", [3.0, 6.0])
+def test_far_past_saturation_nothing_collapses(times: float) -> None:
+    world = World()
+    world.run(offered(times, 5.0))
+    found = tiers(world)
+    answered = len(world.outcomes) - found[REFUSED]
+    assert answered / 5.0 >= 0.95 * 1_000 / (FULL_MS + READ_MS), "the answered rate must not fall below saturation"
+    assert max(ms for _, _, ms in world.outcomes) < 100
+    refused = [ms for _, tier, ms in world.outcomes if tier == REFUSED]
+    assert np.quantile(refused, 0.99) < 15, "who is refused is refused at once"
+    rich = np.quantile([amount for amount, _, _ in world.outcomes], 0.9)
+    assert sum(t == REFUSED for a, t, _ in world.outcomes[500:] if a >= rich) <= 0.25 * found[REFUSED]
+
+
+def test_a_machine_that_gets_slower_is_noticed() -> None:
+    world = World()
+    world.run(offered(1.2, 1.0))
+    fast_ns = world.backlog.unit_ns
+    slow = World(slow=3.0)
+    slow.run(offered(1.0, 3.0))
+    assert slow.backlog.unit_ns > 2 * fast_ns
+    assert max(ms for _, _, ms in slow.outcomes) < 100
+
+
+def test_when_the_load_ends_the_full_tier_comes_back_at_once() -> None:
+    world = World()
+    first = offered(3.0, 1.0)
+    after = [(1_200.0 + place * 1.0, 100) for place in range(200)]
+    world.run(first + after)
+    assert {tier for _, tier, _ in world.outcomes[-200:]} == {FULL}
+
+
+@given(st.lists(st.tuples(st.floats(0, 3), st.integers(1, 10**7)), min_size=1, max_size=400), st.floats(0.5, 20))
+@settings(max_examples=40, deadline=None)
+def test_every_payment_gets_exactly_one_answer_and_the_account_ends_at_zero(
+    steps: list[tuple[float, int]], slow: float
+) -> None:
+    world, now, arrivals = World(slow), 0.0, []
+    for step, amount in steps:
+        now += step
+        arrivals.append((now, amount))
+    world.run(arrivals)
+    assert len(world.outcomes) == len(arrivals)
+    assert sorted(amount for amount, _, _ in world.outcomes) == sorted(amount for _, amount in arrivals)
+    assert world.backlog.waiting == 0
+    assert world.backlog.work_ms == 0.0
+    assert set(tiers(world)) <= set(LADDER)
+
+
+def test_the_names_of_the_ladder() -> None:
+    assert LADDER == (FULL, RULES_ONLY, DEFAULT, REFUSED)
