@@ -181,7 +181,7 @@ def test_a_ledger_that_fails_leaves_a_decision_without_a_receipt(
     engine, feedback = shedding.runtime.engine, shedding.runtime.feedback
     assert engine is not None
     assert feedback is not None
-    shedding.runtime._rebuild(engine, feedback)
+    asyncio.run(shedding.runtime.rebuild(engine, feedback))
     assert shedding.send(payment("found"))[2]["receipt_id"]
 
 
