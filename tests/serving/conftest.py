@@ -1,4 +1,7 @@
-"""One trained bundle for all tests of the service, and one running service for each file that shares it."""
+"""One trained bundle for all tests of the service, and one running service for each file that shares it.
+
+A file that says `both_profiles` runs every test of its shared service embedded and in production.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.scoring_world import Service, make_bundle, running
+from tests.serving.production.servers import servers_here
+from tests.serving.profiles import Embedded, Production, Profile
+from tests.serving.scoring_world import Service, make_bundle
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +20,27 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bundle(tmp_path_factory.mktemp("bundle") / "risk")
 
 
+@pytest.fixture(scope="session")
+def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """(URL of Redis, URL of PostgreSQL without a database): found, or started once per test process."""
+    with servers_here(tmp_path_factory.mktemp("redis")) as urls:
+        yield urls
+
+
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Iterator[Service]:
-    with running(tmp_path_factory.mktemp("service"), bundle) as one:
+def profile(request: pytest.FixtureRequest) -> Iterator[Profile]:
+    """Embedded, unless the file asks for both profiles."""
+    if getattr(request, "param", "embedded") == "embedded":
+        yield Embedded()
+        return
+    production = Production(request.getfixturevalue("server_urls"))
+    try:
+        yield production
+    finally:
+        production.close()
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, bundle: Path, profile: Profile) -> Iterator[Service]:
+    with profile.shared(tmp_path_factory.mktemp("service"), bundle) as one:
         yield one

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -136,19 +136,24 @@ def rfc3339(at_ms: int) -> str:
     return f"{moment}Z"
 
 
+def environment_of(var: Path, bundle: Path, more: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a service over `var`, on the replay clock unless `more` says otherwise."""
+    return {
+        **os.environ,
+        "RISKGATE_VAR": str(var),
+        "RISKGATE_BUNDLE": str(bundle),
+        "RISKGATE_CLOCK": "replay",
+        "BENTOML_HOME": str(var.parent / "bentoml"),
+        **more,
+    }
+
+
 class Service:
     """The running service: its address, its folder, its process and all it wrote."""
 
     def __init__(self, var: Path, bundle: Path, port: int, log: Path, **environment: str) -> None:
         self.var, self.port, self.log = var, port, log
-        self.environment = {
-            **os.environ,
-            "RISKGATE_VAR": str(var),
-            "RISKGATE_BUNDLE": str(bundle),
-            "RISKGATE_CLOCK": "replay",
-            "BENTOML_HOME": str(var.parent / "bentoml"),
-            **environment,
-        }
+        self.environment = environment_of(var, bundle, environment)
         with log.open("ab") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "serving", "run", "--port", str(port)],

@@ -8,18 +8,12 @@ from typing import Any
 
 import pytest
 
-from serving.ledger import Ledger
-from tests.serving.scoring_world import START_MS, Service, payment, running
+from tests.serving.profiles import Profile, both_profiles
+from tests.serving.scoring_world import START_MS, Service, payment
+
+pytestmark = both_profiles
 
 CARD = "4111111111111111"
-
-
-def written(service: Service) -> int:
-    ledger = Ledger(service.var / "ledger.sqlite", read_only=True)
-    try:
-        return ledger.last_seq()
-    finally:
-        ledger.release()
 
 
 BAD_FIELDS: list[tuple[str, dict[str, Any], str, str | None]] = [
@@ -50,15 +44,15 @@ BAD_FIELDS: list[tuple[str, dict[str, Any], str, str | None]] = [
     ("changes", "code", "field"), [row[1:] for row in BAD_FIELDS], ids=[row[0] for row in BAD_FIELDS]
 )
 def test_an_invalid_value_is_422_names_its_place_and_records_nothing(
-    service: Service, changes: dict[str, Any], code: str, field: str | None
+    profile: Profile, service: Service, changes: dict[str, Any], code: str, field: str | None
 ) -> None:
-    before = written(service)
+    before = profile.written(service)
     reply = service.score(payment("bad", **changes))
     error = reply.json()["error"]
     assert (reply.status_code, error["code"], error.get("field")) == (422, code, field)
     assert error["message"]
     assert error["repair"]
-    assert written(service) == before
+    assert profile.written(service) == before
 
 
 def test_every_problem_is_told_at_once(service: Service) -> None:
@@ -82,12 +76,12 @@ def test_every_problem_is_told_at_once(service: Service) -> None:
     ids=["empty", "cut", "no text", "deep", "array", "null", "NaN", "a key twice", "too large"],
 )  # fmt: skip
 def test_a_body_that_is_no_payment_is_refused_in_the_one_shape(
-    service: Service, body: bytes, status: int, code: str
+    profile: Profile, service: Service, body: bytes, status: int, code: str
 ) -> None:
-    before = written(service)
+    before = profile.written(service)
     reply = service.client.post("/v1/score", content=body)
     assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
-    assert written(service) == before
+    assert profile.written(service) == before
 
 
 @pytest.mark.parametrize("path", ["/v1/labels", "/v1/outcomes"])
@@ -124,16 +118,18 @@ def test_a_card_number_appears_in_no_reply_no_log_and_no_file(service: Service) 
         assert not any(text.encode() in content for text in spoken), path.name
 
 
-def test_a_time_outside_the_window_is_refused_when_the_clock_is_the_systems(bundle: Path, tmp_path: Path) -> None:
-    with running(tmp_path, bundle, RISKGATE_CLOCK="system") as service:
+def test_a_time_outside_the_window_is_refused_when_the_clock_is_the_systems(
+    profile: Profile, bundle: Path, tmp_path: Path
+) -> None:
+    with profile.running(tmp_path, bundle, RISKGATE_CLOCK="system") as service:
         reply = service.score(payment("late", START_MS))
         assert (reply.status_code, reply.json()["error"]["code"]) == (422, "time_outside_window")
         assert service.score(payment("late", START_MS), "?dry_run=1").status_code == 422
-        assert written(service) == 1  # the promotion
+        assert profile.written(service) == 1  # the promotion
 
 
-def test_a_wrong_key_or_none_is_401_and_a_fast_caller_429(bundle: Path, tmp_path: Path) -> None:
-    with running(tmp_path, bundle, RISKGATE_API_KEY="secret", RISKGATE_RATE_PER_SECOND="2") as service:
+def test_a_wrong_key_or_none_is_401_and_a_fast_caller_429(profile: Profile, bundle: Path, tmp_path: Path) -> None:
+    with profile.running(tmp_path, bundle, RISKGATE_API_KEY="secret", RISKGATE_RATE_PER_SECOND="2") as service:
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "secret"}):
             reply = service.client.post("/v1/score", content=b"{}", headers=headers)
             assert (reply.status_code, reply.json()["error"]["code"]) == (401, "unauthorised")

@@ -1,4 +1,4 @@
-"""The HTTP contract of DESIGN §3, over a real port."""
+"""The HTTP contract of DESIGN §3, over a real port, in both profiles."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from tests.serving.profiles import both_profiles
 from tests.serving.scoring_world import BLOCKED, START_MS, Service, payment, rfc3339, suspicious
+
+pytestmark = both_profiles
 
 ANSWER = {
     "transaction_id", "decision", "score", "reasons", "rules", "tier", "missing", "model", "policy", "features",

@@ -1,4 +1,4 @@
-"""The servers of the production profile: found or started once per test process."""
+"""A database and a prefix for each test of the production profile."""
 
 from __future__ import annotations
 
@@ -6,13 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.serving.production.servers import Servers, own_database, own_prefix, servers_here
-
-
-@pytest.fixture(scope="session")
-def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    with servers_here(tmp_path_factory.mktemp("redis")) as urls:
-        yield urls
+from tests.serving.production.servers import Servers, own_database, own_prefix
 
 
 @pytest.fixture

@@ -1,0 +1,180 @@
+"""The two profiles as the tests see them: the same service, started and asked in the same words."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+import msgspec
+import pytest
+
+from serving.case_file import FileCases
+from serving.console.desk import DeskLedger
+from serving.ledger import Ledger
+from serving.production.desk import ServerCases
+from serving.settings import read_settings
+from tests.serving import scoring_world
+from tests.serving.production.processes import ended, started, until_ready
+from tests.serving.production.servers import Servers, own_database, own_prefix, wait_for
+from tests.serving.scoring_world import Service, free_port
+
+#: For files whose tests hold in both profiles: `pytestmark = both_profiles`.
+both_profiles = pytest.mark.parametrize("profile", ["embedded", "production"], indirect=True, scope="module")
+
+
+class Profile(Protocol):
+    """Where a service keeps what it writes, and how to look at it."""
+
+    name: str
+
+    def running(self, folder: Path, bundle: Path, **environment: str) -> contextlib.AbstractContextManager[Service]:
+        """The service over what belongs to this folder until the block ends."""
+        ...
+
+    def shared(self, folder: Path, bundle: Path) -> contextlib.AbstractContextManager[Service]:
+        """The same with as many scoring processes as the profile may have."""
+        ...
+
+    def environment(self, folder: Path) -> dict[str, str]:
+        """What a command about that folder's ledger needs in its environment."""
+        ...
+
+    def written(self, service: Service) -> int:
+        """How many events were ever written."""
+        ...
+
+    def settle(self, service: Service) -> None:
+        """Wait until the ledger holds all that was acknowledged."""
+        ...
+
+    def desk(self, service: Service) -> DeskLedger:
+        """Where the desk finds the cases."""
+        ...
+
+
+class Embedded:
+    """SQLite in the folder."""
+
+    name = "embedded"
+
+    def running(self, folder: Path, bundle: Path, **environment: str) -> contextlib.AbstractContextManager[Service]:
+        return scoring_world.running(folder, bundle, **environment)
+
+    def shared(self, folder: Path, bundle: Path) -> contextlib.AbstractContextManager[Service]:
+        return self.running(folder, bundle)
+
+    def environment(self, folder: Path) -> dict[str, str]:
+        return {}
+
+    def written(self, service: Service) -> int:
+        ledger = Ledger(service.var / "ledger.sqlite", read_only=True)
+        try:
+            return ledger.last_seq()
+        finally:
+            ledger.release()
+
+    def settle(self, service: Service) -> None:
+        """Nothing: what is acknowledged is in the file."""
+
+    def desk(self, service: Service) -> DeskLedger:
+        return FileCases(service.var / "ledger.sqlite")
+
+
+class Production:
+    """A database and a prefix for each folder, on the servers of the machine or on private ones."""
+
+    name = "production"
+
+    def __init__(self, server_urls: tuple[str, str]) -> None:
+        self._urls = server_urls
+        self._servers: dict[Path, Servers] = {}
+        self._ending = ExitStack()
+
+    def close(self) -> None:
+        self._ending.close()
+
+    def servers(self, folder: Path) -> Servers:
+        if folder not in self._servers:
+            redis_url, postgres = self._urls
+            database = self._ending.enter_context(own_database(postgres))
+            prefix = self._ending.enter_context(own_prefix(redis_url))
+            self._servers[folder] = Servers(redis_url, database, prefix)
+        return self._servers[folder]
+
+    def shared(self, folder: Path, bundle: Path) -> contextlib.AbstractContextManager[Service]:
+        return self.running(folder, bundle, 2)
+
+    def environment(self, folder: Path) -> dict[str, str]:
+        return self.servers(folder).environment
+
+    @contextlib.contextmanager
+    def running(self, folder: Path, bundle: Path, workers: int = 1, **environment: str) -> Iterator[Service]:
+        service = ProductionService(self.servers(folder), folder, bundle, workers, environment)
+        try:
+            service.wait_until_ready()
+            yield service
+        finally:
+            service.stop()
+
+    def written(self, service: Service) -> int:
+        servers = self.servers(service.var.parent)
+        return int(servers.redis().xinfo_stream(f"{servers.prefix}:events")["entries-added"])
+
+    def settle(self, service: Service) -> None:
+        servers = self.servers(service.var.parent)
+        client, key = servers.redis(), f"{servers.prefix}:events"
+        wait_for(lambda: client.xlen(key) == 0, "the recorder")
+
+    def desk(self, service: Service) -> DeskLedger:
+        return ServerCases(read_settings(self.environment(service.var.parent)))
+
+
+class ProductionService(Service):
+    """A recorder and some workers behind one port; `process` is the first worker."""
+
+    def __init__(
+        self, servers: Servers, folder: Path, bundle: Path, workers: int, environment: dict[str, str]
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.var, self.port, self.log = folder / "var", free_port(), folder / "service.log"
+        self.environment = scoring_world.environment_of(
+            self.var, bundle, {**servers.environment, "RISKGATE_RECORDER_PORT": str(free_port()), **environment}
+        )
+        self.own_ports = [free_port() for _ in range(workers)]
+        self.recorder = started(self.environment, self.log, "recorder")
+        self.workers = [self._worker(port) for port in self.own_ports]
+        self.process = self.workers[0]
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
+
+    def _worker(self, own_port: int) -> subprocess.Popen[bytes]:
+        arguments = ("run", "--port", str(self.port), "--share-port", "--own-port", str(own_port))
+        return started(self.environment, self.log, *arguments)
+
+    def wait_until_ready(self, patience_seconds: float = 90) -> None:
+        for process, port in zip(self.workers, self.own_ports, strict=True):
+            until_ready(process, f"http://127.0.0.1:{port}/readyz", self.log, patience_seconds)
+
+    def kill(self) -> None:
+        self.client.close()
+        for process in (*self.workers, self.recorder):
+            process.kill()
+            process.wait(30)
+
+    def stop(self) -> int:
+        self.client.close()
+        codes = [ended(process) for process in self.workers]
+        codes.append(ended(self.recorder))
+        return max(codes, key=abs)
+
+
+def figures(service: Service, *arguments: str) -> Any:
+    """The figures that `verify` writes about the ledger of a service."""
+    report = service.var / "verify.json"
+    done = service.command("verify", "--report", str(report), *arguments)
+    assert done.returncode == 0, done.stderr
+    return msgspec.json.decode(report.read_bytes())
