@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ from features.packed import (
     event_words,
     fold_string,
     pack,
+    tail_events,
     write_event,
 )
 from features.payment import ENTITIES, Payment
@@ -41,6 +43,8 @@ from features.tiles import Table
 
 Vector = npt.NDArray[np.float64]
 
+#: A string with so many events behind its record is packed anew by whoever reads it.
+LONG_TAIL = 15
 _LARGEST_IDENTITY = 2**63 - 1
 #: Most bytes of a varint.
 _MOST = 10
@@ -56,6 +60,7 @@ class Entry(NamedTuple):
     extra: Vector
 
 
+@lru_cache(maxsize=1 << 16)
 def identity(kind: int, key: str) -> int:
     """By what others remember an entity: above 0, the same for ever (two different ones agree once in 2^63 pairs)."""
     digest = hashlib.blake2b(key.encode(), digest_size=8, person=ENTITIES[kind].encode()).digest()
@@ -101,23 +106,26 @@ def observe_strings(
     layout: Words, cum: Table, others: Words, data: Bytes, places: Words, recs: Words, met: Words, ids: Words,
     seen: Words, ts: int, amount: int, extra: Vector, profile: Vector, out: Vector, keep: bool,
 ) -> int:  # fmt: skip
-    """Make records of six strings and `step`; -1, or the entity kind whose string is broken.
+    """Make records of six strings and `step`; a bit for each kind whose tail is long, or -1 - the kind that is broken.
 
     data: the strings one after the other. places: int64[7], where each begins; recs: 0 = no string, -1 = not sent.
     """
     clear(heap)
+    long = 0
     for e in range(ENTITY_COUNT):
         if recs[e] >= 0 and places[e + 1] > places[e]:
+            if tail_events(others, e, data, places[e], places[e + 1]) >= LONG_TAIL:
+                long |= 1 << e
             record = fold_string(
                 heap, e, ents, fields, heads, lists, bounds, others, data, places[e], places[e + 1], recs, met
             )
             if record < 0:
-                return e
+                return -1 - e
     step(
         heap, ents, fields, heads, lists, bounds, outs, ratios, layout, cum, recs, ids, seen, ts, amount, extra,
         profile, out, keep,
     )  # fmt: skip
-    return -1
+    return long
 
 
 class EntityStrings:
@@ -149,6 +157,7 @@ class EntityStrings:
         self._seen = np.zeros(ENTITY_COUNT, np.int64)
         self._profile = np.zeros(PROFILE_WORDS)
         self._nothing = np.zeros(0, np.int64)
+        self._long = 0
 
     # -- before the trip -----------------------------------------------------------------------
 
@@ -206,20 +215,26 @@ class EntityStrings:
         self._places[:] = places
         data = np.frombuffer(b"".join([string for string in strings if string]) or EMPTY, np.uint8)
         out = np.empty(len(self.catalog.names))
-        broken = observe_strings(
+        found = observe_strings(
             self._heap, *self._tables, *self._reading, self._others, data, self._places, self._recs, self._met,
             entry.ids, self._seen, payment.event_time_ms, entry.amount, entry.extra, self._profile, out, keep,
         )  # fmt: skip
-        if broken >= 0:
+        if found < 0:
+            broken = -1 - found
             raise BrokenState(
                 f"The state of {ENTITIES[broken]} `{entry.keys[broken]}` cannot be read.",
                 "Build it anew from the ledger: python -m serving rebuild-state.",
             )
+        self._long = found
         return out
 
     def last_seen(self) -> tuple[int, ...]:
         """How many events each entity's string held when `observe` read it; -1 = not sent."""
         return tuple(self._seen.tolist())
+
+    def long_tails(self) -> list[int]:
+        """The entity kinds whose strings, as `observe` read them, should be packed anew."""
+        return [e for e in range(ENTITY_COUNT) if self._long >> e & 1] if self._long else []
 
     def packed(self, e: int) -> bytes:
         """The record of entity kind `e` after the latest `observe`, packed."""

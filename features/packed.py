@@ -266,6 +266,15 @@ def write_event(
 
 
 @compiled
+def tail_events(others: Words, e: int, data: Bytes, at: int, end: int) -> int:
+    """How many events stand behind the packed record of the string `data[at:end]`."""
+    if end - at < HEADER_BYTES:
+        return 0
+    tail = end - at - HEADER_BYTES - (get_word(data, at) >> 32)
+    return tail // (event_words(others, e) * WORD_BYTES)
+
+
+@compiled
 def fold_string(
     heap: Words, e: int, ents: Table, fields: Table, heads: Table, lists: Table, bounds: Table, others: Words,
     data: Bytes, at: int, end: int, recs: Words, met: Words,

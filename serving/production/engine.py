@@ -17,10 +17,10 @@ from collections.abc import Callable
 import msgspec
 
 from features.catalog import Catalog
-from features.entity_strings import EntityStrings, Entry, generation_of, header, tail_bytes
+from features.entity_strings import EntityStrings, Entry, generation_of, header
 from features.errors import BrokenState
 from features.intake import payment_json
-from features.packed import EMPTY, HEADER_BYTES
+from features.packed import HEADER_BYTES
 from features.payment import Payment
 from features.profiles import Profiles
 from serving import receipt as receipts
@@ -40,12 +40,12 @@ from serving.receipt import Receipt
 
 log = logging.getLogger("riskgate.engine")
 
-#: A string with so many events behind its record is packed anew by whoever reads it.
-COMPACT_EVENTS = 16
 #: Kept back from the deadline of a trip: for deciding after the first, and for the sweep that finds late replies.
 AFTER_ADMISSION_NS = 8_000_000
 #: How often a payment that another worker decides is looked at.
 LOOK_SECONDS = 0.004
+#: How long nothing is logged about a late Redis after it was.
+QUIET_NS = 5_000_000_000
 
 
 class RedisEngine:
@@ -73,6 +73,7 @@ class RedisEngine:
         self.trusted = True
         self.stream_full = False
         self.misses = 0
+        self._quiet_until_ns = 0
         self.settling = Settling(state, self.seen_by)
         self._waiting = Waiting()
 
@@ -122,7 +123,7 @@ class RedisEngine:
         try:
             admitted = await self.state.admit(payment, claim.entry, content, claim.digest, due_ms, arrival_ms, admit_ns)
         except StateUnavailable as error:
-            log.warning("payment %s is decided without state: %s", payment.transaction_id, error)
+            self._tell("payments are decided without state", error)
             return self._without_state(claim, moments, explain_approved)
         if admitted.known is not None:
             return await self._again(claim, admitted.known, moments, explain_approved)
@@ -173,7 +174,7 @@ class RedisEngine:
         try:
             first = await record_decision(self.state, unsettled, payment_id, moments.deadline_ns)
         except StateUnavailable as error:
-            log.warning("the decision about %s is not recorded yet: %s", payment.transaction_id, error)
+            self._tell("decisions are told before they are recorded", error)
             return self._later(unsettled._replace(payment_id=payment_id))
         if first is not None:
             return self._same(claim, first)
@@ -201,12 +202,9 @@ class RedisEngine:
 
     def _compact(self, entry: Entry, strings: Strings) -> None:
         """Pack the strings that got long, right after they were folded."""
-        for kind, key in enumerate(entry.keys):
-            event = entry.events[kind]
-            if key is None or event is None:
-                continue
-            old = strings[kind] or EMPTY
-            if tail_bytes(old) + len(event) >= COMPACT_EVENTS * len(event):
+        for kind in self.strings.long_tails():
+            key, event, old = entry.keys[kind], entry.events[kind], strings[kind]
+            if key is not None and event is not None and old is not None:
                 packed = self.strings.packed(kind)
                 string = header(generation_of(old) + 1, packed) + packed
                 self.state.compact(kind, key, old[:HEADER_BYTES], len(old) + len(event), string)
@@ -278,6 +276,13 @@ class RedisEngine:
         reading = _nothing(("state", "model"), ())
         decided = self.decider.decide(payment, reading, moments, self.now_ns, explain_approved=explain_approved)
         return self._later(Unsettled(payment, claim.content, claim.digest, claim.entry, decided, moments.arrival_ms))
+
+    def _tell(self, what: str, error: StateUnavailable) -> None:
+        """Say once in a while that Redis is late: thousands of payments must not write thousands of lines."""
+        now_ns = self.now_ns()
+        if now_ns >= self._quiet_until_ns:
+            self._quiet_until_ns = now_ns + QUIET_NS
+            log.warning("%s: %s", what, error)
 
     def _later(self, unsettled: Unsettled) -> Scored:
         self.settling.add(unsettled)
