@@ -143,12 +143,13 @@ def _with(settings: Settings, port: int | None, host: str | None) -> Settings:
 
 
 def _add_others() -> None:
+    from serving.challenger_command import challenger_app
     from serving.console.command import console_app
     from serving.key_command import key_app
     from serving.production.command import production_app
 
     # The commands of the desk, the keys and the production profile stand beside ours: `python -m serving console`.
-    for other in (console_app, key_app, production_app):
+    for other in (challenger_app, console_app, key_app, production_app):
         app.registered_commands.extend(other.registered_commands)
 
 

@@ -45,7 +45,8 @@ def serve(settings: Settings, sockets: list[socket.socket] | None = None) -> int
     start.check_listening(settings)
     Door(settings)  # a key file that cannot be used is refused before anything listens
     listen_as(settings)
-    from serving.service import Front, application, bundle_folder, service
+    from serving.model_store import bundle_folder
+    from serving.service import Front, application, service
 
     set_up(settings.log)  # after the import of BentoML, which brings handlers of its own
     start.open_champion(lambda: bundle_folder(settings), settings)

@@ -33,6 +33,7 @@ from serving.metrics import Metrics
 from serving.receipt import code_version
 from serving.reports import LabelReport
 from serving.settings import Settings
+from serving.shadow_process import ShadowProcess, show_challenger
 from serving.start import Opened
 from serving.swap import Succession, warm
 
@@ -63,6 +64,7 @@ class Runtime:
         opened, refused = start.open_champion(lambda: bundle_folder, settings)
         self.succession = Succession(settings, where, opened, self._succeed, self.metrics.swaps)
         self.succession.refused = refused
+        self.shadow = ShadowProcess(settings)
         self.decision_log = DecisionLog(settings.log_decisions, settings.log)
         self.lock: IO[str] | None = start.lock(settings)
         self.ledger = Ledger(settings.ledger_path, settings.ledger_sync)
@@ -97,6 +99,7 @@ class Runtime:
         show_engine(self.metrics, engine)
         show_ledger(self.metrics, self.ledger)
         show_succession(self.metrics, self.succession)
+        show_challenger(self.metrics, self.settings, self.ledger)
         self.metrics.watch("riskgate_ready", "1 when payments are scored in full.", lambda: float(self.ready().ready))
         # What lives until the end need not be looked at by the collector again.
         gc.collect()
@@ -117,6 +120,7 @@ class Runtime:
             self._follow(),
             self.succession.follow(),
             measure_lag(self.metrics),
+            self.shadow.keep(),
         ):
             self._tasks.append(asyncio.get_running_loop().create_task(self._guarded(work)))
         with contextlib.suppress(ValueError, RuntimeError):  # only the main thread hears signals
@@ -132,6 +136,7 @@ class Runtime:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self.decision_log.end()
+        self.shadow.end()
         try:
             self.ledger.flush()
             if self.engine is not None and self.engine.ledger_works and self.ledger.broken is None:

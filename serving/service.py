@@ -11,7 +11,6 @@ import asyncio
 import logging
 import os
 import signal
-from pathlib import Path
 from typing import Any
 
 import bentoml
@@ -19,8 +18,8 @@ import bentoml
 from features.errors import RiskgateError
 from serving.app import Application
 from serving.either import AnyRuntime
-from serving.errors import CannotStart
 from serving.http import Receive, Scope, Send
+from serving.model_store import bundle_folder
 from serving.runtime import Runtime
 from serving.settings import Settings, read_settings
 
@@ -41,23 +40,6 @@ class Front:
             await application(scope, receive, send)
         else:
             await self.app(scope, receive, send)
-
-
-def bundle_folder(settings: Settings) -> Path:
-    """The folder of the bundle a setting names: a path, or a tag of BentoML's model store.
-
-    Raises: CannotStart when there is none.
-    """
-    path = Path(settings.bundle)
-    if path.is_dir():
-        return path
-    try:
-        return Path(bentoml.models.get(settings.bundle).path)
-    except (bentoml.exceptions.BentoMLException, ValueError) as error:
-        raise CannotStart(
-            f"There is no bundle `{settings.bundle}`: neither a folder nor a tag of BentoML's model store.",
-            "Train and promote a model (python -m training promote), or set RISKGATE_BUNDLE.",
-        ) from error
 
 
 def runtime_of(settings: Settings) -> AnyRuntime:

@@ -42,6 +42,7 @@ TABLE = (
     Setting("HSTS_SECONDS", "0", "seconds", "Strict-Transport-Security of every reply, for TLS in front; 0: not sent"),
     Setting("IN_FLIGHT_LIMIT", "2048", "requests", "requests under way before one is refused with 503"),
     Setting("WAL_LIMIT_BYTES", "268435456", "bytes", "size of the write-ahead log at which it is started afresh"),
+    Setting("CHALLENGER", "", "folder or tag", "a bundle that scores beside the champion; empty: none"),
     Setting("LOG", "text", "text|json", "the form of the log on standard error, one event a line"),
     Setting("LOG_DECISIONS", "notable", "none|notable|all", "decisions with a log line; notable: flagged or not full"),
     Setting("SWAP_SECONDS", "2", "seconds", "how often a newly promoted bundle is looked for; 0: on SIGHUP only"),
@@ -83,6 +84,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     hsts_seconds: int = 0
     in_flight_limit: int = 2_048
     wal_limit_bytes: int = 268_435_456
+    challenger: str = ""
     log: str = "text"
     log_decisions: str = "notable"
     swap_seconds: int = 2
@@ -99,6 +101,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def production(self) -> bool:
         """Whether state and ledger live on Redis and PostgreSQL; else in this process and one SQLite file."""
         return bool(self.redis_url and self.postgres_url)
+
+    @property
+    def shadow_path(self) -> Path:
+        """The SQLite file that holds what challengers would have decided."""
+        return self.var / "shadow.sqlite"
 
     @property
     def ledger_path(self) -> Path:

@@ -103,7 +103,7 @@ def _last_champion(settings: Settings) -> Opened | None:
         last = decode_promotion(events[-1].body)
         bundle = bundles.kept_bundle(settings.var / "bundles", last.bundle, last.policy)
         catalog = catalog_of(bundle.contract)
-        return Opened(bundle, catalog, Judge(bundle, catalog))
+        return Opened(bundle, catalog, Judge(bundle, catalog, pseudonyms_of(settings)))
     except (LedgerError, RiskgateError) as error:
         log.error("the last champion cannot be opened: %s", error)
         return None

@@ -48,7 +48,7 @@ class Succession:
         #: Why the bundle that lies there is not served; empty when it is.
         self.refused = ""
         self._now = asyncio.Event()
-        self._told: Mark | None = self._mark()
+        self._told: Mark | None = mark_of(find)
         self._before: Mark | None = self._told
 
     def hurry(self) -> None:
@@ -61,14 +61,14 @@ class Succession:
             try:
                 await asyncio.wait_for(self._now.wait(), self.settings.swap_seconds or None)
                 self._now.clear()
-                self._before = await asyncio.to_thread(self._mark)
+                self._before = await asyncio.to_thread(mark_of, self.find)
             except TimeoutError:
                 pass
             await self.look()
 
     async def look(self) -> bool:
         """Take over what lies there if it is new and whole; whether it now decides."""
-        mark = await asyncio.to_thread(self._mark)
+        mark = await asyncio.to_thread(mark_of, self.find)
         settled, self._before = mark == self._before, mark
         # Seen unchanged twice: nobody is still writing it.
         if mark == self._told or not settled:
@@ -92,14 +92,6 @@ class Succession:
         log.info("%s decides from here on, instead of %s", opened.bundle.model_name, former.bundle.model_name)
         return True
 
-    def _mark(self) -> Mark:
-        try:
-            folder = self.find().resolve()
-            stats = [(folder / name).stat() for name in FILES]
-        except (RiskgateError, OSError) as error:
-            return ("nothing", type(error).__name__)
-        return (str(folder), *((one.st_ino, one.st_size, one.st_mtime_ns) for one in stats))
-
     def _open(self) -> Opened:
         opened = start.open_bundle(self.find(), self.settings)
         now, new = self.opened.catalog.contract(), opened.catalog.contract()
@@ -116,6 +108,16 @@ class Succession:
         self.refused = f"A new bundle is refused, {self.opened.bundle.model_name} goes on: {sentence}"
         self.counted.add("refused")
         log.error("%s", self.refused, extra={"bundle": self.opened.bundle.digest[:12]})
+
+
+def mark_of(find: Callable[[], Path]) -> Mark:
+    """What changes whenever the bundle at a place does; cheap to look at."""
+    try:
+        folder = find().resolve()
+        stats = [(folder / name).stat() for name in FILES]
+    except (RiskgateError, OSError) as error:
+        return ("nothing", type(error).__name__)
+    return (str(folder), *((one.st_ino, one.st_size, one.st_mtime_ns) for one in stats))
 
 
 def warm(opened: Opened) -> None:

@@ -136,6 +136,16 @@ def promote(
 
 
 @app.command()
+def nominate(version: str = typer.Option("challenger", help="Alias or number of the version.")) -> None:
+    """Export a version to the model store, so that it scores beside the champion and decides nothing."""
+    from training.promote import nominate as nominate_version
+
+    with console.status("exporting"):
+        tag = nominate_version(read_settings(), version)
+    console.print(f"{tag}. Serve it beside the champion: RISKGATE_CHALLENGER={tag.partition(':')[0]}:latest")
+
+
+@app.command()
 def report(
     version: str = typer.Option("challenger", help="Alias or number of a registered version."),
     out: Path | None = typer.Option(None, help="Folder for the report and the plots of the run."),

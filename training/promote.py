@@ -30,6 +30,7 @@ with warnings.catch_warnings():
     import bentoml.models
 
 STORE_NAME = "riskgate"
+CHALLENGER_STORE = "riskgate-challenger"
 LEAST_AUC = 0.6
 TOO_GOOD_AVERAGE_PRECISION = 0.98
 """No honest score separates rare fraud like this; a feature that knows the label does."""
@@ -86,6 +87,20 @@ def promote(settings: Settings, which: str = CHALLENGER, despite: str | None = N
     return Promotion(candidate.version, previous, tag, exported, tuple(objections))
 
 
+def nominate(settings: Settings, which: str = CHALLENGER) -> str:
+    """Export a version for scoring beside the champion, and return its tag; it decides nothing, so no gate asks.
+
+    Raises: NotPromoted when there is no such version.
+    """
+    candidate = version_of(which, settings)
+    if candidate is None:
+        raise NotPromoted(f"There is no version {which!r}.", "Train one: python -m training fit.")
+    with tempfile.TemporaryDirectory() as folder:
+        bundle, path = bundle_of(candidate, settings, Path(folder))
+        tag, _ = export(bundle, path, CHALLENGER_STORE)
+    return tag
+
+
 def refusals(candidate: Version, champion: Version | None, bundle: Bundle) -> list[str]:
     """Every reason why a version should not become champion, one sentence each; empty if there is none."""
     figures = candidate.figures
@@ -109,9 +124,9 @@ def refusals(candidate: Version, champion: Version | None, bundle: Bundle) -> li
     return found
 
 
-def export(bundle: Bundle, folder: Path) -> tuple[str, Path]:
+def export(bundle: Bundle, folder: Path, store: str = STORE_NAME) -> tuple[str, Path]:
     """Copy a bundle's files into BentoML's model store, where `riskgate:latest` then finds it."""
-    tag = f"{STORE_NAME}:{bundle.version}-{bundle.digest[:12]}"
+    tag = f"{store}:{bundle.version}-{bundle.digest[:12]}"
     if any(str(model.tag) == tag for model in bentoml.models.list()):
         bentoml.models.delete(tag)  # the newest entry is the one that is served, so a return is a new entry
     labels = {"model": bundle.model_name.replace("@", "-"), "features": bundle.contract.hash[:12]}

@@ -99,6 +99,9 @@ class Up:
             Started(Kept(job), f"http://127.0.0.1:{own_port(settings, number)}/readyz")
             for number, job in enumerate(workers, 1)
         ]
+        python = (sys.executable, "-m", "serving")
+        challenger = Job("challenger", (*python, "challenge", "--follow"), environment)
+        self.challenger = Kept(challenger) if settings.challenger else None
         self.desk = Started(Kept(desk), f"http://{_address(settings.host)}:{settings.console_port}/livez")
 
     @property
@@ -116,6 +119,8 @@ class Up:
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
         for one in self.all:
             one.kept.start()
+        if self.challenger is not None:
+            self.challenger.start()
         try:
             failed = await self._wait_until_ready(stopping)
             if failed is not None:
@@ -129,7 +134,8 @@ class Up:
         finally:
             self.say("Stopping: scoring processes, desk, recorder.")
             workers = [one.kept for one in self.workers]
-            await stop_in_order(([*workers, self.desk.kept], [self.recorder.kept]))
+            readers = [self.desk.kept] if self.challenger is None else [self.desk.kept, self.challenger]
+            await stop_in_order(([*workers, *readers], [self.recorder.kept]))
 
     async def _wait_until_ready(self, stopping: asyncio.Event) -> str | None:
         loop = asyncio.get_running_loop()

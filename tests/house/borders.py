@@ -18,7 +18,7 @@ BORDERS: dict[str, tuple[str, ...]] = {
         "features/catalogue_store.py",
     ),
     "mlflow": ("training/track.py", "training/promote.py"),
-    "bentoml": ("serving/service.py", "serving/openapi.py", "training/promote.py"),
+    "bentoml": ("serving/service.py", "serving/model_store.py", "serving/openapi.py", "training/promote.py"),
     "duckdb": ("features/asof.py",),
     "sqlite3": (
         "serving/ledger.py",
@@ -27,6 +27,7 @@ BORDERS: dict[str, tuple[str, ...]] = {
         "serving/case_file.py",
         "serving/party_index.py",
         "serving/checkpoint.py",
+        "serving/shadow_scores.py",
         "features/profiles.py",
     ),
     "sqlalchemy": ("features/catalogue_store.py",),
@@ -48,6 +49,7 @@ SQL_BORDER: tuple[str, ...] = (
     "serving/case_events.py",
     "serving/party_index.py",
     "serving/checkpoint.py",
+    "serving/shadow_scores.py",
     "features/asof.py",
     "features/profiles.py",
 )

@@ -15,7 +15,7 @@ from tests.training.histories import small_history
 from tests.training.test_pipeline import DELAY, RECIPE
 from training.frame import frame
 from training.pipeline import Trained, calibrated, score_with, train
-from training.promote import NotPromoted, promote, refusals
+from training.promote import NotPromoted, nominate, promote, refusals
 from training.run import incumbent_figures
 from training.settings import Settings
 from training.track import Version, bundle_of, files_of, track, version_of
@@ -131,6 +131,18 @@ def test_a_gate_overruled_by_a_person_keeps_the_reason(trained: Trained, setting
     assert done.overruled
     kept = version_of(version.version, settings)
     assert kept is not None and kept.tags["overruled"] == "the drill of the eleventh"
+
+
+def test_a_nominated_version_lies_in_a_store_of_its_own_and_champions_stay(
+    first: Version, settings: Settings
+) -> None:
+    from training.promote import bentoml
+
+    before = [str(model.tag) for model in bentoml.models.list() if model.tag.name == "riskgate"]
+    tag = nominate(settings, first.version)
+    assert tag.startswith(f"riskgate-challenger:{first.version}-")
+    assert Path(bentoml.models.get("riskgate-challenger:latest").path).joinpath("model.txt").exists()
+    assert [str(model.tag) for model in bentoml.models.list() if model.tag.name == "riskgate"] == before
 
 
 def test_calibration_is_part_of_the_score(trained: Trained) -> None:

@@ -1,0 +1,63 @@
+"""The commands of a challenger: send one through the past, and compare it with the champion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+
+from features.errors import RiskgateError
+from serving.settings import read_settings
+
+challenger_app = typer.Typer(no_args_is_help=True, help="Challengers, which score beside the champion.")
+_out = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@challenger_app.command()
+def challenge(
+    bundle: Annotated[str | None, typer.Option(help="Folder or tag; RISKGATE_CHALLENGER if not given.")] = None,
+    going_on: Annotated[bool, typer.Option("--follow", help="From the present on, until stopped.")] = False,
+) -> None:
+    """Let a challenger judge every payment of the ledger from its receipt, and say how it compares."""
+    from serving import archive
+    from serving.challenger import Challenger, follow
+    from serving.comparison import compare
+    from serving.model_store import folder_of
+    from serving.shadow_scores import ShadowScores
+
+    try:
+        settings = read_settings()
+        if going_on:
+            follow(settings, lambda: folder_of(bundle or settings.challenger, "RISKGATE_CHALLENGER"))
+        scores = ShadowScores(settings.shadow_path)
+        challenger = Challenger(settings, folder_of(bundle or settings.challenger, "RISKGATE_CHALLENGER"), scores)
+        with archive.opened(settings) as ledger:
+            challenger.catch_up(ledger, challenger.begin(ledger, past=True))
+        scores.close()
+        for line in compare(settings).sentences():
+            _out.print(line)
+    except RiskgateError as error:
+        _out.print(f"{error.message} {error.repair}".strip(), style="red")
+        raise typer.Exit(2) from error
+
+
+@challenger_app.command("compare")
+def compare_both(
+    report: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
+) -> None:
+    """Say how the challenger that worked last compares with the champion on the same payments."""
+    from serving.comparison import compare
+
+    try:
+        found = compare(read_settings())
+    except RiskgateError as error:
+        _out.print(f"{error.message} {error.repair}".strip(), style="red")
+        raise typer.Exit(2) from error
+    for line in found.sentences():
+        _out.print(line)
+    if report is not None:
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.write_bytes(msgspec.json.format(msgspec.json.encode(found.figures()), indent=2))

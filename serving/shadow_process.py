@@ -1,0 +1,70 @@
+"""The challenger's process as the service keeps it: started, started again when it dies, ended with the service."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import os
+from multiprocessing.context import SpawnProcess
+
+from serving.challenger import run_beside
+from serving.ledger import Ledger
+from serving.metrics import Metrics
+from serving.settings import Settings
+from serving.shadow_scores import Progress, ShadowScores
+
+log = logging.getLogger("riskgate.challenger")
+
+LOOK_EVERY_SECONDS = 5.0
+
+
+class ShadowProcess:
+    """Keeps `run_beside` running while the service does; nothing at all without a challenger."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.process: SpawnProcess | None = None
+
+    async def keep(self) -> None:
+        """Run for ever: start the process, and again when it has ended."""
+        while self.settings.challenger:
+            if self.process is None or not self.process.is_alive():
+                if self.process is not None:
+                    log.error("the challenger's process ended with %s; it is started again", self.process.exitcode)
+                await asyncio.to_thread(self._start)
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+    def end(self) -> None:
+        """End the process; what it has not scored it scores after the next start."""
+        if self.process is not None and self.process.is_alive():
+            self.process.terminate()
+            self.process.join(5.0)
+            if self.process.is_alive():
+                self.process.kill()
+
+    def _start(self) -> None:
+        # Spawned, not forked: a fork would carry the event loop, the lock and the ledger's connection along.
+        context = multiprocessing.get_context("spawn")
+        self.process = context.Process(
+            target=run_beside, args=(self.settings, os.getpid()), name="riskgate-challenger", daemon=True
+        )
+        self.process.start()
+
+
+def show_challenger(metrics: Metrics, settings: Settings, ledger: Ledger) -> None:
+    """Show how far the challenger has come, if there is one."""
+    if not settings.challenger:
+        return
+    scores = ShadowScores(settings.shadow_path)
+
+    def progress() -> Progress:
+        return scores.progress() or Progress("", ledger.last_seq(), 0, 0)
+
+    metrics.watch(
+        "riskgate_challenger_lag_events",
+        "Events of the ledger that the challenger has not looked at.",
+        lambda: max(0, ledger.last_seq() - progress().seq),
+    )
+    metrics.count("riskgate_challenger_scored", "Payments the challenger has judged.", lambda: progress().scored)
+    metrics.count("riskgate_challenger_agreed", "Of those, decided as by the champion.", lambda: progress().agreed)
