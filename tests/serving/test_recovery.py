@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.catalog import catalog
-from serving import cases
-from serving.case_events import opened
-from serving.ledger import Ledger
+from serving.archive import opened
+from serving.settings import read_settings
+from tests.serving.profiles import Profile, both_profiles, figures
 from tests.serving.scoring_world import (
     DAY_MS,
     PARAMETERS,
@@ -56,45 +58,51 @@ def traffic(service: Service, prefix: str, count: int = 40) -> None:
             )
 
 
-def test_a_killed_service_starts_again_with_the_same_state_and_answers(bundle: Path, tmp_path: Path) -> None:
+@both_profiles
+def test_a_killed_service_starts_again_with_the_same_state_and_answers(
+    profile: Profile, bundle: Path, tmp_path: Path
+) -> None:
     probe = payment("probe", START_MS + 50_000, payer_id="u-1", payee_id="m-1")
-    port = free_port()
-    first = Service(tmp_path / "var", bundle, port, tmp_path / "log")
-    first.wait_until_ready()
-    traffic(first, "r")
-    answered = first.score(payment("last", START_MS + 45_000)).json()
-    before = first.score(probe, "?dry_run=1").json()
-    first.kill()
-    second = Service(tmp_path / "var", bundle, port, tmp_path / "log")
-    try:
-        second.wait_until_ready()
+    with profile.running(tmp_path, bundle) as first:
+        traffic(first, "r")
+        answered = first.score(payment("last", START_MS + 45_000)).json()
+        before = first.score(probe, "?dry_run=1").json()
+        first.kill()
+    with profile.running(tmp_path, bundle) as second:
         assert second.score(probe, "?dry_run=1").json() == before
         again = second.score(payment("last", START_MS + 45_000))
         assert again.json() == answered
         assert again.headers["idempotent-replay"] == "true"
-    finally:
+        profile.settle(second)
         assert second.stop() == 0
-    # A clean stop writes a snapshot; a third start uses it and the tail.
+        assert figures(second)["mismatches"] == 0
+
+
+def test_a_start_from_snapshot_and_tail_gives_the_same_state(bundle: Path, tmp_path: Path) -> None:
+    probe = payment("probe", START_MS + 50_000, payer_id="u-1", payee_id="m-1")
+    with running(tmp_path, bundle) as first:
+        traffic(first, "r")
+        before = first.score(probe, "?dry_run=1").json()
+        assert first.stop() == 0
+    # A clean stop writes a snapshot; the next start uses it, the one after a kill also the tail.
     assert list((tmp_path / "var" / "snapshots").glob("state-*.state"))
+    with running(tmp_path, bundle) as second:
+        assert second.score(probe, "?dry_run=1").json() == before
+        traffic(second, "s", 8)
+        after = second.score(probe, "?dry_run=1").json()
+        second.kill()
     with running(tmp_path, bundle) as third:
-        assert third.score(probe, "?dry_run=1").json() == before
-        traffic(third, "s", 8)
-        after = third.score(probe, "?dry_run=1").json()
-        third.kill()
-    with running(tmp_path, bundle) as fourth:
-        assert fourth.score(probe, "?dry_run=1").json() == after
+        assert third.score(probe, "?dry_run=1").json() == after
 
 
-def test_a_service_killed_under_load_loses_nothing_it_acknowledged(bundle: Path, tmp_path: Path) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    port = free_port()
-    service = Service(tmp_path / "var", bundle, port, tmp_path / "log")
-    service.wait_until_ready()
+@both_profiles
+def test_a_service_killed_under_load_loses_nothing_it_acknowledged(
+    profile: Profile, bundle: Path, tmp_path: Path
+) -> None:
     acknowledged: list[str] = []
 
     def send(lane: int) -> None:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{service.port}", timeout=10) as client:
             for place in range(10_000):
                 name = f"k-{lane}-{place}"
                 try:
@@ -103,18 +111,23 @@ def test_a_service_killed_under_load_loses_nothing_it_acknowledged(bundle: Path,
                 except httpx.TransportError:
                     return
 
-    with ThreadPoolExecutor(4) as pool:
+    with profile.running(tmp_path, bundle) as service, ThreadPoolExecutor(4) as pool:
         lanes = [pool.submit(send, lane) for lane in range(4)]
         while len(acknowledged) < 150:
             assert service.process.poll() is None
+            time.sleep(0.005)
         service.kill()
         for lane in lanes:
             lane.result()
-    ledger = Ledger(tmp_path / "var" / "ledger.sqlite", read_only=True)
-    try:
-        assert all(ledger.payment(name) is not None for name in acknowledged)
-    finally:
-        ledger.release()
+    with profile.running(tmp_path, bundle) as again:
+        profile.settle(again)
+        with opened(read_settings(again.environment)) as ledger:
+            found = [event.transaction_id for event in ledger.walk() if event.kind == "payment"]
+        assert again.stop() == 0
+        proved = figures(again)
+    assert len(found) == len(set(found))
+    assert set(acknowledged) <= set(found)
+    assert (proved["mismatches"], proved["payments"]) == (0, len(found) - proved["undecided"])
 
 
 def test_a_second_service_on_the_same_ledger_is_refused(service: Service) -> None:
@@ -123,12 +136,15 @@ def test_a_second_service_on_the_same_ledger_is_refused(service: Service) -> Non
     assert "Another process serves the ledger" in told.stderr
 
 
-def test_a_verdict_becomes_one_label_and_enters_the_features(bundle: Path, tmp_path: Path) -> None:
-    with running(tmp_path, bundle) as service:
+@both_profiles
+def test_a_verdict_becomes_one_label_and_enters_the_features(profile: Profile, bundle: Path, tmp_path: Path) -> None:
+    with profile.running(tmp_path, bundle) as service:
         decision = service.score(suspicious("v-1", device_id="d-verdict", payer_id="u-blocked")).json()["decision"]
         assert decision in ("review", "decline")
-        with opened(service.var / "ledger.sqlite") as connection:
-            cases.resolve(
+        profile.settle(service)
+        desk = profile.desk(service)
+        with desk.opened() as connection:
+            desk.resolve(
                 connection,
                 transaction_id="v-1",
                 verdict="fraud",
@@ -139,8 +155,9 @@ def test_a_verdict_becomes_one_label_and_enters_the_features(bundle: Path, tmp_p
             )
         assert counted(service, "v-2") == 1
         service.kill()
-    with running(tmp_path, bundle) as again:
+    with profile.running(tmp_path, bundle) as again:
         assert counted(again, "v-3") == 1
+        profile.settle(again)
         assert again.command("verify").returncode == 0
         target = tmp_path / "export.parquet"
         assert again.command("export-history", str(target)).returncode == 0
@@ -149,8 +166,6 @@ def test_a_verdict_becomes_one_label_and_enters_the_features(bundle: Path, tmp_p
 
 
 def counted(service: Service, prefix: str) -> float:
-    import time
-
     value = 0.0
     for turn in range(40):
         name = f"{prefix}-{turn}"
