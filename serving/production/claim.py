@@ -25,6 +25,10 @@ class Past(Protocol):
         """The decided payment of that id; may take a while."""
         ...
 
+    def content(self, transaction_id: str) -> bytes | None:
+        """The payment of that id as it was admitted, decided or not; may take a while."""
+        ...
+
 
 class Claim(NamedTuple):
     """A payment on its way: what identifies it, what is appended for it, and the best tier it may have."""

@@ -152,7 +152,7 @@ class RedisEngine:
     async def recorded(self, transaction_id: str) -> Event | None:
         """The `payment` event of that transaction: from PostgreSQL, or from the stream if it is not there yet."""
         try:
-            event = await fresh_payment(self.state, transaction_id)
+            event = await fresh_payment(self.state, transaction_id, self.past.content)
         except StateUnavailable:
             event = None
         return event or await asyncio.to_thread(self.past.payment, transaction_id)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 from serving.ledger import Event
 from serving.production.state import RedisState, within
 
@@ -19,17 +22,25 @@ async def fresh_content(state: RedisState, transaction_id: str) -> bytes | None:
     return None if fields is None else fields[b"b"]
 
 
-async def fresh_payment(state: RedisState, transaction_id: str) -> Event | None:
-    """The payment of that transaction with receipt and answer, as PostgreSQL will have it."""
+async def fresh_payment(
+    state: RedisState, transaction_id: str, admitted_in: Callable[[str], bytes | None]
+) -> Event | None:
+    """The payment of that transaction with receipt and answer, as PostgreSQL will have it.
+
+    The recorder may have taken the payment and not yet its decision; then `admitted_in` PostgreSQL is its content.
+    """
     record = await state.record(transaction_id, within())
     if record is None or not record.answered:
         return None
     admitted, decided = await state.event(record.payment_id), await state.event(record.decision_id)
-    if admitted is None or decided is None:
+    if decided is None:
+        return None
+    content = admitted[b"b"] if admitted is not None else await asyncio.to_thread(admitted_in, transaction_id)
+    if content is None:
         return None
     # The body of a decision begins with receipt and answer, which is what follows the payment in a ledger's body.
-    body = b'{"payment":' + admitted[b"b"] + b"," + decided[b"b"][1:]
-    return Event(seq_of(record.payment_id), "payment", transaction_id, int(admitted[b"e"]), int(admitted[b"a"]), body)
+    body = b'{"payment":' + content + b"," + decided[b"b"][1:]
+    return Event(seq_of(record.payment_id), "payment", transaction_id, int(decided[b"e"]), int(decided[b"a"]), body)
 
 
 def seq_of(stream_id: bytes) -> int:

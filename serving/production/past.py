@@ -29,6 +29,14 @@ class RecordedPast:
         event = self.ledger.payment(transaction_id)
         return None if event is None or receipts.decided(event.body) is None else event
 
+    def content(self, transaction_id: str) -> bytes | None:
+        """The payment as it was admitted, decided or not.
+
+        Raises: LedgerUnavailable.
+        """
+        event = self.ledger.payment(transaction_id)
+        return None if event is None else bytes(receipts.payment_in(event.body))
+
     def imported(self, transaction_id: str) -> bool:
         """Whether the imported history holds that payment; asks nobody, so `segment` must have been asked before."""
         return self._segment is not None and transaction_id in self._segment

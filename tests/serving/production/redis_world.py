@@ -43,6 +43,9 @@ class NoPast:
     def payment(self, transaction_id: str) -> Event | None:
         return None
 
+    def content(self, transaction_id: str) -> bytes | None:
+        return None
+
 
 class Shared:
     """What the workers of one test share: a Redis, a prefix, a bundle, a folder."""
