@@ -76,6 +76,35 @@ def migrate() -> None:
         _out.print(f"{place_of(settings.postgres_url)} has schema version {version}.")
 
 
+@production_app.command("rebuild-state")
+def rebuild_state(
+    check: Annotated[bool, typer.Option("--check", help="Only compare what Redis holds, and change nothing.")] = False,
+) -> None:
+    """Make the state in Redis anew from the ledger; workers decide by amount until it is done."""
+    from serving import start
+    from serving.production.ledger import PostgresLedger
+    from serving.production.rebuilding import compare, rebuild
+    from serving.service import bundle_folder
+
+    with _telling():
+        settings = production_settings()
+        opened = start.open_bundle(bundle_folder(settings), settings)
+        ledger = PostgresLedger(settings, "riskgate-rebuild")
+        if not check:
+            made = rebuild(settings, ledger, opened)
+            _out.print(
+                f"{made.entities:,} entities have their state again ({made.string_bytes:,} bytes), "
+                f"{made.payments:,} payments their answers."
+            )
+            return
+        found = compare(settings, ledger, opened)
+    for sentence in found.sentences:
+        _out.print(sentence, style="red")
+    _out.print(f"{found.entities:,} entities compared with the ledger, {found.differing:,} differ.")
+    if found.differing:
+        raise typer.Exit(1)
+
+
 def production_settings() -> Settings:
     """The settings, which must be those of the production profile.
 

@@ -69,8 +69,6 @@ class RedisEngine:
         self.now_ns = now_ns
         self.strings = EntityStrings(catalog)
         self.profiles = Profiles()
-        #: Whether Redis holds this catalogue's state; else payments are decided by amount.
-        self.trusted = True
         self.stream_full = False
         self.misses = 0
         self._quiet_until_ns = 0
@@ -117,7 +115,7 @@ class RedisEngine:
         if self.past.imported(payment.transaction_id):
             raise in_imported_history(payment.transaction_id)
         moments = Moments(started_ns, begin_ns, begin_ns, deadline_ns, arrival_ms)
-        if not (self.state.works and self.trusted) or self.settling.known(payment.transaction_id) is not None:
+        if not self.state.works or self.settling.known(payment.transaction_id) is not None:
             return self._without_state(claim, moments, explain_approved)
         due_ms = arrival_ms + payment.deadline_ms
         try:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from serving.ledger import Event
 from serving.production.state import RedisState, within
+from serving.production.stream import seq_of
 
 
 async def payment_id_of(state: RedisState, transaction_id: str) -> bytes | None:
@@ -30,7 +31,7 @@ async def fresh_payment(
     The recorder may have taken the payment and not yet its decision; then `admitted_in` PostgreSQL is its content.
     """
     record = await state.record(transaction_id, within())
-    if record is None or not record.answered:
+    if record is None or not record.answered or not record.decision_id:
         return None
     admitted, decided = await state.event(record.payment_id), await state.event(record.decision_id)
     if decided is None:
@@ -41,13 +42,3 @@ async def fresh_payment(
     # The body of a decision begins with receipt and answer, which is what follows the payment in a ledger's body.
     body = b'{"payment":' + content + b"," + decided[b"b"][1:]
     return Event(seq_of(record.payment_id), "payment", transaction_id, int(decided[b"e"]), int(decided[b"a"]), body)
-
-
-def seq_of(stream_id: bytes) -> int:
-    """The sequence number of an entry of the stream.
-
-    >>> seq_of(b"3-5")
-    3145733
-    """
-    moment, _, number = stream_id.partition(b"-")
-    return int(moment) << 20 | int(number)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from features.entity_strings import Entry
+from features.kernel import ENTITY_COUNT
 from features.packed import HEADER_BYTES
 
 PENDING, ANSWERED = b"P", b"A"
@@ -60,6 +61,17 @@ def read_record(raw: bytes) -> Record:
 def pending_record(digest: bytes, due_ms: int, marks: list[bytes], payment_id: bytes) -> bytes:
     """A pending record, as the script writes it."""
     return b"".join((PENDING, digest, due_bytes(due_ms), bytes([len(marks)]), *marks, payment_id))
+
+
+def answered_record(digest: bytes, payment_id: bytes, decision_id: bytes, answer: bytes) -> bytes:
+    """The record of an answer, as the script writes it."""
+    ids = bytes([len(payment_id)]) + payment_id + bytes([len(decision_id)]) + decision_id
+    return ANSWERED + digest + ids + answer
+
+
+def lost_record(digest: bytes, payment_id: bytes) -> bytes:
+    """The record of a payment that was never decided, whose place in the strings is not known any more."""
+    return pending_record(digest, 0, [b"\xff" * MARK_BYTES] * ENTITY_COUNT, payment_id)
 
 
 def mark_of(string: bytes | None) -> bytes:

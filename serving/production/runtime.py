@@ -86,13 +86,12 @@ class RedisRuntime:
         """
         began = time.monotonic()
         opened = self.opened
-        await asyncio.to_thread(_warm, opened)
+        await asyncio.to_thread(make_ready, opened)
         state = connect(self.settings)
         await state.open()
         decider = Decider(opened.judge, opened.catalog, code_version(), notice=self._notice)
         engine = RedisEngine(catalog=opened.catalog, decider=decider, state=state, clock=self.clock, past=self.past)
-        with_payments = await asyncio.to_thread(lambda: self.ledger.count() > 0)
-        await agreement.agree_on_state(state, decider.features_hash, with_payments)
+        await agreement.agree_on_state(state, decider.features_hash, await asyncio.to_thread(self._has_payments))
         await agreement.agree_on_hashing(state, self.names)
         await agreement.note_promotion(state, opened, decider.features_hash, decider.code, self.clock.now_ms())
         self.feedback = RedisFeedback(state, engine.strings, self.clock, self.past.original, self.past.reports)
@@ -104,6 +103,9 @@ class RedisRuntime:
         gc.freeze()
         gc.set_threshold(50_000, 50, 1_000)
         log.info("ready: %s, %.1f s", decider.model, time.monotonic() - began)
+
+    def _has_payments(self) -> bool:
+        return any(event.kind in ("payment", "history") for event in self.ledger.walk())
 
     def begin(self) -> None:
         """Start what runs beside the requests; needs the event loop."""
@@ -172,10 +174,10 @@ class RedisRuntime:
     async def _check_state(self, engine: RedisEngine) -> None:
         """A Redis that came back without its data must not pass for one in which nobody ever paid."""
         found = await engine.state.get(engine.state.keys.contract)
-        engine.trusted = found == agreement.contract_of(engine.decider.features_hash)
-        trouble = "" if engine.trusted else (
-            "Redis has lost the state of its entities; payments get the policy's default decision. "
-            "Build it anew from the ledger: python -m serving rebuild-state."
+        engine.state.trusted = found == agreement.contract_of(engine.decider.features_hash)
+        trouble = "" if engine.state.trusted else (
+            "Redis does not hold the state of this catalogue; payments get the policy's default decision. "
+            "Build it from the ledger: python -m serving rebuild-state."
         )  # fmt: skip
         if trouble and not self.trouble:
             log.error("%s", trouble)
@@ -215,8 +217,8 @@ class RedisRuntime:
         self.metrics.count("riskgate_state_misses", "Payments decided without state.", lambda: engine.misses)
 
 
-def _warm(opened: Opened) -> None:
-    # The kernel is compiled before the first payment, not by it.
+def make_ready(opened: Opened) -> None:
+    """Compile the kernel and page the trees in before the first payment, not by it."""
     strings = EntityStrings(opened.catalog)
     entry = strings.entry(ANYBODY)
     strings.observe(ANYBODY, entry, [None] * len(entry.keys), None)

@@ -78,12 +78,14 @@ class RedisState:
         self.keys = keys
         self._keep = str(keep_seconds)
         self._limit = str(stream_limit)
+        #: Whether Redis holds the state of this catalogue; else nothing is folded into it.
+        self.trusted = True
         wire.greeting += [("SCRIPT", "LOAD", script.text) for script in SCRIPTS]
 
     @property
     def works(self) -> bool:
         """Whether a call just now has a chance to be answered soon."""
-        return self.wire.works
+        return self.trusted and self.wire.works
 
     async def open(self) -> None:
         """Connect.
@@ -171,6 +173,8 @@ class RedisState:
         False when the reports were no longer `former`; None when the stream is full.
         Raises: StateUnavailable.
         """
+        if not self.trusted:
+            raise StateUnavailable("The state is being built anew.", "Send the same again in a moment.")
         keys = [self.keys.entity(one.kind, one.key) for one in foldings]
         reply = await self._run(
             REPORT, (self.keys.reports(outline.transaction_id), self.keys.events, *keys),

@@ -29,6 +29,8 @@ ReplyError = hiredis.ReplyError
 SWEEP_SECONDS = 0.004
 #: A reply that is this late means that Redis stalls: new calls fail at once.
 STALL_NS = 250_000_000
+#: A sweep that comes so late tells of this process, not of Redis.
+HELD_UP_NS = 30_000_000
 #: After this long without a reply the connection is made anew.
 GIVE_UP_NS = 2_000_000_000
 CONNECT_SECONDS = 2.0
@@ -93,7 +95,8 @@ class Wire(asyncio.Protocol):
         self._up = False
         self._closed = False
         self._scheduled = False
-        self._sweeping = False
+        self._sweeping = self._stalled = False
+        self._swept_ns = 0
         self._opening: asyncio.Task[None] | None = None
         #: What is sent first on every connection (scripts to load).
         self.greeting: list[Command] = []
@@ -103,7 +106,7 @@ class Wire(asyncio.Protocol):
     @property
     def works(self) -> bool:
         """Whether a call just now has a chance to be answered soon."""
-        return self._up and not (self._calls and time.perf_counter_ns() - self._calls[0].sent_ns > STALL_NS)
+        return self._up and not self._stalled
 
     def call(self, command: Command, deadline_ns: int) -> asyncio.Future[Any]:
         """Send a command; the future has its reply, or StateUnavailable at the deadline (monotonic ns).
@@ -121,6 +124,7 @@ class Wire(asyncio.Protocol):
             self._loop.call_soon(self._flush)
         if not self._sweeping:
             self._sweeping = True
+            self._swept_ns = time.perf_counter_ns()
             self._loop.call_later(SWEEP_SECONDS, self._sweep)
         return future
 
@@ -135,6 +139,11 @@ class Wire(asyncio.Protocol):
             self._sweeping = False
             return
         now = time.perf_counter_ns()
+        held_up, self._swept_ns = now - self._swept_ns > HELD_UP_NS, now
+        if held_up:  # it was this process that did nothing: what lies in the socket is read before anybody judges
+            self._loop.call_later(SWEEP_SECONDS, self._sweep)
+            return
+        self._stalled = now - self._calls[0].sent_ns > STALL_NS
         for one in self._calls:
             if one.deadline_ns <= now and not one.future.done():
                 one.future.set_exception(StateUnavailable("Redis did not answer in time.", "Look at its load."))
@@ -187,7 +196,7 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand each reply to its call."""
-        reader, calls = self._reader, self._calls
+        reader, calls, self._stalled = self._reader, self._calls, False
         reader.feed(data)
         while (reply := reader.gets()) is not False:
             one = calls.popleft()
@@ -196,7 +205,7 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail what waits for a reply and connect again."""
-        was_up, self._up, self._transport = self._up, False, None
+        was_up, self._up, self._transport, self._stalled = self._up, False, None, False
         self._out.clear()
         error = StateUnavailable("The connection to Redis was lost.", "It is made anew by itself.")
         calls, self._calls = self._calls, deque()

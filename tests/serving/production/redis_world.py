@@ -22,9 +22,10 @@ from serving.deciding import Decider
 from serving.fold import Fold
 from serving.ledger import Event, Ledger
 from serving.production.engine import RedisEngine
-from serving.production.fresh import seq_of
 from serving.production.keys import Keys
+from serving.production.runtime import make_ready
 from serving.production.state import RedisState
+from serving.production.stream import seq_of
 from serving.production.wire import Wire, address_of
 from serving.receipt import Answer, Body, decode_answer, decode_body
 from serving.settings import Settings
@@ -54,6 +55,7 @@ class Shared:
         self.url, self.keys = url, Keys(prefix)
         self.settings = Settings(var=folder / "var", clock="replay")
         self.opened = start.open_bundle(bundle, self.settings)
+        make_ready(self.opened)
         self.client: Any = redis.Redis.from_url(url)
 
     @property

@@ -1,0 +1,163 @@
+"""The state in Redis made anew from the ledger, or compared with it (law 2: online state is a fold of the ledger).
+
+The catalogue's mark is taken away first: every worker sees that within a second, decides by amount and
+appends nothing, so the state may be replaced under them; they go on when the mark is back.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from features.entity_strings import EntityStrings, header
+from features.errors import BrokenState
+from serving import receipt as receipts
+from serving.errors import CannotStart
+from serving.fold import Fold
+from serving.ledger_reading import LedgerReading
+from serving.production.agreement import contract_of
+from serving.production.keys import Keys
+from serving.production.records import answered_record, digest_of, lost_record
+from serving.production.servers import redis_client
+from serving.production.stream import stream_id_of
+from serving.settings import Settings
+from serving.start import Opened
+
+#: What the mark says while the state is being made.
+REBUILDING = b"rebuilding"
+#: Every worker looks at the mark once a second.
+FENCE_SECONDS = 2.5
+DRAIN_SECONDS = 60.0
+_PAGE = 500
+
+
+class Rebuilt(NamedTuple):
+    """What was made: entities with a string, bytes of all strings, payments whose retries are known again."""
+
+    entities: int
+    string_bytes: int
+    payments: int
+
+
+class Comparison(NamedTuple):
+    """Live state beside the ledger's: entities of either, and the first sentences about those that differ."""
+
+    entities: int
+    differing: int
+    sentences: tuple[str, ...]
+
+
+def rebuild(settings: Settings, ledger: LedgerReading, opened: Opened) -> Rebuilt:
+    """Replace every string by what the ledger says, and let retries of the last days find their answers.
+
+    Raises: CannotStart when events of the stream are not in PostgreSQL yet.
+    """
+    client, keys = redis_client(settings), Keys(settings.redis_prefix)
+    strings = EntityStrings(opened.catalog)
+    if client.getset(keys.contract, REBUILDING) is not None:
+        time.sleep(FENCE_SECONDS)
+    _wait_until_recorded(client, keys)
+    fold, payments = Fold(opened.catalog, settings.var / "segments"), 0
+    since_ms = time.time_ns() // 1_000_000 - settings.idempotency_seconds * 1000
+    pipe = client.pipeline(transaction=False)
+    for event in ledger.walk():
+        fold.apply(event)
+        if event.kind == "payment" and event.arrival_time_ms >= since_ms:
+            record = _record(event.body, stream_id_of(event.seq))
+            left = settings.idempotency_seconds - max(0, time.time_ns() // 1_000_000 - event.arrival_time_ms) // 1000
+            pipe.set(keys.transaction(event.transaction_id), record, ex=max(1, left), nx=True)
+            payments += 1
+            _send(pipe, _PAGE)
+    _send(pipe, 0)
+    for name in _entity_names(client, keys):
+        pipe.delete(name)
+        _send(pipe, _PAGE)
+    _send(pipe, 0)
+    entities = size = 0
+    for kind, key, packed in strings.pack_state(fold.state):
+        string = header(1, packed) + packed
+        pipe.set(keys.entity(kind, key), string)
+        entities, size = entities + 1, size + len(string)
+        _send(pipe, _PAGE)
+    if fold.profile_row:
+        pipe.set(keys.profile_row, str(fold.profile_row))
+    pipe.set(keys.contract, contract_of(opened.catalog.contract().hash))
+    _send(pipe, 0)
+    client.close()
+    return Rebuilt(entities, size, payments)
+
+
+def compare(settings: Settings, ledger: LedgerReading, opened: Opened, most_sentences: int = 5) -> Comparison:
+    """Compare every string, packed after all its tail, with the ledger's state, byte for byte; changes nothing.
+
+    Raises: CannotStart when events of the stream are not in PostgreSQL yet.
+    """
+    client, keys = redis_client(settings), Keys(settings.redis_prefix)
+    _wait_until_recorded(client, keys)
+    strings = EntityStrings(opened.catalog)
+    fold = Fold(opened.catalog, settings.var / "segments")
+    for event in ledger.walk():
+        fold.apply(event)
+    expected = {(kind, key): packed for kind, key, packed in strings.pack_state(fold.state)}
+    found: list[str] = []
+    live: set[tuple[int, str]] = set()
+    for names in _pages(_entity_names(client, keys)):
+        for name, string in zip(names, _values(client, names), strict=True):
+            entity = keys.entity_of(name)
+            if entity is None or string is None:
+                continue
+            live.add(entity)
+            try:
+                same = strings.canonical(entity[0], string) == expected.get(entity)
+            except BrokenState:
+                same = False
+            if not same:
+                found.append(f"{name.decode()} is not what the ledger says")
+    found += [f"{keys.entity(*entity).decode()} is missing in Redis" for entity in expected.keys() - live]
+    client.close()
+    return Comparison(len(live | expected.keys()), len(found), tuple(found[:most_sentences]))
+
+
+def _wait_until_recorded(client: Any, keys: Keys) -> None:
+    last = time.monotonic() + DRAIN_SECONDS
+    while waiting := client.xlen(keys.events):
+        if time.monotonic() > last:
+            raise CannotStart(
+                f"{waiting} events of the stream are not in PostgreSQL yet.",
+                "Let the recorder run (python -m serving recorder), then try again.",
+            )
+        time.sleep(0.1)
+
+
+def _record(body: bytes, stream_id: str) -> bytes:
+    content = bytes(receipts.payment_in(body))
+    decided = receipts.decided(body)
+    if decided is None:
+        return lost_record(digest_of(content), stream_id.encode())
+    return answered_record(digest_of(content), stream_id.encode(), b"", bytes(decided.answer))
+
+
+def _entity_names(client: Any, keys: Keys) -> Iterator[bytes]:
+    for name in client.scan_iter(f"{keys.prefix}:{{*", count=_PAGE):
+        if keys.entity_of(name) is not None:
+            yield name
+
+
+def _pages(names: Iterator[bytes]) -> Iterator[list[bytes]]:
+    while page := list(itertools.islice(names, _PAGE)):
+        yield page
+
+
+def _values(client: Any, names: list[bytes]) -> list[bytes | None]:
+    pipe = client.pipeline(transaction=False)
+    for name in names:
+        pipe.get(name)
+    found: list[bytes | None] = pipe.execute()
+    return found
+
+
+def _send(pipe: Any, least: int) -> None:
+    if len(pipe) > least:
+        pipe.execute()

@@ -1,0 +1,173 @@
+"""State made anew from PostgreSQL is the state that was lost, bit for bit, and retries find their answers."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from features.payment import Payment
+from serving.errors import CannotStart, StateUnavailable
+from serving.production import agreement, rebuilding, schema
+from serving.production.ledger import PostgresLedger
+from serving.production.rebuilding import compare, rebuild
+from serving.receipt import decode_answer
+from tests.serving.production.redis_world import Shared, answer_of
+from tests.serving.production.servers import Servers, wait_for
+from tests.serving.production.stream_world import settings_of
+from tests.serving.production.test_recorder import recording
+from tests.serving.production.test_redis_engine import admitted_only, stream
+from tests.serving.production.test_redis_feedback import feedback_of, label
+
+
+@pytest.fixture
+def shared(servers: Servers, bundle: Path, tmp_path: Path) -> Shared:
+    one = Shared(servers.redis_url, servers.prefix, bundle, tmp_path)
+    one.settings = settings_of(servers, RISKGATE_VAR=str(tmp_path / "var"), RISKGATE_CLOCK="replay")
+    return one
+
+
+@pytest.fixture
+def payments(shared: Shared, servers: Servers) -> Iterator[list[Payment]]:
+    """Scored by two workers, some labelled, all recorded in PostgreSQL."""
+    made, dice = stream(shared, 120), random.Random(2)
+
+    async def run() -> None:
+        async with shared.worker() as a, shared.worker() as b:
+            for begin in range(0, len(made), 30):
+                await asyncio.gather(*(answer_of(dice.choice((a, b)), one) for one in made[begin : begin + 30]))
+            for one in made[::7]:
+                await feedback_of(a).take_label(label(one.transaction_id))
+
+    asyncio.run(run())
+    with recording(servers):
+        wait_for(lambda: shared.client.xlen(shared.keys.events) == 0, "the recorder")
+    yield made
+
+
+@pytest.fixture(autouse=True)
+def quick_fence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebuilding, "FENCE_SECONDS", 0.01)
+
+
+@pytest.fixture
+def ledger(shared: Shared, servers: Servers) -> Iterator[PostgresLedger]:
+    schema.prepare(servers.postgres_url, servers.prefix)
+    one = PostgresLedger(shared.settings)
+    yield one
+    one.release()
+
+
+def lose(shared: Shared) -> None:
+    for key in shared.client.scan_iter(f"{shared.keys.prefix}:*", count=1000):
+        shared.client.delete(key)
+
+
+def test_lost_state_comes_back_bit_for_bit_and_with_it_the_answers(
+    shared: Shared, payments: list[Payment], ledger: PostgresLedger
+) -> None:
+    before = shared.live_state()
+    lose(shared)
+    made = rebuild(shared.settings, ledger, shared.opened)
+    assert (made.entities, made.payments) == (len(before), len(payments))
+    assert shared.live_state() == before
+    assert compare(shared.settings, ledger, shared.opened).differing == 0
+
+    async def run() -> None:
+        async with shared.worker() as engine:
+            scored = await engine.answer(payments[3], time.perf_counter_ns())
+            assert scored.replayed
+            recorded = ledger.payment(payments[3].transaction_id)
+            assert recorded is not None
+            assert msgspec.json.decode(recorded.body)["answer"] == msgspec.json.decode(scored.answer)
+            assert (await answer_of(engine, shared.payment("t-new"))).tier == "full"
+
+    asyncio.run(run())
+
+
+def test_a_string_that_differs_or_is_missing_is_found(
+    shared: Shared, payments: list[Payment], ledger: PostgresLedger
+) -> None:
+    assert compare(shared.settings, ledger, shared.opened).differing == 0
+    names = sorted(shared.keys.entity(kind, key) for kind, key in shared.live_state())
+    shared.client.delete(names[0])
+    other = shared.client.get(names[2])
+    shared.client.set(names[1], other if names[1].split(b":")[1] == names[2].split(b":")[1] else b"broken")
+    shared.client.set(shared.keys.entity(0, "u-nobody"), other)
+    found = compare(shared.settings, ledger, shared.opened)
+    assert found.differing == 3
+    assert any("missing" in sentence for sentence in found.sentences)
+
+
+def test_a_payment_that_was_never_decided_is_decided_by_its_retry_after_a_rebuild(
+    shared: Shared, servers: Servers, ledger: PostgresLedger
+) -> None:
+    one = shared.payment("t-1")
+
+    async def lost() -> None:
+        async with shared.worker() as engine:
+            await answer_of(engine, shared.payment("t-0"))
+        await admitted_only(shared, one, due_ms=time.time_ns() // 1_000_000)
+
+    asyncio.run(lost())
+    with recording(servers):
+        wait_for(lambda: shared.client.xlen(shared.keys.events) == 0, "the recorder")
+    lose(shared)
+    rebuild(shared.settings, ledger, shared.opened)
+
+    async def again() -> Any:
+        async with shared.worker() as engine:
+            return decode_answer((await engine.answer(one, time.perf_counter_ns())).answer)
+
+    answer = asyncio.run(again())
+    # Where it stood in the strings that were lost nobody knows.
+    assert (answer.tier, answer.missing) == ("default", ("state", "model"))
+
+
+def test_while_state_is_built_workers_decide_by_amount_and_append_nothing(shared: Shared) -> None:
+    async def run() -> None:
+        async with shared.worker() as engine:
+            await answer_of(engine, shared.payment("t-1"))
+            engine.state.trusted = False
+            before = shared.live_state()
+            answer = await answer_of(engine, shared.payment("t-2"))
+            assert (answer.tier, answer.missing, answer.receipt_id) == ("default", ("state", "model"), None)
+            with pytest.raises(StateUnavailable):
+                await feedback_of(engine).take_label(label("t-1"))
+            assert shared.live_state() == before
+            engine.state.trusted = True
+            async with asyncio.timeout(5):
+                while len(engine.settling):
+                    await asyncio.sleep(0.02)
+
+    asyncio.run(run())
+    assert shared.verified().differences == []
+
+
+def test_undrained_events_refuse_a_rebuild(
+    shared: Shared, ledger: PostgresLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuilding, "DRAIN_SECONDS", 0.0)
+    shared.client.xadd(shared.keys.events, {"k": "payment"})
+    with pytest.raises(CannotStart, match="not in PostgreSQL yet"):
+        rebuild(shared.settings, ledger, shared.opened)
+
+
+def test_workers_refuse_state_of_another_catalogue_and_missing_state(shared: Shared) -> None:
+    async def run() -> None:
+        async with shared.worker() as engine:
+            await agreement.agree_on_state(engine.state, "a" * 64, False)
+            await agreement.agree_on_state(engine.state, "a" * 64, True)
+            with pytest.raises(CannotStart, match="folded with catalogue"):
+                await agreement.agree_on_state(engine.state, "b" * 64, True)
+            lose(shared)
+            with pytest.raises(CannotStart, match="rebuild-state"):
+                await agreement.agree_on_state(engine.state, "a" * 64, True)
+
+    asyncio.run(run())
