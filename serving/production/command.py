@@ -82,9 +82,9 @@ def rebuild_state(
 ) -> None:
     """Make the state in Redis anew from the ledger; workers decide by amount until it is done."""
     from serving import start
+    from serving.model_store import bundle_folder
     from serving.production.ledger import PostgresLedger
     from serving.production.rebuilding import compare, rebuild
-    from serving.service import bundle_folder
 
     with _telling():
         settings = production_settings()
