@@ -56,6 +56,10 @@ class Profile(Protocol):
         """Where the desk finds the cases."""
         ...
 
+    def held(self, service: Service) -> Iterator[tuple[str, bytes]]:
+        """(where, content) of everything that servers keep; what is in files the caller finds itself."""
+        ...
+
 
 class Embedded:
     """SQLite in the folder."""
@@ -83,6 +87,9 @@ class Embedded:
 
     def desk(self, service: Service) -> DeskLedger:
         return FileCases(service.var / "ledger.sqlite")
+
+    def held(self, service: Service) -> Iterator[tuple[str, bytes]]:
+        yield from ()
 
 
 class Production:
@@ -132,6 +139,39 @@ class Production:
 
     def desk(self, service: Service) -> DeskLedger:
         return ServerCases(read_settings(self.environment(service.var.parent)))
+
+    def held(self, service: Service) -> Iterator[tuple[str, bytes]]:
+        servers = self.servers(service.var.parent)
+        client = servers.redis()
+        for key in client.scan_iter(f"{servers.prefix}:*", count=1000):
+            kind = client.type(key)
+            if kind == b"stream":
+                value: Any = client.xrange(key)
+            elif kind == b"hash":
+                value = client.hgetall(key)
+            elif kind == b"zset":
+                value = client.zrange(key, 0, -1)
+            else:
+                assert kind == b"string", kind
+                value = client.get(key)
+            yield f"Redis {key!r}", key + b" " + b" ".join(texts(value))
+        tables = servers.rows("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
+        for (table,) in tables:
+            for row in servers.rows(f'SELECT * FROM "{table}"'):
+                yield f"PostgreSQL {table}", b" ".join(texts(row))
+
+
+def texts(value: Any) -> Iterator[bytes]:
+    """Every text in what a server answered, as bytes."""
+    if isinstance(value, bytes | memoryview):
+        yield bytes(value)
+    elif isinstance(value, dict):
+        yield from texts(list(value.items()))
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from texts(one)
+    else:
+        yield str(value).encode()
 
 
 class ProductionService(Service):

@@ -9,12 +9,16 @@ import pytest
 
 from tests.flow.desk_process import console_process
 from tests.serving.card_numbers import CARDS, FULL_WIDTH, files_with_numbers, found_in, send_everywhere, spellings
+from tests.serving.profiles import Profile, both_profiles
 from tests.serving.scoring_world import payment, running, suspicious
 
 
+@both_profiles
 @pytest.mark.parametrize("setting", ["json", "text"])
-def test_no_clear_card_number_is_told_logged_or_stored(bundle: Path, tmp_path: Path, setting: str) -> None:
-    with running(tmp_path, bundle, RISKGATE_LOG=setting, RISKGATE_LOG_DECISIONS="all") as service:
+def test_no_clear_card_number_is_told_logged_or_stored(
+    profile: Profile, bundle: Path, tmp_path: Path, setting: str
+) -> None:
+    with profile.running(tmp_path, bundle, RISKGATE_LOG=setting, RISKGATE_LOG_DECISIONS="all") as service:
         replies = list(send_everywhere(service))
         assert len(replies) > 500
         assert [reply for reply in replies if found_in(reply)] == []
@@ -22,8 +26,13 @@ def test_no_clear_card_number_is_told_logged_or_stored(bundle: Path, tmp_path: P
         # while it runs: the write-ahead log too
         assert files_with_numbers(tmp_path) == []
         assert service.score(payment("card-after")).json()["decision"] == "approve"
+        held = list(profile.held(service))
+        profile.settle(service)
+        held += profile.held(service)
+        assert [place for place, content in held if found_in(content)] == []
+        if profile.name == "production":
+            assert {place.split()[0] for place, content in held if b"card-after" in content} == {"Redis", "PostgreSQL"}
     assert files_with_numbers(tmp_path) == []
-    assert list((tmp_path / "var" / "snapshots").iterdir())
 
 
 def test_the_desk_keeps_none_either(bundle: Path, tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ from features.history import history_schema
 from features.profiles import InstrumentProfile, ProfileFile
 from features.pseudonyms import Pseudonyms
 from serving.errors import CannotStart
-from serving.export import export
 from serving.history_import import take_history
 from serving.settings import Settings, read_settings
 from serving.verify import verify_ledger
+from tests.serving.profiles import Profile, both_profiles, figures
 from tests.serving.scoring_world import (
     PARAMETERS,
     START_MS,
@@ -65,6 +65,12 @@ def files_with_clear_identifiers(folder: Path) -> list[str]:
     ]
 
 
+def clear_in(profile: Profile, service: Service) -> list[str]:
+    """Where a clear identifier stands: files, Redis, PostgreSQL."""
+    held = [place for place, content in profile.held(service) if any(word.encode() in content for word in CLEAR)]
+    return [*files_with_clear_identifiers(service.var.parent), *held]
+
+
 def listing(bundle: Path, folder: Path, entry: str) -> Path:
     """The bundle with one instrument on the block list."""
     known = read_bundle(bundle)
@@ -72,26 +78,32 @@ def listing(bundle: Path, folder: Path, entry: str) -> Path:
     return write_bundle(msgspec.structs.replace(known, policy=policy), folder / "listed")
 
 
-def test_answers_and_features_are_the_same_and_nothing_clear_is_kept(bundle: Path, tmp_path: Path) -> None:
-    with running(tmp_path / "clear", bundle) as service:
+@both_profiles
+def test_answers_and_features_are_the_same_and_nothing_clear_is_kept(
+    profile: Profile, bundle: Path, tmp_path: Path
+) -> None:
+    with profile.running(tmp_path / "clear", bundle) as service:
         clear = traffic(service)
-        assert files_with_clear_identifiers(tmp_path / "clear")
-    with running(tmp_path / "hashed", bundle, RISKGATE_HASH_KEY=KEY) as service:
+        assert clear_in(profile, service)
+    with profile.running(tmp_path / "hashed", bundle, RISKGATE_HASH_KEY=KEY) as service:
         hashed = traffic(service)
-        # while it runs: the write-ahead log too
-        assert files_with_clear_identifiers(tmp_path / "hashed") == []
+        # while it runs: the write-ahead log or the stream too
+        assert clear_in(profile, service) == []
+        profile.settle(service)
+        assert clear_in(profile, service) == []
         stored = service.receipt("h-0")["payment"]
         assert (stored["instrument_id"], stored["ip"]) == (NAMES.instrument(CLEAR[0]), NAMES.ip(CLEAR[2]))
+        assert figures(service)["mismatches"] == 0
     assert hashed == clear
     assert files_with_clear_identifiers(tmp_path / "hashed") == []
 
-    settings = Settings(var=tmp_path / "hashed" / "var", hash_key=KEY)
-    result = verify_ledger(settings)
-    assert (result.payments, result.mismatches) == (24, 0)
-    export(settings, tmp_path / "history.parquet")
+    environment = {**service.environment, "RISKGATE_HASH_KEY": KEY}
+    assert command(environment, "export-history", str(tmp_path / "history.parquet")).returncode == 0
     assert set(pq.read_table(tmp_path / "history.parquet")["instrument_id"].to_pylist()) == {
         NAMES.instrument(one) for one in CLEAR[:2]
     }
+    without = command({**environment, "RISKGATE_HASH_KEY": ""}, "verify")
+    assert (without.returncode, "RISKGATE_HASH_KEY" in without.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("entry", ["vpa-listed", NAMES.instrument("vpa-listed")], ids=["clear", "hashed"])

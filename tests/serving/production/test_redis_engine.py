@@ -19,8 +19,8 @@ from serving.errors import Conflict
 from serving.judge import DEFAULT
 from serving.production.records import digest_of
 from serving.production.scripts import COMPACT
-from serving.receipt import decode_answer, vector_of
-from tests.serving.production.redis_world import Shared, answer_of
+from serving.receipt import decode_answer, decode_body, vector_of
+from tests.serving.production.redis_world import NoPast, Shared, answer_of
 from tests.serving.production.servers import PrivateRedis, own_prefix
 from tests.serving.scoring_world import START_MS
 
@@ -270,3 +270,28 @@ def test_a_redis_that_hangs_costs_no_payment_its_deadline(bundle: Path, tmp_path
         assert shared.live_state() == shared.rebuilt_state()
     finally:
         server.stop()
+
+
+def test_a_receipt_is_told_while_the_recorder_holds_half_of_it(shared: Shared) -> None:
+    """The payment is in PostgreSQL already, what was decided about it still in the stream."""
+
+    async def story() -> None:
+        async with shared.worker() as engine:
+            answer = (await engine.answer(shared.payment("half"), time.perf_counter_ns())).answer
+            whole = await engine.recorded("half")
+            assert whole is not None
+            content = bytes(decode_body(whole.body).payment)
+
+            class HalfPast(NoPast):
+                def content(self, transaction_id: str) -> bytes | None:
+                    return content
+
+            engine.past = HalfPast()
+            ((payment_id, _),) = shared.client.xrange(shared.keys.events, count=1)
+            shared.client.xdel(shared.keys.events, payment_id)
+            found = await engine.recorded("half")
+            assert found is not None
+            assert found.body == whole.body
+            assert bytes(decode_body(found.body).answer) == answer
+
+    asyncio.run(story())
