@@ -82,8 +82,11 @@ def import_history(
     from serving.history_import import take_history
 
     with _telling():
-        event = take_history(read_settings(), history, until_ms)
+        settings = read_settings()
+        event = take_history(settings, history, until_ms)
     _out.print(f"{event.rows:,} payments entered the ledger as segment {event.sha256[:12]}.")
+    if settings.production:
+        _out.print("Bring their state to Redis before workers start: python -m serving rebuild-state")
 
 
 @app.command("export-history")

@@ -32,6 +32,11 @@ def take_history(settings: Settings, source: Path, until_ms: int | None = None) 
     """
     if not source.exists():
         raise InvalidHistory(f"There is no file {source}.", "Make it with `python -m training history`.")
+    if settings.production:
+        # Only here: the embedded profile needs no driver of a server.
+        from serving.production.history import take_history as take_history_there
+
+        return take_history_there(settings, source, until_ms)
     held = lock(settings)
     try:
         ledger = Ledger(settings.ledger_path, settings.ledger_sync)
@@ -41,7 +46,7 @@ def take_history(settings: Settings, source: Path, until_ms: int | None = None) 
                     "The ledger already holds payments or a history: the past comes first, and once.",
                     "Set RISKGATE_VAR to a new folder, import there, and start the service on it.",
                 )
-            event = _take(settings, source, until_ms, settle_hashing(ledger, settings))
+            event = kept_history(settings, source, until_ms, settle_hashing(ledger, settings))
             ledger.append_now("history", "", event.last_ms, time.time_ns() // 1_000_000, encode(event))
         finally:
             ledger.close()
@@ -50,7 +55,11 @@ def take_history(settings: Settings, source: Path, until_ms: int | None = None) 
     return event
 
 
-def _take(settings: Settings, source: Path, until_ms: int | None, names: Pseudonyms | None) -> HistoryEvent:
+def kept_history(settings: Settings, source: Path, until_ms: int | None, names: Pseudonyms | None) -> HistoryEvent:
+    """Check a history, keep it beside the ledger (hashed when `names` says so), and what the ledger says of it.
+
+    Raises: InvalidHistory.
+    """
     table = pq.read_table(source)
     check_history(table)
     if table.num_rows == 0:
@@ -77,10 +86,15 @@ def _take(settings: Settings, source: Path, until_ms: int | None, names: Pseudon
 
 
 def write_snapshot(settings: Settings) -> Path:
-    """Fold the ledger of a stopped service and write the state.
+    """Fold the ledger of a stopped service and write the state; production keeps its state in Redis.
 
-    Raises: CannotStart when the service runs.
+    Raises: CannotStart when the service runs, and in production.
     """
+    if settings.production:
+        raise CannotStart(
+            "In production the state lives in Redis; there is no snapshot to write.",
+            "Unset RISKGATE_REDIS_URL and RISKGATE_POSTGRES_URL for an embedded ledger.",
+        )
     held = lock(settings)
     try:
         ledger = Ledger(settings.ledger_path, settings.ledger_sync)

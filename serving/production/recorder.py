@@ -27,6 +27,7 @@ BATCH = 2_000
 #: How long one look at the stream waits for something new, milliseconds.
 BLOCK_MS = 500
 STANDBY_SECONDS = 0.5
+DRAIN_SECONDS = 5.0
 #: Pauses while a server is away, seconds: the first, and the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 
@@ -88,8 +89,14 @@ class Recorder:
     def _record(self, own: Session) -> None:
         after = self._where_to_begin(own)
         self._forget(after)
-        while not self.stopping.is_set():
+        last = None
+        while last is None or time.monotonic() < last:
             batch = self.read(after)
+            if self.stopping.is_set():
+                if not batch:
+                    return
+                # Told to stop, it still takes what is there, for a while: others may go on writing.
+                last = last or time.monotonic() + DRAIN_SECONDS
             if batch:
                 began = time.monotonic()
                 written = recording.record(own, batch)

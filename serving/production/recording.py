@@ -52,6 +52,11 @@ def begin_anew(session: Session) -> None:
     session.execute("UPDATE stream_position SET seq = 0")
 
 
+def insert(session: Session, entries: Sequence[Entry]) -> None:
+    """Write entries that come from no stream; the position in the stream stays."""
+    session.execute(_ENTRIES, _columns([one[:6] for one in entries]))
+
+
 def record(session: Session, batch: Sequence[Entry | Unreadable]) -> Written:
     """Write a batch and the position after it in one transaction; what is known already stays as it is."""
     found = [one for one in batch if isinstance(one, Entry)]

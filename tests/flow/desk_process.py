@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,10 +42,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def console_process(var: Path) -> Iterator[str]:
+def console_process(var: Path, more: Mapping[str, str] | None = None) -> Iterator[str]:
     """Start `python -m serving.console console` over the ledger in `var`; gives its address."""
     port = free_port()
-    environment = {**os.environ, "RISKGATE_VAR": str(var), "RISKGATE_CLOCK": "replay"}
+    environment = {**os.environ, "RISKGATE_VAR": str(var), "RISKGATE_CLOCK": "replay", **(more or {})}
     command = [sys.executable, "-m", "serving.console", "console", "--port", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     address = f"http://127.0.0.1:{port}"

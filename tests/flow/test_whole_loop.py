@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from features.profiles import PayeeProfile, PayerProfile, ProfileFile
 from tests.flow.desk_process import console_process
 from tests.serving.desk_visitor import field
-from tests.serving.scoring_world import DAY_MS, START_MS, Service, make_bundle, payment, running, suspicious
+from tests.serving.profiles import Profile, both_profiles
+from tests.serving.scoring_world import DAY_MS, START_MS, Service, make_bundle, payment, suspicious
 
 PASSWORD = "correct-horse-battery"
 
@@ -46,16 +47,22 @@ def desk_of(service: Service) -> Iterator[httpx.Client]:
     """An analyst signed in at the real console process beside the service."""
     added = service.command("user-add", "asha", "--password", PASSWORD)
     assert added.returncode == 0, added.stderr
-    with console_process(service.var) as address, httpx.Client(base_url=address, follow_redirects=True) as desk:
+    with (
+        console_process(service.var, service.environment) as address,
+        httpx.Client(base_url=address, follow_redirects=True) as desk,
+    ):
         visit = field(desk.get("/sign-in").text, "visit")
         assert desk.post("/sign-in", data={"visit": visit, "name": "asha", "password": PASSWORD}).status_code == 200
         yield desk
 
 
-def test_a_verdict_at_the_desk_becomes_a_label_a_feature_and_a_row_of_the_next_history(tmp_path: Path) -> None:
+@both_profiles
+def test_a_verdict_at_the_desk_becomes_a_label_a_feature_and_a_row_of_the_next_history(
+    profile: Profile, tmp_path: Path
+) -> None:
     bundle = make_bundle(tmp_path / "bundle")
     profiles_at(tmp_path / "profiles.sqlite")
-    with running(tmp_path, bundle, RISKGATE_PROFILES=str(tmp_path / "profiles.sqlite")) as service:
+    with profile.running(tmp_path, bundle, RISKGATE_PROFILES=str(tmp_path / "profiles.sqlite")) as service:
         assert service.score(payment("t-quiet")).json()["decision"] == "approve"
         flagged = service.score(suspicious("t-bad", START_MS + 1_000)).json()
         assert flagged["decision"] in ("review", "decline")
@@ -66,6 +73,7 @@ def test_a_verdict_at_the_desk_becomes_a_label_a_feature_and_a_row_of_the_next_h
             return float(service.receipt(transaction_id)["values"]["payee_fraud_count_7d"])
 
         assert frauds_known(START_MS + 2_000, "t-before") == 0.0
+        profile.settle(service)
         with desk_of(service) as desk:
             assert "t-bad" in desk.get("/").text
             page = desk.get("/case", params={"id": "t-bad"}).text
@@ -76,6 +84,7 @@ def test_a_verdict_at_the_desk_becomes_a_label_a_feature_and_a_row_of_the_next_h
         moments = iter(range(3_000, 1_000_000))
         until(lambda: frauds_known(START_MS + next(moments), f"t-after-{next(moments)}") == 1.0)
         assert service.receipt("t-quiet")["values"]["payer_verification_level"] == 2.0
+        profile.settle(service)
         assert service.stop() == 0
         proved = service.command("verify")
         assert proved.returncode == 0, proved.stderr

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from serving.errors import CannotStart
 from serving.production.servers import check_redis
 from serving.production.supervision import Job, Kept, stop_in_order
 from serving.production.up import check_port
-from tests.serving.production.servers import PrivateRedis, Servers, free_port
+from tests.serving.production.processes import started
+from tests.serving.production.servers import PrivateRedis, Servers, free_port, wait_for
 from tests.serving.production.stream_world import settings_of
+from tests.serving.scoring_world import environment_of, payment
 
 ROOT = Path(__file__).resolve().parents[3]
 PATIENT = "import signal, time; signal.signal(signal.SIGTERM, lambda *_: exit(0)); time.sleep(60)"
@@ -114,3 +120,57 @@ def test_a_port_that_is_taken_is_told() -> None:
         other.listen()
         with pytest.raises(CannotStart, match="cannot be used"):
             check_port("127.0.0.1", other.getsockname()[1])
+
+
+PIDS = re.compile(r"(recorder|worker \d|desk) is process (\d+)")
+
+
+def processes(log: Path) -> dict[str, int]:
+    """The latest process id of each part, as `up` told it."""
+    return {name: int(number) for name, number in PIDS.findall(log.read_text())}
+
+
+def free_row(count: int) -> int:
+    """The first of so many free ports in a row."""
+    while True:
+        first = free_port()
+        with contextlib.suppress(CannotStart):
+            for port in range(first, first + count):
+                check_port("127.0.0.1", port)
+            return first
+
+
+def test_one_command_runs_all_of_it_brings_back_what_dies_and_ends_every_process(
+    servers: Servers, bundle: Path, tmp_path: Path
+) -> None:
+    port, log = free_port(), tmp_path / "log"
+    environment = {
+        **environment_of(tmp_path / "var", bundle, servers.environment),
+        "RISKGATE_PORT": str(port), "RISKGATE_CONSOLE_PORT": str(free_port()),
+        "RISKGATE_RECORDER_PORT": str(free_row(3)), "RISKGATE_WORKERS": "2",
+    }  # fmt: skip
+    whole = started(environment, log, "up")
+    try:
+        wait_for(lambda: "Everything is ready" in log.read_text() or whole.poll() is not None, "up", 90)
+        assert whole.poll() is None, log.read_text()
+        first = processes(log)
+        assert set(first) == {"recorder", "worker 1", "worker 2", "desk"}
+        for name in ("worker 1", "recorder"):
+            os.kill(first[name], signal.SIGKILL)
+        wait_for(lambda: all(processes(log)[n] != first[n] for n in ("worker 1", "recorder")), "what died", 30)
+        reply = httpx.post(f"http://127.0.0.1:{port}/v1/score", content=json.dumps(payment("up-1")), timeout=30)
+        assert reply.status_code == 200
+        wait_for(
+            lambda: servers.rows("SELECT count(*) FROM decisions WHERE transaction_id = 'up-1'") == [(1,)],
+            "the recorder", 60,
+        )  # fmt: skip
+        last = {**first, **processes(log)}
+        whole.send_signal(signal.SIGINT)
+        assert whole.wait(60) == 0, log.read_text()
+    finally:
+        whole.kill()
+        whole.wait(10)
+    for number in (*first.values(), *last.values()):
+        with pytest.raises(ProcessLookupError):
+            os.kill(number, 0)
+    assert "hush" not in log.read_text()

@@ -1,0 +1,64 @@
+"""Past payments before the first live one, in PostgreSQL: one event with the lowest number there is.
+
+The parquet itself stays a file below RISKGATE_VAR, on every machine that builds state, verifies or takes late
+labels: object by object in a database it would be neither smaller nor safer. What Redis must know of it is
+made by `python -m serving rebuild-state`.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import msgspec
+
+from serving.errors import CannotStart
+from serving.fold import HistoryEvent, encode
+from serving.hashing import KIND as HASHING
+from serving.hashing import Hashing, check_hashing
+from serving.history_import import kept_history
+from serving.production import recording, schema
+from serving.production.database import first_session
+from serving.production.ledger import PostgresLedger
+from serving.production.servers import redis_client
+from serving.production.stream import Entry
+from serving.settings import Settings
+
+#: Before everything that a stream could ever hold.
+HASHING_SEQ, HISTORY_SEQ = 1, 2
+
+
+def take_history(settings: Settings, source: Path, until_ms: int | None) -> HistoryEvent:
+    """Record a `history` event in a ledger without payments and keep the parquet on this machine.
+
+    Raises: InvalidHistory, CannotStart when payments or a history are there already.
+    """
+    schema.prepare(settings.postgres_url, settings.redis_prefix)
+    ledger = PostgresLedger(settings, "riskgate-import")
+    try:
+        if _waiting(settings) or any(event.kind in ("payment", "history") for event in ledger.walk()):
+            raise CannotStart(
+                "The ledger already holds payments or a history: the past comes first, and once.",
+                "Set RISKGATE_POSTGRES_URL and RISKGATE_REDIS_PREFIX to new ones, import there, and start on them.",
+            )
+        names = check_hashing(ledger, settings)
+        event = kept_history(settings, source, until_ms, names)
+        now_ms = time.time_ns() // 1_000_000
+        entries = [Entry(HISTORY_SEQ, "history", "", event.last_ms, now_ms, encode(event), None, None)]
+        if names is not None and not ledger.of_kind(HASHING):
+            body = msgspec.json.encode(Hashing(names.fingerprint))
+            entries.insert(0, Entry(HASHING_SEQ, HASHING, "", now_ms, now_ms, body, None, None))
+        with first_session(settings.postgres_url, "riskgate-import") as session:
+            recording.insert(session, entries)
+    finally:
+        ledger.release()
+    return event
+
+
+def _waiting(settings: Settings) -> int:
+    """Entries of the stream that are not recorded yet."""
+    client = redis_client(settings)
+    try:
+        return int(client.xlen(f"{settings.redis_prefix}:events"))
+    finally:
+        client.close()
