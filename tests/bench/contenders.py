@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 QUIET = {"BENTOML_DO_NOT_TRACK": "true", "FEAST_USAGE": "False", "PYTHONUNBUFFERED": "1"}
 
 
@@ -30,6 +32,8 @@ class Contender:
     ready: str = "/readyz"
     mark: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    beside: tuple[tuple[str, ...], ...] = ()
+    """Commands that run beside it, with the same environment."""
 
 
 def bentoml_serve(target: str) -> tuple[str, ...]:
@@ -45,6 +49,17 @@ def stitched(folder: Path) -> Contender:
         bentoml_serve("tests.bench.stitched.service:Stitched"),
         mark='"decision"',
         environment={"STITCHED_FOLDER": str(folder.resolve())},
+    )
+
+
+def stitched_on_redis(folder: Path, redis_url: str) -> Contender:
+    """The same with Feast's Redis online store."""
+    return Contender(
+        "stitched_redis",
+        "the usual stitching with Feast's Redis online store",
+        bentoml_serve("tests.bench.stitched.service:Stitched"),
+        mark='"decision"',
+        environment={"STITCHED_FOLDER": str(folder.resolve()), "STITCHED_REDIS": redis_url},
     )
 
 
@@ -73,6 +88,19 @@ def embedded(bundle: Path, var: Path) -> Contender:
     )
 
 
+def on_redis(bundle: Path, var: Path, servers: dict[str, str]) -> Contender:
+    """riskgate over Redis and PostgreSQL: one worker, and the recorder beside it."""
+    ours = embedded(bundle, var)
+    return Contender(
+        "redis",
+        "riskgate on Redis: the same, one worker, state and stream in Redis, recorder into PostgreSQL beside it",
+        ours.command,
+        mark=ours.mark,
+        environment=ours.environment | servers | {"RISKGATE_RECORDER_PORT": str(free_port())},
+        beside=((sys.executable, "-m", "serving", "recorder"),),
+    )
+
+
 def free_port() -> int:
     """A port of the loopback interface that nobody listens on now."""
     with socket.socket() as probe:
@@ -80,9 +108,28 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@dataclass(frozen=True)
+class Running:
+    """A contender that runs: where it listens, and its process."""
+
+    contender: Contender
+    port: int
+    process: int
+
+    def cpu_seconds(self) -> float:
+        """Seconds of the processor that its processes have used; those beside it are not counted."""
+        own = psutil.Process(self.process)
+        total = 0.0
+        for one in (own, *own.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = one.cpu_times()
+                total += times.user + times.system
+        return total
+
+
 @contextlib.contextmanager
-def running(contender: Contender, logs: Path, patience_seconds: float = 120.0) -> Iterator[int]:
-    """The contender's port while it runs; its whole process group is stopped at the end.
+def running(contender: Contender, logs: Path, patience_seconds: float = 120.0) -> Iterator[Running]:
+    """The contender while it runs; its whole process group is stopped at the end.
 
     Raises:
         RuntimeError: it did not become ready; the message ends with its log.
@@ -90,25 +137,22 @@ def running(contender: Contender, logs: Path, patience_seconds: float = 120.0) -
     port = free_port()
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / f"{contender.name}.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [part.format(port=port) for part in contender.command],
-            env={
-                **os.environ,
-                **QUIET,
-                "BENTOML_HOME": str((logs / "bentoml").resolve()),
-                **contender.environment,
-            },
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            wait_until_ready(process, port, contender, log, patience_seconds)
-            yield port
-        finally:
-            stop(process)
+    home = {"BENTOML_HOME": str((logs / "bentoml").resolve())}
+    with log.open("wb") as out, contextlib.ExitStack() as ending:
+        started = []
+        for command in (*contender.beside, contender.command):
+            process = subprocess.Popen(
+                [part.format(port=port) for part in command],
+                env={**os.environ, **QUIET, **home, **contender.environment},
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            ending.callback(stop, process)
+            started.append(process)
+        wait_until_ready(started[-1], port, contender, log, patience_seconds)
+        yield Running(contender, port, started[-1].pid)
 
 
 def wait_until_ready(

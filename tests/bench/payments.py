@@ -44,8 +44,8 @@ def bodies(count: int, seed: int, start: datetime = START, per_second: int = 5) 
     return made
 
 
-def write_bodies(path: Path, count: int, seed: int, start: datetime = START) -> Path:
+def write_bodies(path: Path, count: int, seed: int, start: datetime = START, per_second: int = 5) -> Path:
     """The bodies as a file, one a line."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"\n".join(bodies(count, seed, start)) + b"\n")
+    path.write_bytes(b"\n".join(bodies(count, seed, start, per_second)) + b"\n")
     return path

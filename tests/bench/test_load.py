@@ -81,7 +81,8 @@ def test_percentiles_are_those_of_the_latencies() -> None:
 
 def test_the_typical_round_is_the_median_and_errors_add_up() -> None:
     runs = [load.summary(np.full(n, 1_000_000), seconds=1.0, errors=1) for n in (100, 900, 200)]
-    typical = rounds.typical(runs)
+    typical = rounds.typical([rounds.Round(run, cpu_us) for run, cpu_us in zip(runs, (9.0, 5.0, 7.0), strict=True)])
+    assert typical["cpu_us_per_request"] == 7.0
     assert typical["requests_per_second"] == 200
     assert typical["errors"] == 3
 

@@ -34,20 +34,31 @@ NAMES: tuple[str, ...] = tuple(name for *_, names in VIEWS.values() for name in 
 REFERENCES: list[str] = [f"{view}:{name}" for view, (*_, names) in VIEWS.items() for name in names]
 
 
-def open_store(folder: Path) -> FeatureStore:
-    """The local provider with the defaults of `feast init`: a file registry and the SQLite online store."""
+def open_store(folder: Path, redis_url: str = "") -> FeatureStore:
+    """The local provider with the defaults of `feast init`: a file registry and the SQLite online store, or Redis."""
+    sqlite = {"type": "sqlite", "path": str(folder / "online.db")}
     return FeatureStore(
         config=RepoConfig(
             project="stitched",
             provider="local",
             registry=str(folder / "registry.db"),
-            online_store={"type": "sqlite", "path": str(folder / "online.db")},
+            online_store={"type": "redis", "connection_string": at(redis_url)} if redis_url else sqlite,
             entity_key_serialization_version=3,
         )
     )
 
 
-def build(folder: Path, seed: int = 7) -> None:
+def at(redis_url: str) -> str:
+    """A Redis URL in Feast's own spelling.
+
+    >>> at("redis://127.0.0.1:6379/1")
+    '127.0.0.1:6379,db=1'
+    """
+    address, _, database = redis_url.removeprefix("redis://").partition("/")
+    return f"{address},db={database or 0}"
+
+
+def build(folder: Path, seed: int = 7, redis_url: str = "") -> None:
     """Write synthetic values to parquet, apply the definitions and materialise them."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
@@ -71,6 +82,6 @@ def build(folder: Path, seed: int = 7) -> None:
                 source=FileSource(path=str(folder / f"{view}.parquet"), timestamp_field="event_timestamp"),
             )
         )
-    store = open_store(folder)
+    store = open_store(folder, redis_url)
     store.apply([*entities.values(), *views, FeatureService(name="risk", features=views)])
     store.materialize(now - timedelta(days=1), now)

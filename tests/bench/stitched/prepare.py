@@ -28,9 +28,9 @@ def train(folder: Path, seed: int = 7) -> None:
     lightgbm.train(parameters, data, num_boost_round=300).save_model(folder / "model.txt")
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, redis: str = typer.Option("", help="URL of the online store's Redis; else SQLite")) -> None:
     """Materialise the features and train the model."""
-    build(folder)
+    build(folder, redis_url=redis)
     train(folder)
 
 

@@ -46,7 +46,7 @@ class Stitched:
 
     def __init__(self) -> None:
         folder = Path(os.environ["STITCHED_FOLDER"])
-        self.store = open_store(folder)
+        self.store = open_store(folder, os.environ.get("STITCHED_REDIS", ""))
         self.booster = lightgbm.Booster(model_file=folder / "model.txt")
 
     @bentoml.api(route="/v1/score")
