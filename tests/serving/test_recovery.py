@@ -21,6 +21,8 @@ from tests.serving.scoring_world import (
     PARAMETERS,
     START_MS,
     Service,
+    command,
+    environment_of,
     free_port,
     history,
     payment,
@@ -187,18 +189,21 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_imported_history_is_the_past_of_the_first_payment(bundle: Path, past: Path, tmp_path: Path) -> None:
-    environment = {"RISKGATE_VAR": str(tmp_path / "var"), "RISKGATE_BUNDLE": str(bundle)}
-    from tests.serving.scoring_world import command
-
+@both_profiles
+def test_imported_history_is_the_past_of_the_first_payment(
+    profile: Profile, bundle: Path, past: Path, tmp_path: Path
+) -> None:
+    environment = environment_of(tmp_path / "var", bundle, profile.environment(tmp_path))
     assert command(environment, "import-history", str(past)).returncode == 0
     told = command(environment, "import-history", str(past))
     assert told.returncode == 2
     assert "the past comes first, and once" in told.stderr
+    if profile.name == "production":
+        assert command(environment, "rebuild-state").returncode == 0
     rows = pq.read_table(past).to_pylist()
     own = [one for one in rows if one["payer_id"] == "u-42"]
     late = next(one for one in rows if one["label"] and one["label_time"] > rows[-1]["event_time"])
-    with running(tmp_path, bundle) as service:
+    with profile.running(tmp_path, bundle) as service:
         service.score(payment("after", START_MS))
         found = service.receipt("after")
         assert found["receipt"]["seen"][0] >= len(own)
@@ -214,6 +219,7 @@ def test_imported_history_is_the_past_of_the_first_payment(bundle: Path, past: P
         assert service.post("/v1/labels", report).headers["idempotent-replay"] == "true"
         service.score(payment("later", START_MS + DAY_MS + 1, device_id=late["device_id"]))
         assert service.receipt("later")["values"]["device_fraud_count_30d"] == 1
+        profile.settle(service)
         verified = service.command("verify")
         assert verified.returncode == 0, verified.stderr
         target = tmp_path / "next.parquet"
