@@ -110,13 +110,22 @@ class Recorder:
 
     def _where_to_begin(self, own: Session) -> int:
         after = recording.position(own)
-        if after and self.latest() < after:
-            # The stream was lost with its Redis and begun anew by an older clock: its entries have lower ids.
-            log.error("the stream ends at %d, before what is recorded (%d): it is read from its start",
-                      self.latest(), after)  # fmt: skip
-            recording.begin_anew(own)
-            return 0
-        return after
+        if not after or self.latest() >= after:
+            return after
+        # The stream was lost with its Redis. Where its clock is behind, ids would begin below what is recorded.
+        if not self._redis.xlen(self.key):
+            self._begin_stream(after)
+            return after
+        log.error("the stream ends before what is recorded (%s): it is read from its start", stream_id_of(after))
+        recording.begin_anew(own)
+        return 0
+
+    def _begin_stream(self, after: int) -> None:
+        """Make an empty stream whose ids go on where the recorded ones ended."""
+        log.warning("the stream was lost; a new one goes on at %s", stream_id_of(after))
+        self._redis.xgroup_create(self.key, "begin", id="0", mkstream=True)
+        self._redis.xgroup_destroy(self.key, "begin")
+        self._redis.execute_command("XSETID", self.key, stream_id_of(after))
 
     def read(self, after: int) -> list[Entry | Unreadable]:
         """The next entries of the stream after a sequence number; empty when nothing came for a moment."""

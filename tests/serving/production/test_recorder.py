@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+import psycopg
 import pytest
 
 from features.intake import payment_json
@@ -167,7 +169,7 @@ def test_a_recorder_killed_again_and_again_loses_and_doubles_nothing(servers: Se
     thread = threading.Thread(target=feed)
     thread.start()
     try:
-        for _ in range(3):
+        for _ in range(2):
             before = recorded(servers) if fed and servers.rows("SELECT to_regclass('entries')")[0][0] else 0
             with recorder_process(servers, tmp_path / "log"):
                 wait_for(
@@ -232,6 +234,34 @@ def test_a_redis_killed_and_returned_is_recorded_on(servers: Servers, tmp_path: 
     finally:
         own.stop()
         stream.client.close()
+
+
+def test_a_stream_that_was_lost_goes_on_after_what_is_recorded_even_if_clocks_are_behind(servers: Servers) -> None:
+    stream = Stream(servers)
+    stream.scored("t-before")
+    with recording(servers):
+        wait_for(lambda: recorded(servers) == 2, "the recorder")
+        wait_for(lambda: stream.length() == 0, "the trimming of what is recorded")
+    stream.client.delete(stream.key)
+    ahead = seq_of(f"{int(time.time() * 1000) + 3_600_000}-0")
+    with psycopg.connect(servers.postgres_url, autocommit=True) as one:
+        one.execute("UPDATE stream_position SET seq = %s", (ahead,))
+    with recording(servers):
+        wait_for(lambda: stream.client.exists(stream.key), "a new stream")
+        wait_for(lambda: stream.client.xinfo_stream(stream.key)["last-generated-id"] != b"0-0", "its first id")
+        _, stream_id = stream.admitted("t-after")
+        assert seq_of(stream_id) > ahead
+        wait_for(lambda: recorded(servers) == 3, "the recorder")
+
+
+def test_a_stream_begun_anew_with_lower_ids_is_read_from_its_start(servers: Servers) -> None:
+    schema.prepare(servers.postgres_url, servers.prefix)
+    with psycopg.connect(servers.postgres_url, autocommit=True) as one:
+        one.execute("UPDATE stream_position SET seq = %s", (seq_of(f"{int(time.time() * 1000) + 3_600_000}-0"),))
+    stream = Stream(servers)
+    stream.scored("t-1")
+    with recording(servers):
+        wait_for(lambda: recorded(servers) == 2, "the recorder")
 
 
 @pytest.mark.parametrize("missing", ["RISKGATE_REDIS_URL", "RISKGATE_POSTGRES_URL"])
