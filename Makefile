@@ -53,6 +53,10 @@ lock: $(READY) ## pin every dependency again, with hashes, for all platforms
 	UV_CUSTOM_COMPILE_COMMAND="make lock" .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --extra dev pyproject.toml -o constraints.txt
 
+audit: $(READY) ## known vulnerabilities of every pin, by pip-audit; says so if advisories cannot be reached
+	$(PYTHON) -m venv .venv/audit && .venv/audit/bin/pip install --quiet "pip-audit>=2.10,<3"
+	$(BIN)/python -m tests.house.audit .venv/audit/bin/pip-audit
+
 notebooks: $(READY) ## execute the notebooks again and store what they say
 	$(BIN)/python -m tests.notebooks
 
@@ -63,7 +67,7 @@ clean: ## remove what was generated (var, caches), keep the environment
 distclean: clean ## remove the environment too
 	rm -rf .venv
 
-.PHONY: help demo test check handbook bench chaos serve up console notebooks lock clean distclean
+.PHONY: help demo test check handbook bench chaos serve up console notebooks lock audit clean distclean
 
 # Done once; again when the pins or the package's own declaration change.
 $(READY): constraints.txt pyproject.toml

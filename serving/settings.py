@@ -97,6 +97,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     recorder_port: int = 3002
     workers: int = 2
 
+    def __repr__(self) -> str:
+        """Every setting but the secrets, and the URLs, which may hold a password."""
+        hidden = {row.name.lower() for row in TABLE if row.unit in ("secret", "URL")}
+        shown = {name: value for name, value in msgspec.structs.asdict(self).items() if name not in hidden}
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
     @property
     def production(self) -> bool:
         """Whether state and ledger live on Redis and PostgreSQL; else in this process and one SQLite file."""
