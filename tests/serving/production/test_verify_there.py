@@ -1,0 +1,74 @@
+"""`verify` on PostgreSQL: nothing in an honest ledger, any tampering in a dishonest one, the undecided told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from features.intake import payment_json
+from serving.settings import Settings, read_settings
+from serving.verify import verify_ledger
+from tests.serving.desk_world import payment
+from tests.serving.production.servers import Servers
+from tests.serving.production.stream_world import Stream, take_down
+from tests.serving.profiles import Production
+from tests.serving.test_verify import fill
+
+
+@pytest.fixture(scope="module")
+def filled(
+    tmp_path_factory: pytest.TempPathFactory, bundle: Path, server_urls: tuple[str, str]
+) -> Iterator[tuple[Settings, Servers]]:
+    """A ledger that two workers and a recorder wrote, all of them stopped."""
+    profile, folder = Production(server_urls), tmp_path_factory.mktemp("there")
+    try:
+        with profile.shared(folder, bundle) as service:
+            fill(service)
+            settings = read_settings(service.environment)
+        yield settings, profile.servers(folder)
+    finally:
+        profile.close()
+
+
+def test_an_honest_ledger_has_no_mismatch(filled: tuple[Settings, Servers]) -> None:
+    result = verify_ledger(filled[0])
+    assert (result.payments, result.mismatches, result.differences) == (62, 0, [])
+    assert result.undecided == 0
+
+
+def test_a_payment_that_nobody_decided_is_told_and_is_no_mismatch(filled: tuple[Settings, Servers]) -> None:
+    settings, servers = filled
+    one = payment("t-nobody", payer_id="u-nobody")
+    Stream(servers).add("payment", "t-nobody", payment_json(one), one.event_time_ms)
+    take_down(servers)
+    result = verify_ledger(settings)
+    assert (result.payments, result.undecided, result.mismatches) == (62, 1, 0)
+    assert "1 were admitted and never decided" in result.sentence()
+
+
+@pytest.mark.parametrize(
+    ("change", "least"),
+    [
+        ("UPDATE decisions SET body = replace(encode(body, 'escape'), '\"decline\"', '\"approve\"')::bytea"
+         " WHERE transaction_id = 'blocked'", 1),
+        ("UPDATE entries SET body = replace(encode(body, 'escape'), '12500', '12501')::bytea"
+         " WHERE transaction_id = 'p-1'", 2),
+        ("DELETE FROM entries WHERE transaction_id = 'p-1'", 1),
+    ],
+    ids=["a changed decision", "a changed amount", "a removed payment"],
+)  # fmt: skip
+def test_tampering_is_found(filled: tuple[Settings, Servers], change: str, least: int) -> None:
+    settings, servers = filled
+    with psycopg.connect(servers.postgres_url, autocommit=True) as one:
+        one.execute("CREATE TABLE kept_entries AS TABLE entries; CREATE TABLE kept_decisions AS TABLE decisions")
+        assert one.execute(change).rowcount == 1  # type: ignore[call-overload]
+        try:
+            assert verify_ledger(settings).mismatches >= least
+        finally:
+            one.execute(
+                "TRUNCATE entries, decisions; INSERT INTO entries TABLE kept_entries;"
+                " INSERT INTO decisions TABLE kept_decisions; DROP TABLE kept_entries, kept_decisions"
+            )
