@@ -36,6 +36,9 @@ handbook: $(READY) ## the main job on real input (DATA=folder of the Handbook's 
 bench: $(READY) ## ours beside the usual stitching and an empty endpoint -> var/bench.json, var/bench.md
 	$(BIN)/python -m tests.bench --data "$(DATA)" $(ARGS)
 
+overload: $(READY) ## more than can be decided, on a schedule -> var/overload.json, var/overload.md
+	$(BIN)/python -m tests.bench.overload $(ARGS)
+
 chaos: $(READY) ## faults under load, a proof after each -> var/chaos.json (ARGS="--runs 20 --only killed")
 	$(BIN)/python -m tests.chaos $(ARGS)
 
@@ -68,6 +71,7 @@ distclean: clean ## remove the environment too
 	rm -rf .venv
 
 .PHONY: help demo test check handbook bench chaos serve up console notebooks lock audit clean distclean
+.PHONY: help demo test check handbook bench overload chaos serve up console notebooks lock clean distclean
 
 # Done once; again when the pins or the package's own declaration change.
 $(READY): constraints.txt pyproject.toml

@@ -7,6 +7,7 @@ still get is judged when it arrives, by the work before it, and once more when i
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -24,8 +25,9 @@ from serving.shed import COST, LADDER, REFUSED, Admitted, Eye, Ranks, tier_for
 SLICE_NS = 4_000_000
 #: What one full decision takes until it was measured, and bounds of what is believed.
 FIRST_UNIT_NS, LEAST_UNIT_NS, MOST_UNIT_NS = 250_000.0, 20_000.0, 20_000_000.0
-#: Pace at which a measurement of that enters.
-LEARNING = 0.05
+#: How long a measurement of that counts.
+MEMORY_NS = 200_000_000.0
+LEAST_SLICE = 8.0
 #: While nothing waits, one payment in so many is looked at to know what is dear.
 SAMPLE = 8
 #: The kernel tells ages in steps of its clock, up to 4 ms: what is younger has not waited.
@@ -95,6 +97,7 @@ class Backlog:
         self._begun = 0.0  # units begun in this turn
         self._turning = False
         self._turn_ns = 0
+        self._past_ns, self._past_units = MEMORY_NS / 4, MEMORY_NS / 4 / FIRST_UNIT_NS
         self._behind = False
         self._count = 0
 
@@ -125,7 +128,7 @@ class Backlog:
         self._count += 1
         if not self._turning:
             self._turning = True
-            self._left, self._begun, self._turn_ns = SLICE_NS / self.unit_ns, 0.0, now
+            self._left, self._begun, self._turn_ns = self._slice(), 0.0, now
             connection.loop.call_soon(self._turn, connection.loop)
         room = self._left > 0.0 and not self._queue
         if room and age_ms < FRESH_MS:
@@ -148,6 +151,17 @@ class Backlog:
         self._units += COST[most]
         self._queue.append(Waiting(connection, data, body_at, arrived_ns, deadline_ms, rank, most))
 
+    def _slice(self) -> float:
+        """Units of one turn: never so few that looking at the sockets costs more than they do."""
+        return max(SLICE_NS / self.unit_ns, LEAST_SLICE)
+
+    def _learn(self, elapsed_ns: int, units: float) -> None:
+        """Times and units are kept apart: a turn that was held up counts by its length, not as a rate of its own."""
+        kept = math.exp(-elapsed_ns / MEMORY_NS)
+        self._past_ns = self._past_ns * kept + elapsed_ns
+        self._past_units = self._past_units * kept + units
+        self.unit_ns = min(max(self._past_ns / self._past_units, LEAST_UNIT_NS), MOST_UNIT_NS)
+
     def _begin(self, connection: Connection, data: bytes, body_at: int, admitted: Admitted) -> None:
         cost = COST[admitted.most]
         self._left -= cost
@@ -162,13 +176,11 @@ class Backlog:
         """Once in each turn of the loop while there is work."""
         now = self.now_ns()
         if self._behind and self._begun:
-            unit = (now - self._turn_ns) / self._begun
-            unit = min(max(unit, LEAST_UNIT_NS), MOST_UNIT_NS)
-            self.unit_ns += LEARNING * (unit - self.unit_ns)
+            self._learn(now - self._turn_ns, self._begun)
         # Measured only while work always waits: else the loop's idle time would count.
         self._behind = bool(self._queue)
         self._turning = self._behind
-        self._turn_ns, self._begun, self._left = now, 0.0, SLICE_NS / self.unit_ns
+        self._turn_ns, self._begun, self._left = now, 0.0, self._slice()
         if not self._turning:
             return
         loop.call_soon(self._turn, loop)

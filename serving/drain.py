@@ -7,12 +7,17 @@ once would cut off requests that were on their way.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import socket
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import uvicorn
+
+from serving.accepting import Acceptor
 
 log = logging.getLogger("riskgate")
 
@@ -30,6 +35,26 @@ class DrainingServer(uvicorn.Server):
         self._until: float | None = None
         self._quiet_since = 0.0
         self._requests = 0
+        self._acceptors: list[Acceptor] = []
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and take in new connections in bulk."""
+        await super().startup(sockets)
+        for server in self.servers if self.started else ():
+            for listener in server.sockets:
+                # uvloop shows its sockets only half: a handle of our own is made from the number.
+                self._acceptors.append(Acceptor(listener.fileno(), self._connection))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the port, then end as uvicorn does."""
+        for acceptor in self._acceptors:
+            acceptor.close()
+        await super().shutdown(sockets)
+
+    def _connection(self) -> asyncio.Protocol:
+        make: Any = self.config.http_protocol_class
+        made: asyncio.Protocol = make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        return made
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal begins to drain, the second ends at once."""

@@ -22,7 +22,7 @@ REFUSED = "refused"
 LADDER = (FULL, RULES_ONLY, DEFAULT, REFUSED)
 
 #: A tier is given below this pressure: (for the cheapest, more for the dearest), in parts of the deadline.
-LIMITS = ((0.125, 0.25), (0.30, 0.20), (0.50, 0.15))
+LIMITS = ((0.10, 0.20), (0.22, 0.18), (0.40, 0.12))
 #: Nobody is refused while the work before it would leave it this tier.
 REFUSE_FROM = LADDER.index(RULES_ONLY)
 #: From this part of its deadline on, a payment's age counts as pressure.
@@ -38,9 +38,9 @@ def tier_for(work_ms: float, age_ms: float, deadline_ms: float, rank: float) -> 
 
     `work_ms` is how long the work before it takes, `age_ms` how long ago it arrived.
 
-    >>> [tier_for(20.0, 0.0, 80.0, rank) for rank in (0.0, 0.5, 1.0)]
+    >>> [tier_for(17.0, 0.0, 80.0, rank) for rank in (0.0, 0.5, 1.0)]
     ['rules_only', 'rules_only', 'full']
-    >>> tier_for(0.0, 65.0, 80.0, 0.5), tier_for(50.0, 0.0, 80.0, 0.5), tier_for(0.0, 200.0, 80.0, 0.5)
+    >>> tier_for(0.0, 60.0, 80.0, 0.5), tier_for(50.0, 0.0, 80.0, 0.5), tier_for(0.0, 200.0, 80.0, 0.5)
     ('rules_only', 'refused', 'default')
     """
     own = max(deadline_ms, SHORTEST_MS)

@@ -177,9 +177,7 @@ def texts(value: Any) -> Iterator[bytes]:
 class ProductionService(Service):
     """A recorder and some workers behind one port; `process` is the first worker."""
 
-    def __init__(
-        self, servers: Servers, folder: Path, bundle: Path, workers: int, environment: dict[str, str]
-    ) -> None:
+    def __init__(self, servers: Servers, folder: Path, bundle: Path, workers: int, environment: dict[str, str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.var, self.port, self.log = folder / "var", free_port(), folder / "service.log"
         self.environment = scoring_world.environment_of(

@@ -133,9 +133,7 @@ def test_a_gate_overruled_by_a_person_keeps_the_reason(trained: Trained, setting
     assert kept is not None and kept.tags["overruled"] == "the drill of the eleventh"
 
 
-def test_a_nominated_version_lies_in_a_store_of_its_own_and_champions_stay(
-    first: Version, settings: Settings
-) -> None:
+def test_a_nominated_version_lies_in_a_store_of_its_own_and_champions_stay(first: Version, settings: Settings) -> None:
     from training.promote import bentoml
 
     before = [str(model.tag) for model in bentoml.models.list() if model.tag.name == "riskgate"]

@@ -1,0 +1,52 @@
+"""Taking in new connections as fast as they come.
+
+libuv accepts one connection in each turn of the event loop. Under load a turn takes milliseconds: a thousand
+new callers would wait for seconds before their first byte is looked at. Beside it, all that wait are accepted here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable
+
+#: Connections taken in at once; then the others get their turn.
+MOST_AT_ONCE = 256
+
+
+class Acceptor:
+    """Accepts on a second handle of a listening socket, until closed."""
+
+    def __init__(self, listener: int, make: Callable[[], asyncio.Protocol]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._socket = socket.socket(fileno=os.dup(listener))
+        self._socket.setblocking(False)
+        self._make = make
+        self._tasks: set[asyncio.Task[object]] = set()
+        self.accepted = 0
+        self._loop.add_reader(self._socket.fileno(), self._accept)
+
+    def close(self) -> None:
+        """Accept nothing more."""
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
+
+    def _accept(self) -> None:
+        for _ in range(MOST_AT_ONCE):
+            try:
+                connection, _address = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError:  # too many open files: libuv's own accept makes room and tells
+                return
+            connection.setblocking(False)
+            with contextlib.suppress(OSError):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.accepted += 1
+            task: asyncio.Task[object] = self._loop.create_task(
+                self._loop.connect_accepted_socket(self._make, connection)
+            )
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
