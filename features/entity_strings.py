@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ from features.kernel import ENTITY_COUNT, step
 from features.packed import (
     EMPTY,
     HEADER_BYTES,
+    TAG_BITS,
     WORD_BYTES,
     Bytes,
     clear,
@@ -45,6 +47,7 @@ Vector = npt.NDArray[np.float64]
 
 #: A string with so many events behind its record is packed anew by whoever reads it.
 LONG_TAIL = 15
+_TAG = (1 << TAG_BITS) - 1
 _LARGEST_IDENTITY = 2**63 - 1
 #: Most bytes of a varint.
 _MOST = 10
@@ -92,12 +95,12 @@ def tail_bytes(string: bytes) -> int:
 
 @compiled
 def payment_events(
-    others: Words, layout: Words, ts: int, amount: int, extra: Vector, ids: Words, out: Words
+    others: Words, layout: Words, ts: int, amount: int, extra: Vector, tag: int, ids: Words, out: Words
 ) -> None:  # fmt: skip
     """Write the event of a payment for each of the six tails, one after the other, into `out`."""
     mask, at = mask_of(layout, ts, amount, extra), 0
     for e in range(ENTITY_COUNT):
-        at = write_event(others, e, ts, amount, mask, 1, ids, out, at)
+        at = write_event(others, e, ts, amount, mask, 1, tag, ids, out, at)
 
 
 @compiled
@@ -177,17 +180,19 @@ class EntityStrings:
         amount = reference_amount(payment, self.catalog)
         extra = np.empty(extra_words(self.catalog))
         encode_extra(payment, self.catalog, extra)
-        payment_events(self._others, self._layout, payment.event_time_ms, amount, extra, ids, self._events)
+        tag = crc32(payment.transaction_id.encode()) & _TAG
+        payment_events(self._others, self._layout, payment.event_time_ms, amount, extra, tag, ids, self._events)
         return Entry(keys, self._cut(keys), ids, amount, extra)
 
     def report(self, payment: Payment, what: str, weight: int) -> dict[int, tuple[str, bytes]]:
         """What became known about a payment, for each entity kind that keeps anything of it: its key and the event."""
         keys, bit = keys_of(payment), FILTERS[what].bit
         ids, amount = self._ids(keys), reference_amount(payment, self.catalog)
+        tag = crc32(payment.transaction_id.encode()) & _TAG
         found = {}
         for e, key in enumerate(keys):
             if key is not None and (int(self._tables[0][e, kernel.BITS]) >> bit) & 1:
-                write_event(self._others, e, payment.event_time_ms, amount, 1 << bit, weight, ids, self._events, 0)
+                write_event(self._others, e, payment.event_time_ms, amount, 1 << bit, weight, tag, ids, self._events, 0)
                 found[e] = key, self._events.tobytes()[: self.event_bytes[e]]
         return found
 

@@ -47,7 +47,8 @@ EMPTY = bytes(HEADER_BYTES)
 EVENT_TS, EVENT_AMOUNT, EVENT_WHAT, EVENT_WORDS = 0, 1, 2, 3
 WORD_BYTES = 8
 _MASK = 0xFFFFFFFF
-_WEIGHT_ZERO = 128  # weights are stored above the mask, shifted to be positive
+_WEIGHT_ZERO, _WEIGHT_BITS = 128, 8  # weights are stored above the mask, shifted to be positive; then the tag
+TAG_BITS = 22
 
 
 @compiled
@@ -252,11 +253,14 @@ def event_words(others: Words, e: int) -> int:
 
 @compiled
 def write_event(
-    others: Words, e: int, ts: int, amount: int, mask: int, weight: int, ids: Words, out: Words, at: int
+    others: Words, e: int, ts: int, amount: int, mask: int, weight: int, tag: int, ids: Words, out: Words, at: int
 ) -> int:
-    """Write one event for the tail of entity kind `e` at word `at` of `out`; the place after it."""
+    """Write one event for the tail of entity kind `e` at word `at` of `out`; the place after it.
+
+    tag: TAG_BITS bits that tell the events of one moment apart; folding does not look at them.
+    """
     out[at + EVENT_TS], out[at + EVENT_AMOUNT] = ts, amount
-    out[at + EVENT_WHAT] = mask | ((weight + _WEIGHT_ZERO) << 32)
+    out[at + EVENT_WHAT] = mask | ((weight + _WEIGHT_ZERO) << 32) | (tag << (32 + _WEIGHT_BITS))
     at += EVENT_WORDS
     for kind in range(ENTITY_COUNT):
         if (others[e] >> kind) & 1:
@@ -307,6 +311,6 @@ def fold_string(
         what = get_word(data, event + EVENT_WHAT * WORD_BYTES)
         write_entity(
             heap, e, ents, fields, heads, lists, bounds, recs, met, get_word(data, event + EVENT_TS * WORD_BYTES),
-            get_word(data, event + EVENT_AMOUNT * WORD_BYTES), what & _MASK, (what >> 32) - _WEIGHT_ZERO,
+            get_word(data, event + EVENT_AMOUNT * WORD_BYTES), what & _MASK, ((what >> 32) & 0xFF) - _WEIGHT_ZERO,
         )  # fmt: skip
     return record

@@ -11,14 +11,12 @@ from serving import bundles
 from serving.clock import clock_named
 from serving.errors import LedgerUnavailable
 from serving.fold import decode_promotion
+from serving.production.connecting import connect
 from serving.production.database import Session
 from serving.production.feedback import RedisFeedback
-from serving.production.keys import Keys
 from serving.production.ledger import PostgresLedger
 from serving.production.past import RecordedPast
-from serving.production.state import RedisState
 from serving.production.verdicts import label_verdicts
-from serving.production.wire import Wire, address_of
 from serving.reports import LabelReport
 from serving.settings import Settings
 
@@ -52,13 +50,7 @@ class Labelling:
     async def _label(self, ledger: PostgresLedger, report: LabelReport, verdict_seq: int) -> None:
         settings = self.settings
         past = RecordedPast(ledger, settings.var / "segments")
-        state = RedisState(
-            Wire(address_of(settings.redis_url)),
-            Keys(settings.redis_prefix),
-            keep_seconds=settings.idempotency_seconds,
-            stream_limit=settings.stream_limit,
-        )
-        await state.open()
+        state = await connect(settings)
         try:
             strings = EntityStrings(self._catalog(ledger))
             clock = clock_named(settings.clock)

@@ -87,8 +87,7 @@ class RedisRuntime:
         began = time.monotonic()
         opened = self.opened
         await asyncio.to_thread(make_ready, opened)
-        state = connect(self.settings)
-        await state.open()
+        state = await connect(self.settings)
         decider = Decider(opened.judge, opened.catalog, code_version(), notice=self._notice)
         engine = RedisEngine(catalog=opened.catalog, decider=decider, state=state, clock=self.clock, past=self.past)
         await agreement.agree_on_state(state, decider.features_hash, await asyncio.to_thread(self._has_payments))

@@ -90,10 +90,17 @@ redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 return {1, id}
 """)
 
-#: For a cluster. KEYS: a string. ARGV: the event. Replies the string as it was.
+#: For a cluster. KEYS: a string. ARGV: the event. Replies the string before it, which a second call finds again.
 APPEND = _script(f"""
 local old = redis.call('GET', KEYS[1])
-if old then redis.call('APPEND', KEYS[1], ARGV[1]) else redis.call('SET', KEYS[1], '{_EMPTY}' .. ARGV[1]) end
+if not old then
+  redis.call('SET', KEYS[1], '{_EMPTY}' .. ARGV[1])
+  return old
+end
+local place = string.find(old, ARGV[1], 9, true)
+if place == 9 then return false end
+if place then return string.sub(old, 1, place - 1) end
+redis.call('APPEND', KEYS[1], ARGV[1])
 return old
 """)
 
@@ -112,4 +119,13 @@ redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 return false
 """)
 
-SCRIPTS = (ADMIT, DECIDE, COMPACT, REPORT, APPEND, APPEND_IF_THERE, EXCHANGE)
+#: For a cluster. KEYS: an idempotency record. ARGV: the answered record, seconds to keep it. Replies nothing, or
+#: the record if it is answered already.
+EXCHANGE_UNANSWERED = _script("""
+local known = redis.call('GET', KEYS[1])
+if known and string.byte(known) == 65 then return known end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return false
+""")
+
+SCRIPTS = (ADMIT, DECIDE, COMPACT, REPORT, APPEND, APPEND_IF_THERE, EXCHANGE, EXCHANGE_UNANSWERED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -40,6 +41,15 @@ def redis_client(settings: Settings) -> Any:
         client = redis.Redis.from_url(settings.redis_url, socket_connect_timeout=3, socket_timeout=10)
     except ValueError:
         raise CannotStart("RISKGATE_REDIS_URL cannot be read as a URL.", "Write redis://host:6379/0.") from None
+    return _of_cluster(settings, client)
+
+
+def _of_cluster(settings: Settings, client: Any) -> Any:
+    """The client, or one for all nodes if its Redis is one of a cluster."""
+    with contextlib.suppress(redis.RedisError):
+        if client.info("cluster").get("cluster_enabled"):
+            client.close()
+            return redis.RedisCluster.from_url(settings.redis_url, socket_connect_timeout=3, socket_timeout=10)
     return client
 
 

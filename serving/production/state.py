@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from features.entity_strings import Entry
 from features.payment import Payment
 from serving.errors import StateUnavailable
+from serving.production.cluster_wires import ClusterWires
 from serving.production.keys import Keys
 from serving.production.records import Record, due_bytes, read_record
 from serving.production.scripts import ADMIT, COMPACT, DECIDE, EXCHANGE, REPORT, SCRIPTS, Script
@@ -73,7 +74,7 @@ def placed(entry: Entry, found: Sequence[Any]) -> Strings:
 class RedisState:
     """The trips of a payment to one Redis; reads and writes what the keys module names."""
 
-    def __init__(self, wire: Wire, keys: Keys, *, keep_seconds: int, stream_limit: int) -> None:
+    def __init__(self, wire: Wire | ClusterWires, keys: Keys, *, keep_seconds: int, stream_limit: int) -> None:
         self.wire = wire
         self.keys = keys
         self._keep = str(keep_seconds)

@@ -227,3 +227,54 @@ def servers_here(folder: Path) -> Iterator[tuple[str, str]]:
             ending.callback(cluster.stop)
             postgres = cluster.url
         yield redis_url, postgres
+
+
+class PrivateCluster:
+    """Three masters of a Redis Cluster of the test's own."""
+
+    NODES = 3
+
+    def __init__(self, folder: Path) -> None:
+        binary = shutil.which("redis-server") or missing("redis-server", "redis-server")
+        self.ports = [free_port() for _ in range(self.NODES)]
+        bus = [free_port() for _ in range(self.NODES)]
+        self.processes = []
+        for port, bus_port in zip(self.ports, bus, strict=True):
+            own = folder / str(port)
+            own.mkdir(parents=True)
+            arguments = [
+                "--port", str(port), "--bind", "127.0.0.1", "--dir", str(own), "--cluster-enabled", "yes",
+                "--cluster-port", str(bus_port), "--save", "", "--appendonly", "yes",
+            ]  # fmt: skip
+            self.processes.append(
+                subprocess.Popen([binary, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            )
+        self.url = f"redis://127.0.0.1:{self.ports[0]}"
+        try:
+            self._join()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _join(self) -> None:
+        wait_for(lambda: all(map(self._answers, self.ports)), "redis-server")
+        nodes = [f"127.0.0.1:{port}" for port in self.ports]
+        create = ["redis-cli", "--cluster", "create", *nodes, "--cluster-replicas", "0", "--cluster-yes"]
+        subprocess.run(create, check=True, capture_output=True, timeout=60)
+        wait_for(lambda: all(map(self._knows_all, self.ports)), "the cluster")
+
+    def _answers(self, port: int) -> bool:
+        with contextlib.suppress(redis.RedisError), redis.Redis(port=port) as client:
+            return bool(client.ping())
+        return False
+
+    def _knows_all(self, port: int) -> bool:
+        with contextlib.suppress(redis.RedisError), redis.Redis(port=port) as client:
+            told = client.cluster("info")
+            return told["cluster_state"] == "ok" and int(told["cluster_known_nodes"]) == self.NODES
+        return False
+
+    def stop(self) -> None:
+        for process in self.processes:
+            process.terminate()
+            process.wait(20)

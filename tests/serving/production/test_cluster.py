@@ -1,0 +1,178 @@
+"""The same payments through a Redis Cluster of three masters: the same bits, one decision each, and no key astray."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from features.entity_strings import keys_of
+from features.intake import payment_json
+from serving.errors import Conflict
+from serving.judge import DEFAULT
+from serving.production.cluster import ClusterState
+from serving.production.cluster_wires import ClusterWires
+from serving.production.connecting import in_cluster
+from serving.production.keys import slot_of
+from serving.production.records import digest_of, pending_record
+from serving.production.scripts import APPEND
+from serving.production.state import RedisState
+from serving.production.wire import address_of
+from tests.serving.production.redis_world import STREAM_LIMIT, Shared, answer_of
+from tests.serving.production.servers import PrivateCluster
+from tests.serving.production.test_redis_engine import stream
+from tests.serving.production.test_redis_feedback import feedback_of, label
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateCluster]:
+    one = PrivateCluster(tmp_path_factory.mktemp("cluster"))
+    yield one
+    one.stop()
+
+
+class InCluster(Shared):
+    """Workers that share a cluster."""
+
+    def __init__(self, url: str, prefix: str, bundle: Path, folder: Path) -> None:
+        super().__init__(url, prefix, bundle, folder)
+        self.client = redis.RedisCluster.from_url(url)
+
+    def state(self, stream_limit: int = STREAM_LIMIT) -> RedisState:
+        wires = ClusterWires(address_of(self.url))
+        return ClusterState(wires, self.keys, keep_seconds=600, stream_limit=stream_limit)
+
+
+@pytest.fixture
+def shared(cluster: PrivateCluster, bundle: Path, tmp_path: Path) -> Iterator[Shared]:
+    prefix = f"rgtest-{time.time_ns()}"
+    one = InCluster(cluster.url, prefix, bundle, tmp_path)
+    yield one
+    one.client.close()
+
+
+def test_a_cluster_is_told_from_a_single_redis(cluster: PrivateCluster, server_urls: tuple[str, str]) -> None:
+    assert asyncio.run(in_cluster(address_of(cluster.url)))
+    assert not asyncio.run(in_cluster(address_of(server_urls[0])))
+
+
+def test_slots_are_those_of_redis_and_all_keys_of_an_entity_share_one(shared: Shared) -> None:
+    keys = shared.keys
+    for name in (keys.entity(0, "u-1"), keys.entity(5, "u-1\x1fm-2"), keys.events, keys.transaction("t{x}")):
+        assert slot_of(name) == shared.client.cluster_keyslot(name)
+    assert slot_of(keys.transaction("t-1")) == slot_of(keys.reports("t-1"))
+    assert len({slot_of(keys.entity(0, f"u-{number}")) // 5462 for number in range(50)}) == 3
+
+
+def test_vectors_and_decisions_in_a_cluster_are_those_of_one_process(shared: Shared) -> None:
+    payments = stream(shared, 200)
+
+    async def run() -> None:
+        async with shared.worker() as a, shared.worker() as b:
+            dice = random.Random(1)
+            for number, one in enumerate(payments):
+                assert (await answer_of(dice.choice((a, b)), one)).tier == "full"
+                if number % 9 == 8:
+                    await feedback_of(a).take_label(label(payments[number - 4].transaction_id))
+
+    asyncio.run(run())
+    result = shared.verified()
+    assert (result.payments, result.vectors, result.differences) == (200, 200, [])
+    assert shared.live_state() == shared.rebuilt_state()
+
+
+def test_fifty_retries_at_once_in_a_cluster_are_one_decision_and_one_event(shared: Shared) -> None:
+    one = shared.payment("t-1", amount_minor=2_400_000, channel="online")
+
+    async def run() -> list[bytes]:
+        async with shared.worker() as a, shared.worker() as b:
+            scored = await asyncio.gather(*((a, b)[n % 2].answer(one, time.perf_counter_ns()) for n in range(50)))
+            assert sum(not each.replayed for each in scored) == 1
+            with pytest.raises(Conflict):
+                await answer_of(b, shared.payment("t-1"))
+            return [each.answer for each in scored]
+
+    assert len(set(asyncio.run(run()))) == 1
+    assert shared.client.xlen(shared.keys.events) == 2
+    assert shared.verified().differences == []
+
+
+def test_a_worker_that_dies_between_the_steps_leaves_what_the_retry_completes(shared: Shared) -> None:
+    payments = stream(shared, 40)
+    dice = random.Random(4)
+
+    async def half_admitted(number: int) -> None:
+        """What is left when a worker dies on its way through the entities."""
+        one = payments[number]
+        async with shared.worker() as engine:
+            state, entry = engine.state, engine.strings.entry(one)
+            claim = pending_record(digest_of(payment_json(one)), 0, [], b"")
+            name = shared.keys.transaction(one.transaction_id)
+            await state.wire.call(("SET", name, claim), engine.now_ns() + 10**9)
+            for kind, (key, event) in enumerate(zip(entry.keys, entry.events, strict=True)):
+                if key is not None and dice.random() < 0.5:
+                    await state._run(APPEND, (shared.keys.entity(kind, key),), (event,), engine.now_ns() + 10**9)
+
+    async def run() -> None:
+        async with shared.worker() as engine:
+            for number, one in enumerate(payments):
+                if number % 5 == 4:
+                    await half_admitted(number)
+                assert (await answer_of(engine, one)).tier == "full"
+
+    asyncio.run(run())
+    result = shared.verified()
+    assert (result.payments, result.vectors, result.differences) == (40, 40, [])
+    assert shared.live_state() == shared.rebuilt_state()
+
+
+def test_many_workers_in_a_cluster_keep_the_order_of_each_entity(shared: Shared) -> None:
+    payments = stream(shared, 150)
+
+    async def run() -> None:
+        async with shared.worker() as a, shared.worker() as b:
+            for begin in range(0, len(payments), 15):
+                dice = random.Random(begin)
+                chosen = payments[begin : begin + 15]
+                await asyncio.gather(*(answer_of(dice.choice((a, b)), one) for one in chosen))
+
+    asyncio.run(run())
+    bodies = shared.bodies()
+    assert len(bodies) == len(payments)
+    places: dict[tuple[int, str], list[int]] = {}
+    for one in payments:
+        for kind, (key, seen) in enumerate(
+            zip(keys_of(one), bodies[one.transaction_id].receipt.seen, strict=True)
+        ):
+            if key is not None:
+                places.setdefault((kind, key), []).append(seen)
+    assert all(sorted(found) == list(range(len(found))) for found in places.values())
+
+
+def test_a_cluster_that_loses_a_node_costs_no_payment_its_deadline(bundle: Path, tmp_path: Path) -> None:
+    own = PrivateCluster(tmp_path / "own")
+    shared = InCluster(own.url, "rg", bundle, tmp_path)
+
+    async def run() -> None:
+        async with shared.worker() as engine:
+            assert (await answer_of(engine, shared.payment("t-1"))).tier == "full"
+            own.processes[1].kill()
+            own.processes[1].wait(10)
+            for number in range(2, 6):
+                began = time.monotonic()
+                answer = await answer_of(engine, shared.payment(f"t-{number}", deadline_ms=80))
+                assert time.monotonic() - began < 0.1
+                assert (answer.tier, answer.receipt_id) == (DEFAULT, None)
+
+    try:
+        asyncio.run(run())
+    finally:
+        own.stop()
+        shared.client.close()
+
+
