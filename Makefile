@@ -70,8 +70,7 @@ clean: ## remove what was generated (var, caches), keep the environment
 distclean: clean ## remove the environment too
 	rm -rf .venv
 
-.PHONY: help demo test check handbook bench chaos serve up console notebooks lock audit clean distclean
-.PHONY: help demo test check handbook bench overload chaos serve up console notebooks lock clean distclean
+.PHONY: help demo test check handbook bench overload chaos serve up console notebooks lock audit clean distclean
 
 # Done once; again when the pins or the package's own declaration change.
 $(READY): constraints.txt pyproject.toml
