@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from tests.chaos.faults import Kind
-from tests.chaos.proof import Proof, prove
-from tests.chaos.rig import Rig
-from tests.serving.load import Heard
+from tests.chaos.proof import Proof
+from tests.serving.load import Callers, Heard
+
+
+class Struck(Protocol):
+    """A rig, of either profile."""
+
+    callers: Callers
+
+    def begin(self) -> Callers:
+        """New callers."""
+        ...
+
+    def prove(self, answers: Mapping[str, Mapping[str, Any]]) -> Proof:
+        """What holds after a fault."""
+        ...
+
+
+Rig = TypeVar("Rig", bound=Struck)
+
 
 #: Answers before a fault and after it.
 WARM, AFTER = 150, 150
@@ -33,6 +49,7 @@ class Drill:
     without_receipt: int = 0
     refused: dict[str, int] = field(default_factory=dict)
     verified: int = 0
+    differences: list[str] = field(default_factory=list)
 
     @property
     def kept(self) -> bool:
@@ -48,18 +65,18 @@ def recovered(heard: Heard, gone: float) -> float:
     """Seconds until a payment sent after the cause was gone had a full, recorded decision."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        for sent, answered, whole in heard.times[-2_000:]:
+        for sent, answered, whole in list(heard.times):
             if whole and sent >= gone:
                 return answered - gone
         time.sleep(0.02)
     raise AssertionError(f"no full decision within {PATIENCE_SECONDS:.0f} s after the fault")
 
 
-def strike(rig: Rig, kind: Kind, drill: Drill) -> None:
+def strike(rig: Rig, happen: Callable[[Rig], float], drill: Drill) -> None:
     """Let one fault happen under load and wait until decisions are whole again."""
     callers = rig.begin()
     callers.wait_for(WARM)
-    gone = kind.happen(rig)
+    gone = happen(rig)
     drill.seconds_to_recover.append(round(recovered(callers.heard, gone), 3))
     callers.wait_for(AFTER)
     heard = callers.end()
@@ -69,20 +86,13 @@ def strike(rig: Rig, kind: Kind, drill: Drill) -> None:
     drill.refused = dict(Counter(drill.refused) + refusals)
 
 
-def drill_of(kind: Kind, folder: Path, bundle: Path, port: int, runs: int) -> Drill:
+def drill_of(name: str, happen: Callable[[Rig], float], rig: Rig, runs: int) -> Drill:
     """The same fault `runs` times on one ledger."""
-    drill, answers = Drill(kind.name), dict[str, Any]()
-    rig = Rig(folder, bundle, port, tmpfs=kind.tmpfs, stepped=kind.stepped)
-    try:
-        for _ in range(runs):
-            strike(rig, kind, drill)
-            answers |= rig.callers.heard.answers
-            rig.stop()
-            add(drill, prove(rig.var, answers))
-            rig.start()
-        rig.stop()
-    finally:
-        rig.end()
+    drill, answers = Drill(name), dict[str, Any]()
+    for _ in range(runs):
+        strike(rig, happen, drill)
+        answers |= rig.callers.heard.answers
+        add(drill, rig.prove(answers))
     return drill
 
 
@@ -93,3 +103,4 @@ def add(drill: Drill, proof: Proof) -> None:
     drill.doubled += proof.doubled
     drill.state_mismatches += proof.state_mismatches
     drill.verify_mismatches += proof.verify_mismatches
+    drill.differences += proof.differences[: 5 - len(drill.differences)]

@@ -14,6 +14,7 @@ from features.state import State
 from serving import bundles
 from serving.fold import Fold, decode_promotion
 from serving.ledger import Ledger
+from serving.ledger_reading import LedgerReading
 from serving.receipt import decode_body
 from serving.settings import Settings
 from serving.verify import verify_ledger
@@ -29,6 +30,7 @@ class Proof:
     state_mismatches: int
     verify_mismatches: int
     recorded: int
+    differences: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -39,22 +41,34 @@ class Proof:
 def prove(var: Path, answers: Mapping[str, Mapping[str, Any]]) -> Proof:
     """Compare what callers were answered with a receipt, the ledger, and the snapshot of the live state."""
     settings = Settings(var=var)
-    recorded, seen, doubled = {}, set(), 0
     ledger = Ledger(settings.ledger_path, read_only=True)
     try:
-        for event in ledger.walk():
-            if event.kind != "payment":
-                continue
-            doubled += event.transaction_id in seen
-            seen.add(event.transaction_id)
-            recorded[event.transaction_id] = bytes(decode_body(event.body).answer)
-        acknowledged = {name: answer for name, answer in answers.items() if answer["receipt_id"] is not None}
-        lost = [name for name, answer in acknowledged.items() if json.loads(recorded.get(name, b"null")) != answer]
+        recorded, doubled = recorded_answers(ledger)
+        lost, acknowledged = unlike(recorded, answers)
         apart = state_mismatches(settings, ledger)
     finally:
         ledger.release()
     verified = verify_ledger(settings)
-    return Proof(len(acknowledged), len(lost), doubled, apart, verified.mismatches, len(recorded))
+    told = tuple(verified.differences)
+    return Proof(acknowledged, lost, doubled, apart, verified.mismatches, len(recorded), told)
+
+
+def recorded_answers(ledger: LedgerReading) -> tuple[dict[str, bytes], int]:
+    """The answer recorded of each payment (null for one that nobody decided), and how many stand there twice."""
+    recorded: dict[str, bytes] = {}
+    doubled = 0
+    for event in ledger.walk():
+        if event.kind == "payment":
+            doubled += event.transaction_id in recorded
+            recorded[event.transaction_id] = bytes(decode_body(event.body).answer)
+    return recorded, doubled
+
+
+def unlike(recorded: Mapping[str, bytes], answers: Mapping[str, Mapping[str, Any]]) -> tuple[int, int]:
+    """How many answers with a receipt are not recorded as they were heard, and how many there are."""
+    acknowledged = {name: answer for name, answer in answers.items() if answer["receipt_id"] is not None}
+    lost = [name for name, answer in acknowledged.items() if json.loads(recorded.get(name, b"null")) != answer]
+    return len(lost), len(acknowledged)
 
 
 def state_mismatches(settings: Settings, ledger: Ledger) -> int:

@@ -8,11 +8,14 @@ import signal
 import struct
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from features.bundle import read_bundle, write_bundle
+from tests.chaos.proof import Proof, prove
 from tests.serving.load import Callers, mixed
 from tests.serving.scoring_world import Service, payment, rfc3339, suspicious
 
@@ -70,6 +73,13 @@ class Rig:
         """A stop in order, which leaves a snapshot of the live state."""
         code = self.service.stop()
         assert code == 0, f"the service ended with {code}: {self.log.read_text()[-2000:]}"
+
+    def prove(self, answers: Mapping[str, Mapping[str, Any]]) -> Proof:
+        """Stop in order, compare callers, ledger and state, and go on."""
+        self.stop()
+        proof = prove(self.var, answers)
+        self.start()
+        return proof
 
     def end(self) -> None:
         """Leave nothing behind."""
