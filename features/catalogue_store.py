@@ -43,7 +43,9 @@ __all__ = [
     "materialize_profiles",
     "online_vectors",
     "open_store",
+    "read_redis",
     "service_name",
+    "set_clock",
     "write_profiles",
 ]
 
@@ -116,6 +118,16 @@ def apply(store: FeatureStore, known: Catalog) -> str:
         warnings.filterwarnings("ignore", message="On demand feature view", category=RuntimeWarning)
         store.apply(declare(known).objects())
     return service_name(known)
+
+
+def read_redis(store: FeatureStore, url: str, prefix: str) -> None:
+    """Serve velocity from the Redis of the production profile."""
+    store.config.online_store.redis_url, store.config.online_store.redis_prefix = url, prefix
+
+
+def set_clock(store: FeatureStore, clock: Clock) -> None:
+    """Read as of what `clock` says, now in ms UTC, instead of the wall time."""
+    _online(store).set_clock(clock)
 
 
 def attach(store: FeatureStore, state: State, clock: Clock) -> None:

@@ -87,3 +87,9 @@ class RegistryUnavailable(RiskgateError):
     """The database that holds Feast's registry cannot be used."""
 
     code = "registry_unavailable"
+
+
+class StoreUnavailable(RiskgateError):
+    """The server that holds the online state does not answer."""
+
+    code = "store_unavailable"

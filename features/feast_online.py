@@ -1,8 +1,9 @@
 """Feast's online store: velocity from the live state, profiles from their versions in SQLite.
 
 Velocity is not written here: it is a fold of the ledger. A running service attaches its `State` and clock; a
-store without one reads the newest snapshot. Profiles are what `feast materialize` writes, and are read as of
-the clock's now. The hot path reads the state itself (`State.observe`); a test keeps both equal.
+store without one reads the Redis of the production profile (`redis_url`), else the newest snapshot. Profiles
+are what `feast materialize` writes, and are read as of the clock's now. The hot path reads the state itself
+(`State.observe`, `EntityStrings.observe`); tests keep them equal.
 
 Missing: Feast knows no NaN-for-missing, so a missing value is an empty protobuf value here and None in
 Feast's answers; `features.catalogue_store.online_vectors` turns None back into NaN.
@@ -29,6 +30,7 @@ from features.catalog import Catalog, CatalogParameters, catalog
 from features.errors import InvalidHistory
 from features.payment import Payment
 from features.profiles import ProfileFile
+from features.redis_velocity import RedisVelocity
 from features.state import State
 from features.views import NOT_SENT, PROFILE_COLUMNS, id_column, profile_of, profile_values
 
@@ -48,6 +50,12 @@ class RiskgateOnlineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
     snapshots: str = "data/snapshots"
     """Folder of state snapshots (`*.state`), read while no live state is attached."""
 
+    redis_url: str = ""
+    """The Redis of the production profile; then velocity is read there and not from snapshots."""
+
+    redis_prefix: str = "rg"
+    """What the keys there begin with (RISKGATE_REDIS_PREFIX)."""
+
     catalogue: dict[str, Any] = Field(default_factory=dict)
     """The parameters of the catalogue, as in `CatalogParameters`."""
 
@@ -57,6 +65,7 @@ class RiskgateOnlineStore(OnlineStore):  # type: ignore[misc]
 
     def __init__(self) -> None:
         self._state: State | None = None
+        self._redis: RedisVelocity | None = None
         self._clock: Clock = _wall_clock_ms
         self._profiles: ProfileFile | None = None
         self._loaded: tuple[Path, int] | None = None
@@ -64,6 +73,10 @@ class RiskgateOnlineStore(OnlineStore):  # type: ignore[misc]
     def attach(self, state: State, clock: Clock) -> None:
         """Serve from this live state; `clock` gives now in ms UTC."""
         self._state, self._clock, self._loaded = state, clock, None
+
+    def set_clock(self, clock: Clock) -> None:
+        """Read as of what `clock` says, now in ms UTC."""
+        self._clock = clock
 
     def profile_file(self, config: RepoConfig) -> ProfileFile:
         """The profile versions behind the profile views."""
@@ -83,6 +96,7 @@ class RiskgateOnlineStore(OnlineStore):  # type: ignore[misc]
         Raises:
             InvalidHistory: a velocity view, with neither a live state nor a snapshot.
             ContractMismatch: the snapshot was made with another catalogue.
+            StoreUnavailable: Redis does not answer.
         """
         names = requested_features or [feature.name for feature in table.features]
         keys = [_ids(key) for key in entity_keys]
@@ -112,9 +126,14 @@ class RiskgateOnlineStore(OnlineStore):  # type: ignore[misc]
             rows.append((_moment(row.event_time_ms), {n: _value(said[n], kinds[n][0]) for n in names}))
         return rows
 
-    def _live_state(self, config: RepoConfig) -> State:
+    def _live_state(self, config: RepoConfig) -> State | RedisVelocity:
         if self._state is not None and self._loaded is None:
             return self._state
+        if config.online_store.redis_url:
+            if self._redis is None:
+                known = catalog(msgspec.convert(config.online_store.catalogue, CatalogParameters))
+                self._redis = RedisVelocity(config.online_store.redis_url, config.online_store.redis_prefix, known)
+            return self._redis
         folder = _resolve(config, config.online_store.snapshots)
         found = [(path.stat().st_mtime_ns, path) for path in folder.glob("*.state")]
         if not found:
@@ -175,7 +194,9 @@ class RiskgateOnlineStore(OnlineStore):  # type: ignore[misc]
         """Close the profile file and let go of the state."""
         if self._profiles is not None:
             self._profiles.close()
-        self._profiles, self._state, self._loaded = None, None, None
+        if self._redis is not None:
+            self._redis.close()
+        self._profiles, self._state, self._loaded, self._redis = None, None, None, None
 
 
 def _profiled(table: FeatureView) -> str | None:

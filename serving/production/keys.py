@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from binascii import crc_hqx
 
-SLOTS = 16_384
-#: One letter for payer, instrument, device, ip, payee and pair.
-LETTERS = ("u", "i", "d", "a", "m", "p")
+from features.string_names import entity_prefixes
 
+SLOTS = 16_384
 
 class Keys:
     """The keys below one prefix."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
-        self._entities = tuple(f"{prefix}:{{{letter}:" for letter in LETTERS)
+        self._entities = entity_prefixes(prefix)
         self._transaction = f"{prefix}:{{t:"
         #: The Redis Stream of all events.
         self.events = f"{prefix}:events".encode()

@@ -31,7 +31,7 @@ BORDERS: dict[str, tuple[str, ...]] = {
         "features/profiles.py",
     ),
     "sqlalchemy": ("features/catalogue_store.py",),
-    "redis": ("serving/production/",),
+    "redis": ("serving/production/", "features/redis_velocity.py"),
     "hiredis": ("serving/production/",),
     "psycopg": ("serving/production/",),
     "requests": (),
