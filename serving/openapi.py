@@ -46,7 +46,8 @@ def document(parameters: CatalogParameters | None = None, keyed: bool = False) -
             "title": "riskgate",
             "version": "1",
             "description": "Scores a payment for fraud before it is authorised. Every valid payment gets a decision; "
-            "`tier` says how complete the scoring was.",
+            "`tier` says how complete the scoring was. The one exception: far past saturation, and before the service "
+            "is ready, a payment is refused at once (503 with Retry-After) and the caller's own default applies.",
         },
         "paths": _paths() if keyed else _without_key(_paths()),
         "components": {

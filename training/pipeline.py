@@ -163,6 +163,7 @@ def _policy(model: Model, calibrator: Calibrator, parts: Parts, recipe: Recipe, 
         recipe.costs,
         recipe.reviews_per_day,
         recipe.lower_tier_share,
+        parts.decide.values[:, parts.decide.names.index("channel")],
     )
     found = policy.problems(catalog.names)
     if found:

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from features.payment import CHANNELS
 from features.policy import DECISIONS, MODEL, STARTER_RULES, Band, Policy
 from training.recipe import Costs
 from training.shapes import Flags, Floats
@@ -24,6 +25,9 @@ CANDIDATES = 400
 PEAK = 10
 """How many times the mean minute a festival's first minutes carry: the room for approvals without a score."""
 MINUTES_PER_DAY = 1_440
+PRIOR_SHARE = 0.02
+"""Money that each channel is lent at the usual loss, as a share of all: a few payments prove nothing."""
+MOST_RISK = 10.0
 
 
 class Thresholds(msgspec.Struct, frozen=True):
@@ -104,6 +108,7 @@ def cheapest_policy(
     costs: Costs,
     reviews_per_day: int,
     lower_tier_share: float = 0.5,
+    channels: Floats | None = None,
 ) -> Policy:
     """The policy with the cheapest thresholds, the starter rules, and amounts for when there is no score.
 
@@ -115,6 +120,7 @@ def cheapest_policy(
         costs: what decisions cost.
         reviews_per_day: capacity of the desk.
         lower_tier_share: share of payments, smallest first, that may be approved without a score.
+        channels: place in CHANNELS of each payment; without it, no channel is riskier than another.
     """
     cuts = cheapest_thresholds(scores, amounts, fraud, days, costs, reviews_per_day)
     small = int(np.quantile(amounts, lower_tier_share))
@@ -130,7 +136,25 @@ def cheapest_policy(
         # Never less than one of the payments that may be approved.
         lower_tier_exposure_per_minute_minor=max(small, round(PEAK * a_minute)),
         usual_decline_share={MODEL: float(np.mean(scores >= cuts.decline_at))},
+        channel_risk={} if channels is None else channel_risk(channels, amounts, fraud),
     )
+
+
+def channel_risk(channels: Floats, amounts: Floats, fraud: Flags) -> dict[str, float]:
+    """How much more of its money each channel loses to fraud than all together: what is shed last under overload.
+
+    Channels with little money are drawn towards 1; without fraud nothing is known and nothing is told.
+    """
+    total, lost = float(amounts.sum()), float(amounts[fraud].sum())
+    if not lost or not total:
+        return {}
+    usual, weight = lost / total, PRIOR_SHARE * total
+    found = {}
+    for code, name in enumerate(CHANNELS):
+        own = channels == code
+        share = (float(amounts[own & fraud].sum()) + weight * usual) / (float(amounts[own].sum()) + weight)
+        found[name] = round(min(max(share / usual, 1 / MOST_RISK), MOST_RISK), 3)
+    return found
 
 
 def thresholds_of(policy: Policy) -> Thresholds:

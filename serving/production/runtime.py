@@ -19,6 +19,7 @@ from serving.clock import clock_named
 from serving.deciding import Decided, Decider
 from serving.decision_log import DecisionLog
 from serving.errors import StateUnavailable
+from serving.exposure import Exposure
 from serving.gauges import measure_lag, show_decider, show_succession
 from serving.hashing import check_hashing
 from serving.ledger import LedgerError
@@ -88,7 +89,8 @@ class RedisRuntime:
         opened = self.opened
         await asyncio.to_thread(make_ready, opened)
         state = await connect(self.settings)
-        decider = Decider(opened.judge, opened.catalog, code_version(), notice=self._notice)
+        exposure = Exposure(self.settings.workers)
+        decider = Decider(opened.judge, opened.catalog, code_version(), exposure, notice=self._notice)
         engine = RedisEngine(catalog=opened.catalog, decider=decider, state=state, clock=self.clock, past=self.past)
         await agreement.agree_on_state(state, decider.features_hash, await asyncio.to_thread(self._has_payments))
         await agreement.agree_on_hashing(state, self.names)

@@ -5,7 +5,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.catalog import catalog
-from training.policy import Thresholds, cheapest_policy, cheapest_thresholds, cost_of, decide, decision_costs
+from features.payment import CHANNELS
+from training.policy import (
+    Thresholds,
+    channel_risk,
+    cheapest_policy,
+    cheapest_thresholds,
+    cost_of,
+    decide,
+    decision_costs,
+)
 from training.recipe import Costs
 
 COSTS = Costs()
@@ -83,3 +92,17 @@ def test_the_policy_is_sound_for_the_catalogue() -> None:
     assert policy.lower_tier_exposure_per_minute_minor >= policy.lower_tier_approve_up_to_minor
     assert policy.usual_decline_share == {"model": float(np.mean(scores >= policy.decline_at))}
     assert policy.problems(catalog().names) == []
+
+
+def test_a_channel_that_loses_more_of_its_money_to_fraud_counts_for_more() -> None:
+    channels = np.repeat([0.0, 1.0, 2.0], [1_000, 1_000, 3])
+    amounts = np.full(2_003, 100.0)
+    fraud = np.zeros(2_003, dtype=np.bool_)
+    fraud[:100] = True  # a tenth of the first channel
+    fraud[1_000:1_010] = True  # a hundredth of the second
+    fraud[2_000:] = True  # three payments of the third, all of them: too few to tell
+    found = channel_risk(channels, amounts, fraud)
+    assert found["online"] > 1.5 > 1.0 > found["in_app"]
+    assert 1.0 < found[CHANNELS[2]] < 3.0
+    assert found[CHANNELS[3]] == 1.0
+    assert channel_risk(channels, amounts, np.zeros(2_003, dtype=np.bool_)) == {}

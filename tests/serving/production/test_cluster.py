@@ -146,9 +146,7 @@ def test_many_workers_in_a_cluster_keep_the_order_of_each_entity(shared: Shared)
     assert len(bodies) == len(payments)
     places: dict[tuple[int, str], list[int]] = {}
     for one in payments:
-        for kind, (key, seen) in enumerate(
-            zip(keys_of(one), bodies[one.transaction_id].receipt.seen, strict=True)
-        ):
+        for kind, (key, seen) in enumerate(zip(keys_of(one), bodies[one.transaction_id].receipt.seen, strict=True)):
             if key is not None:
                 places.setdefault((kind, key), []).append(seen)
     assert all(sorted(found) == list(range(len(found))) for found in places.values())
@@ -174,5 +172,3 @@ def test_a_cluster_that_loses_a_node_costs_no_payment_its_deadline(bundle: Path,
     finally:
         own.stop()
         shared.client.close()
-
-
