@@ -22,7 +22,6 @@ from feast import FeatureService, FeatureStore
 from feast.repo_config import RepoConfig
 from feast.utils import _convert_arrow_to_proto
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
 from features.catalog import Catalog
 from features.errors import RegistryUnavailable
@@ -78,8 +77,8 @@ def open_store(folder: Path, known: Catalog, replayed: Path | None = None, regis
 def _registry(folder: Path, url: str) -> dict[str, Any]:
     if not url:
         return {"path": str(folder.resolve() / "registry.db"), "cache_ttl_seconds": 0}
-    # A connection for each question: stores are opened for one task, and a server counts its connections.
-    options = {"echo": False, "poolclass": NullPool, "connect_args": {"connect_timeout": 5}}
+    # One connection is kept between questions (Feast asks hundreds of times); `close` lets it go.
+    options = {"echo": False, "pool_size": 1, "connect_args": {"connect_timeout": 5}}
     return {
         "registry_type": "sql",
         "path": with_driver(url),
@@ -136,8 +135,11 @@ def attach(store: FeatureStore, state: State, clock: Clock) -> None:
 
 
 def close(store: FeatureStore) -> None:
-    """Let go of the state and close the profile file."""
+    """Let go of the state, close the profile file, and the connection to a registry in a database."""
     _online(store).detach()
+    engine = getattr(store.registry, "write_engine", None)
+    if engine is not None:
+        engine.dispose()
 
 
 def write_profiles(store: FeatureStore, profiles: Profiles) -> None:

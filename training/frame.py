@@ -182,4 +182,5 @@ def _asked_of_feast(
     catalogue_store.write_profiles(feast, profiles if profiles is not None else Profiles())
     catalogue_store.apply(feast, catalog)
     answer = catalogue_store.historical_frame(feast, catalog, history.slice(first))
+    catalogue_store.close(feast)
     return pa.table({name: pa.array(answer[name]) for name in ("transaction_id", *catalog.names)})
