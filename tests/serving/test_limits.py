@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from features.checks import LONGEST_TEXT, MOST_ATTRIBUTES, MOST_PROBLEMS
 from features.intake import DEEPEST
 from serving.listener import HEAD_LARGEST_BYTES, HEAD_SECONDS, HEADERS_MOST
 from serving.patience import BODY_SECONDS
-from tests.serving.scoring_world import Service, payment
+from tests.serving.scoring_world import Service, payment, running
 
 
 def refused(service: Service, body: bytes, path: str = "/v1/score") -> tuple[int, str]:
@@ -181,3 +182,15 @@ def test_a_kept_connection_waits_longer_than_a_head_may_take(service: Service) -
             received += data
         time.sleep(pause)
     raw.socket.close()
+
+
+def test_a_wrong_key_or_none_is_401_and_a_fast_caller_429(bundle: Path, tmp_path: Path) -> None:
+    with running(tmp_path, bundle, RISKGATE_API_KEY="secret", RISKGATE_RATE_PER_SECOND="2") as service:
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "secret"}):
+            reply = service.client.post("/v1/score", content=b"{}", headers=headers)
+            assert (reply.status_code, reply.json()["error"]["code"]) == (401, "unauthorised")
+        good = {"Authorization": "Bearer secret"}
+        statuses = [service.client.post("/v1/score", content=b"{}", headers=good).status_code for _ in range(5)]
+        assert statuses[:2] == [422, 422]
+        assert 429 in statuses
+        assert service.client.get("/livez").status_code == 200

@@ -22,10 +22,10 @@ from tests.serving.test_verify import fill
 def filled(
     tmp_path_factory: pytest.TempPathFactory, bundle: Path, server_urls: tuple[str, str]
 ) -> Iterator[tuple[Settings, Servers]]:
-    """A ledger that two workers and a recorder wrote, all of them stopped."""
+    """A ledger that a worker and a recorder wrote, both stopped."""
     profile, folder = Production(server_urls), tmp_path_factory.mktemp("there")
     try:
-        with profile.shared(folder, bundle) as service:
+        with profile.running(folder, bundle) as service:
             fill(service)
             settings = read_settings(service.environment)
         yield settings, profile.servers(folder)
