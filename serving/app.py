@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -19,7 +18,6 @@ from serving.door import Caller, Door, from_here
 from serving.either import AnyEngine, AnyRuntime
 from serving.engine import Scored
 from serving.errors import (
-    LedgerUnavailable,
     Overloaded,
     UnknownRoute,
     UnknownTransaction,
@@ -36,24 +34,21 @@ from serving.http import (
     Scope,
     Send,
     closing,
+    error_reply,
     flags,
     html_reply,
     json_reply,
     read_body,
-    refusal_reply,
     send_reply,
 )
 from serving.judge import FULL
-from serving.ledger import LedgerError
-from serving.messages import Error, ErrorBody, refusal, unexpected
+from serving.messages import Error, ErrorBody, refusal
 from serving.metrics import CONTENT_TYPE
 from serving.patience import Patience
 from serving.receipt import decode_body, readable
 from serving.reports import read_label, read_outcome
 from serving.shed import ADMITTED
 from serving.short_way import ShortWay
-
-log = logging.getLogger("riskgate.http")
 
 BATCH_LARGEST = 1_000
 #: Payments of a batch scored before other requests get their turn.
@@ -86,7 +81,7 @@ class Application:
         self._patience = Patience()
         self.always = ALWAYS
         self.backlog = Backlog()
-        self._under_way = 0
+        self.under_way = 0
         self._most_under_way = 0
         # What answers a path, how it is called, and the scope that a caller's key needs for it.
         self._routes: dict[str, tuple[str, Handler, str | None]] = {
@@ -114,11 +109,9 @@ class Application:
         )
         self._most_under_way = runtime.settings.in_flight_limit
         runtime.metrics.watch(
-            "riskgate_requests_under_way", "Requests taken up and not yet answered.", lambda: self._under_way
+            "riskgate_requests_under_way", "Requests taken up and not yet answered.", lambda: self.under_way
         )
-        # Over Redis a decision waits for the network: there shed payments go the ordinary way.
-        short_way = None if runtime.settings.production else ShortWay(self)
-        self.backlog.serve(runtime.settings.body_limit_bytes, runtime.opened.bundle, short_way, self.always)
+        self.backlog.serve(runtime.settings.body_limit_bytes, runtime.opened.bundle, ShortWay(self), self.always)
         show_backlog(runtime.metrics, self.backlog)
 
     def leave(self) -> None:
@@ -131,21 +124,13 @@ class Application:
         """Answer one HTTP request; whatever happens, with the contract's shapes."""
         started_ns, most = scope.get(ADMITTED) or (time.perf_counter_ns(), FULL)
         path: str = scope["path"]
-        self._under_way += 1
+        self.under_way += 1
         try:
             reply = await self._answer(scope, path, receive, started_ns, most)
-        except RiskgateError as error:
-            reply = refusal_reply(error)
-        except LedgerError as error:
-            log.error("the ledger did not answer: %s", error)
-            reply = refusal_reply(
-                LedgerUnavailable("The ledger cannot be used just now.", "Send the same again in a moment.")
-            )
-        except Exception as error:  # the one place where an unknown error becomes a reply
-            status, body = unexpected(error)
-            reply = json_reply(body, status)
+        except Exception as error:
+            reply = error_reply(error)
         finally:
-            self._under_way -= 1
+            self.under_way -= 1
         if self.runtime is not None:
             known = path in self._routes or path.startswith("/v1/receipts/")
             self.runtime.metrics.answered(_route_name(path) if known else "other", reply.status)
@@ -180,7 +165,7 @@ class Application:
         if self.door is None:
             raise Overloaded("The service is still starting.", "Wait for /readyz and send again.")
         caller = self.door.admit(authorization, scope)
-        if self._under_way > self._most_under_way:
+        if self.under_way > self._most_under_way:
             raise Overloaded("More requests are under way than can be answered in time.", "Send again later.")
         return caller
 

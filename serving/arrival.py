@@ -2,7 +2,7 @@
 
 uvicorn would make a task of every request as soon as it is read, and the tasks would wait, unseen, in the
 event loop. Here plain payments go into the `Backlog` first. Their age is the kernel's: it notes when data
-comes, however late the process looks. Payments whose tier was shed go a short way: no task, no ASGI.
+comes, however late the process looks. From there they go a short way: no ASGI (serving/short_way.py).
 """
 
 from __future__ import annotations

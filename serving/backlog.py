@@ -166,10 +166,11 @@ class Backlog:
         cost = COST[admitted.most]
         self._left -= cost
         self._begun += cost
-        if admitted.most == FULL or self.short_way is None:
+        if admitted.most != FULL:
+            self.shed[admitted.most] += 1
+        if self.short_way is None:
             connection.go_on(data, admitted)
         else:
-            self.shed[admitted.most] += 1
             connection.go_short(self.short_way, data, body_at, admitted)
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
 from typing import Any
@@ -10,9 +11,12 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from features.errors import Malformed, Problem, Refused, RiskgateError
-from serving.errors import TooLarge, WrongMethod
+from serving.errors import LedgerUnavailable, TooLarge, WrongMethod
 from serving.headers import ALWAYS, PAGE, Header
-from serving.messages import refusal, retry_after_seconds
+from serving.ledger import LedgerError
+from serving.messages import refusal, retry_after_seconds, unexpected
+
+log = logging.getLogger("riskgate.http")
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -42,6 +46,19 @@ def json_reply(body: Any, status: int = 200, headers: tuple[tuple[bytes, bytes],
 def html_reply(page: str) -> Reply:
     """A reply with a page that loads nothing from elsewhere."""
     return Reply(200, page.encode(), ((b"content-type", b"text/html; charset=utf-8"), *PAGE))
+
+
+def error_reply(error: Exception) -> Reply:
+    """The reply to whatever went wrong: the one place where an unknown error becomes one."""
+    if isinstance(error, RiskgateError):
+        return refusal_reply(error)
+    if isinstance(error, LedgerError):
+        log.error("the ledger did not answer: %s", error)
+        return refusal_reply(
+            LedgerUnavailable("The ledger cannot be used just now.", "Send the same again in a moment.")
+        )
+    status, body = unexpected(error)
+    return json_reply(body, status)
 
 
 def refusal_reply(error: RiskgateError) -> Reply:

@@ -1,28 +1,28 @@
-"""The short way of a payment whose tier was shed: parsed, decided and recorded without a task or ASGI."""
+"""The short way of a plain payment: parsed, decided, recorded and answered without uvicorn's parser and ASGI.
+
+In place these take as long as the decision itself. An engine that decides without waiting needs no task either;
+over Redis, which answers later, each payment has one.
+"""
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import time
 from asyncio import Future
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from features.errors import RiskgateError
 from features.intake import read_payment
 from features.payment import Payment
-from serving.either import AnyRuntime
+from serving.either import AnyEngine, AnyRuntime
 from serving.engine import Engine, Scored
-from serving.http import REPLAYED, Reply, json_reply, raw_reply, refusal_reply
+from serving.http import REPLAYED, Reply, error_reply, raw_reply
 from serving.ledger import LedgerError
-from serving.messages import unexpected
 from serving.shed import Admitted
 
 if TYPE_CHECKING:
     from serving.app import Application
-
-log = logging.getLogger("riskgate.http")
 
 _ROUTE = "/v1/score"
 
@@ -30,25 +30,27 @@ Take = Callable[[bytes], None]
 
 
 class ShortWay:
-    """Answers `POST /v1/score` like the application, for an engine that decides without waiting."""
+    """Answers `POST /v1/score` like the application."""
 
     def __init__(self, application: Application) -> None:
         self.application = application
+        self._under_way: set[asyncio.Task[None]] = set()
         self._head = raw_reply(Reply(200, b""), application.always).removesuffix(b"0\r\n\r\n")
 
     def __call__(self, key: bytes | None, body: bytes, admitted: Admitted, take: Take) -> None:
         """Decide one payment; `take` is given the whole reply, once, when the decision is recorded."""
         try:
             runtime, engine = self.application.engine()
-            assert isinstance(engine, Engine)
             self.application.admit(key, "score")
             payment = read_payment(body, engine.catalog, self.application.names)
+            if not isinstance(engine, Engine):
+                task = asyncio.get_running_loop().create_task(self._awaited(runtime, engine, payment, admitted, take))
+                self._under_way.add(task)
+                task.add_done_callback(self._under_way.discard)
+                return
             scored = engine.score(payment, admitted.arrived_ns, most=admitted.most)
-        except RiskgateError as error:
-            self._send(refusal_reply(error), take)
-        except Exception as error:  # as in the application: the text of an unknown error stays inside
-            status, told = unexpected(error)
-            self._send(json_reply(told, status), take)
+        except Exception as error:
+            self._send(error_reply(error), take)
         else:
             if scored.recorded is None or scored.recorded.done():
                 self._written(runtime, engine, payment, admitted, scored, take, scored.recorded)
@@ -56,6 +58,19 @@ class ShortWay:
                 scored.recorded.add_done_callback(
                     partial(self._written, runtime, engine, payment, admitted, scored, take)
                 )
+
+    async def _awaited(
+        self, runtime: AnyRuntime, engine: AnyEngine, payment: Payment, admitted: Admitted, take: Take
+    ) -> None:
+        self.application.under_way += 1
+        try:
+            scored = await engine.answer(payment, admitted.arrived_ns, most=admitted.most)
+        except Exception as error:
+            self._send(error_reply(error), take)
+        else:
+            self._answered(runtime, admitted, scored, take)
+        finally:
+            self.application.under_way -= 1
 
     def _written(
         self,
@@ -71,6 +86,9 @@ class ShortWay:
             error = recorded.exception()
             assert isinstance(error, LedgerError)
             scored = engine.ledger_failed(payment, error)
+        self._answered(runtime, admitted, scored, take)
+
+    def _answered(self, runtime: AnyRuntime, admitted: Admitted, scored: Scored, take: Take) -> None:
         if scored.replayed:
             runtime.metrics.replayed()
             self._send(Reply(200, scored.answer, REPLAYED), take)
