@@ -123,7 +123,7 @@ class Decider:
                 tier, missing = RULES_ONLY, (*missing, "model")
         scored_ns = now_ns()
         explain = scored_ns + EXPLAIN_NS < moments.deadline_ns
-        spent_minor = 0 if scored is not None else self.exposure.spent(moments.arrival_ms)
+        spent_minor = 0 if scored is not None else self._spent(payment, moments.arrival_ms)
         open_breakers = self.breakers.open
         try:
             judgement = self.judge.judge(
@@ -138,7 +138,7 @@ class Decider:
         except Exception:  # the payment is part of the state by now: it must get a decision and a receipt
             log.exception("the payment could not be judged")
             tier, missing, scored = DEFAULT, ("features", "model"), None
-            spent_minor = self.exposure.spent(moments.arrival_ms)
+            spent_minor = self._spent(payment, moments.arrival_ms)
             judgement = self.judge.judge(payment, None, None, explain=False, spent_minor=spent_minor)
         if judgement.exposed_minor:
             self.exposure.add(moments.arrival_ms, judgement.exposed_minor)
@@ -192,9 +192,12 @@ class Decider:
     def by_amount(self, payment: Payment, missing: tuple[str, ...]) -> tuple[Judgement, bytes]:
         """The policy's default by amount band, without a receipt: when nothing can be recorded (law 4)."""
         now_ms = time.time_ns() // 1_000_000
-        judgement = self.judge.judge(payment, None, None, explain=False, spent_minor=self.exposure.spent(now_ms))
+        judgement = self.judge.judge(payment, None, None, explain=False, spent_minor=self._spent(payment, now_ms))
         self.exposure.add(now_ms, judgement.exposed_minor)
         return judgement, self._answer(payment, judgement, DEFAULT, missing, None)
+
+    def _spent(self, payment: Payment, arrival_ms: int) -> int:
+        return self.exposure.spent(arrival_ms, self.judge.reference_minor(payment))
 
     def _score(self, vector: Vector) -> tuple[float, float] | None:
         try:

@@ -17,20 +17,23 @@ class Exposure:
     """
 
     def __init__(self, processes: int = 1) -> None:
-        """`processes` decide side by side: each takes the others to have approved as much as itself."""
+        """`processes` decide side by side: each takes the others to do just what it does itself."""
         self._processes = processes
         self._minute = 0
         self._spent_minor = 0
 
-    def spent(self, arrival_ms: int) -> int:
-        """What was approved so far in the minute of this arrival (milliseconds UTC)."""
+    def spent(self, arrival_ms: int, asked_minor: int = 0) -> int:
+        """What was approved so far in the minute of this arrival (milliseconds UTC).
+
+        What the other processes may approve while this one approves `asked_minor` counts as approved.
+        """
         self._turn(arrival_ms)
-        return self._spent_minor
+        return self._spent_minor * self._processes + asked_minor * (self._processes - 1)
 
     def add(self, arrival_ms: int, approved_minor: int) -> None:
         """Take note of an approval."""
         self._turn(arrival_ms)
-        self._spent_minor += approved_minor * self._processes
+        self._spent_minor += approved_minor
 
     def _turn(self, arrival_ms: int) -> None:
         minute = arrival_ms // MINUTE_MS

@@ -8,6 +8,7 @@ from features.string_names import entity_prefixes
 
 SLOTS = 16_384
 
+
 class Keys:
     """The keys below one prefix."""
 
