@@ -85,6 +85,8 @@ class Walk:
         """Compare a payment event with its recomputation, fold any event in."""
         self.result.events += 1
         if event.kind != "payment":
+            if event.kind == "promotion":
+                self._begin_anew_for(event)
             if self._fold is not None:
                 self._fold.apply(event)
             return
@@ -106,6 +108,19 @@ class Walk:
         """Begin with an empty state of this catalogue."""
         self._fold = Fold(catalog, self.settings.var / "segments")
         self._features = catalog.contract().hash
+
+    def _begin_anew_for(self, event: Event) -> None:
+        """Another catalogue decides from here on: like the service at its start, fold the past with it."""
+        promotion = decode_promotion(event.body)
+        if promotion.features == self._features:
+            return
+        bundle = bundles.kept_bundle(self.settings.var / "bundles", promotion.bundle, promotion.policy)
+        self.start_with(catalog_of(bundle.contract))
+        assert self._fold is not None
+        for earlier in self.ledger.walk():
+            if earlier.seq >= event.seq:
+                break
+            self._fold.apply(earlier)
 
     def _compare(self, event: Event, body: receipts.Body) -> list[str]:
         assert self._fold is not None

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from features.bundle import read_bundle, write_bundle
+from features.catalog import CatalogParameters
 from serving.engine import Engine
 from serving.fold import decode_promotion
 from serving.ledger import Ledger, LedgerError
@@ -23,7 +24,7 @@ from serving.runtime import Runtime
 from serving.settings import Settings
 from serving.verify import verify_ledger
 from tests.serving.load import calling
-from tests.serving.scoring_world import Service, payment, running
+from tests.serving.scoring_world import START_MS, Service, make_bundle, payment, running
 
 
 def version(source: Path, number: str, folder: Path) -> Path:
@@ -205,3 +206,20 @@ def stopping(service: Service) -> bool:
         assert reply.json()["checks"]["service"] == "The service is stopping."
         return True
     return False
+
+
+def test_a_restart_with_other_features_folds_the_past_anew_and_verify_follows(bundle: Path, tmp_path: Path) -> None:
+    other = make_bundle(tmp_path / "other", version="2", parameters=CatalogParameters())
+    with running(tmp_path, bundle) as service:
+        for place in range(5):
+            service.score(payment(f"a-{place}", START_MS + place))
+    with running(tmp_path, other) as service:
+        for place in range(5):
+            reply = service.score(payment(f"b-{place}", START_MS + 10 + place, attributes=None)).json()
+            assert (reply["model"], reply["tier"]) == ("risk@2", "full")
+        assert service.receipt("b-0")["values"]["payer_count_24h"] == 5  # the past counts
+    with running(tmp_path, bundle) as service:  # and back
+        service.score(payment("c-0", START_MS + 20))
+        assert service.receipt("c-0")["values"]["payer_count_24h"] == 10
+    result = verify_ledger(Settings(var=tmp_path / "var"))
+    assert (result.mismatches, result.vectors) == (0, 11), result.differences
