@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import typer
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from features import store_command
-from features.catalog import Catalog, CatalogParameters, catalog, catalog_of
-from features.contract import Contract
+from features.choice import chosen_catalog
 from features.errors import RiskgateError
+from features.parquet import count_rows
 from features.replay import replay_to_parquet
 
 app = typer.Typer(help="What was known at a moment: the feature catalogue and its replay.", no_args_is_help=True)
 app.add_typer(store_command.app, name="store")
 console = Console()
-
-
-def _catalog(contract: Path | None, currency: str) -> Catalog:
-    if contract is not None:
-        return catalog_of(Contract.from_json(contract.read_bytes()))
-    return catalog(CatalogParameters(reference_currency=currency))
 
 
 @app.command()
@@ -33,12 +27,14 @@ def show(
     contract: Path | None = typer.Option(None, help="Show the catalogue of this contract.json instead."),
 ) -> None:
     """Print every feature by fraud story, with its unit and its sentence."""
-    chosen = _catalog(contract, currency)
-    table = Table("story", "feature", "unit", "what it says", title=f"Catalogue {chosen.contract().hash[:8]}")
-    for feature in sorted(chosen.features, key=lambda f: f.story):
-        table.add_row(feature.story, feature.name, feature.unit, feature.sentence)
-    console.print(table)
-    console.print(f"{len(chosen.names)} features.")
+    chosen = chosen_catalog(contract, currency)
+    console.print(f"Catalogue {chosen.contract().hash[:8]}: {len(chosen.names)} features")
+    for story, features in groupby(sorted(chosen.features, key=lambda f: f.story), key=lambda f: f.story):
+        console.print(f"\n[bold]{story}[/bold]")
+        for feature in features:
+            # a name is never cut: it is what a reader searches for
+            console.print(f"  {feature.name}  [dim]{feature.unit}[/dim]", highlight=False)
+            console.print(Padding(feature.sentence, (0, 0, 0, 6)), highlight=False)
 
 
 @app.command()
@@ -49,8 +45,8 @@ def replay(
     contract: Path | None = typer.Option(None, help="Use the parameters of this contract.json instead."),
 ) -> None:
     """Compute the features of every payment of a history as they were before that payment."""
-    chosen = _catalog(contract, currency)
-    rows = pq.read_metadata(history).num_rows
+    chosen = chosen_catalog(contract, currency)
+    rows = count_rows(history)
     columns = (TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("replay", total=rows)
@@ -63,8 +59,8 @@ def main() -> None:
     """Run the command line; a refusal is one sentence on standard error and exit code 2."""
     try:
         app()
-    except (RiskgateError, FileNotFoundError) as problem:
-        Console(stderr=True).print(f"[red]{problem}[/red]")
+    except RiskgateError as problem:
+        Console(stderr=True).print(str(problem), style="red", soft_wrap=True, highlight=False)
         raise SystemExit(2) from problem
 
 

@@ -52,6 +52,12 @@ def history_schema(parameters: CatalogParameters) -> pa.Schema:
     return pa.schema([*REQUIRED, *OPTIONAL, *attributes, *AFTERWARDS])
 
 
+def own_schema(history: pa.Table) -> pa.Schema:
+    """The schema of a history whose declared attributes are whatever `attr_<name>` columns it has."""
+    attributes = [field for field in history.schema if field.name.startswith("attr_")]
+    return pa.schema([*REQUIRED, *OPTIONAL, *attributes, *AFTERWARDS])
+
+
 def complete(history: pa.Table, schema: pa.Schema) -> pa.Table:
     """The table in exactly this schema: absent optional columns are empty, others are cast, strangers dropped.
 

@@ -20,6 +20,7 @@ from features.catalog import Catalog
 from features.encode import amounts_of, encode_profiles, extras_of
 from features.heap import new_heap, with_room
 from features.history import check_history, complete, history_schema, times_ms
+from features.parquet import read_table
 from features.payment import Payment
 from features.profiles import Profiles
 from features.request import PROFILE_WORDS
@@ -150,7 +151,7 @@ def replay_to_parquet(
     The target appears whole or not at all.
     Raises: InvalidHistory.
     """
-    run = _Run(pq.read_table(source), catalog, profiles, None)
+    run = _Run(read_table(source), catalog, profiles, None)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
     with ThreadPoolExecutor(1) as beside, pq.ParquetWriter(

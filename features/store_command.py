@@ -8,8 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from features.catalog import Catalog, CatalogParameters, catalog, catalog_of
-from features.contract import Contract
+from features.choice import chosen_catalog
 from features.settings import feast_registry
 
 app = typer.Typer(help="The Feast store: registry, views, services, profiles.", no_args_is_help=True)
@@ -20,18 +19,12 @@ _CURRENCY = typer.Option("INR", help="Reference currency of the amounts.")
 _CONTRACT = typer.Option(None, help="Use the parameters of this contract.json instead.")
 
 
-def _chosen(contract: Path | None, currency: str) -> Catalog:
-    if contract is not None:
-        return catalog_of(Contract.from_json(contract.read_bytes()))
-    return catalog(CatalogParameters(reference_currency=currency))
-
-
 @app.command()
 def apply(folder: Path = _FOLDER, currency: str = _CURRENCY, contract: Path | None = _CONTRACT) -> None:
     """Register entities, views and the feature service of the catalogue."""
     from features import catalogue_store  # Feast takes seconds to import: only these commands should wait
 
-    known = _chosen(contract, currency)
+    known = chosen_catalog(contract, currency)
     with console.status("applying the catalogue to Feast"):
         store = catalogue_store.open_store(folder, known, registry=feast_registry())
         service = catalogue_store.apply(store, known)
@@ -45,7 +38,7 @@ def materialize(folder: Path = _FOLDER, currency: str = _CURRENCY, contract: Pat
     from features import catalogue_store
 
     with console.status("materialising the profiles"):
-        store = catalogue_store.open_store(folder, _chosen(contract, currency), registry=feast_registry())
+        store = catalogue_store.open_store(folder, chosen_catalog(contract, currency), registry=feast_registry())
         written = catalogue_store.materialize_profiles(store)
         rows = len(written.load())
         catalogue_store.close(store)
@@ -57,7 +50,7 @@ def show(folder: Path = _FOLDER, currency: str = _CURRENCY, contract: Path | Non
     """Print the feature views and services that the registry holds."""
     from features import catalogue_store
 
-    store = catalogue_store.open_store(folder, _chosen(contract, currency), registry=feast_registry())
+    store = catalogue_store.open_store(folder, chosen_catalog(contract, currency), registry=feast_registry())
     views = Table("view", "ids", "features", "served from")
     for view in store.list_feature_views():
         served_from = view.tags.get("served_from", "")

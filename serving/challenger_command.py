@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from features.errors import RiskgateError
+from serving.errors import CannotStart
 from serving.settings import read_settings
 
 challenger_app = typer.Typer(no_args_is_help=True, help="Challengers, which score beside the champion.")
@@ -30,10 +31,13 @@ def challenge(
 
     try:
         settings = read_settings()
+        named = bundle or settings.challenger
+        if not named:
+            raise CannotStart("No challenger is named.", "Set RISKGATE_CHALLENGER, or pass --bundle FOLDER-OR-TAG.")
         if going_on:
-            follow(settings, lambda: folder_of(bundle or settings.challenger, "RISKGATE_CHALLENGER"))
+            follow(settings, lambda: folder_of(named, "RISKGATE_CHALLENGER"))
         scores = ShadowScores(settings.shadow_path)
-        challenger = Challenger(settings, folder_of(bundle or settings.challenger, "RISKGATE_CHALLENGER"), scores)
+        challenger = Challenger(settings, folder_of(named, "RISKGATE_CHALLENGER"), scores)
         with archive.opened(settings) as ledger:
             challenger.catch_up(ledger, challenger.begin(ledger, past=True))
         scores.close()

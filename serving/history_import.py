@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 
 from features.catalog import Catalog, catalog, catalog_of
 from features.errors import InvalidHistory
-from features.history import check_history, times_ms
+from features.history import check_history, complete, own_schema, times_ms
+from features.parquet import read_table
 from features.pseudonyms import Pseudonyms
 from serving import bundles, segments
 from serving.errors import CannotStart
@@ -60,21 +61,22 @@ def kept_history(settings: Settings, source: Path, until_ms: int | None, names: 
 
     Raises: InvalidHistory.
     """
-    table = pq.read_table(source)
+    given = read_table(source)
+    table = complete(given, own_schema(given))
     check_history(table)
     if table.num_rows == 0:
         raise InvalidHistory(f"{source} holds no payment.", "Import a history that does, or start without one.")
     times = times_ms(table["event_time"])
     last_ms = int(times.max())
     folder = settings.var / "segments"
-    if names is None:
+    if names is None and table.schema.names == given.schema.names:
         sha256 = segments.keep(source, folder)
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        hashed = folder / "hashed.partial"
-        pq.write_table(names.of_history(table), hashed, row_group_size=ROWS_PER_GROUP)
-        sha256 = segments.keep(hashed, folder)
-        hashed.unlink()
+        kept = folder / "kept.partial"
+        pq.write_table(table if names is None else names.of_history(table), kept, row_group_size=ROWS_PER_GROUP)
+        sha256 = segments.keep(kept, folder)
+        kept.unlink()
     return HistoryEvent(
         sha256=sha256,
         rows=table.num_rows,

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from features.catalog import catalog_of
 from features.errors import RiskgateError
@@ -36,7 +36,7 @@ DIRECT = typer.Option(False, "--direct", help="Ask the kernel for features inste
 @app.command()
 def datasets() -> None:
     """List the data sets that come with the repository, and the settings of training."""
-    table = Table("data set", "what it is", "recipes", "where a user gets it")
+    table = Table("data set", "what it is", "recipes", Column("where a user gets it", overflow="fold"))
     for name in known_datasets():
         known = load(name)
         table.add_row(name, known.title, ", ".join(known.recipes), known.source.where if known.source else "-")
@@ -214,14 +214,13 @@ def _history_path(known: Dataset, settings: Settings) -> Path:
 
 
 def _rows(path: Path) -> int:
-    import pyarrow.parquet as pq
-
+    from features.parquet import count_rows
     from training.world.manifest import read_manifest
 
     if path.is_dir():
         manifest = read_manifest(path)
         return manifest.payments if manifest else 0
-    return int(pq.read_metadata(path).num_rows) if path.is_file() else 0
+    return count_rows(path) if path.is_file() else 0
 
 
 def main() -> None:
@@ -229,7 +228,7 @@ def main() -> None:
     try:
         app()
     except RiskgateError as problem:
-        Console(stderr=True).print(f"[red]{problem}[/red]", soft_wrap=True)
+        Console(stderr=True).print(str(problem), style="red", soft_wrap=True, highlight=False)
         raise SystemExit(2) from problem
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from features.catalog import Catalog, catalog
 from features.errors import InvalidHistory
+from features.parquet import read_table
 from features.profiles import ProfileFile, Profiles
 from training.fit import TreeDone
 from training.frame import Frame, Progress, frame
@@ -119,7 +119,7 @@ def read_history(path: Path) -> pa.Table:
             "Make one from a source file: python -m training history DATASET --data FOLDER. "
             "The simulated one is made by python -m training simulate.",
         )
-    return pq.read_table(path)
+    return read_table(path)
 
 
 def digest_of(path: Path) -> str:

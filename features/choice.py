@@ -1,0 +1,28 @@
+"""Which catalogue a command means: the one of a contract file, or today's for a reference currency."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from features.catalog import Catalog, CatalogParameters, catalog, catalog_of
+from features.contract import Contract
+from features.errors import InvalidDeclaration
+
+
+def chosen_catalog(contract: Path | None, currency: str) -> Catalog:
+    """The catalogue with the parameters of a contract.json if one is named, else with this reference currency.
+
+    Raises: InvalidDeclaration if the file is absent or no contract, or if the currency is unknown.
+    """
+    if contract is None:
+        return catalog(CatalogParameters(reference_currency=currency))
+    try:
+        return catalog_of(Contract.from_json(contract.read_bytes()))
+    except FileNotFoundError as problem:
+        raise InvalidDeclaration([f"There is no file {contract}: name the contract.json of a bundle."]) from problem
+    except msgspec.DecodeError as problem:
+        raise InvalidDeclaration(
+            [f"{contract} is not a feature contract ({problem}): name the contract.json of a bundle."]
+        ) from problem
