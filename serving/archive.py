@@ -29,7 +29,7 @@ def _ledger(settings: Settings) -> LedgerReading:
         # Only here: the embedded profile needs no driver of a server.
         from serving.production.ledger import PostgresLedger
 
-        return PostgresLedger(settings)
+        return PostgresLedger(settings, "riskgate-command", statement_seconds=0)
     if not settings.ledger_path.exists():
         raise CannotStart(f"There is no ledger in {settings.var}.", "Set RISKGATE_VAR to the folder of the service.")
     return Ledger(settings.ledger_path, read_only=True)

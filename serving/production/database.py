@@ -37,8 +37,8 @@ def place_of(url: str) -> str:
     return f"{known.get('host') or 'localhost'}:{known.get('port') or 5432}/{known.get('dbname') or ''}"
 
 
-def session(url: str, name: str = "riskgate") -> Session:
-    """A connection in autocommit mode.
+def session(url: str, name: str = "riskgate", statement_seconds: int = STATEMENT_SECONDS) -> Session:
+    """A connection in autocommit mode; 0: a statement may take as long as it likes.
 
     Raises: CannotStart when the URL is wrong; psycopg.Error when the server does not let us in.
     """
@@ -51,7 +51,7 @@ def session(url: str, name: str = "riskgate") -> Session:
         keepalives_idle=10,
         keepalives_interval=5,
         keepalives_count=3,
-        options=f"-c statement_timeout={STATEMENT_SECONDS * 1000}",
+        options=f"-c statement_timeout={statement_seconds * 1000}",
     )
 
 
@@ -99,8 +99,9 @@ class Database:
     Safe to use from several threads, one statement at a time.
     """
 
-    def __init__(self, url: str, name: str = "riskgate") -> None:
+    def __init__(self, url: str, name: str = "riskgate", statement_seconds: int = STATEMENT_SECONDS) -> None:
         self._url = url
+        self._statement_seconds = statement_seconds
         self._name = name
         self._lock = threading.Lock()
         self._session: Session | None = None
@@ -115,7 +116,7 @@ class Database:
                 fresh = self._session is None or self._session.closed
                 try:
                     if self._session is None or self._session.closed:
-                        self._session = session(self._url, self._name)
+                        self._session = session(self._url, self._name, self._statement_seconds)
                     return Asking(self._session).execute(sql, values)
                 except psycopg.Error as error:
                     lost = self._session is None or self._session.closed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from serving.ledger_reading import LedgerReading
 from serving.production import schema
-from serving.production.database import Database, first_session
+from serving.production.database import STATEMENT_SECONDS, Database, first_session
 from serving.settings import Settings
 
 
@@ -14,11 +14,13 @@ class PostgresLedger(LedgerReading):
     Any question may raise LedgerUnavailable.
     """
 
-    def __init__(self, settings: Settings, name: str = "riskgate-reader") -> None:
-        """Connect, and refuse tables that this release does not know.
+    def __init__(
+        self, settings: Settings, name: str = "riskgate-reader", statement_seconds: int = STATEMENT_SECONDS
+    ) -> None:
+        """Connect, and refuse tables that this release does not know; 0 lets a question take as long as it likes.
 
         Raises: CannotStart.
         """
         with first_session(settings.postgres_url, name) as session:
             schema.check(session, settings.postgres_url, settings.redis_prefix)
-        self._connection: Database = Database(settings.postgres_url, name)
+        self._connection: Database = Database(settings.postgres_url, name, statement_seconds)

@@ -17,6 +17,7 @@ from features.errors import RiskgateError
 from serving.production import recording, schema
 from serving.production.database import DatabaseError, Session, place_of, session
 from serving.production.recorder_metrics import RecorderMetrics
+from serving.production.recording import Written
 from serving.production.servers import RedisError, redis_client
 from serving.production.stream import Entry, Unreadable, entry_of, seq_of, stream_id_of
 from serving.settings import Settings
@@ -99,7 +100,7 @@ class Recorder:
                 last = last or time.monotonic() + DRAIN_SECONDS
             if batch:
                 began = time.monotonic()
-                written = recording.record(own, batch)
+                written = self._write(own, batch)
                 after = batch[-1].seq
                 self.metrics.recorded(written, time.monotonic() - began, batch[-1].seq)
                 for one in batch:
@@ -107,6 +108,13 @@ class Recorder:
                         log.error("entry %s of the stream is no event: %s", stream_id_of(one.seq), one.reason)
                 self._forget(after)
             self._do_chores(own)
+
+    def _write(self, own: Session, batch: list[Entry | Unreadable]) -> Written:
+        try:
+            return recording.record(own, batch)
+        except recording.REFUSED as error:
+            log.error("a batch holds an entry that the tables refuse (%s); it is kept apart", type(error).__name__)
+            return recording.record_each(own, batch)
 
     def _where_to_begin(self, own: Session) -> int:
         after = recording.position(own)

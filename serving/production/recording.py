@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import psycopg
+
 from serving.cases import risk_minor
 from serving.production.database import Session
 from serving.production.schema import LOCK
@@ -25,6 +27,10 @@ SELECT * FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::float8[], %s::big
  %s::text[], %s::text[], %s::bigint[])
 ON CONFLICT DO NOTHING"""
 _UNREADABLE = "INSERT INTO unreadable (seq, fields, reason) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
+
+
+#: What an entry may raise that no second try repairs.
+REFUSED = (psycopg.DataError, psycopg.IntegrityError, KeyError, OverflowError)
 
 
 class Written(NamedTuple):
@@ -81,6 +87,22 @@ def record(session: Session, batch: Sequence[Entry | Unreadable]) -> Written:
             session.execute(_UNREADABLE, one)
         session.execute("UPDATE stream_position SET seq = %s", (batch[-1].seq,))
     return Written(new, len(found) - new, len(unreadable))
+
+
+def record_each(session: Session, batch: Sequence[Entry | Unreadable]) -> Written:
+    """Write a batch entry by entry; one that the tables refuse is kept as unreadable, those behind it go on.
+
+    For a batch that was refused as a whole: a number out of range, a currency nobody knows.
+    """
+    total = Written(0, 0, 0)
+    for one in batch:
+        try:
+            written = record(session, [one])
+        except REFUSED as error:
+            reason = f"{type(error).__name__}: not fit for the tables"
+            written = record(session, [Unreadable(one.seq, repr(tuple(one)).encode(), reason)])
+        total = Written(*(a + b for a, b in zip(total, written, strict=True)))
+    return total
 
 
 def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:

@@ -140,6 +140,23 @@ def test_what_is_no_event_is_kept_and_holds_up_nothing(servers: Servers) -> None
     assert reason.startswith("KeyError")
 
 
+def test_what_the_tables_refuse_is_kept_apart_and_holds_up_nothing(servers: Servers) -> None:
+    stream = Stream(servers)
+    stream.scored("t-before")
+    stream.add("policy", "", b"{}", 10**30)
+    one, stream_id = stream.admitted("t-case", currency="XXX")
+    stream.decided(one, stream_id, "review")
+    stream.scored("t-behind")
+    with recording(servers):
+        wait_for(lambda: stream.length() == 0, "the recorder")
+    kept = servers.rows("SELECT transaction_id FROM entries ORDER BY seq")
+    assert kept == [("t-before",), ("t-case",), ("t-behind",)]
+    assert sorted(reason.split(":")[0] for _, reason in servers.rows("SELECT seq, reason FROM unreadable")) == [
+        "KeyError",
+        "NumericValueOutOfRange",
+    ]
+
+
 def test_of_two_recorders_one_records_and_the_other_takes_over_when_it_is_killed(
     servers: Servers, tmp_path: Path
 ) -> None:
