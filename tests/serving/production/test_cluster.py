@@ -163,8 +163,8 @@ def test_a_cluster_that_loses_a_node_costs_no_payment_its_deadline(bundle: Path,
             own.processes[1].wait(10)
             for number in range(2, 6):
                 began = time.monotonic()
-                answer = await answer_of(engine, shared.payment(f"t-{number}", deadline_ms=80))
-                assert time.monotonic() - began < 0.1
+                answer = await answer_of(engine, shared.payment(f"t-{number}", deadline_ms=400))
+                assert time.monotonic() - began < 0.42
                 assert (answer.tier, answer.receipt_id) == (DEFAULT, None)
 
     try:
