@@ -104,9 +104,10 @@ class Profiles:
         self._versions: dict[str, dict[str, tuple[ProfileRow, ...]]] = {kind: {} for kind in PROFILE_KINDS}
         self.empty = True
 
-    def put(self, entity: str, entity_id: str, row: ProfileRow) -> None:
+    def put(self, entity: str, entity_id: str, row: ProfileRow, number: int = 0) -> None:
         """Add one version; arrival order does not matter, an exact repetition changes nothing.
 
+        number: its row in the profile file, of which only `NumberedProfiles` takes note.
         Raises:
             InvalidProfile: the row is of another entity.
         """
@@ -139,6 +140,31 @@ class Profiles:
 
     def __len__(self) -> int:
         return sum(len(rows) for of_entity in self._versions.values() for rows in of_entity.values())
+
+
+class NumberedProfiles(Profiles):
+    """Versions with their rows in the profile file, to look back to what a process had read of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._numbers: dict[tuple[str, str, ProfileRow], int] = {}
+        #: Rows after this one are not seen; None: all are.
+        self.until: int | None = None
+
+    def put(self, entity: str, entity_id: str, row: ProfileRow, number: int = 0) -> None:
+        """As `Profiles.put`; of a version that is repeated the first row counts."""
+        super().put(entity, entity_id, row)
+        self._numbers.setdefault((entity, entity_id, row), number)
+
+    def get(self, entity: str, entity_id: str, at_ms: int) -> ProfileRow | None:
+        """What was known at `at_ms` (ms UTC, inclusive) to who had read the file up to `until`."""
+        if self.until is None:
+            return super().get(entity, entity_id, at_ms)
+        for row in reversed(self._versions[entity].get(entity_id, ())):
+            known = row.event_time_ms <= at_ms and row.created_time_ms <= at_ms
+            if known and self._numbers[entity, entity_id, row] <= self.until:
+                return row
+        return None
 
 
 class ProfileFile:

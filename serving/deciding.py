@@ -39,7 +39,7 @@ class Reading(NamedTuple):
     """What was read of a payment's past: its features (or None), how complete they are, and what is missing.
 
     `seen` is how many events the state of each entity had folded, -1 = not sent; `folded` whether the
-    payment entered the state.
+    payment entered the state; `profile_row` how far the profile file was read, -1 = up to the events before it.
     """
 
     vector: Vector | None
@@ -47,6 +47,7 @@ class Reading(NamedTuple):
     missing: tuple[str, ...]
     folded: bool
     seen: tuple[int, ...]
+    profile_row: int = -1
 
 
 class Moments(NamedTuple):
@@ -111,7 +112,7 @@ class Decider:
         explain_approved: bool = False,
     ) -> Decided:
         """Score and judge what was read; whatever breaks on the way, there is a decision and a receipt."""
-        vector, tier, missing, folded, seen = reading
+        vector, tier, missing, folded, seen, profile_row = reading
         shed = tier == RULES_ONLY
         scored = None
         if shed:
@@ -174,6 +175,7 @@ class Decider:
             },
             spent_minor=spent_minor,
             breakers=open_breakers,
+            profile_row=profile_row,
         )
         decided = Decided(judgement, tier, receipt, answer, _case(payment, judgement, moments.arrival_ms))
         if self.notice is not None:

@@ -139,7 +139,7 @@ class Fold:
 
     def _profile(self, event: Event) -> None:
         body = _profiles.decode(event.body)
-        self.profiles.put(body.entity, body.entity_id, decode_profile(bytes(body.row)))
+        self.profiles.put(body.entity, body.entity_id, decode_profile(bytes(body.row)), body.file_row)
         self.profile_row = max(self.profile_row, body.file_row)
 
     def _history(self, event: Event, state_included: bool) -> None:

@@ -38,6 +38,7 @@ class Receipt(msgspec.Struct, frozen=True):
     online state, `explained` whether contributions were computed. Digests are SHA-256 in hex, timings
     microseconds. `spent_minor` is what was approved without a score earlier in the minute of arrival
     (reference minor units; 0 for a decision with a score), `breakers` names the open breakers.
+    `profile_row` is how far its worker had read the profile file, -1 = up to the events before it.
     """
 
     receipt_id: str
@@ -59,6 +60,7 @@ class Receipt(msgspec.Struct, frozen=True):
     timings_us: dict[str, int]
     spent_minor: int = 0
     breakers: tuple[str, ...] = ()
+    profile_row: int = -1
 
 
 class Body(msgspec.Struct, frozen=True):

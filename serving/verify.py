@@ -14,6 +14,7 @@ from features.catalog import Catalog, catalog_of
 from features.errors import RiskgateError
 from features.intake import stored_payment
 from features.payment import Payment
+from features.profiles import NumberedProfiles
 from serving import bundles
 from serving import receipt as receipts
 from serving.archive import opened
@@ -107,6 +108,7 @@ class Walk:
     def start_with(self, catalog: Catalog) -> None:
         """Begin with an empty state of this catalogue."""
         self._fold = Fold(catalog, self.settings.var / "segments")
+        self._fold.profiles = NumberedProfiles()
         self._features = catalog.contract().hash
 
     def _begin_anew_for(self, event: Event) -> None:
@@ -184,6 +186,8 @@ class Walk:
     def _vector(self, payment: Payment, receipt: Receipt) -> Any:
         assert self._fold is not None
         state, profiles = self._fold.state, self._fold.profiles
+        if isinstance(profiles, NumberedProfiles):
+            profiles.until = None if receipt.profile_row < 0 else receipt.profile_row
         if receipt.tier == DEFAULT:
             if receipt.folded:
                 state.apply(payment)

@@ -1,4 +1,4 @@
-"""What all workers of one Redis must agree on: the catalogue of the state, the hash key, the bundle, the profiles."""
+"""What all workers of one Redis must agree on: the catalogue of the state, the hash key and the bundle."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import time
 import msgspec
 
 from features.packed import FORMAT
-from features.profiles import ProfileFile, Profiles, encode_profile
 from features.pseudonyms import Pseudonyms
 from serving.errors import CannotStart
-from serving.fold import ProfileEvent, Promotion, encode
+from serving.fold import Promotion, encode
 from serving.hashing import KIND as HASHING
 from serving.hashing import Hashing
 from serving.production.state import Outline, RedisState
@@ -70,26 +69,3 @@ async def note_promotion(state: RedisState, opened: Opened, features_hash: str, 
     former = await state.get(state.keys.promotion) or b""
     if former != own and await state.exchange(state.keys.promotion, former, own) is None:
         await state.append(Outline("promotion", "", now_ms, time.time_ns() // 1_000_000), own)
-
-
-async def take_profiles(
-    state: RedisState, file: ProfileFile, profiles: Profiles, after_row: int, names: Pseudonyms | None
-) -> int:
-    """Read new rows of the profile file, and record those that no worker has recorded yet; the latest row.
-
-    Raises: StateUnavailable.
-    """
-    while rows := file.new_rows_since(after_row):
-        if names is not None:
-            rows = [(number, entity, names.of(entity, one), row) for number, entity, one, row in rows]
-        former = await state.get(state.keys.profile_row) or b""
-        recorded, last = int(former or 0), rows[-1][0]
-        mine = last > recorded and await state.exchange(state.keys.profile_row, former, str(last).encode()) is None
-        now_ms = time.time_ns() // 1_000_000
-        for number, entity, entity_id, row in rows:
-            if mine and number > recorded:
-                event = ProfileEvent(entity, entity_id, msgspec.Raw(encode_profile(row)), number)
-                await state.append(Outline("profile", "", row.created_time_ms, now_ms), encode(event))
-            profiles.put(entity, entity_id, row)
-        after_row = last
-    return after_row

@@ -22,7 +22,6 @@ from features.errors import BrokenState
 from features.intake import payment_json
 from features.packed import HEADER_BYTES
 from features.payment import Payment
-from features.profiles import Profiles
 from serving import receipt as receipts
 from serving.clock import Clock
 from serving.deciding import Decider, Moments, Reading, deadline_of
@@ -32,6 +31,7 @@ from serving.judge import DEFAULT, FULL, RULES_ONLY, STALE, Judge
 from serving.ledger import Event
 from serving.production.claim import Claim, Past, unreceipted
 from serving.production.fresh import fresh_payment
+from serving.production.profiles import SharedProfiles
 from serving.production.records import Record, digest_of, strings_at
 from serving.production.settling import Settling, Unsettled, record_decision
 from serving.production.state import RedisState, Strings
@@ -68,7 +68,7 @@ class RedisEngine:
         self.past = past
         self.now_ns = now_ns
         self.strings = EntityStrings(catalog)
-        self.profiles = Profiles()
+        self.shared_profiles = SharedProfiles(state, None, None)
         self.stream_full = False
         self.misses = 0
         self._quiet_until_ns = 0
@@ -140,7 +140,7 @@ class RedisEngine:
         entry = self.strings.entry(payment)
         try:
             strings = await self.state.read(entry, self.now_ns() + payment.deadline_ms * 1_000_000)
-            vector = self.strings.observe(payment, entry, strings, self.profiles, keep=False)
+            vector = self.strings.observe(payment, entry, strings, self.shared_profiles.profiles, keep=False)
         except (StateUnavailable, BrokenState):
             judgement, answer = self.decider.by_amount(payment, ("state",))
             return Scored(answer, False, None, judgement.decision.word, DEFAULT)
@@ -182,9 +182,11 @@ class RedisEngine:
         """Features and what is missing of them; the payment is part of the state already."""
         payment, entry = claim.payment, claim.entry
         try:
-            vector = self.strings.observe(payment, entry, strings, self.profiles)
+            vector = self.strings.observe(payment, entry, strings, self.shared_profiles.profiles)
             seen = self.strings.last_seen()
-            return _nothing(("features", "model"), seen) if most == DEFAULT else Reading(vector, most, (), True, seen)
+            if most == DEFAULT:
+                return _nothing(("features", "model"), seen)
+            return Reading(vector, most, (), True, seen, self.shared_profiles.row)
         except BrokenState as error:
             log.error("%s", error)
             return _nothing(("state", "model"), ())

@@ -24,6 +24,7 @@ class Keys:
         self.hashing = f"{prefix}:hashing".encode()
         self.promotion = f"{prefix}:promotion".encode()
         #: The latest row of the profile file that became an event.
+        self.profile_lease = f"{prefix}:profile_lease".encode()
         self.profile_row = f"{prefix}:profile_row".encode()
 
     def entity(self, kind: int, key: str) -> bytes:

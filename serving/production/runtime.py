@@ -31,6 +31,7 @@ from serving.production.engine import RedisEngine
 from serving.production.feedback import RedisFeedback
 from serving.production.ledger import PostgresLedger
 from serving.production.past import RecordedPast
+from serving.production.profiles import SharedProfiles
 from serving.production.servers import check_postgres, check_redis
 from serving.receipt import code_version
 from serving.runtime import ANYBODY
@@ -72,7 +73,6 @@ class RedisRuntime:
         self.feedback: RedisFeedback | None = None
         self.stopping = False
         self.trouble = "The worker is still getting ready."
-        self._profile_row = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -96,8 +96,9 @@ class RedisRuntime:
         await agreement.agree_on_hashing(state, self.names)
         await agreement.note_promotion(state, opened, decider.features_hash, decider.code, self.clock.now_ms())
         self.feedback = RedisFeedback(state, engine.strings, self.clock, self.past.original, self.past.reports)
+        engine.shared_profiles = SharedProfiles(state, self.profiles, self.names)
+        await engine.shared_profiles.read_all()
         self.engine, self.trouble = engine, ""
-        await self._take_profiles(engine)
         self._show(engine)
         # What lives until the end need not be looked at by the collector again.
         gc.collect()
@@ -170,7 +171,7 @@ class RedisRuntime:
             await asyncio.sleep(LOOK_EVERY_SECONDS)
             with contextlib.suppress(StateUnavailable):
                 await self._check_state(engine)
-                await self._take_profiles(engine)
+                await engine.shared_profiles.look()
 
     async def _check_state(self, engine: RedisEngine) -> None:
         """A Redis that came back without its data must not pass for one in which nobody ever paid."""
@@ -183,12 +184,6 @@ class RedisRuntime:
         if trouble and not self.trouble:
             log.error("%s", trouble)
         self.trouble = trouble
-
-    async def _take_profiles(self, engine: RedisEngine) -> None:
-        if self.profiles is not None:
-            self._profile_row = await agreement.take_profiles(
-                engine.state, self.profiles, engine.profiles, self._profile_row, self.names
-            )
 
     def _notice(self, decided: Decided) -> None:
         self.metrics.noticed(decided)

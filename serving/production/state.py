@@ -211,6 +211,10 @@ class RedisState:
         found: bytes | None = await self._run(EXCHANGE, (key,), (former, value, str(seconds)), within())
         return found
 
+    async def delete(self, key: bytes) -> None:
+        """Forget a value."""
+        checked(await self.wire.call(("DEL", key), within()))
+
     async def _run(self, script: Script, keys: Sequence[bytes], values: Sequence[Any], deadline_ns: int) -> Any:
         command = ("EVALSHA", script.sha, str(len(keys)), *keys, *values)
         reply = await self.wire.call(command, deadline_ns)
