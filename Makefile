@@ -17,7 +17,7 @@ READY := .venv/installed
 help: ## list the targets
 	@echo "riskgate: a fraud decision for a payment before it is authorised"
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 demo: $(READY) ## small world, training, service on 3000, console on 3001 (EXIT=1 stops after printing)
 	$(BIN)/python -m training demo --port $(PORT) --console-port $(CONSOLE_PORT) $(if $(filter-out 0,$(EXIT)),--exit) $(ARGS)
@@ -41,6 +41,15 @@ overload: $(READY) ## more than can be decided, on a schedule -> var/overload.js
 
 chaos: $(READY) ## faults under load, a proof after each -> var/chaos.json (ARGS="--runs 20 --only killed")
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+world: $(READY) ## the simulated payment world -> var/world/ (ARGS="--payments 10000000")
+	$(BIN)/python -m training simulate $(ARGS)
+
+evaluate-world: $(READY) ## who is caught in the simulated world, story by story -> var/world.html, var/world.json
+	$(BIN)/python -m training evaluate-world $(ARGS)
+
+festival: $(READY) ## the night of 11/11 against the service, second by second -> var/festival.html, var/festival.json
+	$(BIN)/python -m training festival $(ARGS)
 
 serve: $(READY) ## the current champion alone (PORT=3000)
 	$(BIN)/python -m serving run --port $(PORT) $(ARGS)
@@ -71,6 +80,7 @@ distclean: clean ## remove the environment too
 	rm -rf .venv
 
 .PHONY: help demo test check handbook bench overload chaos serve up console notebooks lock audit clean distclean
+.PHONY: world evaluate-world festival
 
 # Done once; again when the pins or the package's own declaration change.
 $(READY): constraints.txt pyproject.toml

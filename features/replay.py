@@ -139,6 +139,29 @@ def replay(
     return pa.Table.from_batches(list(_batches(run, progress)), schema=features_schema(catalog))
 
 
+def replay_some(
+    history: pa.Table,
+    catalog: Catalog,
+    keep: npt.NDArray[np.bool_],
+    profiles: Profiles | None = None,
+    progress: Progress | None = None,
+) -> Vector:
+    """Features of the payments marked in `keep` (bool per row of the history), float64[kept, columns].
+
+    The windows see every payment; a long history of which few rows are wanted needs little memory.
+    Raises: InvalidHistory.
+    """
+    run, at = _Run(history, catalog, profiles, None), 0
+    kept = np.empty((int(keep.sum()), len(catalog.names)))
+    for row, done, out in run.chunks():
+        chosen = out[keep[row : row + len(out)]]
+        kept[at : at + len(chosen)] = chosen
+        at += len(chosen)
+        if progress:
+            progress(done)
+    return kept
+
+
 def replay_to_parquet(
     source: Path,
     target: Path,

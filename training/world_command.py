@@ -1,4 +1,4 @@
-"""`python -m training simulate`: the payment world, day by day, into partitioned parquet."""
+"""Commands of the simulated world: live through it, and judge who is caught in it."""
 
 from __future__ import annotations
 
@@ -54,6 +54,17 @@ def simulate(
         f"{manifest.payments:,} payments of {world.days} days, world {manifest.world} {manifest.digest[:12]}: {folder}"
     )
     console.print("Simulated: it proves that the machinery works, not how much real fraud would be found.")
+
+
+def evaluate_world(
+    world: Path | None = typer.Option(None, help="Folder of a written world; default: world below var, made if absent"),
+    small: bool = typer.Option(False, "--small", help="A small world of its own: a quick look, wider intervals."),
+    trees: int | None = typer.Option(None, help="Trees of the model; default: what the data set's recipe says."),
+) -> None:
+    """Judge who is caught in the simulated world: by story and segment, out of time, beside baselines."""
+    from training.caught.evaluated import evaluate_world as judge
+
+    judge(world, small, trees, read_settings(), Console())
 
 
 def described(

@@ -1,0 +1,100 @@
+"""From a folder to the evaluation report of its world: what `make evaluate-world` runs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from features.catalog import catalog
+from features.profiles import ProfileFile
+from training.caught.judgement import Judged, Judgement, judge
+from training.caught.page import report_page
+from training.caught.periods import Plan, periods
+from training.frame import Frame
+from training.mapping import load
+from training.pages import share
+from training.present import progress
+from training.recipe import ModelParameters
+from training.settings import Settings
+from training.world import written
+from training.world.manifest import read_manifest
+from training.world.parameters import World
+
+SMALL_TREES = 100
+SMALL = World(
+    payments=240_000, days=110, start=World().start, payers=8_000, stores=40_000, local_brands=6_000,
+    international_brands=1_000, new_merchants_per_day=20, fraud_share=0.004,
+)  # fmt: skip
+"""For a quick look and for the tests; more fraud than the default world has."""
+SMALL_PLAN = Plan(warm_up_days=14, decide_days=10, gap_days=14, test_days=24, honest_share=1 / 3)
+
+
+def evaluate_world(world: Path | None, small: bool, trees: int | None, settings: Settings, console: Console) -> None:
+    """Judge a world (made first if it is absent) and write `world.json` and `world.html` below var.
+
+    Args:
+        world: its folder; None: below var.
+        small: a small world of its own.
+        trees: of the model; None: what the recipe says.
+        settings: where var is.
+        console: told what is found.
+    """
+    began = time.monotonic()
+    folder = world or settings.var / ("world-small" if small else "world")
+    parameters = load("world").recipe("default").model
+    if trees is not None:
+        parameters = msgspec.structs.replace(parameters, trees=trees)
+    usual, plan = (SMALL, SMALL_PLAN) if small else (World(), Plan())
+    judged, test = evaluated(folder, usual, plan, parameters, console)
+    settings.var.mkdir(parents=True, exist_ok=True)
+    figures = msgspec.json.format(msgspec.json.encode(judged.judgement), indent=1)
+    (settings.var / "world.json").write_bytes(figures)
+    (settings.var / "world.html").write_text(report_page(judged, test.fraud, test.amounts), encoding="utf-8")
+    show(console, judged.judgement)
+    console.print(f"{settings.var / 'world.html'} and {settings.var / 'world.json'}, {time.monotonic() - began:.0f} s")
+
+
+def evaluated(
+    folder: Path, usual: World, plan: Plan, parameters: ModelParameters, console: Console
+) -> tuple[Judged, Frame]:
+    """Judge the world of a folder (made as `usual` if it is absent or was interrupted); figures and test."""
+    found = read_manifest(folder)
+    with progress(console, found.payments if found else usual.payments) as listener:
+        if found is None or not found.complete:
+            listener.stage("living through the world")
+            tell = listener.events or (lambda _: None)
+            found = written.write_world(found.parameters if found else usual, folder, on_day=tell)
+        if not (folder / written.PROFILES).is_file():
+            listener.stage("writing what is known of the parties")
+            written.write_profiles(folder)
+        known = catalog(load("world").catalogue())
+        listener.stage("replaying the history")
+        profiles = ProfileFile(folder / written.PROFILES).load()
+        parts = periods(folder, found.parameters, known, profiles, plan, listener.events)
+        judged = judge(parts, known, parameters, SMALL_TREES, found.world, found.payments, listener.stage)
+    return judged, parts.test
+
+
+def show(console: Console, told: Judgement) -> None:
+    """The report in a few lines."""
+    table = Table(title=f"Fraud value caught when {told.budget:.1%} of good payments may be disturbed")
+    for name in ("", "value caught", "95 %", "in training"):
+        table.add_column(name, justify="left" if not name else "right")
+    low, high = told.value_caught_interval
+    table.add_row("with everything", share(told.value_caught_at_budget), f"{share(low)} to {share(high)}", "")
+    for name, one in told.baselines.items():
+        table.add_row(name.replace("_", " "), share(one.value), f"{share(one.low)} to {share(one.high)}", "")
+    table.add_section()
+    for s in told.by_story:
+        span = f"{share(s.value_caught.low)} to {share(s.value_caught.high)}"
+        table.add_row(s.story, share(s.value_caught.value), span, "yes" if s.seen_in_training else "never")
+    console.print(table)
+    if told.festival and told.festival.insult_ratio is not None:
+        console.print(f"Good payments disturbed on 11/11: {told.festival.insult_ratio:.2f} times a normal day.")
+    for doubt in told.doubts:
+        console.print(f"[yellow]Doubt:[/yellow] {doubt}")
+    console.print(told.notice)

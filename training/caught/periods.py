@@ -1,0 +1,169 @@
+"""The periods of an evaluation: what may be learned from, the gap, and a test whose truth is known."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.catalog import Catalog
+from features.encode import amounts_of
+from features.errors import InvalidHistory
+from features.history import times_ms, valid
+from features.profiles import Profiles
+from features.replay import replay_some
+from training.frame import Frame
+from training.segments import segment_columns
+from training.shapes import Flags, Integers
+from training.world.parameters import DAY_MS, IST_MS, World
+from training.world.seasons import sale_strength
+from training.world.written import read_history, read_truth
+
+Progress = Callable[[int], None]
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Lengths of the periods in days, in order of time, and which share of the honest rows is looked at."""
+
+    warm_up_days: int = 25
+    """At the beginning windows are not full yet: nothing is learned there."""
+    decide_days: int = 14
+    gap_days: int = 14
+    """The label delay: what is younger could not have been labelled."""
+    test_days: int = 30
+    honest_share: float = 1 / 6
+    """Of the payments not known as fraud, the share that is learned from (every sixth)."""
+
+    def problems(self, days: int) -> list[str]:
+        """What cannot be in a world of so many days, each with its repair."""
+        found = [f"{name} is {getattr(self, name)}: give at least 1." for name in
+                 ("decide_days", "gap_days", "test_days") if getattr(self, name) < 1]  # fmt: skip
+        if not 0 < self.honest_share <= 1:
+            found.append(f"honest_share is {self.honest_share}: it is a share above 0, at most 1.")
+        needed = self.warm_up_days + self.decide_days + self.gap_days + self.test_days + 7
+        if needed > days:
+            found.append(f"The world has {days} days and the periods need {needed}: simulate a longer one.")
+        return found
+
+
+@dataclass(frozen=True)
+class Periods:
+    """Frames in order of time. `learn` and `decide` carry what was known when the test began, `test` the truth.
+
+    `stories` and `truth` are aligned with the rows of `test`; `learn_stories` with those of `learn`, and used
+    only to leave a story out.
+    """
+
+    learn: Frame
+    decide: Frame
+    test: Frame
+    test_from: pd.Timestamp
+    stories: np.ndarray[tuple[int], np.dtype[np.object_]]
+    learn_stories: np.ndarray[tuple[int], np.dtype[np.object_]]
+    world: World
+
+    def check(self) -> None:
+        """Refuse periods in which the test was learned from, by time or by payment.
+
+        Raises:
+            InvalidHistory: they overlap, or labels of the test were known.
+        """
+        gap = self.test.payments["event_time"].min() - self.decide.payments["event_time"].max()
+        last = self.learn.payments["event_time"].max()
+        problems = []
+        if last > self.decide.payments["event_time"].min():
+            problems.append("payments of the learn period come after the beginning of the decide period")
+        if gap <= pd.Timedelta(0):
+            problems.append("the test does not come after what was learned from")
+        known = set(self.learn.payments["transaction_id"]) & set(self.test.payments["transaction_id"])
+        if known:
+            problems.append(f"{len(known)} payments are learned from and tested on")
+        for name, part in (("learn", self.learn), ("decide", self.decide)):
+            label_ms = part.payments["label_ms"].to_numpy()[part.fraud]
+            if label_ms.size and label_ms.max() > self.test_from.value // 1_000_000:
+                problems.append(f"the {name} period knows labels from after the beginning of the test")
+        if problems:
+            raise InvalidHistory(
+                "This is no evaluation out of time: " + "; ".join(problems) + ".",
+                "Split by time with the label delay as a gap (training/caught/periods.py).",
+            )
+
+
+def periods(
+    folder: Path,
+    world: World,
+    catalog: Catalog,
+    profiles: Profiles | None,
+    plan: Plan,
+    progress: Progress | None = None,
+) -> Periods:
+    """Replay a written world and cut it.
+
+    Raises:
+        InvalidHistory: the world is not whole, or too short for the plan.
+    """
+    problems = plan.problems(world.days)
+    if problems:
+        raise InvalidHistory(" ".join(problems), "Change the plan or the world.")
+    history, truth = read_history(folder), read_truth(folder)
+    times = times_ms(history["event_time"])
+    day = (times - world.start_ms) // DAY_MS
+    test_day = world.days - plan.test_days
+    decide_day = test_day - plan.gap_days - plan.decide_days
+    test_from = pd.Timestamp(world.start_ms + test_day * DAY_MS, unit="ms", tz="UTC")
+    table = _payments(history, truth, catalog, times)
+    known = table["told_fraud"].to_numpy() & (table["label_ms"].to_numpy() <= test_from.value // 1_000_000)
+
+    honest = np.zeros(len(table), np.bool_)
+    honest[:: max(round(1 / plan.honest_share), 1)] = True
+    learn = (day >= plan.warm_up_days) & (day < decide_day) & (known | honest)
+    decide = (day >= decide_day) & (day < test_day - plan.gap_days) & (known | honest)
+    test = day >= test_day
+    keep = learn | decide | test
+    values = replay_some(history, catalog, keep, profiles, progress)
+    table = table.assign(is_fraud=np.where(test, table["truth"], known))[keep].reset_index(drop=True)
+    whole = Frame(table, values, catalog.names)
+    story = table["story"].to_numpy(dtype=object)
+
+    def part(wanted: Flags) -> Frame:
+        rows = np.flatnonzero(wanted[keep])
+        first, last = (int(rows[0]), int(rows[-1]) + 1) if rows.size else (0, 0)  # in order of time: one piece
+        return replace(whole, payments=table.iloc[first:last], values=values[first:last])
+
+    return Periods(part(learn), part(decide), part(test), test_from, story[test[keep]], story[learn[keep]], world)
+
+
+def _payments(history: pa.Table, truth: pa.Table, catalog: Catalog, times: Integers) -> pd.DataFrame:
+    """The columns that a frame has, and the truth beside them."""
+    if not truth["transaction_id"].equals(history["transaction_id"]):
+        raise InvalidHistory("History and truth are of different payments.", "Simulate the world again with --fresh.")
+    amounts = amounts_of(history, catalog)
+    table = pd.DataFrame(
+        {
+            "transaction_id": history["transaction_id"].to_pandas(),
+            "event_time": pd.to_datetime(times, unit="ms", utc=True),
+            "amount_minor": amounts,
+            "payer_id": history["payer_id"].to_pandas(),
+            "payee_id": history["payee_id"].to_pandas(),
+            "told_fraud": np.asarray(pc.fill_null(pc.equal(history["label"], "fraud"), False)),
+            "label_ms": np.where(valid(history["label"]), times_ms(history["label_time"]), -1),
+            "story": truth["story"].to_pandas(),
+            "truth": truth["is_fraud"].to_numpy(),
+            "sale": _sale(times),
+        }
+    )
+    return table.assign(**segment_columns(history, amounts))
+
+
+def _sale(times: Integers) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Strength of the sale (1: the festival) on the Indian day of each payment."""
+    days, place = np.unique((times + IST_MS) // DAY_MS, return_inverse=True)
+    strengths = [sale_strength(dt.date(1970, 1, 1) + dt.timedelta(days=int(day))) for day in days]
+    return np.array(strengths, np.float64)[place]
