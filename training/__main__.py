@@ -14,7 +14,7 @@ from features.catalog import catalog_of
 from features.errors import RiskgateError
 from training.mapping import Dataset, known_datasets, load
 from training.settings import TABLE, Settings, read_settings
-from training.world_command import evaluate_world, simulate
+from training.world_command import evaluate_world, festival, simulate
 
 app = typer.Typer(
     help="What we learned: from a history of payments to a calibrated model, its policy and its report.",
@@ -26,6 +26,7 @@ console = Console()
 
 app.command(name="simulate")(simulate)
 app.command(name="evaluate-world")(evaluate_world)
+app.command(name="festival")(festival)
 
 DATASET = typer.Argument(help="A name from training/datasets, or the path of a YAML file of your own.")
 HISTORY = typer.Option(None, help="Parquet history; default: the one that `history` makes below var.")

@@ -67,6 +67,19 @@ def evaluate_world(
     judge(world, small, trees, read_settings(), Console())
 
 
+def festival(
+    small: bool = typer.Option(False, "--small", help="A small town's night: a quick look."),
+    trees: int = typer.Option(200, help="Trees of the model."),
+) -> None:
+    """Rehearse the night of 11/11 against the real service, open loop, beside a normal day."""
+    from training.festival.page import written as write
+    from training.festival.rehearsal import rehearse
+
+    console, settings = Console(), read_settings()
+    told = rehearse(settings, console, small, trees)
+    write(told, settings.var, console)
+
+
 def described(
     payments: int, payers: int, start: str, end: str | None, seed: int, fraud_share: float, stores: int,
     story: tuple[str, ...], stories: bool, festival: bool, adapts: bool,

@@ -1,0 +1,164 @@
+"""The rehearsal itself: start the service, send a normal day and the night of 11/11 open loop, tell what happened."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+import time
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from rich.console import Console
+
+from features.history import times_ms
+from training.caught.judgement import NOTICE
+from training.festival.night import NIGHT, NORMAL, SMALL, WORLD, Prepared, prepare
+from training.festival.open_loop import Replies, send
+from training.festival.series import Run, run_of
+from training.live import Connection, free_port, running, serving
+from training.present import progress
+from training.settings import Settings
+from training.shapes import Floats
+from training.world.parameters import IST_MS
+
+DEADLINE_MS = 80.0
+"""What the contract promises when the caller names no deadline."""
+SHARE_OF_CAPACITY = 0.4
+"""The rush is played at this share of what the service answered in a short closed loop."""
+FASTEST, SLOWEST = 120.0, 10.0
+"""Bounds of how many seconds of the night pass in one second of the rehearsal."""
+RUSH_PER_SECOND = 600.0
+"""The rush is never played faster than this: more proves nothing about a night."""
+PROBES = 400
+
+
+class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
+    """What `var/festival.json` holds: the night in the first fields, beside it a normal day."""
+
+    notice: str = NOTICE
+    profile: str
+    world_digest: str
+    seconds_of_the_night_per_second: float
+    deadline_ms: float
+    offered: int
+    served: int
+    missed_deadlines: int
+    p50_ms: float | None
+    p99_ms: float | None
+    p999_ms: float | None
+    tiers: dict[str, int]
+    insult_ratio_to_normal_day: float | None
+    """Share of good payments challenged or worse in the night over that of the normal day."""
+    fraud_value_caught: float | None
+    festival: Run
+    normal_day: Run
+
+
+def rehearse(settings: Settings, console: Console, small: bool = False, trees: int = 200) -> Rehearsal:
+    """Everything from an empty folder to the figures.
+
+    Raises:
+        ServiceTrouble: the service did not start.
+    """
+    folder = settings.var / "festival"
+    folder.mkdir(parents=True, exist_ok=True)
+    world = SMALL if small else WORLD
+    with progress(console, world.payments) as listener:
+        ready = prepare(folder, world, listener, trees)
+    own, log = folder / "var", folder / "service.log"
+    shutil.rmtree(own, ignore_errors=True)  # each rehearsal begins with a ledger of its own
+    log.unlink(missing_ok=True)
+    port, from_ms = free_port(), ready.span_ms(NORMAL)[0]
+    place = {"VAR": str(own.resolve()), "BUNDLE": str((folder / "bundle").resolve()), "CLOCK": "replay", "API_KEY": ""}
+    place |= {"HOST": "127.0.0.1", "PROFILES": str((folder / "world" / "profiles.sqlite").resolve())}
+    with console.status("letting the past into the service's ledger"):
+        serving(["import-history", str((folder / "past.parquet").resolve()), "--until-ms", str(from_ms)], log, **place)
+    with console.status("starting the service"):
+        service = running(["run", "--port", str(port)], port, "/readyz", log, **place)
+        service.__enter__()
+    try:
+        capacity = _capacity(ready, port)
+        night = ready.rows(NIGHT)
+        speed = speed_of(times_ms(ready.history["event_time"])[night[0] : night[1]], capacity)
+        console.print(f"The service answers {capacity:,.0f} requests/s: {speed:.0f} s of the night in each second.")
+        profile = _profile(port)
+        normal_speed = speed * _density(ready)
+        with console.status("a normal day"):
+            normal = _sent(ready, port, "normal day", NORMAL, normal_speed)
+        with console.status("the night of 11/11"):
+            festival = _sent(ready, port, "11/11", NIGHT, speed)
+    finally:
+        service.__exit__(None, None, None)
+    ratio = festival.insulted_share / normal.insulted_share if normal.insulted_share else None
+    return Rehearsal(
+        profile=profile, world_digest=world.digest, seconds_of_the_night_per_second=speed, deadline_ms=DEADLINE_MS,
+        offered=festival.offered, served=festival.served, missed_deadlines=festival.missed_deadlines,
+        p50_ms=festival.p50_ms, p99_ms=festival.p99_ms, p999_ms=festival.p999_ms, tiers=festival.tiers,
+        insult_ratio_to_normal_day=ratio, fraud_value_caught=festival.fraud_value_caught, festival=festival,
+        normal_day=normal,
+    )  # fmt: skip
+
+
+def speed_of(times: np.ndarray, capacity: float) -> float:
+    """Seconds of the night per second, so that its densest minute fits the machine."""
+    minutes = (times - times[0]) // 60_000 if len(times) else np.zeros(1, np.int64)
+    densest = float(np.bincount(minutes.astype(np.int64)).max()) / 60.0
+    wanted = min(capacity * SHARE_OF_CAPACITY, RUSH_PER_SECOND)
+    return float(np.clip(wanted / max(densest, 1e-9), SLOWEST, FASTEST))
+
+
+def _density(ready: Prepared) -> float:
+    """How much faster a normal day may be played than the night for the same mean rate."""
+    rates = []
+    for span in (NORMAL, NIGHT):
+        first, last = ready.rows(span)
+        rates.append((last - first) / (span[1] - span[0]).total_seconds())
+    return max(rates[1] / max(rates[0], 1e-9), 1.0) * 1.5
+
+
+def _sent(ready: Prepared, port: int, name: str, span: tuple[dt.timedelta, dt.timedelta], speed: float) -> Run:
+    rows = ready.rows(span)
+    start_ms, end_ms = ready.span_ms(span)
+    times = times_ms(ready.history["event_time"])[rows[0] : rows[1]]
+    due_s: Floats = (times - start_ms) / 1000.0 / speed
+    replies: Replies = send(port, "/v1/score", ready.bodies(rows), due_s)
+    seconds = int(np.ceil((end_ms - start_ms) / 1000.0 / speed))
+    moments = [_local(start_ms + int(second * speed * 1000)) for second in range(seconds)]
+    return run_of(
+        name, replies, DEADLINE_MS, ready.stories[rows[0] : rows[1]], ready.amounts[rows[0] : rows[1]], moments
+    )
+
+
+def _capacity(ready: Prepared, port: int) -> float:
+    """Requests a second in a short closed loop that leaves nothing behind (dry runs)."""
+    first = ready.rows(NORMAL)[0]
+    bodies = ready.bodies((first, first + PROBES))
+    connection = Connection(port)
+    try:
+        for part in (bodies[: PROBES // 2], bodies[PROBES // 2 :]):
+            began = time.perf_counter()
+            answered = sum(1 for _ in connection.exchange((("/v1/score?dry_run=1", body) for body in part), 8))
+            rate = answered / (time.perf_counter() - began)
+    finally:
+        connection.close()
+    return rate
+
+
+def _profile(port: int) -> str:
+    connection = Connection(port)
+    try:
+        told = msgspec.json.decode(connection.get("/readyz")[1])
+    finally:
+        connection.close()
+    return str(told.get("profile", "embedded")) if isinstance(told, dict) else "embedded"
+
+
+def _local(ms: int) -> str:
+    """Time of day in India."""
+    return f"{dt.datetime.fromtimestamp((ms + IST_MS) / 1000, dt.UTC):%H:%M:%S}"
+
+
+def folder_of(settings: Settings) -> Path:
+    """Where a rehearsal keeps its things."""
+    return settings.var / "festival"

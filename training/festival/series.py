@@ -1,0 +1,143 @@
+"""What a run looks like second by second, and in sum."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+import numpy as np
+
+from training.festival.open_loop import Replies
+from training.shapes import Flags, Floats
+
+DECISIONS = ("approve", "challenge", "review", "decline")
+
+
+class Answer(msgspec.Struct):
+    """What the rehearsal reads of an answer."""
+
+    transaction_id: str = ""
+    decision: str = ""
+    tier: str = ""
+    score: float | None = None
+
+
+class Second(msgspec.Struct, frozen=True):
+    """One second of the run, by when requests were due; latencies in ms, None where none was answered."""
+
+    second: int
+    moment: str
+    offered: int
+    served: int
+    missed_deadlines: int
+    p50_ms: float | None
+    p99_ms: float | None
+    p999_ms: float | None
+    tiers: dict[str, int]
+    decisions: dict[str, int]
+
+
+class StoryCaught(msgspec.Struct, frozen=True):
+    """Fraud of one story in the run: value in reference minor units, and how much was challenged or worse."""
+
+    story: str
+    payments: int
+    value_minor: int
+    caught: int
+    caught_minor: int
+
+
+class Run(msgspec.Struct, frozen=True):
+    """A run in sum."""
+
+    name: str
+    offered: int
+    served: int
+    missed_deadlines: int
+    p50_ms: float | None
+    p99_ms: float | None
+    p999_ms: float | None
+    peak_per_second: int
+    tiers: dict[str, int]
+    decisions: dict[str, int]
+    good: int
+    insulted: int
+    insulted_share: float
+    fraud_value_caught: float | None
+    by_story: tuple[StoryCaught, ...]
+    seconds: tuple[Second, ...]
+
+
+def answers_of(replies: Replies) -> list[Answer]:
+    """Each reply read; an empty one where there is no answer."""
+    return [
+        msgspec.json.decode(body, type=Answer) if status == 200 else Answer()
+        for body, status in zip(replies.bodies, replies.status.tolist(), strict=True)
+    ]
+
+
+def run_of(
+    name: str, replies: Replies, deadline_ms: float, stories: list[str | None], amounts: Floats, moments: list[str]
+) -> Run:
+    """The figures of a run.
+
+    Args:
+        name: of the run.
+        replies: what came back.
+        deadline_ms: later than this after it was due, an answer has missed its deadline.
+        stories: the truth of each payment, None: honest.
+        amounts: reference minor units.
+        moments: the event time at which each second begins, as text.
+    """
+    answers = answers_of(replies)
+    waited, served = replies.waited_ms, replies.status == 200
+    late: Flags = ~served | (waited > deadline_ms)
+    fraud: Flags = np.array([story is not None for story in stories], np.bool_)
+    flagged: Flags = np.array([answer.decision in DECISIONS[1:] for answer in answers], np.bool_)
+    second_of = replies.due_s.astype(np.int64)
+    edges = np.searchsorted(second_of, np.arange(len(moments) + 1))
+    seconds = []
+    for second, moment in enumerate(moments):
+        rows = slice(int(edges[second]), int(edges[second + 1]))
+        here = answers[rows]
+        seconds.append(
+            Second(
+                second, moment, len(here), int(served[rows].sum()), int(late[rows].sum()),
+                *quantiles(waited[rows][served[rows]]), _counted(a.tier for a in here),
+                _counted(a.decision for a in here),
+            )
+        )  # fmt: skip
+    value = float(amounts[fraud].sum())
+    good, insulted = int((~fraud).sum()), int((flagged & ~fraud).sum())
+    return Run(
+        name, len(answers), int(served.sum()), int(late.sum()), *quantiles(waited[served]),
+        max((s.offered for s in seconds), default=0), _counted(a.tier for a in answers),
+        _counted(a.decision for a in answers), good, insulted, insulted / good if good else 0.0,
+        float(amounts[fraud & flagged].sum()) / value if value else None, _by_story(stories, amounts, flagged),
+        tuple(seconds),
+    )  # fmt: skip
+
+
+def quantiles(waited_ms: Floats) -> tuple[float | None, float | None, float | None]:
+    """p50, p99 and p99.9."""
+    if not len(waited_ms):
+        return None, None, None
+    p50, p99, p999 = np.percentile(waited_ms, (50, 99, 99.9)).tolist()
+    return round(p50, 3), round(p99, 3), round(p999, 3)
+
+
+def _by_story(stories: list[str | None], amounts: Floats, flagged: Flags) -> tuple[StoryCaught, ...]:
+    told = np.array(stories, dtype=object)
+    found = []
+    for story in sorted({s for s in stories if s is not None}):
+        here: Flags = told == story
+        both = here & flagged
+        found.append(
+            StoryCaught(story, int(here.sum()), int(amounts[here].sum()), int(both.sum()), int(amounts[both].sum()))
+        )
+    return tuple(found)
+
+
+def _counted(words: object) -> dict[str, int]:
+    counts = Counter(words)  # type: ignore[call-overload]
+    return {word or "none": count for word, count in sorted(counts.items())}
