@@ -20,8 +20,9 @@ HOPS = {
     7 * DAY: 6 * HOUR,
     30 * DAY: DAY,
 }
-#: Delayed windows move in whole days at both ends.
+#: Delayed windows move in whole days at both ends, those shorter than a day in hours.
 DELAYED_HOP = DAY
+SHORT_DELAYED_HOP = HOUR
 
 _SHORT = {MINUTE: "1m", 10 * MINUTE: "10m", HOUR: "1h", DAY: "24h", 7 * DAY: "7d", 30 * DAY: "30d"}
 _LONG = {
@@ -126,13 +127,16 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
         if self.over_ms is not None:
             parts.append(_SHORT.get(self.over_ms, f"{self.over_ms}ms"))
         if self.delay_ms:
-            parts.append(f"delay_{self.delay_ms // DAY}d")
+            short = (self.over_ms or DAY) < DAY
+            parts.append(f"delay_{self.delay_ms // HOUR}h" if short else f"delay_{self.delay_ms // DAY}d")
         return "_".join(parts)
 
     @property
     def hop_ms(self) -> int:
         """The step, in ms, to which the tail of the window is rounded down."""
-        return DELAYED_HOP if self.delay_ms else HOPS[self.over_ms or DAY]
+        if self.delay_ms:
+            return DELAYED_HOP if (self.over_ms or DAY) >= DAY else SHORT_DELAYED_HOP
+        return HOPS[self.over_ms or DAY]
 
     @property
     def unit(self) -> str:
@@ -153,7 +157,8 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
         owner, noun = _OWNER.get(self.by, self.by), FILTERS[self.where].noun
         when = f"in the last {_LONG.get(self.over_ms, str(self.over_ms))}" if self.over_ms else ""
         if self.delay_ms:
-            when = f"in the {_LONG[self.over_ms or DAY]} that ended {self.delay_ms // DAY} days ago"
+            ago = f"{self.delay_ms // DAY} days" if self.delay_ms > DAY else "a day"
+            when = f"in the {_LONG[self.over_ms or DAY]} that ended {ago} ago"
         if self.how is How.COUNT:
             return f"Number of {noun} of {owner} {when}."
         if self.how is How.SHARE:

@@ -16,6 +16,7 @@ from features.errors import InvalidDeclaration
 from features.money import CURRENCIES, reference_weights
 from features.places import UTC_OFFSET_MINUTES
 from features.plan import Plan, compile_plan
+from features.seasons import Calendar, calendar_problems
 from features.stories import REASONS, Ratio, Story, ratios, stories
 
 
@@ -30,11 +31,17 @@ class Attribute(msgspec.Struct, frozen=True):
 
 
 class CatalogParameters(msgspec.Struct, frozen=True):
-    """What a deployment decides: reference currency (ISO 4217), label delay in days, own attributes."""
+    """What a deployment decides: reference currency (ISO 4217), label delay in days, own attributes, its calendar.
+
+    `hour_rates` are 24 expected rates by local hour relative to the day's mean, `busy_days` pairs of a day
+    (`11-11`) and how many ordinary days' payments it brings.
+    """
 
     reference_currency: str = "INR"
     label_delay_days: int = 7
     attributes: tuple[Attribute, ...] = ()
+    hour_rates: tuple[float, ...] = ()
+    busy_days: tuple[tuple[str, float], ...] = ()
 
 
 class Feature(msgspec.Struct, frozen=True):
@@ -77,6 +84,7 @@ class Catalog:
         self.index = {name: i for i, name in enumerate(self.names)}
         self.reasons = dict(REASONS)
         self.weights = reference_weights(parameters.reference_currency)
+        self.calendar = Calendar(parameters.hour_rates, parameters.busy_days)
 
     @cached_property
     def plan(self) -> Plan:
@@ -102,6 +110,8 @@ class Catalog:
                 "label_delay_days": self.parameters.label_delay_days,
                 # through JSON, so that a contract equals the one that was read back from a file
                 "attributes": msgspec.json.decode(msgspec.json.encode(self.parameters.attributes)),
+                "hour_rates": list(self.parameters.hour_rates),
+                "busy_days": [list(pair) for pair in self.parameters.busy_days],
                 "currency_weights": {code: list(pair) for code, pair in self.weights.items()},
                 "utc_offset_minutes": UTC_OFFSET_MINUTES,
             },
@@ -115,6 +125,7 @@ def _problems(parameters: CatalogParameters) -> list[str]:
         found.append(f"reference_currency {parameters.reference_currency!r} is unknown: use an ISO 4217 code we list.")
     if not 1 <= parameters.label_delay_days <= 90:
         found.append("label_delay_days must lie in 1..90.")
+    found += calendar_problems(parameters.hour_rates, parameters.busy_days)
     seen = set()
     for a in parameters.attributes:
         if a.kind not in ("numeric", "categorical") or (a.kind == "categorical") != bool(a.categories):

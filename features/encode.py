@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from features import request
 from features.catalog import Catalog
-from features.history import valid
+from features.history import times_ms, valid
 from features.money import CURRENCIES, CURRENCY_CODES
 from features.payment import CHANNELS, RAILS, Payment
 from features.places import UTC_OFFSET_MINUTES
@@ -61,6 +61,7 @@ def encode_extra(payment: Payment, catalog: Catalog, extra: Vector) -> None:
     extra[request.HAS_LOCATION] = 0.0 if payment.latitude is None or payment.longitude is None else 1.0
     extra[request.AMOUNT_AS_SENT] = payment.amount_minor
     extra[request.MINOR_PER_MAJOR] = _MINOR_PER_MAJOR[payment.currency]
+    extra[request.EXPECTED_RATE] = catalog.calendar.rate_at(payment.event_time_ms, extra[request.UTC_OFFSET])
     for i, attribute in enumerate(catalog.parameters.attributes):
         value = payment.attributes.get(attribute.name)
         if value is None:
@@ -145,6 +146,9 @@ def extras_of(history: pa.Table, catalog: Catalog) -> Vector:
     extra[:, request.HAS_LOCATION] = valid(history["latitude"]) & valid(history["longitude"])
     extra[:, request.AMOUNT_AS_SENT] = history["amount_minor"].to_numpy()
     extra[:, request.MINOR_PER_MAJOR] = _mapped(history["currency"], _MINOR_PER_MAJOR, 1.0)
+    extra[:, request.EXPECTED_RATE] = catalog.calendar.rates_at(
+        times_ms(history["event_time"]), extra[:, request.UTC_OFFSET]
+    )
     for i, attribute in enumerate(catalog.parameters.attributes):
         values = history[f"attr_{attribute.name}"]
         if attribute.categories:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features import kernel, tiles
-from features.aggregate import DELAYED_HOP, FILTERS, HOPS, Aggregate, How
+from features.aggregate import FILTERS, HOPS, Aggregate, How
 from features.errors import InvalidDeclaration
 from features.heap import LARGEST_CAPACITY
 from features.others import LIST_WORDS
@@ -140,7 +140,7 @@ def _bounds(a: Aggregate) -> dict[str, tuple[int, int]]:
     if a.over_ms is None:
         return {}
     if a.delay_ms:
-        return {"head": (a.delay_ms, DELAYED_HOP), "tail": (a.delay_ms + a.over_ms, DELAYED_HOP)}
+        return {"head": (a.delay_ms, a.hop_ms), "tail": (a.delay_ms + a.over_ms, a.hop_ms)}
     return {"tail": (a.over_ms, HOPS[a.over_ms])}
 
 

@@ -18,7 +18,7 @@ Ints = npt.NDArray[np.int64]
 
 # places in `extra`
 RAIL, CHANNEL, MCC, PAYER_COUNTRY, PAYEE_COUNTRY, FOREIGN, UTC_OFFSET, HAS_DEVICE, HAS_LOCATION = range(9)
-AMOUNT_AS_SENT, MINOR_PER_MAJOR, ATTRIBUTES = 9, 10, 11
+AMOUNT_AS_SENT, MINOR_PER_MAJOR, EXPECTED_RATE, ATTRIBUTES = 9, 10, 11, 12
 # places in `profile`
 PAYER_SINCE, PAYER_HOME, PAYER_LEVEL, INSTRUMENT_SINCE, INSTRUMENT_ISSUER = 0, 1, 2, 3, 4
 PAYEE_SINCE, PAYEE_MCC, PAYEE_SIZE, PROFILE_WORDS = 5, 6, 7, 8
@@ -84,6 +84,13 @@ REQUEST_FEATURES = (
     ),
     ("has_device", "account takeover", "CHANNEL_RISK", "0 or 1", "Whether the request names a device."),
     ("has_location", "account takeover", "CHANNEL_RISK", "0 or 1", "Whether the request carries a location."),
+    (
+        "platform_expected_rate",
+        "baseline",
+        "UNUSUAL_TIME",
+        "ordinary mean rates",
+        "How busy the platform's calendar expects this hour to be, relative to the mean of an ordinary day.",
+    ),
 )
 #: The same for `fill_profile`, whose columns follow.
 PROFILE_FEATURES = (
@@ -151,6 +158,7 @@ def fill_request(layout: Ints, ts: int, amount: int, extra: Vector, out: Vector)
     out[12] = extra[FOREIGN]
     out[13] = extra[HAS_DEVICE]
     out[14] = extra[HAS_LOCATION]
+    out[15] = extra[EXPECTED_RATE]
     for a in range(layout[ATTRIBUTE_COUNT]):
         out[layout[FIRST_ATTRIBUTE] + a] = extra[ATTRIBUTES + a]
 

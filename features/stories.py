@@ -108,6 +108,7 @@ def stories(label_delay_ms: int) -> tuple[Story, ...]:
         )),
         ("qr swap", "PAYEE_VELOCITY", (
             *_each(How.COUNT, "payee", H1, H24, D7, D30),
+            *_each(How.COUNT, "payee", H1, delay_ms=DAY),
             *_each(How.SUM, "payee", H24, D7),
             *_each(How.SHARE, "payee", D7, where="static_qr"),
             *_each(How.SHARE, "payee", D7, where="night"),
@@ -190,6 +191,10 @@ _RATIOS: tuple[Ratio, ...] = (
      "This payer's spending of 24 hours relative to that of 30 days."),
     ("payee_count_1h", "payee_count_7d", "payee_count_1h_to_7d", "qr swap", "PAYEE_VELOCITY",
      "This payee's payments of the last hour relative to those of 7 days."),
+    ("payee_count_1h", "payee_count_1h_delay_24h", "payee_rate_to_same_hour", "qr swap", "PAYEE_VELOCITY",
+     "This payee's payments of the last hour relative to those of the same hour of the day before."),
+    ("payee_count_1h_to_7d", "platform_expected_rate", "payee_rate_to_season", "qr swap", "PAYEE_VELOCITY",
+     "This payee's share of its week that came in the last hour, relative to how busy everybody is expected to be."),
     ("payee_count_24h", "payee_count_30d", "payee_count_24h_to_30d", "bust-out merchant", "PAYEE_VELOCITY",
      "This payee's payments of 24 hours relative to those of 30 days."),
     ("payee_fraud_since_last", "payee_legitimate_since_last", "payee_fraud_to_legitimate_age", "bust-out merchant",

@@ -16,6 +16,7 @@ from features.catalog import Attribute, CatalogParameters
 from features.errors import InvalidDeclaration
 from features.money import CURRENCIES
 from features.payment import CHANNELS, LABEL_SOURCES, RAILS
+from features.seasons import calendar_problems
 from training.recipe import Recipe
 
 FOLDER = Path(__file__).parent / "datasets"
@@ -88,6 +89,10 @@ class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     label_delay_days: int | None = None
     """Days until a label is known, for histories that need no mapping; else the label's own."""
     attributes: tuple[DeclaredAttribute, ...] = ()
+    hour_rates: tuple[float, ...] = ()
+    """How busy each local hour is expected to be, relative to the day's mean; empty: not declared."""
+    busy_days: dict[str, float] = {}
+    """Day (`11-11`) to how many ordinary days' payments it is expected to bring."""
     recipes: dict[str, Recipe] = {}
 
     @property
@@ -104,7 +109,8 @@ class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def catalogue(self) -> CatalogParameters:
         """What this data set decides about the feature catalogue."""
         own = tuple(Attribute(a.name, a.kind, a.categories, a.sentence, a.unit) for a in self.attributes)
-        return CatalogParameters(self.reference_currency, self._delay_days, own)
+        busy = tuple(sorted(self.busy_days.items()))
+        return CatalogParameters(self.reference_currency, self._delay_days, own, self.hour_rates, busy)
 
     def recipe(self, name: str | None = None) -> Recipe:
         """The named recipe; the first one if none is named.
@@ -155,6 +161,7 @@ def problems(dataset: Dataset) -> list[str]:
     found = [p for name, recipe in dataset.recipes.items() for p in recipe.problems(f"recipes.{name}")]
     if dataset.reference_currency not in CURRENCIES:
         found.append(f"reference_currency {dataset.reference_currency!r} is unknown: use an ISO 4217 code.")
+    found += calendar_problems(dataset.hour_rates, tuple(dataset.busy_days.items()))
     if dataset.source is not None:
         found += _source_problems(dataset.source)
     for attribute in dataset.attributes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from features.aggregate import DELAYED_HOP, HOPS, Aggregate, How
+from features.aggregate import DAY, DELAYED_HOP, HOPS, HOUR, Aggregate, How
 from features.payment import Payment
 
 
@@ -89,7 +89,7 @@ class Oracle:
                 return math.nan
             return (now - (min(times) if a.how is How.SINCE_FIRST else max(times))) / 1000
         assert a.over_ms is not None
-        hop = DELAYED_HOP if a.delay_ms else HOPS[a.over_ms]
+        hop = HOPS[a.over_ms] if not a.delay_ms else HOUR if a.over_ms < DAY else DELAYED_HOP
         tail = (now - a.delay_ms - a.over_ms) // hop * hop
         head = (now - a.delay_ms) // hop * hop if a.delay_ms else math.inf
         window = [s for s in past if tail <= s.payment.event_time_ms < head]
