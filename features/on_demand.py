@@ -20,6 +20,7 @@ from features import request
 from features.catalog import Catalog, CatalogParameters, catalog
 from features.compiled import compiled
 from features.encode import amounts_of, country_code, extras_of
+from features.history import TIME
 from features.views import PAYMENT_COLUMNS, computed_on_demand, windows_in_ratios
 
 Ints = npt.NDArray[np.int64]
@@ -74,6 +75,7 @@ def _payments(columns: Columns, known: Catalog) -> pa.Table:
     for attribute in known.parameters.attributes:
         kind = "float" if attribute.kind == "numeric" else "str"
         named[f"attr_{attribute.name}"] = _arrow(columns[f"payment_attr_{attribute.name}"], kind)
+    named["event_time"] = named["event_time_ms"].cast(TIME)
     return pa.table(named)
 
 

@@ -38,7 +38,9 @@ class Calendar:
         local = ts + int(utc_offset_minutes) * MINUTE
         return self._rates[local % DAY // HOUR] * self._factor(local // DAY)
 
-    def rates_at(self, ts: npt.NDArray[np.int64], utc_offset_minutes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def rates_at(
+        self, ts: npt.NDArray[np.int64], utc_offset_minutes: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float64]:
         """The same for many payments, to the same bits."""
         local = ts + utc_offset_minutes.astype(np.int64) * MINUTE
         days, place = np.unique(local // DAY, return_inverse=True)

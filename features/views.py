@@ -92,7 +92,7 @@ def windows_of(known: Catalog) -> list[tuple[Feature, Aggregate]]:
 def windows_in_ratios(known: Catalog) -> tuple[str, ...]:
     """The window features that ratios are made of."""
     used = {name for above, below, *_ in known.ratios for name in (above, below)}
-    return tuple(name for name in known.names if name in used)
+    return tuple(feature.name for feature in known.features if feature.group == "window" and feature.name in used)
 
 
 def computed_on_demand(known: Catalog) -> tuple[str, ...]:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from features.aggregate import DAY, HOUR
-from features.catalog import Feature, catalog
+from features.catalog import CatalogParameters, Feature, catalog
 from features.payment import Payment
 from features.replay import replay
 from features.state import State
 from tests.features.streams import START_MS, history_of, row_of
 
-CATALOG = catalog()
+CATALOG = catalog(CatalogParameters(hour_rates=(0.5, 1.5) * 12, busy_days=(("11-11", 2.0),)))
 
 
 def make(number: int, time_ms: int, **more: object) -> Payment:
@@ -200,6 +200,8 @@ def _spread() -> tuple[np.ndarray, ...]:
         state.annotate(
             make(i, moment, payer_id="u1", instrument_id="i1", payee_id="m0", device_id="d1", ip="10.0.0.1"), "declined"
         )
+    for i in range(420, 423):  # the same hour, a day later
+        out.append(state.observe_and_apply(make(i, moment + 25 * HOUR - 60_000 + i)))
     return tuple(out)
 
 
