@@ -28,7 +28,10 @@ from schemathesis.specs.openapi.checks import (
 
 from serving.api_keys import KeyFile, new_key
 from serving.openapi import document
-from tests.serving.scoring_world import PARAMETERS, Service, running
+from tests.serving.profiles import Profile, both_profiles
+from tests.serving.scoring_world import PARAMETERS, Service
+
+pytestmark = both_profiles
 
 CHECKS = [
     not_a_server_error,
@@ -72,9 +75,9 @@ def admin(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 @pytest.fixture(scope="module")
 def guarded(
-    tmp_path_factory: pytest.TempPathFactory, bundle: Path, admin: tuple[Path, str]
+    tmp_path_factory: pytest.TempPathFactory, profile: Profile, bundle: Path, admin: tuple[Path, str]
 ) -> Iterator[tuple[Service, dict[str, str]]]:
-    with running(tmp_path_factory.mktemp("guarded"), bundle, RISKGATE_KEYS=str(admin[0])) as service:
+    with profile.running(tmp_path_factory.mktemp("guarded"), bundle, RISKGATE_KEYS=str(admin[0])) as service:
         # as through a proxy, else /metrics needs no key
         yield service, {"Authorization": f"Bearer {admin[1]}", "X-Forwarded-For": "203.0.113.9"}
 
