@@ -21,7 +21,7 @@ DAY_MS = 24 * HOUR_MS
 ROUNDING_NOISE = 1e-6
 """How far a product may lie from a whole minor unit and still be floating point noise."""
 
-CARD_NUMBER_SHAPE = r"[0-9]([ -]?[0-9]){12}"
+CARD_NUMBER_SHAPE = r"\pN(?:[\s\pZ\-\x{2010}-\x{2015}]{0,2}\pN){12}"
 """Thirteen digits in a row, as people write them: worth a closer look."""
 
 

@@ -23,7 +23,8 @@ FULL_WIDTH = str.maketrans("0123456789", "０１２３４５６７８９")
 def spellings(card: str) -> list[str]:
     """A number as people and programs write it."""
     spaced = " ".join(card[at : at + 4] for at in range(0, len(card), 4))
-    return [card, spaced, spaced.replace(" ", "-"), f"card {card}, thanks", card.translate(FULL_WIDTH)]
+    beside = f"2 x {card} 12 27"
+    return [card, spaced, spaced.replace(" ", "-"), f"card {card}, thanks", beside, card.translate(FULL_WIDTH)]
 
 
 def bodies(card: str, number: int) -> Iterator[tuple[str, Any]]:
