@@ -24,7 +24,7 @@ from serving.settings import Settings
 
 log = logging.getLogger("riskgate.up")
 
-READY_SECONDS = 120.0
+READY_SECONDS = 180.0
 LOOK_EVERY_SECONDS = 0.2
 
 Say = Callable[[str], None]

@@ -193,7 +193,7 @@ class ProductionService(Service):
         arguments = ("run", "--port", str(self.port), "--share-port", "--own-port", str(own_port))
         return started(self.environment, self.log, *arguments)
 
-    def wait_until_ready(self, patience_seconds: float = 90) -> None:
+    def wait_until_ready(self, patience_seconds: float = 180) -> None:
         for process, port in zip(self.workers, self.own_ports, strict=True):
             until_ready(process, f"http://127.0.0.1:{port}/readyz", self.log, patience_seconds)
 

@@ -25,7 +25,7 @@ def started(environment: Mapping[str, str], log: Path, *arguments: str) -> subpr
         )  # fmt: skip
 
 
-def until_ready(process: subprocess.Popen[bytes], url: str, log: Path, patience_seconds: float = 90) -> None:
+def until_ready(process: subprocess.Popen[bytes], url: str, log: Path, patience_seconds: float = 180) -> None:
     """Wait until that address answers 200."""
     deadline = time.monotonic() + patience_seconds
     while time.monotonic() < deadline:

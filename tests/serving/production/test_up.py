@@ -151,7 +151,7 @@ def test_one_command_runs_all_of_it_brings_back_what_dies_and_ends_every_process
     }  # fmt: skip
     whole = started(environment, log, "up")
     try:
-        wait_for(lambda: "Everything is ready" in log.read_text() or whole.poll() is not None, "up", 90)
+        wait_for(lambda: "Everything is ready" in log.read_text() or whole.poll() is not None, "up", 200)
         assert whole.poll() is None, log.read_text()
         first = processes(log)
         assert set(first) == {"recorder", "worker 1", "worker 2", "desk"}
