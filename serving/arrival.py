@@ -13,13 +13,12 @@ import socket
 import struct
 from typing import Any
 
-from serving.backlog import Backlog, ShortWay
+from serving.backlog import Backlog, ShortWay, key_in
 from serving.listener import BoundedHttp
 from serving.shed import ADMITTED, Admitted
 
 _SCORE = b"POST /v1/score HTTP/1.1\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d{1,9})(?=\r\n)", re.IGNORECASE)
-_KEY = re.compile(rb"\r\nauthorization: *([^\r\n]*)(?=\r\n)", re.IGNORECASE)
 #: Heads with these go uvicorn's way: they need more than one look.
 _UNUSUAL = re.compile(rb"\r\n(transfer-encoding|expect|upgrade|connection: *close|[ \t])|[^\r]\n", re.IGNORECASE)
 LARGEST_HEAD = 8_192
@@ -117,8 +116,7 @@ class Arrival(BoundedHttp):
     def go_short(self, short_way: ShortWay, data: bytes, body_at: int, admitted: Admitted) -> None:
         """Decide a payment without a task of its own."""
         self.waits = True
-        key = _KEY.search(data, 0, body_at)
-        short_way(None if key is None else key[1], data[body_at:], admitted, self._reply)
+        short_way(key_in(data, body_at), data[body_at:], admitted, self._reply)
 
     def on_message_begin(self) -> None:
         """uvicorn's parser began with a request."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import time
 from collections import deque
 from collections.abc import Callable
@@ -47,8 +48,18 @@ def refusal_of(always: tuple[Header, ...]) -> bytes:
     return raw_reply(json_reply(REFUSAL, 503, (JSON, (b"retry-after", b"1"))), always)
 
 
+_KEY = re.compile(rb"\r\nauthorization: *([^\r\n]*)(?=\r\n)", re.IGNORECASE)
+
+#: The whole reply to a caller who may not come, by what its `authorization` says; None for one who may.
+TurnAway = Callable[[bytes | None], bytes | None]
 #: Decides a payment the short way: (key, body, admitted, what takes the whole reply).
 ShortWay = Callable[[bytes | None, bytes, Admitted, Callable[[bytes], None]], None]
+
+
+def key_in(data: bytes, body_at: int) -> bytes | None:
+    """What a request says in its `authorization` header; `body_at` is where its body begins."""
+    found = _KEY.search(data, 0, body_at)
+    return None if found is None else found[1]
 
 
 class Connection(Protocol):
@@ -85,6 +96,7 @@ class Backlog:
         self.eye = Eye("INR", {})
         self.ranks = Ranks()
         self.short_way: ShortWay | None = None
+        self.turn_away: TurnAway | None = None  # None: everybody may come
         self.body_limit_bytes = 65_536
         self.leaving = False  # the process stops: every request goes the ordinary way, which ends connections
         self.unit_ns = FIRST_UNIT_NS
@@ -132,9 +144,13 @@ class Backlog:
             connection.loop.call_soon(self._turn, connection.loop)
         room = self._left > 0.0 and not self._queue
         if room and age_ms < FRESH_MS:
-            if self._count % SAMPLE == 0:
+            if self._count % SAMPLE == 0 and self._away(data, body_at) is None:
                 self.ranks.learn(self.eye.glance(data).money)
             self._begin(connection, data, body_at, Admitted(arrived_ns, FULL))
+            return
+        # Who may not come takes no place from who may, whatever money is spoken of.
+        if (reply := self._away(data, body_at)) is not None:
+            connection.transport.write(reply)
             return
         money, deadline_ms = self.eye.glance(data)
         self.ranks.learn(money)
@@ -150,6 +166,9 @@ class Backlog:
         connection.waits = True
         self._units += COST[most]
         self._queue.append(Waiting(connection, data, body_at, arrived_ns, deadline_ms, rank, most))
+
+    def _away(self, data: bytes, body_at: int) -> bytes | None:
+        return None if self.turn_away is None else self.turn_away(key_in(data, body_at))
 
     def _slice(self) -> float:
         """Units of one turn: never so few that looking at the sockets costs more than they do."""

@@ -65,15 +65,23 @@ class Door:
 
         Raises: Unauthorised, Forbidden, TooManyRequests.
         """
+        caller = self.identify(authorization, scope)
+        if caller.rate:
+            seconds = self._rate.take(caller.id, caller.rate)
+            if seconds:
+                raise TooManyRequests("This caller sends more than its rate.", "Send less, or ask for more.", seconds)
+        return caller
+
+    def identify(self, authorization: bytes | None, scope: str) -> Caller:
+        """The caller of a request that needs `scope`, without regard to its rate.
+
+        Raises: Unauthorised, Forbidden.
+        """
         caller = self._anybody if self.keyless else self._identify(authorization or b"")
         if scope not in caller.scopes:
             raise Forbidden(
                 f"This key may not do that: it has not the scope `{scope}`.", "Use a key that has, or ask for one."
             )
-        if caller.rate:
-            seconds = self._rate.take(caller.id, caller.rate)
-            if seconds:
-                raise TooManyRequests("This caller sends more than its rate.", "Send less, or ask for more.", seconds)
         return caller
 
     def counts_as(self, caller: Caller, requests: int) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from features.errors import RiskgateError
 from features.intake import read_payment
 from features.payment import Payment
 from serving.either import AnyEngine, AnyRuntime
@@ -58,6 +59,19 @@ class ShortWay:
                 scored.recorded.add_done_callback(
                     partial(self._written, runtime, engine, payment, admitted, scored, take)
                 )
+
+    def turn_away(self, key: bytes | None) -> bytes | None:
+        """The whole reply to a caller who may not score, None for one who may; takes nothing of its rate."""
+        application = self.application
+        if application.door is None or application.runtime is None:
+            return None
+        try:
+            application.door.identify(key, "score")
+        except RiskgateError as error:
+            reply = error_reply(error)
+            application.runtime.metrics.answered(_ROUTE, reply.status)
+            return raw_reply(reply, application.always)
+        return None
 
     async def _awaited(
         self, runtime: AnyRuntime, engine: AnyEngine, payment: Payment, admitted: Admitted, take: Take

@@ -169,3 +169,45 @@ def test_every_payment_gets_exactly_one_answer_and_the_account_ends_at_zero(
 
 def test_the_names_of_the_ladder() -> None:
     assert LADDER == (FULL, RULES_ONLY, DEFAULT, REFUSED)
+
+
+class Line:
+    """A connection that keeps what it was told and never finishes."""
+
+    def __init__(self, world: World) -> None:
+        self.loop: Any = world
+        self.transport: Any = self
+        self.waits = False
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def go_on(self, data: bytes, admitted: Admitted) -> None:
+        """Begun."""
+
+    def go_short(self, short_way: ShortWay, data: bytes, body_at: int, admitted: Admitted) -> None:
+        """Begun."""
+
+
+def test_a_stranger_takes_no_place_in_the_queue_however_dear_the_payment() -> None:
+    world = World()
+    backlog = world.backlog
+    backlog.turn_away = lambda key: None if key == b"Bearer good" else b"HTTP/1.1 401 Unauthorized"
+    head = b"POST /v1/score HTTP/1.1\r\nAuthorization: Bearer %b\r\n\r\n"
+    body = b'{"amount_minor":%d,"currency":"INR","deadline_ms":5000}'
+
+    def take(key: bytes, amount: int) -> Line:
+        line = Line(world)
+        start = head % key
+        backlog.take(line, start + body % amount, len(start), 0.0)
+        return line
+
+    while not backlog.waiting:
+        assert take(b"good", 100).written == []
+    waiting = backlog.waiting
+    for _ in range(50):
+        assert take(b"bad", 10**11).written == [b"HTTP/1.1 401 Unauthorized"]
+    assert backlog.waiting == waiting
+    assert take(b"good", 100).written == []
+    assert backlog.waiting == waiting + 1
