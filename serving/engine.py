@@ -14,6 +14,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 
+import msgspec
+
 from features.catalog import Catalog
 from features.errors import Problem, Refused
 from features.intake import payment_json
@@ -24,7 +26,7 @@ from serving.deciding import Decided, Decider, Moments, Reading, deadline_of
 from serving.errors import Conflict
 from serving.fold import Fold
 from serving.judge import DEFAULT, FULL, STALE, Judge
-from serving.ledger import Event, Ledger, LedgerError
+from serving.ledger import Event, Ledger, LedgerError, NotYetWritten
 
 log = logging.getLogger("riskgate.engine")
 
@@ -99,6 +101,8 @@ class Engine:
                 await scored.recorded
             except LedgerError as error:
                 return self.ledger_failed(payment, error)
+            except NotYetWritten:
+                return self.not_yet(scored)
         return scored
 
     def score(self, payment: Payment, started_ns: int, *, explain_approved: bool = False, most: str = FULL) -> Scored:
@@ -157,6 +161,12 @@ class Engine:
         judgement, answer = self.decider.by_amount(payment, ("ledger",))
         return Scored(answer, False, None, judgement.decision.word, DEFAULT)
 
+    def not_yet(self, scored: Scored) -> Scored:
+        """The decision as made, without its receipt: it is queued, and its deadline does not wait for the ledger."""
+        answer = receipts.decode_answer(scored.answer)
+        told = msgspec.structs.replace(answer, receipt_id=None, missing=(*answer.missing, "ledger"))
+        return scored._replace(answer=receipts.encode_answer(told), recorded=None)
+
     def ledger_failed(self, payment: Payment, error: LedgerError) -> Scored:
         """Answer a payment whose event could not be written; the state is rebuilt once writing works again."""
         if self.ledger_works:
@@ -191,7 +201,12 @@ class Engine:
                 "transaction_id",
             )
         answer = receipts.decode_answer(known.answer)
-        return Scored(known.answer, True, known.recorded, answer.decision, answer.tier)
+        recorded = known.recorded
+        if recorded is not None and recorded.done() and isinstance(recorded.exception(), NotYetWritten):
+            if self.ledger.is_queued(payment.transaction_id):
+                return self.not_yet(Scored(known.answer, True, None, answer.decision, answer.tier))
+            recorded = None
+        return Scored(known.answer, True, recorded, answer.decision, answer.tier)
 
     def _remember(self, transaction_id: str, known: Known) -> None:
         self._recent[transaction_id] = known

@@ -43,6 +43,8 @@ CREATE INDEX IF NOT EXISTS others_by_kind ON events(kind, seq) WHERE kind <> 'pa
 BUSY_MS = 2
 LOCK_RETRY_SECONDS = 0.005
 LOCK_PATIENCE_SECONDS = 2.0
+#: Of that, how long those who wait are left waiting: within a usual deadline they hear that it is not written yet.
+ANSWER_PATIENCE_SECONDS = 0.05
 FLUSH_PATIENCE_SECONDS = 0.25
 
 #: What writing or reading the ledger may raise; nobody else needs to know the driver.
@@ -83,6 +85,10 @@ def connect(path: Path, sync: str = "normal") -> sqlite3.Connection:
     # From here on nobody waits inside SQLite: the event loop has others to answer.
     connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
     return connection
+
+
+class NotYetWritten(Exception):
+    """The event is queued, and another process holds the ledger: it will be written, but not in time to wait for."""
 
 
 def _is_lock(error: BaseException) -> bool:
@@ -153,6 +159,11 @@ class Ledger(LedgerReading):
             self._locked_since = None
             self._tell(self._taken(), sqlite3.OperationalError("another process has locked the ledger"))
             return
+        if now - since > ANSWER_PATIENCE_SECONDS:
+            waiting, self._waiting = self._waiting, []
+            for future in waiting:
+                if not future.done():
+                    future.set_exception(NotYetWritten())
         self._scheduled = True
         asyncio.get_running_loop().call_later(LOCK_RETRY_SECONDS, self._turn)
 
@@ -181,6 +192,10 @@ class Ledger(LedgerReading):
             return True
         self._tell(self._taken(), self.broken)
         return True
+
+    def is_queued(self, transaction_id: str) -> bool:
+        """Whether an event of that transaction waits to be written."""
+        return any(row[1] == transaction_id for row in self._rows)
 
     def _taken(self) -> list[asyncio.Future[None]]:
         waiting = self._waiting

@@ -19,7 +19,7 @@ from features.payment import Payment
 from serving.either import AnyEngine, AnyRuntime
 from serving.engine import Engine, Scored
 from serving.http import REPLAYED, Reply, error_reply, raw_reply
-from serving.ledger import LedgerError
+from serving.ledger import LedgerError, NotYetWritten
 from serving.shed import Admitted
 
 if TYPE_CHECKING:
@@ -96,8 +96,10 @@ class ShortWay:
         take: Take,
         recorded: Future[None] | None,
     ) -> None:
-        if recorded is not None and recorded.exception() is not None:
-            error = recorded.exception()
+        error = None if recorded is None else recorded.exception()
+        if isinstance(error, NotYetWritten):
+            scored = engine.not_yet(scored)
+        elif error is not None:
             assert isinstance(error, LedgerError)
             scored = engine.ledger_failed(payment, error)
         self._answered(runtime, admitted, scored, take)

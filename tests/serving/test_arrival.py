@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import time
 
 from tests.serving.scoring_world import START_MS, Service, payment
@@ -63,3 +64,31 @@ def test_unusual_requests_go_the_ordinary_way(service: Service) -> None:
         twice = request(payment("twice", START_MS + 6)).replace(b"Host: x", b"Content-Length: 3\r\nHost: x")
         line.sendall(twice)
         assert line.recv(100).startswith(b"HTTP/1.1 400")
+
+
+def test_a_locked_ledger_does_not_hold_an_answer_past_its_deadline(service: Service) -> None:
+    """Another process writes for half a second: payments are decided in time, and recorded afterwards."""
+    held = sqlite3.connect(service.var / "ledger.sqlite", isolation_level=None, timeout=10)
+    held.execute("BEGIN IMMEDIATE")
+    fields = payment("meanwhile", START_MS + 60_000)
+    began = time.monotonic()
+    answer = service.score(fields).json()
+    waited = time.monotonic() - began
+    again = service.score(fields)
+    held.execute("ROLLBACK")
+    held.close()
+    assert waited < 0.4, "it was not held until the lock was gone"
+    assert (answer["tier"], answer["receipt_id"], answer["missing"]) == ("full", None, ["ledger"])
+    assert (again.json(), again.headers["idempotent-replay"]) == (answer, "true")
+    deadline = time.monotonic() + 10
+    while (after := service.score(fields).json())["receipt_id"] is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert after["receipt_id"] is not None
+    assert after | {"receipt_id": None, "missing": ["ledger"]} == answer
+    assert service.receipt("meanwhile")["answer"] == after
+    assert service.score(payment("later", START_MS + 61_000)).json()["receipt_id"] is not None
+
+
+def test_all_of_that_can_be_proved(service: Service) -> None:
+    done = service.command("verify")
+    assert done.returncode == 0, done.stdout + done.stderr
