@@ -205,28 +205,30 @@ _RATIOS: tuple[Ratio, ...] = (
      "Share of this payer's payments of 30 days that went to this payee."),
 )  # fmt: skip
 
-#: What a reviewer reads when features of a reason code drive a decision.
+#: What a reviewer reads when features of a reason code drive a decision. A sentence says what was looked at and never
+#: what was found: the same family can raise a score because of much, of little or of nothing known (a device met by
+#: nobody yet is not "shared"), and a receipt must not accuse anybody of what did not happen. The value is beside it.
 REASONS = {
     "AMOUNT_UNUSUAL": "The amount is unusual for this payer or payee.",
     "AMOUNT_SHAPE": "The shape of the amount is typical of tests or transfers.",
     "UNUSUAL_TIME": "The time or habit of the payment is unusual for this payer.",
     "CHANNEL_RISK": "This kind of payment carries more risk.",
-    "CROSS_BORDER": "The payment crosses a border or changes the currency.",
-    "PROFILE_MISMATCH": "The payment does not match what is known of its parties.",
-    "NEW_ACCOUNT": "The payer or instrument has not been known for long.",
-    "PAYER_VELOCITY": "This payer pays more or faster than usual.",
-    "NEW_DEVICE": "The device or network is new or changing for this payer.",
-    "CARD_TESTING": "Quick small or repeated payments look like testing of an instrument.",
-    "DECLINES": "Recent payments here were declined by the issuer.",
+    "CROSS_BORDER": "The countries and the currency of the payment raise the risk.",
+    "PROFILE_MISMATCH": "How the payment fits what is known of its parties raises the risk.",
+    "NEW_ACCOUNT": "How long the payer and instrument have been known raises the risk.",
+    "PAYER_VELOCITY": "How much and how fast this payer pays is unusual.",
+    "NEW_DEVICE": "What is known of the device and network of this payer raises the risk.",
+    "CARD_TESTING": "Small or repeated payments with this instrument raise the risk.",
+    "DECLINES": "What the issuer recently did with payments here raises the risk.",
     "INSTRUMENT_SPEND": "Spending with this instrument is unusual.",
-    "SHARED_DEVICE": "The device is shared by many payers or instruments.",
-    "SHARED_IP": "The IP address is shared by many payers or instruments.",
-    "COLLECT_REQUEST": "Collect requests are unusually frequent here.",
-    "MULE_PATTERN": "Money gathers from or spreads to many parties.",
+    "SHARED_DEVICE": "Who else used this device, and how often, raises the risk.",
+    "SHARED_IP": "Who else used this IP address, and how often, raises the risk.",
+    "COLLECT_REQUEST": "The collect requests seen here raise the risk.",
+    "MULE_PATTERN": "How many parties money comes from and goes to here raises the risk.",
     "PAYEE_VELOCITY": "This payee receives payments at an unusual rate.",
-    "NEW_PAYEE": "This payee is new or differs from its past.",
-    "PAYEE_FRAUD": "Earlier payments to this payee were reported as fraud.",
-    "PAYER_FRAUD": "Earlier payments of this payer, device or network were reported as fraud.",
-    "NEW_PAYEE_FOR_PAYER": "This payer has little history with this payee.",
-    "CALLER_ATTRIBUTE": "A field that the caller sent points to risk.",
+    "NEW_PAYEE": "How long this payee is known, and how its business changed, raises the risk.",
+    "PAYEE_FRAUD": "What was reported about earlier payments to this payee raises the risk.",
+    "PAYER_FRAUD": "What was reported about earlier payments of this payer, device or network raises the risk.",
+    "NEW_PAYEE_FOR_PAYER": "What this payer and payee did with each other before raises the risk.",
+    "CALLER_ATTRIBUTE": "A field that the caller sent raises the risk.",
 }

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 
-from features.errors import RiskgateError
 from serving.errors import CannotStart
 from serving.logs import set_up
 from serving.settings import Settings, log_form, read_settings
+from serving.terminal import out, telling
 
 app = typer.Typer(no_args_is_help=True, help="Serve payment-fraud decisions, and prove each of them again.")
-_out = Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-@contextlib.contextmanager
-def _telling() -> Iterator[None]:
-    try:
-        yield
-    except RiskgateError as error:
-        _out.print(f"{error.message} {error.repair}".strip(), style="red")
-        raise typer.Exit(2) from error
 
 
 @app.command()
@@ -41,7 +28,7 @@ def run(
     """Serve the contract with the bundle of RISKGATE_BUNDLE until stopped (Ctrl-C writes a snapshot)."""
     from serving.process import serve, shared
 
-    with _telling():
+    with telling():
         settings = _with(read_settings(), port, host)
         if not share_port:
             raise typer.Exit(serve(settings))
@@ -57,7 +44,7 @@ def verify(
     """Walk the ledger, recompute every decision from its events, and compare bit for bit."""
     from serving.verify import progress_of, verify_ledger
 
-    with _telling():
+    with telling():
         settings = read_settings()
         with progress_of(settings) as progress:
             result = verify_ledger(settings, first_differences, progress)
@@ -65,8 +52,8 @@ def verify(
         report.parent.mkdir(parents=True, exist_ok=True)
         report.write_bytes(msgspec.json.format(msgspec.json.encode(result.figures()), indent=2))
     for difference in result.differences:
-        _out.print(difference, style="red")
-    _out.print(result.sentence())
+        out.print(difference, style="red")
+    out.print(result.sentence())
     if result.mismatches:
         raise typer.Exit(1)
 
@@ -81,12 +68,12 @@ def import_history(
     """Let past payments enter an empty ledger as one event."""
     from serving.history_import import take_history
 
-    with _telling():
+    with telling():
         settings = read_settings()
         event = take_history(settings, history, until_ms)
-    _out.print(f"{event.rows:,} payments entered the ledger as segment {event.sha256[:12]}.")
+    out.print(f"{event.rows:,} payments entered the ledger as segment {event.sha256[:12]}.")
     if settings.production:
-        _out.print("Bring their state to Redis before workers start: python -m serving rebuild-state")
+        out.print("Bring their state to Redis before workers start: python -m serving rebuild-state")
 
 
 @app.command("export-history")
@@ -96,9 +83,9 @@ def export_history(
     """Write every payment with its outcome and label, verdicts included, for the next training run."""
     from serving.export import export
 
-    with _telling():
+    with telling():
         rows = export(read_settings(), target)
-    _out.print(f"{rows:,} payments were written to {target}.")
+    out.print(f"{rows:,} payments were written to {target}.")
 
 
 @app.command("export-vectors")
@@ -106,9 +93,9 @@ def export_vectors(target: Annotated[Path, typer.Argument(help="Parquet to write
     """Write every feature vector and score as served, for comparison with a replay."""
     from serving.vectors import export_vectors
 
-    with _telling():
+    with telling():
         rows = export_vectors(read_settings(), target)
-    _out.print(f"{rows:,} vectors were written to {target}.")
+    out.print(f"{rows:,} vectors were written to {target}.")
 
 
 @app.command()
@@ -116,9 +103,9 @@ def snapshot() -> None:
     """Fold the ledger of a stopped service and write its state, so that the next start is quick."""
     from serving.history_import import write_snapshot
 
-    with _telling():
+    with telling():
         path = write_snapshot(read_settings())
-    _out.print(f"The state was written to {path}.")
+    out.print(f"The state was written to {path}.")
 
 
 @app.command("hash-id")
@@ -130,7 +117,7 @@ def hash_id(
     from features.pseudonyms import PREFIXES
     from serving.hashing import pseudonyms_of
 
-    with _telling():
+    with telling():
         names = pseudonyms_of(read_settings())
         if names is None:
             raise CannotStart("RISKGATE_HASH_KEY is not set: identifiers are stored as they are.", "Set it first.")

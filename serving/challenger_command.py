@@ -7,14 +7,12 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 
-from features.errors import RiskgateError
 from serving.errors import CannotStart
 from serving.settings import read_settings
+from serving.terminal import out, telling
 
 challenger_app = typer.Typer(no_args_is_help=True, help="Challengers, which score beside the champion.")
-_out = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @challenger_app.command()
@@ -29,7 +27,7 @@ def challenge(
     from serving.model_store import folder_of
     from serving.shadow_scores import ShadowScores
 
-    try:
+    with telling():
         settings = read_settings()
         named = bundle or settings.challenger
         if not named:
@@ -42,10 +40,7 @@ def challenge(
             challenger.catch_up(ledger, challenger.begin(ledger, past=True))
         scores.close()
         for line in compare(settings).sentences():
-            _out.print(line)
-    except RiskgateError as error:
-        _out.print(f"{error.message} {error.repair}".strip(), style="red")
-        raise typer.Exit(2) from error
+            out.print(line)
 
 
 @challenger_app.command("compare")
@@ -55,13 +50,10 @@ def compare_both(
     """Say how the challenger that worked last compares with the champion on the same payments."""
     from serving.comparison import compare
 
-    try:
+    with telling():
         found = compare(read_settings())
-    except RiskgateError as error:
-        _out.print(f"{error.message} {error.repair}".strip(), style="red")
-        raise typer.Exit(2) from error
     for line in found.sentences():
-        _out.print(line)
+        out.print(line)
     if report is not None:
         report.parent.mkdir(parents=True, exist_ok=True)
         report.write_bytes(msgspec.json.format(msgspec.json.encode(found.figures()), indent=2))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,13 +10,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from features.errors import RiskgateError
 from serving.api_keys import SCOPES, KeyFile, new_key
 from serving.errors import CannotStart
 from serving.settings import read_settings
+from serving.terminal import out, telling
 
 key_app = typer.Typer(no_args_is_help=True, help="API keys: add, list, revoke.")
-_out = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @key_app.command("key-add")
@@ -31,17 +27,17 @@ def key_add(
     note: Annotated[str, typer.Option(help="Whose key it is.")] = "",
 ) -> None:
     """Add an API key; its secret is shown once, on standard output, and kept nowhere."""
-    with _telling():
+    with telling():
         key, token = new_key(name, scope, datetime.now(UTC), rate=rate, days=days, note=note)
         _file().add(key)
-    _out.print(f"The key `{name}` opens {', '.join(key.scopes)}. This is shown once; send it as a bearer token:")
+    out.print(f"The key `{name}` opens {', '.join(key.scopes)}. This is shown once; send it as a bearer token:")
     typer.echo(token)
 
 
 @key_app.command("key-list")
 def key_list() -> None:
     """List the API keys: never their secrets."""
-    with _telling():
+    with telling():
         keys = _file().read()
     now = datetime.now(UTC)
     table = Table("id", "scopes", "rate", "created", "expires", "state", "note", box=None)
@@ -56,9 +52,9 @@ def key_list() -> None:
 @key_app.command("key-revoke")
 def key_revoke(name: Annotated[str, typer.Argument(help="The key's id.")]) -> None:
     """Let a key open nothing any more; a running service notices within a second."""
-    with _telling():
+    with telling():
         _file().revoke(name, datetime.now(UTC))
-    _out.print(f"The key `{name}` opens nothing any more.")
+    out.print(f"The key `{name}` opens nothing any more.")
 
 
 def _file() -> KeyFile:
@@ -66,16 +62,3 @@ def _file() -> KeyFile:
     if not settings.keys:
         raise CannotStart("RISKGATE_KEYS names no key file.", "Set it to the path of the file, e.g. var/keys.json.")
     return KeyFile(Path(settings.keys))
-
-
-@contextlib.contextmanager
-def _telling() -> Iterator[None]:
-    """Ends the command with the sentence of a refusal instead of a traceback."""
-    try:
-        yield
-    except RiskgateError as error:
-        _out.print(f"{error.message} {error.repair}".strip(), style="red")
-        raise typer.Exit(2) from error
-    except OSError as error:
-        _out.print(f"{error.filename}: {error.strerror}.", style="red")
-        raise typer.Exit(os.EX_IOERR) from error

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 import uvicorn
-from rich.console import Console
 
-from features.errors import RiskgateError
 from serving.case_file import FileCases
 from serving.console.app import create_app
 from serving.console.catalogs import Catalogs
 from serving.console.desk import Desk, DeskLedger
 from serving.listener import BoundedHttp
 from serving.settings import Settings, read_settings
+from serving.terminal import out, telling
 from serving.users import ROLES, Users, new_user
 
 console_app = typer.Typer(no_args_is_help=True, help="The review desk: people decide about flagged payments.")
-_out = Console(stderr=True, highlight=False)
 
 
 @console_app.command("console")
@@ -30,16 +26,16 @@ def console(
     host: Annotated[str | None, typer.Option(help="Address; RISKGATE_HOST if not given.")] = None,
 ) -> None:
     """Serve the review desk over the ledger of RISKGATE_VAR until it is stopped."""
-    with _telling():
+    with telling():
         settings = read_settings()
         users = users_of(settings)
         if not users.all():
-            _out.print("Nobody may sign in yet. Add somebody: python -m serving user-add NAME")
+            out.print("Nobody may sign in yet. Add somebody: python -m serving user-add NAME")
         desk = Desk(ledger_of(settings), settings.var / "desk.sqlite", replay_clock=settings.clock == "replay")
         app = create_app(desk, users, Catalogs(settings.var / "bundles"), settings.hsts_seconds)
     address, listening = host or settings.host, settings.console_port if port is None else port
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    _out.print(f"Review desk: http://{address}:{listening}/ (stop with Ctrl-C)")
+    out.print(f"Review desk: http://{address}:{listening}/ (stop with Ctrl-C)")
     # No access log: a path may hold what somebody typed, and no card number is ever written anywhere.
     uvicorn.run(
         app,
@@ -64,9 +60,9 @@ def user_add(
     replace: Annotated[bool, typer.Option(help="Give an existing user a new password and role.")] = False,
 ) -> None:
     """Let somebody sign in to the review desk, or give them a new password."""
-    with _telling():
+    with telling():
         users_of(read_settings()).put(new_user(name, password, role), replace=replace)
-    _out.print(f"{name} may sign in as {role}.")
+    out.print(f"{name} may sign in as {role}.")
 
 
 def ledger_of(settings: Settings) -> DeskLedger:
@@ -85,13 +81,3 @@ def ledger_of(settings: Settings) -> DeskLedger:
 def users_of(settings: Settings) -> Users:
     """The users of this installation."""
     return Users(settings.var / "users.json")
-
-
-@contextlib.contextmanager
-def _telling() -> Iterator[None]:
-    """Ends the command with the sentence of a refusal instead of a traceback."""
-    try:
-        yield
-    except RiskgateError as error:
-        _out.print(f"{error.message} {error.repair}".strip(), style="red")
-        raise typer.Exit(2) from error

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import signal
-from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 from wsgiref.simple_server import WSGIServer
 
 import typer
 from prometheus_client import start_http_server
-from rich.console import Console
 
-from features.errors import RiskgateError
 from serving.errors import CannotStart
 from serving.settings import Settings, environment_of, read_settings
+from serving.terminal import out, telling
 
 if TYPE_CHECKING:
     from serving.production.recorder import Recorder
@@ -25,7 +22,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("riskgate")
 
 production_app = typer.Typer(no_args_is_help=True, help="The production profile: Redis and PostgreSQL.")
-_out = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @production_app.command()
@@ -37,7 +33,7 @@ def recorder() -> None:
     from serving.production.recorder_metrics import RecorderMetrics
     from serving.production.servers import check_postgres, check_redis
 
-    with _telling():
+    with telling():
         settings = production_settings()
         for sentence in (*check_redis(settings), *check_postgres(settings)):
             log.warning("%s", sentence)
@@ -59,9 +55,9 @@ def up(
     """Check both servers, then run recorder, scoring processes and review desk until Ctrl-C."""
     from serving.production.up import bring_up
 
-    with _telling():
+    with telling():
         settings = production_settings()
-        raise typer.Exit(bring_up(settings, environment_of(settings), _out.print, until_ready=exit_when_ready))
+        raise typer.Exit(bring_up(settings, environment_of(settings), out.print, until_ready=exit_when_ready))
 
 
 @production_app.command()
@@ -70,10 +66,10 @@ def migrate() -> None:
     from serving.production import schema
     from serving.production.database import place_of
 
-    with _telling():
+    with telling():
         settings = production_settings()
         version = schema.prepare(settings.postgres_url, settings.redis_prefix)
-        _out.print(f"{place_of(settings.postgres_url)} has schema version {version}.")
+        out.print(f"{place_of(settings.postgres_url)} has schema version {version}.")
 
 
 @production_app.command("rebuild-state")
@@ -86,21 +82,21 @@ def rebuild_state(
     from serving.production.ledger import PostgresLedger
     from serving.production.rebuilding import compare, rebuild
 
-    with _telling():
+    with telling():
         settings = production_settings()
         opened = start.open_bundle(bundle_folder(settings), settings)
         ledger = PostgresLedger(settings, "riskgate-rebuild")
         if not check:
             made = rebuild(settings, ledger, opened)
-            _out.print(
+            out.print(
                 f"{made.entities:,} entities have their state again ({made.string_bytes:,} bytes), "
                 f"{made.payments:,} payments their answers."
             )
             return
         found = compare(settings, ledger, opened)
     for sentence in found.sentences:
-        _out.print(sentence, style="red")
-    _out.print(f"{found.entities:,} entities compared with the ledger, {found.differing:,} differ.")
+        out.print(sentence, style="red")
+    out.print(f"{found.entities:,} entities compared with the ledger, {found.differing:,} differ.")
     if found.differing:
         raise typer.Exit(1)
 
@@ -135,13 +131,3 @@ def _show_metrics(settings: Settings, metrics: RecorderMetrics) -> WSGIServer | 
         log.warning("port %d is taken, this recorder shows no metrics: %s", settings.recorder_port, error.strerror)
         return None
     return server
-
-
-@contextlib.contextmanager
-def _telling() -> Iterator[None]:
-    """Ends the command with the sentence of a refusal instead of a traceback."""
-    try:
-        yield
-    except RiskgateError as error:
-        _out.print(f"{error.message} {error.repair}".strip(), style="red")
-        raise typer.Exit(2) from error

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -155,3 +157,15 @@ def test_without_a_challenger_there_is_nothing_to_compare(tmp_path: Path) -> Non
     ShadowScores(tmp_path / "shadow.sqlite").close()
     with pytest.raises(CannotStart, match="No challenger has scored here"):
         compare(Settings(var=tmp_path))
+
+
+def test_the_past_is_not_offered_to_a_challenger_that_nobody_named(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "serving", "challenge"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={key: value for key, value in os.environ.items() if not key.startswith("RISKGATE_")}
+        | {"RISKGATE_VAR": str(tmp_path)},
+    )
+    assert done.returncode == 2 and "Set RISKGATE_CHALLENGER" in done.stderr and "Traceback" not in done.stderr
