@@ -49,4 +49,9 @@ class Acceptor:
                 self._loop.connect_accepted_socket(self._make, connection)
             )
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._taken_in)
+
+    def _taken_in(self, task: asyncio.Task[object]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # who left before being taken in is nobody's error

@@ -28,9 +28,7 @@ def level(of: int, at_ms: int) -> tuple[str, PayerProfile]:
     return f"u-{of % 12}", profile
 
 
-def test_workers_that_read_the_file_at_different_times_are_verified_bit_for_bit(
-    shared: Shared, tmp_path: Path
-) -> None:
+def test_workers_that_read_the_file_at_different_times_are_verified_bit_for_bit(shared: Shared, tmp_path: Path) -> None:
     payments, file = stream(shared, 120), ProfileFile(tmp_path / "profiles.sqlite")
 
     async def run() -> None:
