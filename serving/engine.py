@@ -187,7 +187,7 @@ class Engine:
         known = self._recent.get(transaction_id)
         if known is not None:
             return known
-        event = self.ledger.payment(transaction_id)
+        event = self.ledger.payment(transaction_id) if self.ledger.may_hold(transaction_id) else None
         if event is None:
             return None
         body = receipts.decode_body(event.body)

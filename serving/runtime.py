@@ -84,6 +84,7 @@ class Runtime:
         began = time.monotonic()
         opened = self.opened
         fold = start.fold_ledger(self.ledger, opened.catalog, self.settings)
+        self.ledger.learn_ids()
         code = code_version()
         engine = Engine(
             catalog=opened.catalog, fold=fold, judge=opened.judge, ledger=self.ledger, clock=self.clock, code=code,

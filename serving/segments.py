@@ -23,6 +23,7 @@ from features.errors import InvalidHistory
 from features.payment import Payment
 from features.replay import fold
 from features.state import State
+from serving.seen_ids import SeenIds
 
 #: Row groups kept decoded: late labels come roughly in time order, so neighbours are asked for next.
 CACHED_GROUPS = 4
@@ -89,6 +90,7 @@ class Segment:
         sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         self._starts = np.concatenate([[0], np.cumsum(sizes)]) if sizes else np.zeros(1, dtype=np.int64)
         self._groups: OrderedDict[int, pa.Table] = OrderedDict()
+        self._seen: SeenIds | None = None
 
     def check(self) -> None:
         """Compare the file with its name.
@@ -106,7 +108,10 @@ class Segment:
         return fold(pq.read_table(self.path, memory_map=True), catalog, until_ms=self.until_ms)
 
     def __contains__(self, transaction_id: str) -> bool:
-        return self._find(transaction_id) is not None
+        if self._seen is None:  # made by who asks often: a look into ten million sorted hashes misses every cache
+            self._seen = SeenIds()
+            self._seen.add_all(np.asarray(self._hashes))
+        return hash_of(transaction_id) in self._seen and self._find(transaction_id) is not None
 
     def row(self, transaction_id: str) -> dict[str, Any] | None:
         """The row of a transaction in HISTORY_SCHEMA's columns, or None."""
