@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
@@ -11,8 +12,10 @@ from starlette.requests import Request
 from features.firewall import holds_card_number
 from serving.cases import VERDICTS
 from serving.console.queue_page import DECISIONS, STATES, Asked
-from serving.errors import ServiceError, TooLarge
+from serving.errors import ServiceError, SlowBody, TooLarge
 
+#: A person's line may be slow; a form is small.
+FORM_SECONDS = 5.0
 LARGEST_FORM_BYTES = 32_768
 LONGEST_NOTE = 2_000
 _LAST_PAGE = 100_000
@@ -41,15 +44,19 @@ class ForeignForm(ServiceError):
 async def read_form(request: Request) -> dict[str, str]:
     """The fields of a posted form; of a field sent twice the last counts.
 
-    Raises: BadForm, TooLarge.
+    Raises: BadForm, TooLarge, SlowBody.
     """
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         raise BadForm("This is not a form of the review desk.", "Use the form on the page.")
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST_FORM_BYTES:
-            raise TooLarge("The form is too large.", f"Keep it below {LARGEST_FORM_BYTES // 1024} KiB.")
+    try:
+        async with asyncio.timeout(FORM_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > LARGEST_FORM_BYTES:
+                    raise TooLarge("The form is too large.", f"Keep it below {LARGEST_FORM_BYTES // 1024} KiB.")
+    except TimeoutError:
+        raise SlowBody("The form did not arrive in time.", "Nothing was recorded; send it again.") from None
     try:
         return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=20, errors="strict"))
     except ValueError as error:

@@ -25,6 +25,7 @@ _HEADINGS = {
     403: "Not allowed",
     404: "Not found",
     405: "Not that way",
+    408: "Too slow",
     409: "Somebody was faster",
     413: "Too large",
     429: "Please wait",

@@ -14,6 +14,8 @@ from features.checks import LONGEST_TEXT, MOST_ATTRIBUTES, MOST_PROBLEMS
 from features.intake import DEEPEST
 from serving.listener import HEAD_LARGEST_BYTES, HEAD_SECONDS, HEADERS_MOST
 from serving.patience import BODY_SECONDS
+from tests.flow.desk_process import console_process
+from tests.serving.desk_world import DeskWorld
 from tests.serving.scoring_world import Service, payment, running
 
 
@@ -194,3 +196,19 @@ def test_a_wrong_key_or_none_is_401_and_a_fast_caller_429(bundle: Path, tmp_path
         assert statuses[:2] == [422, 422]
         assert 429 in statuses
         assert service.client.get("/livez").status_code == 200
+
+
+def test_a_slow_form_of_the_desk_is_408_on_a_page(tmp_path: Path) -> None:
+    world = DeskWorld(tmp_path)
+    world.user()
+    world.close()
+    with console_process(world.var) as address:
+        host, _, port = address.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port)), timeout=15) as raw:
+            raw.sendall(
+                b"POST /sign-in HTTP/1.1\r\nhost: desk\r\ncontent-type: application/x-www-form-urlencoded\r\n"
+                b"content-length: 100\r\n\r\nname=asha"
+            )
+            received = raw.recv(65_536)
+    assert received.startswith(b"HTTP/1.1 408")
+    assert b"content-security-policy" in received.lower()
