@@ -16,6 +16,7 @@ import pytest
 from serving.case_file import FileCases
 from serving.console.desk import DeskLedger
 from serving.ledger import Ledger
+from serving.production import schema
 from serving.production.desk import ServerCases
 from serving.settings import read_settings
 from tests.serving import scoring_world
@@ -184,6 +185,8 @@ class ProductionService(Service):
             self.var, bundle, {**servers.environment, "RISKGATE_RECORDER_PORT": str(free_port()), **environment}
         )
         self.own_ports = [free_port() for _ in range(workers)]
+        # As `up` does: nobody waits for the recorder to make the tables.
+        schema.prepare(servers.postgres_url, servers.prefix)
         self.recorder = started(self.environment, self.log, "recorder")
         self.workers = [self._worker(port) for port in self.own_ports]
         self.process = self.workers[0]

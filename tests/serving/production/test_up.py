@@ -174,3 +174,16 @@ def test_one_command_runs_all_of_it_brings_back_what_dies_and_ends_every_process
         with pytest.raises(ProcessLookupError):
             os.kill(number, 0)
     assert "hush" not in log.read_text()
+
+
+@pytest.mark.parametrize("part", ["run", "console"])
+def test_a_part_that_finds_no_tables_ends_with_the_command_that_makes_them(
+    servers: Servers, bundle: Path, tmp_path: Path, part: str
+) -> None:
+    environment = environment_of(tmp_path / "var", bundle, servers.environment)
+    ended = subprocess.run(
+        [sys.executable, "-m", "serving", part, "--port", str(free_port())],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert ended.returncode in (2, 3)
+    assert "python -m serving migrate" in ended.stderr
