@@ -112,7 +112,7 @@ class Application:
             "riskgate_requests_under_way", "Requests taken up and not yet answered.", lambda: self.under_way
         )
         short_way = ShortWay(self)
-        self.backlog.serve(runtime.settings.body_limit_bytes, runtime.opened.bundle, short_way, self.always)
+        self.backlog.serve(runtime.settings.body_limit_bytes, lambda: runtime.opened.bundle, short_way, self.always)
         self.backlog.turn_away = None if door.keyless else short_way.turn_away
         show_backlog(runtime.metrics, self.backlog)
 

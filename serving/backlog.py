@@ -103,6 +103,8 @@ class Backlog:
         self.refusal = refusal_of(ALWAYS)
         self.refused = 0
         self.shed = dict.fromkeys(COST, 0)
+        self._bundle_now: Callable[[], Bundle] | None = None
+        self._bundle: Bundle | None = None
         self._queue: deque[Waiting] = deque()
         self._units = 0.0  # of what waits
         self._left = 0.0  # units that this turn may still begin
@@ -114,14 +116,26 @@ class Backlog:
         self._count = 0
 
     def serve(
-        self, body_limit_bytes: int, bundle: Bundle, short_way: ShortWay | None, always: tuple[Header, ...]
+        self,
+        body_limit_bytes: int,
+        bundle: Callable[[], Bundle],
+        short_way: ShortWay | None,
+        always: tuple[Header, ...],
     ) -> None:
         """Know what the service allows and what its policy finds dear."""
         self.body_limit_bytes = body_limit_bytes
-        reference = catalog_of(bundle.contract).parameters.reference_currency
-        self.eye = Eye(reference, bundle.policy.channel_risk)
+        self._bundle_now = bundle
+        self._look_again()
         self.short_way = short_way
         self.refusal = refusal_of(always)
+
+    def _look_again(self) -> None:
+        """See with the eyes of the bundle that decides now: another may have succeeded it."""
+        if self._bundle_now is None or (bundle := self._bundle_now()) is self._bundle:
+            return
+        self._bundle = bundle
+        reference = catalog_of(bundle.contract).parameters.reference_currency
+        self.eye = Eye(reference, bundle.policy.channel_risk)
 
     @property
     def waiting(self) -> int:
@@ -194,6 +208,7 @@ class Backlog:
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         """Once in each turn of the loop while there is work."""
+        self._look_again()
         now = self.now_ns()
         if self._behind and self._begun:
             self._learn(now - self._turn_ns, self._begun)

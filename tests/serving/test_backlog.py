@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from features.bundle import read_bundle
 from serving.backlog import Backlog, ShortWay
 from serving.judge import DEFAULT, FULL, RULES_ONLY
 from serving.shed import LADDER, REFUSED, Admitted
@@ -165,6 +168,18 @@ def test_every_payment_gets_exactly_one_answer_and_the_account_ends_at_zero(
     assert world.backlog.waiting == 0
     assert world.backlog.work_ms == 0.0
     assert set(tiers(world)) <= set(LADDER)
+
+
+def test_a_bundle_that_succeeds_brings_its_own_idea_of_what_is_dear(bundle: Path) -> None:
+    first = read_bundle(bundle)
+    second = replace(first, policy=replace(first.policy, channel_risk={"pos": 0.5}))
+    world, served = World(), [first]
+    world.backlog.serve(1_000, lambda: served[-1], world.short_way, ())
+    body = b'{"amount_minor":800,"currency":"INR","channel":"pos"}'
+    assert world.backlog.eye.glance(body).money == 800
+    served.append(second)
+    world.run([(0.0, 100), (1.0, 100)])
+    assert world.backlog.eye.glance(body).money == 400
 
 
 def test_the_names_of_the_ladder() -> None:
