@@ -18,7 +18,7 @@ from features.errors import BrokenBundle, ContractMismatch, RiskgateError
 from features.profiles import ProfileFile, encode_profile
 from features.pseudonyms import Pseudonyms
 from features.state import State
-from serving import bundles
+from serving import archive, bundles
 from serving.errors import CannotStart
 from serving.fold import Fold, ProfileEvent, Promotion, decode_promotion, encode
 from serving.hashing import pseudonyms_of
@@ -90,14 +90,9 @@ def open_champion(find: Callable[[], Path], settings: Settings) -> tuple[Opened,
 
 
 def _last_champion(settings: Settings) -> Opened | None:
-    if settings.production or not settings.ledger_path.exists():
-        return None
     try:
-        ledger = Ledger(settings.ledger_path, read_only=True)
-        try:
+        with archive.opened(settings) as ledger:
             events = ledger.of_kind("promotion")
-        finally:
-            ledger.release()
         if not events:
             return None
         last = decode_promotion(events[-1].body)

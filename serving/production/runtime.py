@@ -60,9 +60,10 @@ class RedisRuntime:
         self.settings = settings
         self.metrics = Metrics()
         self.clock = clock_named(settings.clock)
-        opened = start.open_bundle(bundle_folder, settings)
+        opened, refused = start.open_champion(lambda: bundle_folder, settings)
         where = (lambda: bundle_folder) if find is None else find
         self.succession = Succession(settings, where, opened, self._succeed, self.metrics.swaps)
+        self.succession.refused = refused
         self.decision_log = DecisionLog(settings.log_decisions, settings.log)
         self.ledger = PostgresLedger(settings, "riskgate-worker")
         self.names = check_hashing(self.ledger, settings)

@@ -11,6 +11,8 @@ from typing import NamedTuple
 from tests.chaos.production_rig import ProductionRig
 from tests.serving.production.processes import ended
 
+TAKEN, REFUSED = 'riskgate_bundle_swaps_total{result="taken"}', "riskgate_bundle_refused"
+
 Fault = Callable[[ProductionRig], float]
 
 
@@ -86,6 +88,30 @@ def redis_cut_off(rig: ProductionRig) -> float:
     return time.monotonic()
 
 
+def champion_swapped(rig: ProductionRig) -> float:
+    """Another champion takes over in every worker."""
+    before = {port: rig.metric(port, TAKEN) for port in rig.own_ports}
+    rig.bundles.next()
+    for port, taken in before.items():
+        rig.until(TAKEN, taken + 1, port)
+    return time.monotonic()
+
+
+def model_spoiled(rig: ProductionRig) -> float:
+    """A worker dies and finds half a model; the last champion goes on until a whole one lies there."""
+    rig.bundles.spoil()
+    os.kill(rig.child("run", str(rig.own_ports[0])), signal.SIGKILL)
+    time.sleep(0.5)
+    rig.wait_until_ready()
+    for port in rig.own_ports:
+        rig.until(REFUSED, 1, port)
+    gone = time.monotonic()
+    rig.bundles.next()
+    for port in rig.own_ports:
+        rig.until(REFUSED, 0, port)
+    return gone
+
+
 def stopped(rig: ProductionRig) -> float:
     """Everything is stopped in order under load, and brought up again."""
     ended(rig.process)
@@ -104,5 +130,7 @@ KINDS = (
     Kind("redis_slow", redis_slow),
     Kind("redis_silent", redis_silent),
     Kind("redis_cut_off", redis_cut_off),
+    Kind("champion_swapped", champion_swapped),
+    Kind("model_spoiled", model_spoiled),
     Kind("stopped", stopped),
 )

@@ -23,6 +23,7 @@ from serving.settings import Settings
 from serving.verify import verify_ledger
 from tests.chaos.proof import Proof, apart, packed, recorded_answers, unlike
 from tests.chaos.proxy import Proxy
+from tests.chaos.served import Served
 from tests.serving.load import Callers, mixed
 from tests.serving.production.processes import ended, started, until_ready
 from tests.serving.production.servers import PrivatePostgres, PrivateRedis
@@ -38,6 +39,7 @@ class ProductionRig:
     def __init__(self, folder: Path, bundle: Path, appendfsync: str = "everysec") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.var, self.log = folder, folder / "var", folder / "up.log"
+        self.bundles = Served(folder, bundle)
         self.started_callers = 0
         self._ending = contextlib.ExitStack()
         try:
@@ -51,7 +53,8 @@ class ProductionRig:
             self._ending.callback(self.proxy.end)
             self.port, console, own, *workers = ports_in_a_row(5)
             self.environment = {
-                "RISKGATE_VAR": str(self.var), "RISKGATE_BUNDLE": str(bundle), "RISKGATE_CLOCK": "replay",
+                "RISKGATE_VAR": str(self.var), "RISKGATE_BUNDLE": str(self.bundles.folder),
+                "RISKGATE_SWAP_SECONDS": "1", "RISKGATE_CLOCK": "replay",
                 "RISKGATE_REDIS_URL": f"redis://127.0.0.1:{self.proxy.port}/0",
                 "RISKGATE_POSTGRES_URL": f"{self.postgres.url}/riskgate",
                 "RISKGATE_WORKERS": "2", "RISKGATE_PORT": str(self.port), "RISKGATE_CONSOLE_PORT": str(console),
@@ -129,17 +132,24 @@ class ProductionRig:
         deadline = time.monotonic() + DRAIN_SECONDS
         with redis.Redis.from_url(self.redis.url) as client:
             while time.monotonic() < deadline:
-                waiting = sum(self._metric(port, "riskgate_unsettled") for port in self.own_ports)
+                waiting = sum(self.metric(port, "riskgate_unsettled") for port in self.own_ports)
                 if waiting == 0 and client.xlen(f"{self.settings.redis_prefix}:events") == 0:
                     return
                 time.sleep(0.1)
         raise AssertionError(f"not everything is recorded: {self.log.read_text()[-2000:]}")
 
-    def _metric(self, port: int, name: str) -> float:
+    def metric(self, port: int, name: str) -> float:
         import httpx
 
         rows = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text.splitlines()
-        return next(float(row.rpartition(" ")[2]) for row in rows if row.startswith(name + " "))
+        return next((float(row.rpartition(" ")[2]) for row in rows if row.startswith(name + " ")), 0.0)
+
+    def until(self, name: str, value: float, port: int, patience_seconds: float = 60) -> None:
+        """Wait until a worker's metric has this value."""
+        deadline = time.monotonic() + patience_seconds
+        while self.metric(port, name) != value:
+            assert time.monotonic() < deadline, f"{name} is not {value}: {self.log.read_text()[-2000:]}"
+            time.sleep(0.1)
 
     def _live(self, catalog: Catalog) -> dict[tuple[int, str], bytes]:
         import redis

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import shutil
 import signal
 import struct
 import subprocess
@@ -12,14 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from features.bundle import read_bundle, write_bundle
 from tests.chaos.proof import Proof, prove
+from tests.chaos.served import Served
 from tests.serving.load import Callers, mixed
 from tests.serving.scoring_world import Service, payment, rfc3339, suspicious
 
-FILES = ("model.txt", "policy.json", "contract.json", "bundle.json")
 #: Lets a process read its wall clock with an offset that the rig moves.
 STEPPED_CLOCK = """
 import mmap, os, struct, time
@@ -36,11 +32,11 @@ class Rig:
 
     def __init__(self, folder: Path, bundle: Path, port: int, *, tmpfs: bool = False, stepped: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.port, self.bundle = folder, port, bundle
-        self.var, self.served, self.log = folder / "var", folder / "served", folder / "service.log"
+        self.folder, self.port = folder, port
+        self.var, self.log = folder / "var", folder / "service.log"
+        self.bundles = Served(folder, bundle)
         self.environment = {"RISKGATE_SWAP_SECONDS": "1", "RISKGATE_DRAIN_SECONDS": "0"}
         self.version = 1
-        self.put(1)
         self.mounted = tmpfs
         if tmpfs:
             self.var.mkdir()
@@ -54,7 +50,7 @@ class Rig:
 
     def start(self) -> Service:
         """Start the service and wait until it is ready."""
-        self.service = Service(self.var, self.served, self.port, self.log, **self.environment)
+        self.service = Service(self.var, self.bundles.folder, self.port, self.log, **self.environment)
         self.service.wait_until_ready(60)
         return self.service
 
@@ -94,19 +90,12 @@ class Rig:
 
     def put(self, version: int) -> None:
         """Lay a bundle of that version where the service looks for the champion."""
-        good = read_bundle(self.bundle)
-        policy = msgspec.structs.replace(good.policy, challenge_at=0.3 + version / 1_000)
-        source = self.folder / f"bundle-{version}"
-        write_bundle(msgspec.structs.replace(good, version=str(version), policy=policy), source)
-        self.served.mkdir(exist_ok=True)
-        for name in FILES:
-            shutil.copyfile(source / name, self.served / name)
+        self.bundles.put(version)
         self.version = version
 
     def spoil_model(self) -> None:
         """Let the model file be half of itself."""
-        text = (self.served / "model.txt").read_bytes()
-        (self.served / "model.txt").write_bytes(text[: len(text) // 2])
+        self.bundles.spoil()
 
     def metric(self, line: str) -> float:
         """A value of /metrics."""
