@@ -19,7 +19,7 @@ from training.festival.series import Run, run_of
 from training.live import Connection, free_port, running, serving
 from training.present import progress
 from training.settings import Settings
-from training.shapes import Floats
+from training.shapes import Floats, Integers
 from training.world.parameters import IST_MS
 
 DEADLINE_MS = 80.0
@@ -27,6 +27,7 @@ DEADLINE_MS = 80.0
 SHARE_OF_CAPACITY = 0.4
 """The rush is played at this share of what the service answered in a short closed loop."""
 FASTEST, SLOWEST = 120.0, 10.0
+FASTEST_SMALL = 900.0
 """Bounds of how many seconds of the night pass in one second of the rehearsal."""
 RUSH_PER_SECOND = 600.0
 """The rush is never played faster than this: more proves nothing about a night."""
@@ -80,7 +81,8 @@ def rehearse(settings: Settings, console: Console, small: bool = False, trees: i
     try:
         capacity = _capacity(ready, port)
         night = ready.rows(NIGHT)
-        speed = speed_of(times_ms(ready.history["event_time"])[night[0] : night[1]], capacity)
+        moments = times_ms(ready.history["event_time"])[night[0] : night[1]]
+        speed = speed_of(moments, capacity, FASTEST_SMALL if small else FASTEST)
         console.print(f"The service answers {capacity:,.0f} requests/s: {speed:.0f} s of the night in each second.")
         profile = _profile(port)
         normal_speed = speed * _density(ready)
@@ -100,12 +102,12 @@ def rehearse(settings: Settings, console: Console, small: bool = False, trees: i
     )  # fmt: skip
 
 
-def speed_of(times: np.ndarray, capacity: float) -> float:
+def speed_of(times: Integers, capacity: float, fastest: float = FASTEST) -> float:
     """Seconds of the night per second, so that its densest minute fits the machine."""
     minutes = (times - times[0]) // 60_000 if len(times) else np.zeros(1, np.int64)
     densest = float(np.bincount(minutes.astype(np.int64)).max()) / 60.0
     wanted = min(capacity * SHARE_OF_CAPACITY, RUSH_PER_SECOND)
-    return float(np.clip(wanted / max(densest, 1e-9), SLOWEST, FASTEST))
+    return float(np.clip(wanted / max(densest, 1e-9), SLOWEST, fastest))
 
 
 def _density(ready: Prepared) -> float:
