@@ -109,7 +109,9 @@ def observe_strings(
     layout: Words, cum: Table, others: Words, data: Bytes, places: Words, recs: Words, met: Words, ids: Words,
     seen: Words, ts: int, amount: int, extra: Vector, profile: Vector, out: Vector, keep: bool,
 ) -> int:  # fmt: skip
-    """Make records of six strings and `step`; a bit for each kind whose tail is long, or -1 - the kind that is broken.
+    """Make records of six strings and `step`; -1 - the kind whose string is broken.
+
+    Else a bit for each kind whose tail is long, and above those how many entities the payment was too late for.
 
     data: the strings one after the other. places: int64[7], where each begins; recs: 0 = no string, -1 = not sent.
     """
@@ -124,11 +126,11 @@ def observe_strings(
             )
             if record < 0:
                 return -1 - e
-    step(
+    late = step(
         heap, ents, fields, heads, lists, bounds, outs, ratios, layout, cum, recs, ids, seen, ts, amount, extra,
         profile, out, keep,
     )  # fmt: skip
-    return long
+    return long | late << ENTITY_COUNT
 
 
 class EntityStrings:
@@ -136,6 +138,7 @@ class EntityStrings:
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
+        self.too_late = 0  # entity updates of observed payments that were older than every window
         plan = catalog.plan
         self._tables = (plan.ents, plan.fields, plan.heads, plan.lists, plan.bounds)
         self._reading = (plan.outs, plan.ratios, plan.layout, np.zeros(plan.scratch, np.int64))
@@ -230,7 +233,8 @@ class EntityStrings:
                 f"The state of {ENTITIES[broken]} `{entry.keys[broken]}` cannot be read.",
                 "Build it anew from the ledger: python -m serving rebuild-state.",
             )
-        self._long = found
+        self._long = found & ((1 << ENTITY_COUNT) - 1)
+        self.too_late += found >> ENTITY_COUNT
         return out
 
     def last_seen(self) -> tuple[int, ...]:

@@ -11,7 +11,9 @@ from features.payment import Payment
 from serving import receipt as receipts
 from serving.deciding import Decided
 from serving.engine import Scored
+from serving.errors import Conflict
 from serving.ledger import Event
+from serving.production.records import digest_of
 
 
 class Past(Protocol):
@@ -44,3 +46,27 @@ def unreceipted(decided: Decided, replayed: bool) -> Scored:
     """The answer of a decision that is not recorded yet: without the id of a receipt that nobody could show."""
     answer = msgspec.structs.replace(receipts.decode_answer(decided.answer), receipt_id=None)
     return Scored(receipts.encode_answer(answer), replayed, None, decided.judgement.decision.word, decided.tier)
+
+
+def check_content(claim: Claim, digest: bytes) -> None:
+    """Refuse a known id with other content.
+
+    Raises: Conflict.
+    """
+    if digest != claim.digest:
+        raise Conflict(
+            f"Transaction `{claim.payment.transaction_id}` was scored with other content.",
+            "Send the same content again for the same answer, or a new transaction_id.",
+            "transaction_id",
+        )
+
+
+def recorded_before(claim: Claim, event: Event) -> Scored:
+    """The answer of a payment that the ledger holds, for a retry.
+
+    Raises: Conflict.
+    """
+    body = receipts.decode_body(event.body)
+    check_content(claim, digest_of(bytes(body.payment)))
+    answer = receipts.decode_answer(body.answer)
+    return Scored(bytes(body.answer), True, None, answer.decision, answer.tier)

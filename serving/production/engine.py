@@ -26,10 +26,10 @@ from serving import receipt as receipts
 from serving.clock import Clock
 from serving.deciding import Decider, Moments, Reading, deadline_of
 from serving.engine import Scored, in_imported_history, outside_window
-from serving.errors import Conflict, StateUnavailable
+from serving.errors import LedgerUnavailable, StateUnavailable
 from serving.judge import DEFAULT, FULL, RULES_ONLY, STALE, Judge
 from serving.ledger import Event
-from serving.production.claim import Claim, Past, unreceipted
+from serving.production.claim import Claim, Past, check_content, recorded_before, unreceipted
 from serving.production.fresh import fresh_payment
 from serving.production.profiles import SharedProfiles
 from serving.production.records import Record, digest_of, strings_at
@@ -215,7 +215,7 @@ class RedisEngine:
         """Replay the answer of a retry; wait for the worker that decides it, and take over when that is late."""
         payment = claim.payment
         while not known.answered and time.time_ns() // 1_000_000 < known.due_ms:
-            self._check_content(claim, known)
+            check_content(claim, known.digest)
             if self.now_ns() + LOOK_SECONDS * 1e9 >= moments.deadline_ns:
                 break
             await asyncio.sleep(LOOK_SECONDS)
@@ -228,7 +228,7 @@ class RedisEngine:
             known = found
         if known.answered:
             return self._same(claim, known)
-        self._check_content(claim, known)
+        check_content(claim, known.digest)
         try:
             now = await self.state.read(claim.entry, moments.deadline_ns)
             strings = strings_at(claim.entry, now, known)
@@ -245,23 +245,22 @@ class RedisEngine:
         known = None
         with contextlib.suppress(StateUnavailable):
             known = await self.state.record(claim.payment.transaction_id, deadline_ns)
-        if known is None:
-            raise outside_window()
+        if known is None:  # what Redis has forgotten PostgreSQL still knows
+            return recorded_before(claim, await self._recorded_long_ago(claim.payment.transaction_id))
         moments = Moments(started_ns, started_ns, started_ns, deadline_ns, time.time_ns() // 1_000_000)
         return await self._again(claim, known, moments, explain_approved)
 
+    async def _recorded_long_ago(self, transaction_id: str) -> Event:
+        with contextlib.suppress(LedgerUnavailable):
+            event = await asyncio.to_thread(self.past.payment, transaction_id)
+            if event is not None:
+                return event
+        raise outside_window()
+
     def _same(self, claim: Claim, known: Record) -> Scored:
-        self._check_content(claim, known)
+        check_content(claim, known.digest)
         answer = receipts.decode_answer(known.answer)
         return Scored(known.answer, True, None, answer.decision, answer.tier)
-
-    def _check_content(self, claim: Claim, known: Record) -> None:
-        if known.digest != claim.digest:
-            raise Conflict(
-                f"Transaction `{claim.payment.transaction_id}` was scored with other content.",
-                "Send the same content again for the same answer, or a new transaction_id.",
-                "transaction_id",
-            )
 
     # -- without Redis -------------------------------------------------------------------------
 
@@ -269,8 +268,7 @@ class RedisEngine:
         payment = claim.payment
         settled = self.settling.known(payment.transaction_id)
         if settled is not None:  # told once already: a retry hears the same
-            if settled.digest != claim.digest:
-                self._check_content(claim, Record(False, settled.digest, 0, (), b"", b"", b""))
+            check_content(claim, settled.digest)
             return unreceipted(settled.decided, True)
         self.misses += 1
         reading = _nothing(("state", "model"), ())

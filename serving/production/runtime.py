@@ -211,6 +211,9 @@ class RedisRuntime:
         watch("riskgate_ready", "1 when payments are scored in full.", lambda: float(self.ready().ready))
         watch("riskgate_redis_up", "1 while Redis answers.", lambda: float(engine.state.works))
         watch("riskgate_unsettled", "Decisions told and not recorded yet.", lambda: len(engine.settling))
+        self.metrics.count(
+            "riskgate_too_late", "Entity updates older than every window.", lambda: engine.strings.too_late
+        )
         self.metrics.count("riskgate_state_misses", "Payments decided without state.", lambda: engine.misses)
 
 

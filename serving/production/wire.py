@@ -1,4 +1,4 @@
-"""Redis on a bare asyncio protocol: commands of one turn of the event loop leave in one write.
+"""Redis on a bare asyncio protocol: commands of one turn of the event loop leave together.
 
 The client, not Redis, is what costs; without a task, a lock or a timer per call, and with hiredis packing
 and parsing, concurrent requests share system calls (implicit pipelining). Replies come in the order of
@@ -27,6 +27,8 @@ ReplyError = hiredis.ReplyError
 
 #: How often calls past their deadline are looked for, while there are calls.
 SWEEP_SECONDS = 0.004
+#: So many commands leave at once, and not at the end of the turn: Redis works on them while we make the next.
+MOST_TOGETHER = 4
 #: A reply that is this late means that Redis stalls: new calls fail at once.
 STALL_NS = 250_000_000
 #: A sweep that comes so late tells of this process, not of Redis.
@@ -119,7 +121,9 @@ class Wire(asyncio.Protocol):
             return future
         self._out.append(hiredis.pack_command(command))
         self._calls.append(_Call(future, time.perf_counter_ns(), deadline_ns))
-        if not self._scheduled:
+        if len(self._out) >= MOST_TOGETHER:
+            self._write()
+        elif not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._flush)
         if not self._sweeping:
@@ -130,6 +134,9 @@ class Wire(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._scheduled = False
+        self._write()
+
+    def _write(self) -> None:
         if self._transport is not None and self._out:
             self._transport.write(b"".join(self._out))
         self._out.clear()

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from features.intake import payment_json
@@ -19,9 +18,9 @@ from serving.errors import Conflict
 from serving.judge import DEFAULT
 from serving.production.records import digest_of
 from serving.production.scripts import COMPACT
-from serving.receipt import decode_answer, decode_body, vector_of
-from tests.serving.production.redis_world import NoPast, Shared, answer_of
-from tests.serving.production.servers import PrivateRedis, own_prefix
+from serving.receipt import decode_answer, vector_of
+from tests.serving.production.redis_world import Shared, answer_of
+from tests.serving.production.servers import own_prefix
 from tests.serving.scoring_world import START_MS
 
 
@@ -207,91 +206,3 @@ def test_a_dry_run_leaves_no_trace(shared: Shared) -> None:
 
     answer = asyncio.run(run())
     assert (answer.tier, answer.receipt_id) == ("full", None)
-
-
-def test_without_redis_payments_are_decided_in_time_and_recorded_when_it_is_back(bundle: Path, tmp_path: Path) -> None:
-    server = PrivateRedis(tmp_path / "redis")
-    shared = Shared(server.url, "rg", bundle, tmp_path)
-
-    async def run() -> None:
-        async with shared.worker() as engine:
-            assert (await answer_of(engine, shared.payment("t-1"))).tier == "full"
-            server.kill()
-            began = time.monotonic()
-            gone = await answer_of(engine, shared.payment("t-2", deadline_ms=400))
-            assert time.monotonic() - began < 0.4
-            assert (gone.tier, gone.missing, gone.receipt_id) == (DEFAULT, ("state", "model"), None)
-            again = await answer_of(engine, shared.payment("t-2", deadline_ms=400))
-            assert again == gone
-            server.start()
-            async with asyncio.timeout(10):
-                while len(engine.settling) or not engine.state.works:
-                    await asyncio.sleep(0.02)
-            assert (await answer_of(engine, shared.payment("t-3"))).tier == "full"
-            later = await answer_of(engine, shared.payment("t-2", deadline_ms=400))
-            assert msgspec.structs.replace(later, receipt_id=None) == gone
-            assert later.receipt_id is not None
-
-    try:
-        asyncio.run(run())
-        result = shared.verified()
-        assert (result.payments, result.vectors, result.differences) == (3, 2, [])
-        assert shared.live_state() == shared.rebuilt_state()
-    finally:
-        server.stop()
-
-
-def test_a_redis_that_hangs_costs_no_payment_its_deadline(bundle: Path, tmp_path: Path) -> None:
-    import signal
-
-    server = PrivateRedis(tmp_path / "redis")
-    shared = Shared(server.url, "rg", bundle, tmp_path)
-
-    async def run() -> None:
-        async with shared.worker() as engine:
-            await answer_of(engine, shared.payment("t-0"))
-            assert server.process is not None
-            server.process.send_signal(signal.SIGSTOP)
-            for number in range(1, 9):
-                began = time.monotonic()
-                answer = await answer_of(engine, shared.payment(f"t-{number}", deadline_ms=400))
-                assert time.monotonic() - began < 0.42
-                assert (answer.tier, answer.receipt_id) == (DEFAULT, None)
-            server.process.send_signal(signal.SIGCONT)
-            async with asyncio.timeout(10):
-                while len(engine.settling) or not engine.state.works:
-                    await asyncio.sleep(0.02)
-            assert (await answer_of(engine, shared.payment("t-9"))).tier == "full"
-
-    try:
-        asyncio.run(run())
-        result = shared.verified()
-        assert (result.payments, result.differences) == (10, [])
-        assert shared.live_state() == shared.rebuilt_state()
-    finally:
-        server.stop()
-
-
-def test_a_receipt_is_told_while_the_recorder_holds_half_of_it(shared: Shared) -> None:
-    """The payment is in PostgreSQL already, what was decided about it still in the stream."""
-
-    async def story() -> None:
-        async with shared.worker() as engine:
-            answer = (await engine.answer(shared.payment("half"), time.perf_counter_ns())).answer
-            whole = await engine.recorded("half")
-            assert whole is not None
-            content = bytes(decode_body(whole.body).payment)
-
-            class HalfPast(NoPast):
-                def content(self, transaction_id: str) -> bytes | None:
-                    return content
-
-            engine.past = HalfPast()
-            ((payment_id, _),) = shared.client.xrange(shared.keys.events, count=1)
-            shared.client.xdel(shared.keys.events, payment_id)
-            found = await engine.recorded("half")
-            assert found is not None
-            assert found.body == whole.body
-            assert bytes(decode_body(found.body).answer) == answer
-
-    asyncio.run(story())
