@@ -51,6 +51,7 @@ class IdempotencyMachine(RuleBasedStateMachine):
 
     def _start(self) -> None:
         self.ledger = Ledger(self.settings.ledger_path)
+        self.ledger.learn_ids()
         self.fold = fold_ledger(self.ledger, self.opened.catalog, self.settings)
         self.engine = Engine(
             catalog=self.opened.catalog,
