@@ -18,7 +18,7 @@ from serving.production import recording, schema
 from serving.production.database import DatabaseError, Session, place_of, session
 from serving.production.recorder_metrics import RecorderMetrics
 from serving.production.recording import Written
-from serving.production.servers import RedisError, redis_client
+from serving.production.servers import REDIS_ERRORS, redis_client
 from serving.production.stream import Entry, Unreadable, entry_of, seq_of, stream_id_of
 from serving.settings import Settings
 
@@ -62,7 +62,7 @@ class Recorder:
                         self.metrics.active.set(1)
                         pause = FIRST_PAUSE
                         self._record(own)
-            except (DatabaseError, RedisError) as error:
+            except (DatabaseError, *REDIS_ERRORS) as error:
                 # No text of the error: it may repeat what is being written.
                 log.warning(
                     "the recorder waits %.1f s for its servers (PostgreSQL at %s): %s",

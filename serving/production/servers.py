@@ -12,8 +12,8 @@ from serving.errors import CannotStart
 from serving.production.database import DatabaseError, first_session, place_of
 from serving.settings import Settings
 
-#: What talking to Redis may raise; nobody else needs to know the client.
-RedisError = redis.RedisError
+#: What talking to Redis may raise, a cluster that has no node left included; nobody else needs to know the client.
+REDIS_ERRORS = (redis.RedisError, redis.exceptions.RedisClusterException)
 
 OLDEST_REDIS = (6, 2)
 OLDEST_POSTGRES = 13

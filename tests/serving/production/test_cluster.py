@@ -15,6 +15,7 @@ from features.entity_strings import keys_of
 from features.intake import payment_json
 from serving.errors import Conflict
 from serving.judge import DEFAULT
+from serving.production import schema
 from serving.production.cluster import ClusterState
 from serving.production.cluster_wires import ClusterWires
 from serving.production.connecting import in_cluster
@@ -24,7 +25,8 @@ from serving.production.scripts import APPEND
 from serving.production.state import RedisState
 from serving.production.wire import address_of
 from tests.serving.production.redis_world import STREAM_LIMIT, Shared, answer_of
-from tests.serving.production.servers import PrivateCluster
+from tests.serving.production.servers import PrivateCluster, Servers, own_database, wait_for
+from tests.serving.production.test_recorder import recording
 from tests.serving.production.test_redis_engine import stream
 from tests.serving.production.test_redis_feedback import feedback_of, label
 
@@ -172,3 +174,21 @@ def test_a_cluster_that_loses_a_node_costs_no_payment_its_deadline(bundle: Path,
     finally:
         own.stop()
         shared.client.close()
+
+
+def test_the_recorder_drains_the_stream_of_a_cluster(
+    cluster: PrivateCluster, server_urls: tuple[str, str], shared: Shared
+) -> None:
+    with own_database(server_urls[1]) as database:
+        servers = Servers(cluster.url, database, shared.keys.prefix)
+        schema.prepare(database, servers.prefix)
+
+        async def run() -> None:
+            async with shared.worker() as engine:
+                for one in stream(shared, 20):
+                    assert (await answer_of(engine, one)).tier == "full"
+
+        asyncio.run(run())
+        with recording(servers):
+            wait_for(lambda: shared.client.xlen(shared.keys.events) == 0, "the recorder")
+        assert servers.rows("SELECT count(*) FROM entries JOIN decisions ON payment_seq = entries.seq") == [(20,)]
