@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from features.checks import FIRST_YEAR, LAST_YEAR
 from features.errors import RiskgateError
 
 #: What a key may do: score payments, report outcomes and labels, read receipts and metrics, everything.
@@ -174,5 +175,6 @@ def _problems(keys: Sequence[Key]) -> Iterator[str]:
             yield f"Key `{key.id}` needs scopes out of {', '.join(SCOPES)}."
         if key.rate is not None and key.rate < 1:
             yield f"Key `{key.id}` has a rate below 1 request a second."
-        if any(m is not None and m.tzinfo is None for m in (key.created, key.expires, key.revoked)):
-            yield f"Key `{key.id}` has a moment without a UTC offset."
+        moments = [m for m in (key.created, key.expires, key.revoked) if m is not None]
+        if any(moment.tzinfo is None or not FIRST_YEAR <= moment.year < LAST_YEAR for moment in moments):
+            yield f"Key `{key.id}` has a moment without a UTC offset, or outside {FIRST_YEAR}..{LAST_YEAR - 1}."

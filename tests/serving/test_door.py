@@ -180,6 +180,17 @@ def test_a_key_that_makes_no_sense_is_refused(name: str, scopes: tuple[str, ...]
         new_key(name, scopes, NOW, rate=rate)
 
 
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "2026-11-11T00:00:00"])
+def test_a_moment_that_cannot_be_meant_breaks_the_file_and_not_the_service(tmp_path: Path, moment: str) -> None:
+    path = tmp_path / "keys.json"
+    door, headers = door_with(path, Wall(), till=(("score",), None))
+    path.write_text(path.read_text().replace('"created": "2026-11-11T00:00:00Z"', f'"created": "{moment}"'))
+    assert moment in path.read_text()
+    assert not door.refresh()
+    assert "moment" in (door.broken or "")
+    door.admit(headers["till"], "score")
+
+
 def test_the_file_holds_no_secret_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     key, token = new_key("till", ("score",), NOW)
