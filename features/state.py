@@ -47,23 +47,26 @@ class State:
         self._extra = np.zeros(extra_words(catalog))
         self._profile = np.zeros(PROFILE_WORDS)
 
-    def _find(self, payment: Payment) -> tuple[str | None, ...]:
-        """Set `_recs` to the records of this payment's entities and return their keys."""
-        keys = (
-            payment.payer_id, payment.instrument_id, payment.device_id, payment.ip, payment.payee_id,
-            payment.payer_id + SEPARATOR + payment.payee_id,
-        )  # fmt: skip
-        self._recs[:] = [
-            _NOT_SENT if key is None else known.get(key, _NO_HISTORY)
-            for key, known in zip(keys, self._records, strict=True)
+    def _find(self, payment: Payment) -> tuple[tuple[str | None, ...], list[int]]:
+        """Set `_recs` to the records of this payment's entities; their keys, and those records."""
+        device_id, ip = payment.device_id, payment.ip
+        pair = payment.payer_id + SEPARATOR + payment.payee_id
+        payers, instruments, devices, ips, payees, pairs = self._records
+        found = [
+            payers.get(payment.payer_id, _NO_HISTORY),
+            instruments.get(payment.instrument_id, _NO_HISTORY),
+            _NOT_SENT if device_id is None else devices.get(device_id, _NO_HISTORY),
+            _NOT_SENT if ip is None else ips.get(ip, _NO_HISTORY),
+            payees.get(payment.payee_id, _NO_HISTORY),
+            pairs.get(pair, _NO_HISTORY),
         ]
-        return keys
+        self._recs[:] = found
+        return (payment.payer_id, payment.instrument_id, device_id, ip, payment.payee_id, pair), found
 
     def _step(self, payment: Payment, profiles: Profiles | None, keep: bool) -> Vector:
         encode_extra(payment, self.catalog, self._extra)
         encode_profiles(payment, profiles, self._profile)
-        keys = self._find(payment)
-        found = self._recs.tolist()
+        keys, found = self._find(payment)
         if keep:
             self._heap = with_room(self._heap, self._plan.slack_words)
         out = np.empty(len(self.catalog.names))
