@@ -16,6 +16,9 @@ from training.frame import Frame
 from training.recipe import ModelParameters
 from training.shapes import Floats
 
+GAPS = 50
+"""Largest code per number of codes at which codes count as sparse; LightGBM's own bound is 100, on a sample."""
+
 TreeDone = Callable[[int, int], None]
 """Called with (trees done, trees at most) after each tree."""
 
@@ -121,14 +124,26 @@ def _refuse_unknown_features(parameters: ModelParameters, catalog: Catalog) -> N
 def _dataset(payments: Frame, parameters: ModelParameters, catalog: Catalog) -> Any:
     fraud = payments.fraud.astype(np.float64)
     weights = np.where(fraud > 0, parameters.fraud_weight, 1.0) if parameters.fraud_weight != 1 else None
-    return lgb.Dataset(
+    codes = [i for i, feature in enumerate(catalog.features) if feature.is_code]
+    native = _native(parameters, catalog)
+    if any(_is_sparse(payments.values[:, code]) for code in codes):
+        # LightGBM prints about gaps between codes, and obeys `verbosity` in the calling thread alone
+        native["num_threads"] = 1
+    data = lgb.Dataset(
         payments.values,
         label=fraud,
         weight=weights,
         feature_name=list(catalog.names),
-        categorical_feature=[i for i, f in enumerate(catalog.features) if f.is_code],
-        params={"verbosity": -1},  # LightGBM would print about the gaps between category codes
+        categorical_feature=codes,
+        params=native,
     )
+    return data.construct()
+
+
+def _is_sparse(codes: Floats) -> bool:
+    """Whether LightGBM would remark on these codes: the largest is many times their number."""
+    known = np.unique(codes[~np.isnan(codes)])
+    return known.size > 0 and bool(known[-1] > GAPS * known.size)
 
 
 def _native(parameters: ModelParameters, catalog: Catalog) -> dict[str, Any]:
