@@ -5,41 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from features.catalog import CatalogParameters
-from features.checks import LONGEST_DEADLINE_MS, LONGEST_TEXT
-from features.money import CURRENCY_CODES, LARGEST_AMOUNT_MINOR
-from features.payment import CHANNELS, LABEL_SOURCES, LABELS, OUTCOMES, RAILS
-from features.policy import DECISIONS
 from serving.http import FLAGS
-from serving.judge import TIERS
-
-_TEXT = {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT}
-_TIME = {"type": "string", "format": "date-time", "description": "RFC 3339 with an offset."}
-_COUNTRY = {"type": "string", "pattern": "^[A-Z]{2}$", "description": "ISO 3166-1 alpha-2."}
-
-EXAMPLE: dict[str, Any] = {
-    "transaction_id": "t-81f3",
-    "event_time": "2026-11-11T00:00:03.120Z",
-    "amount_minor": 125000,
-    "currency": "INR",
-    "rail": "upi",
-    "channel": "qr_static",
-    "payer_id": "u-1042",
-    "instrument_id": "vpa-77ab",
-    "payee_id": "m-559",
-    "device_id": "d-9c1",
-    "ip": "203.0.113.9",
-    "mcc": "5411",
-    "payer_country": "IN",
-    "payee_country": "IN",
-    "latitude": 12.97,
-    "longitude": 77.59,
-    "deadline_ms": 80,
-}
+from serving.shapes import TEXT, ref, schemas_of
 
 
 def document(parameters: CatalogParameters | None = None, keyed: bool = False) -> dict[str, Any]:
     """The OpenAPI 3.1 document of a service with these catalogue parameters; `keyed` when it asks for keys."""
-    schemas = _schemas(parameters or CatalogParameters())
+    schemas = schemas_of(parameters or CatalogParameters())
     return {
         "openapi": "3.1.0",
         "info": {
@@ -62,156 +34,6 @@ def document(parameters: CatalogParameters | None = None, keyed: bool = False) -
                 }
             },
         },
-    }
-
-
-def _ref(name: str) -> dict[str, Any]:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _object(properties: dict[str, Any], optional: tuple[str, ...] = (), extra: bool = False) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": [name for name in properties if name not in optional],
-        "additionalProperties": extra,
-    }
-
-
-def _nullable(kind: str) -> dict[str, Any]:
-    return {"type": [kind, "null"]}
-
-
-def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    return {**schema, "type": [schema["type"], "null"]}
-
-
-def _one_of(words: tuple[str, ...]) -> dict[str, Any]:
-    return {"type": "string", "enum": list(words)}
-
-
-def _payment(parameters: CatalogParameters) -> dict[str, Any]:
-    attributes: dict[str, Any] = {}
-    for attribute in parameters.attributes:
-        kind: dict[str, Any] = {"type": "string", **_TEXT} if attribute.categories else {"type": "number"}
-        attributes[attribute.name] = {**kind, "description": attribute.sentence}
-    # Absent and null are the same: not sent.
-    optional = {
-        "device_id": _or_null(_TEXT),
-        "ip": {
-            "anyOf": [{"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"}, {"type": "null"}],
-            "description": "IPv4 or IPv6.",
-        },
-        "mcc": _or_null({"type": "string", "pattern": "^[0-9]{4}$", "description": "ISO 18245."}),
-        "payer_country": _or_null(_COUNTRY),
-        "payee_country": _or_null(_COUNTRY),
-        "latitude": _or_null({"type": "number", "minimum": -90, "maximum": 90}),
-        "longitude": _or_null({"type": "number", "minimum": -180, "maximum": 180}),
-        "attributes": {
-            "type": "object",
-            "properties": attributes,
-            "additionalProperties": False,
-            "description": "The caller's own fields, as the catalogue declares them.",
-        },
-        "deadline_ms": _or_null({"type": "integer", "minimum": 1, "maximum": LONGEST_DEADLINE_MS, "default": 80}),
-    }
-    required = {
-        "transaction_id": _TEXT,
-        "event_time": {**_TIME, "description": "Within five minutes of the service's clock; with an offset."},
-        "amount_minor": {
-            "type": "integer",
-            "minimum": 0,
-            "maximum": LARGEST_AMOUNT_MINOR,
-            "description": "Minor units of `currency`, e.g. paise or cents.",
-        },
-        "currency": {**_one_of(CURRENCY_CODES), "description": "ISO 4217."},
-        "rail": _one_of(RAILS),
-        "channel": _one_of(CHANNELS),
-        "payer_id": _TEXT,
-        "instrument_id": {**_TEXT, "description": "A token; never a clear card number."},
-        "payee_id": _TEXT,
-    }
-    return {**_object({**required, **optional}, tuple(optional)), "example": EXAMPLE}
-
-
-def _schemas(parameters: CatalogParameters) -> dict[str, Any]:
-    reason = _object(
-        {
-            "code": {"type": "string"},
-            "text": {"type": "string"},
-            "feature": _nullable("string"),
-            "value": _nullable("number"),
-            "contribution": {**_nullable("number"), "description": "Share of the score in log-odds; null for a rule."},
-        }
-    )
-    decision = _object(
-        {
-            "transaction_id": {"type": "string"},
-            "decision": _one_of(DECISIONS),
-            "score": {**_nullable("number"), "description": "Calibrated probability of fraud; null without a model."},
-            "reasons": {"type": "array", "items": _ref("Reason"), "maxItems": 4},
-            "rules": {"type": "array", "items": {"type": "string"}},
-            "tier": _one_of(TIERS),
-            "missing": {"type": "array", "items": {"type": "string"}},
-            "model": {"type": "string"},
-            "policy": {"type": "string"},
-            "features": {"type": "string"},
-            "receipt_id": {**_nullable("string"), "description": "Null when nothing was recorded (dry run)."},
-        }
-    )
-    problem = _object(
-        {
-            "code": {"type": "string"},
-            "message": {"type": "string"},
-            "field": _nullable("string"),
-            "repair": {"type": "string"},
-        }
-    )
-    error = _object(
-        {
-            "error": _object(
-                {
-                    "code": {"type": "string"},
-                    "message": {"type": "string"},
-                    "repair": {"type": "string"},
-                    "field": {"type": "string"},
-                    "problems": {"type": "array", "items": _ref("Problem")},
-                },
-                ("field", "problems"),
-            )
-        }
-    )
-    receipt = _object(
-        {
-            "seq": {"type": "integer", "description": "Place in the ledger."},
-            "payment": _ref("Payment"),
-            "answer": _ref("Decision"),
-            "receipt": {"type": "object", "description": "Vector as served, events seen, digests, tier, timings."},
-            "values": {"type": ["object", "null"], "description": "The vector by feature name; null is missing."},
-        }
-    )
-    return {
-        "Payment": _payment(parameters),
-        "Decision": decision,
-        "Reason": reason,
-        "Outcome": _object({"transaction_id": _TEXT, "outcome": _one_of(OUTCOMES), "event_time": _TIME}),
-        "Label": _object(
-            {
-                "transaction_id": _TEXT,
-                "label": _one_of(LABELS),
-                "source": _one_of(LABEL_SOURCES),
-                "reported_at": _TIME,
-            }
-        ),
-        "Recorded": _object({"transaction_id": {"type": "string"}, "recorded": {"type": "string"}}),
-        "Batch": _object({"payments": {"type": "array", "maxItems": 1000, "items": _ref("Payment")}}),
-        "Decisions": _object({"decisions": {"type": "array", "items": {"anyOf": [_ref("Decision"), _ref("Error")]}}}),
-        "Receipt": receipt,
-        "Ready": _object(
-            {"ready": {"type": "boolean"}, "checks": {"type": "object", "additionalProperties": {"type": "string"}}}
-        ),
-        "Problem": problem,
-        "Error": error,
     }
 
 
@@ -239,7 +61,7 @@ _COMMON = ("400", "401", "403", "413", "422", "429", "503")
 
 
 def _replies(schema: str, also: tuple[str, ...] = (), replay: bool = False) -> dict[str, Any]:
-    good: dict[str, Any] = {"description": "Answered.", "content": {"application/json": {"schema": _ref(schema)}}}
+    good: dict[str, Any] = {"description": "Answered.", "content": {"application/json": {"schema": ref(schema)}}}
     if replay:
         good["headers"] = {
             "Idempotent-Replay": {"schema": {"type": "string"}, "description": "`true` when this was answered before."}
@@ -248,7 +70,7 @@ def _replies(schema: str, also: tuple[str, ...] = (), replay: bool = False) -> d
     for status in sorted((*_COMMON, *also)):
         replies[status] = {
             "description": _ERRORS[status],
-            "content": {"application/json": {"schema": _ref("Error")}},
+            "content": {"application/json": {"schema": ref("Error")}},
         }
     return replies
 
@@ -269,7 +91,7 @@ def _post(summary: str, scope: str, body: str, reply: str, also: tuple[str, ...]
     return {
         "post": {
             "summary": summary,
-            "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(body)}}},
+            "requestBody": {"required": True, "content": {"application/json": {"schema": ref(body)}}},
             "responses": _replies(reply, ("408", *also), replay=body != "Batch"),
             **_needs(scope),
         }
@@ -295,7 +117,7 @@ def _paths() -> dict[str, Any]:
     receipt = {
         "get": {
             "summary": "All that is needed to reproduce one decision.",
-            "parameters": [{"name": "transaction_id", "in": "path", "required": True, "schema": _TEXT}],
+            "parameters": [{"name": "transaction_id", "in": "path", "required": True, "schema": TEXT}],
             "responses": _replies("Receipt", ("404",)),
             **_needs("read"),
         }
@@ -312,7 +134,7 @@ def _paths() -> dict[str, Any]:
         "/v1/receipts/{transaction_id}": receipt,
         "/livez": _get("Whether the process answers.", "application/json", {"type": "object"}),
         "/readyz": _get(
-            "Whether payments are scored in full, and if not why.", "application/json", _ref("Ready"), ("200", "503")
+            "Whether payments are scored in full, and if not why.", "application/json", ref("Ready"), ("200", "503")
         ),
         "/metrics": metrics,
     }

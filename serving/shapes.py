@@ -1,0 +1,185 @@
+"""The shapes of the contract: payment, decision, receipt, error, derived from the words of the domain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from features.catalog import CatalogParameters
+from features.checks import LONGEST_DEADLINE_MS, LONGEST_TEXT
+from features.money import CURRENCY_CODES, LARGEST_AMOUNT_MINOR
+from features.payment import CHANNELS, LABEL_SOURCES, LABELS, OUTCOMES, RAILS
+from features.policy import DECISIONS
+from serving.judge import TIERS
+
+TEXT = {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT}
+_TIME = {"type": "string", "format": "date-time", "description": "RFC 3339 with an offset."}
+_COUNTRY = {"type": "string", "pattern": "^[A-Z]{2}$", "description": "ISO 3166-1 alpha-2."}
+
+EXAMPLE: dict[str, Any] = {
+    "transaction_id": "t-81f3",
+    "event_time": "2026-11-11T00:00:03.120Z",
+    "amount_minor": 125000,
+    "currency": "INR",
+    "rail": "upi",
+    "channel": "qr_static",
+    "payer_id": "u-1042",
+    "instrument_id": "vpa-77ab",
+    "payee_id": "m-559",
+    "device_id": "d-9c1",
+    "ip": "203.0.113.9",
+    "mcc": "5411",
+    "payer_country": "IN",
+    "payee_country": "IN",
+    "latitude": 12.97,
+    "longitude": 77.59,
+    "deadline_ms": 80,
+}
+
+
+def ref(name: str) -> dict[str, Any]:
+    """A reference to the shape of that name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(properties: dict[str, Any], optional: tuple[str, ...] = (), extra: bool = False) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [name for name in properties if name not in optional],
+        "additionalProperties": extra,
+    }
+
+
+def _nullable(kind: str) -> dict[str, Any]:
+    return {"type": [kind, "null"]}
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    return {**schema, "type": [schema["type"], "null"]}
+
+
+def _one_of(words: tuple[str, ...]) -> dict[str, Any]:
+    return {"type": "string", "enum": list(words)}
+
+
+def _payment(parameters: CatalogParameters) -> dict[str, Any]:
+    attributes: dict[str, Any] = {}
+    for attribute in parameters.attributes:
+        kind: dict[str, Any] = {"type": "string", **TEXT} if attribute.categories else {"type": "number"}
+        attributes[attribute.name] = {**kind, "description": attribute.sentence}
+    # Absent and null are the same: not sent.
+    optional = {
+        "device_id": _or_null(TEXT),
+        "ip": {
+            "anyOf": [{"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"}, {"type": "null"}],
+            "description": "IPv4 or IPv6.",
+        },
+        "mcc": _or_null({"type": "string", "pattern": "^[0-9]{4}$", "description": "ISO 18245."}),
+        "payer_country": _or_null(_COUNTRY),
+        "payee_country": _or_null(_COUNTRY),
+        "latitude": _or_null({"type": "number", "minimum": -90, "maximum": 90}),
+        "longitude": _or_null({"type": "number", "minimum": -180, "maximum": 180}),
+        "attributes": {
+            "type": "object",
+            "properties": attributes,
+            "additionalProperties": False,
+            "description": "The caller's own fields, as the catalogue declares them.",
+        },
+        "deadline_ms": _or_null({"type": "integer", "minimum": 1, "maximum": LONGEST_DEADLINE_MS, "default": 80}),
+    }
+    required = {
+        "transaction_id": TEXT,
+        "event_time": {**_TIME, "description": "Within five minutes of the service's clock; with an offset."},
+        "amount_minor": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": LARGEST_AMOUNT_MINOR,
+            "description": "Minor units of `currency`, e.g. paise or cents.",
+        },
+        "currency": {**_one_of(CURRENCY_CODES), "description": "ISO 4217."},
+        "rail": _one_of(RAILS),
+        "channel": _one_of(CHANNELS),
+        "payer_id": TEXT,
+        "instrument_id": {**TEXT, "description": "A token; never a clear card number."},
+        "payee_id": TEXT,
+    }
+    return {**_object({**required, **optional}, tuple(optional)), "example": EXAMPLE}
+
+
+def schemas_of(parameters: CatalogParameters) -> dict[str, Any]:
+    """Every shape by name, for a service with these catalogue parameters."""
+    reason = _object(
+        {
+            "code": {"type": "string"},
+            "text": {"type": "string"},
+            "feature": _nullable("string"),
+            "value": _nullable("number"),
+            "contribution": {**_nullable("number"), "description": "Share of the score in log-odds; null for a rule."},
+        }
+    )
+    decision = _object(
+        {
+            "transaction_id": {"type": "string"},
+            "decision": _one_of(DECISIONS),
+            "score": {**_nullable("number"), "description": "Calibrated probability of fraud; null without a model."},
+            "reasons": {"type": "array", "items": ref("Reason"), "maxItems": 4},
+            "rules": {"type": "array", "items": {"type": "string"}},
+            "tier": _one_of(TIERS),
+            "missing": {"type": "array", "items": {"type": "string"}},
+            "model": {"type": "string"},
+            "policy": {"type": "string"},
+            "features": {"type": "string"},
+            "receipt_id": {**_nullable("string"), "description": "Null when nothing was recorded (dry run)."},
+        }
+    )
+    problem = _object(
+        {
+            "code": {"type": "string"},
+            "message": {"type": "string"},
+            "field": _nullable("string"),
+            "repair": {"type": "string"},
+        }
+    )
+    error = _object(
+        {
+            "code": {"type": "string", "description": "Stable, for machines."},
+            "message": {"type": "string", "description": "What is wrong, every problem at once."},
+            "repair": {"type": "string"},
+            "field": {"type": "string"},
+            "problems": {"type": "array", "items": ref("Problem"), "description": "Present when there are several."},
+        },
+        ("field", "problems"),
+    )
+    receipt = _object(
+        {
+            "seq": {"type": "integer", "description": "Place in the ledger."},
+            "payment": ref("Payment"),
+            "answer": ref("Decision"),
+            "receipt": {"type": "object", "description": "Vector as served, events seen, digests, tier, timings."},
+            "values": {"type": ["object", "null"], "description": "The vector by feature name; null is missing."},
+        }
+    )
+    return {
+        "Payment": _payment(parameters),
+        "Decision": decision,
+        "Reason": reason,
+        "Outcome": _object({"transaction_id": TEXT, "outcome": _one_of(OUTCOMES), "event_time": _TIME}),
+        "Label": _object(
+            {
+                "transaction_id": TEXT,
+                "label": _one_of(LABELS),
+                "source": _one_of(LABEL_SOURCES),
+                "reported_at": _TIME,
+            }
+        ),
+        "Recorded": _object({"transaction_id": {"type": "string"}, "recorded": {"type": "string"}}),
+        "Batch": _object({"payments": {"type": "array", "maxItems": 1000, "items": ref("Payment")}}),
+        "Decisions": _object({"decisions": {"type": "array", "items": {"anyOf": [ref("Decision"), ref("Error")]}}}),
+        "Receipt": receipt,
+        "Ready": _object(
+            {"ready": {"type": "boolean"}, "checks": {"type": "object", "additionalProperties": {"type": "string"}}}
+        ),
+        "Problem": problem,
+        "ErrorBody": error,
+        "Error": _object({"error": ref("ErrorBody")}),
+    }
