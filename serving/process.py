@@ -37,12 +37,26 @@ def shared(host: str, port: int) -> socket.socket:
     return one
 
 
+def check_servers(settings: Settings) -> None:
+    """Ask both servers of the production profile before anything is loaded.
+
+    Raises: CannotStart.
+    """
+    if settings.production:
+        # Only here: the embedded profile needs no driver of a server.
+        from serving.production.servers import check_postgres, check_redis
+
+        check_redis(settings)
+        check_postgres(settings)
+
+
 def serve(settings: Settings, sockets: list[socket.socket] | None = None) -> int:
     """Serve until stopped, on these sockets if given; the exit code of the process.
 
     Raises: CannotStart and the refusals of a bundle, before anything listens.
     """
     start.check_listening(settings)
+    check_servers(settings)
     Door(settings)  # a key file that cannot be used is refused before anything listens
     listen_as(settings)
     from serving.model_store import bundle_folder

@@ -29,6 +29,8 @@ from tests.serving.production.servers import PrivateCluster, Servers, own_databa
 from tests.serving.production.test_recorder import recording
 from tests.serving.production.test_redis_engine import stream
 from tests.serving.production.test_redis_feedback import feedback_of, label
+from tests.serving.profiles import ProductionService
+from tests.serving.scoring_world import DAY_MS, START_MS, payment, rfc3339
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +194,28 @@ def test_the_recorder_drains_the_stream_of_a_cluster(
         with recording(servers):
             wait_for(lambda: shared.client.xlen(shared.keys.events) == 0, "the recorder")
         assert servers.rows("SELECT count(*) FROM entries JOIN decisions ON payment_seq = entries.seq") == [(20,)]
+
+
+def test_a_service_and_its_recorder_live_on_a_cluster_and_its_state_can_be_rebuilt(
+    cluster: PrivateCluster, server_urls: tuple[str, str], bundle: Path, tmp_path: Path
+) -> None:
+    with own_database(server_urls[1]) as database:
+        servers = Servers(cluster.url, database, f"rgtest-{time.time_ns()}")
+        service = ProductionService(servers, tmp_path / "service", bundle, 2, {})
+        try:
+            service.wait_until_ready()
+            for number in range(20):
+                answer = service.score(payment(f"t-{number}", payer_id=f"u-{number % 3}")).json()
+                assert answer["tier"] == "full", answer
+            report = {"transaction_id": "t-3", "label": "fraud", "source": "chargeback"}
+            assert service.post("/v1/labels", report | {"reported_at": rfc3339(START_MS + DAY_MS)}).status_code == 200
+            client = redis.RedisCluster.from_url(cluster.url)
+            wait_for(lambda: client.xlen(f"{servers.prefix}:events") == 0, "the recorder")
+            client.close()
+            check = ("rebuild-state", "--check")
+            for command in (("verify",), check, ("rebuild-state",), check):
+                done = service.command(*command)
+                assert done.returncode == 0, done.stderr
+            assert service.score(payment("t-3", payer_id="u-0")).headers["idempotent-replay"] == "true"
+        finally:
+            service.stop()
