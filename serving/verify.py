@@ -52,9 +52,10 @@ class Result(msgspec.Struct):
             return f"{self.events:,} events, no payment among them: nothing to compare."
         found = "no difference" if not self.mismatches else f"{self.mismatches:,} that differ"
         left = f" {self.undecided:,} were admitted and never decided." if self.undecided else ""
+        models = f"; {', '.join(self.models)}" if self.models else ""
         return (
             f"{self.payments:,} payments in {self.events:,} events recomputed "
-            f"({self.vectors:,} vectors, bit for bit; {', '.join(self.models)}): {found}.{left}"
+            f"({self.vectors:,} vectors, bit for bit{models}): {found}.{left}"
         )
 
     def figures(self) -> dict[str, Any]:
