@@ -61,18 +61,35 @@ def check_redis(settings: Settings) -> list[str]:
     place = redis_place_of(settings.redis_url)
     client = redis_client(settings)
     try:
-        about = {**client.info("server"), **client.info("memory"), **client.info("persistence")}
+        servers = _about(client)
     except redis.AuthenticationError:
         raise CannotStart(
             f"Redis at {place} refuses the user or password.", "Correct RISKGATE_REDIS_URL: redis://user:password@host"
         ) from None
-    except redis.RedisError as error:
+    except REDIS_ERRORS as error:
         raise CannotStart(
             f"Redis at {place} does not answer ({type(error).__name__}).",
             "Start it (redis-server --appendonly yes), or correct RISKGATE_REDIS_URL.",
         ) from None
     finally:
         client.close()
+    warnings = [sentence for name, about in servers.items() for sentence in _judged(name or place, about)]
+    return list(dict.fromkeys(warnings))
+
+
+def _about(client: Any) -> dict[str, dict[str, Any]]:
+    """What each server says of itself, by address; a single one has none."""
+    sections = ("server", "memory", "persistence")
+    if not isinstance(client, redis.RedisCluster):
+        return {"": {key: value for section in sections for key, value in client.info(section).items()}}
+    primaries: Any = client.get_primaries  # redis-py brings no type for it
+    return {
+        node.name: {k: v for section in sections for k, v in client.info(section, target_nodes=node).items()}
+        for node in primaries()
+    }
+
+
+def _judged(place: str, about: dict[str, Any]) -> list[str]:
     version = str(about.get("redis_version", "0.0"))
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
         raise CannotStart(

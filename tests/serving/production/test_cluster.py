@@ -13,7 +13,7 @@ import redis
 
 from features.entity_strings import keys_of
 from features.intake import payment_json
-from serving.errors import Conflict
+from serving.errors import CannotStart, Conflict
 from serving.judge import DEFAULT
 from serving.production import schema
 from serving.production.cluster import ClusterState
@@ -22,10 +22,12 @@ from serving.production.connecting import in_cluster
 from serving.production.keys import slot_of
 from serving.production.records import digest_of, pending_record
 from serving.production.scripts import APPEND
+from serving.production.servers import check_redis
 from serving.production.state import RedisState
 from serving.production.wire import address_of
 from tests.serving.production.redis_world import STREAM_LIMIT, Shared, answer_of
 from tests.serving.production.servers import PrivateCluster, Servers, own_database, wait_for
+from tests.serving.production.stream_world import settings_of
 from tests.serving.production.test_recorder import recording
 from tests.serving.production.test_redis_engine import stream
 from tests.serving.production.test_redis_feedback import feedback_of, label
@@ -219,3 +221,17 @@ def test_a_service_and_its_recorder_live_on_a_cluster_and_its_state_can_be_rebui
             assert service.score(payment("t-3", payer_id="u-0")).headers["idempotent-replay"] == "true"
         finally:
             service.stop()
+
+
+def test_one_node_that_evicts_is_reason_enough_to_refuse_a_cluster(
+    cluster: PrivateCluster, server_urls: tuple[str, str], shared: Shared
+) -> None:
+    settings = settings_of(Servers(cluster.url, f"{server_urls[1]}/postgres", "rg"))
+    assert check_redis(settings) == []
+    last = shared.client.get_primaries()[-1]
+    shared.client.config_set("maxmemory-policy", "allkeys-lru", target_nodes=last)
+    try:
+        with pytest.raises(CannotStart, match=f"{last.name} evicts keys"):
+            check_redis(settings)
+    finally:
+        shared.client.config_set("maxmemory-policy", "noeviction", target_nodes=last)
