@@ -12,7 +12,6 @@ import os
 import re
 import subprocess
 import sys
-import urllib.request
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from tests.bench import bundle, machine, rounds
-from tests.bench.contenders import Contender, embedded, fresh, running
+from tests.bench.contenders import Contender, Running, embedded, fresh, running
 from tests.bench.open_loop import TIERS
 from tests.bench.payments import START, write_bodies
 
@@ -36,33 +35,26 @@ _AMOUNT = re.compile(rb'"amount_minor":(\d+)')
 Figures = dict[str, Any]
 
 
-def processor_seconds(port: int) -> float:
-    """Processor time the service has used so far, as its metrics tell."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
-        found = re.search(rb"^process_cpu_seconds_total (\S+)$", reply.read(), re.M)
-    return float(found[1]) if found else float("nan")
-
-
-def saturation(port: int, contender: Contender, folder: Path, seconds: float) -> float:
+def saturation(one: Running, folder: Path, seconds: float) -> float:
     """The decisions a second that eight callers get who wait for each: the better of two runs."""
     best = 0.0
     for number in range(SATURATION_RUNS):
         start = START + timedelta(days=number)
         bodies = write_bodies(folder / "bodies.jsonl", int(rounds.FASTEST * (seconds + 1)), 100 + number, start)
-        best = max(best, rounds.load(port, contender, bodies, 8, 1.0, seconds).requests_per_second)
+        best = max(best, rounds.closed(one, bodies, 8, 1.0, seconds).load.requests_per_second)
     return best
 
 
-def offered(port: int, folder: Path, rate: float, seconds: float, seed: int, core: int) -> Figures:
+def offered(one: Running, folder: Path, rate: float, seconds: float, seed: int, core: int) -> Figures:
     """Offer `rate` payments a second and tell what became of them."""
     bodies = write_bodies(folder / "bodies.jsonl", int(rate * seconds), seed, START + timedelta(days=seed))
     seen = folder / f"seen-{seed}.npz"
-    command = [sys.executable, "-m", "tests.bench.open_loop", "--port", str(port), "--bodies", str(bodies)]
+    command = [sys.executable, "-m", "tests.bench.open_loop", "--port", str(one.port), "--bodies", str(bodies)]
     command += ["--rate", str(rate), "--seconds", str(seconds), "--connections", str(CONNECTIONS)]
     command += ["--seen", str(seen), "--core", str(core)]
-    before = processor_seconds(port)
+    before = one.cpu_seconds()
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds * 3 + 120, check=False)
-    used = processor_seconds(port) - before
+    used = one.cpu_seconds() - before
     if done.returncode:
         raise RuntimeError(f"the load generator failed:\n{done.stderr[-2000:]}")
     amounts = np.array([int(found) for found in _AMOUNT.findall(bodies.read_bytes())])
@@ -189,12 +181,12 @@ def main(
     core = cores[-1] if len(cores) > 1 else -1
     if core >= 0:  # the service keeps to the others: the generator must not wait for it, nor it for the generator
         os.sched_setaffinity(0, set(cores[:-1]))
-    with running(contender, folder / "logs") as port:
-        rate = saturation(port, contender, folder, closed_seconds)
+    with running(contender, folder / "logs") as one:
+        rate = saturation(one, folder, closed_seconds)
         console.print(f"saturation: {rate:,.0f} decisions a second")
-        half = offered(port, folder, 1.5 * rate, half_seconds, 3, core)
+        half = offered(one, folder, 1.5 * rate, half_seconds, 3, core)
         console.print(f"1.5 times: {half['answered']:,} of {half['offered']:,} answered, {half['late']} late")
-        triple = offered(port, folder, 3.0 * rate, triple_seconds, 4, core)
+        triple = offered(one, folder, 3.0 * rate, triple_seconds, 4, core)
         console.print(f"3 times: {triple['answered']:,} of {triple['offered']:,} answered, {triple['late']} late")
     told["saturation_per_second"] = round(rate, 1)
     told["phases"] = {"1.5": half, "3": triple}

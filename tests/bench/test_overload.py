@@ -40,10 +40,10 @@ def test_promises_are_kept_or_not() -> None:
 def test_a_short_rehearsal_sheds_by_money_answers_everything_and_proves_it(tmp_path: Path) -> None:
     """Speed is not judged here, the machine may be busy: only what must hold at any speed."""
     contender = embedded(make_bundle(tmp_path / "bundle"), fresh(tmp_path / "var"))
-    with running(contender, tmp_path / "logs") as port:
-        rate = overload.saturation(port, contender, tmp_path, 1.0)
-        told = overload.offered(port, tmp_path, 3.0 * rate, 2.0, 3, -1)
-        after = overload.offered(port, tmp_path, 0.2 * rate, 1.0, 5, -1)
+    with running(contender, tmp_path / "logs") as one:
+        rate = overload.saturation(one, tmp_path, 1.0)
+        told = overload.offered(one, tmp_path, 3.0 * rate, 2.0, 3, -1)
+        after = overload.offered(one, tmp_path, 0.2 * rate, 1.0, 5, -1)
     assert told["failed"] == 0, told["example"]
     assert told["answered"] + told["refused"] == told["offered"]
     assert told["tiers"]["rules_only"] + told["tiers"]["default"] > 0, "three times saturation must shed"
