@@ -94,6 +94,7 @@ class RedisRuntime:
         decider = Decider(opened.judge, opened.catalog, code_version(), exposure, notice=self._notice)
         engine = RedisEngine(catalog=opened.catalog, decider=decider, state=state, clock=self.clock, past=self.past)
         await agreement.agree_on_state(state, decider.features_hash, await asyncio.to_thread(self._has_payments))
+        state.expect(agreement.contract_of(decider.features_hash))
         await agreement.agree_on_hashing(state, self.names)
         await agreement.note_promotion(state, opened, decider.features_hash, decider.code, self.clock.now_ms())
         self.feedback = RedisFeedback(state, engine.strings, self.clock, self.past.original, self.past.reports)

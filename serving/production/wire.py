@@ -13,6 +13,7 @@ import logging
 import ssl
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -102,6 +103,9 @@ class Wire(asyncio.Protocol):
         self._opening: asyncio.Task[None] | None = None
         #: What is sent first on every connection (scripts to load).
         self.greeting: list[Command] = []
+        #: What is asked last on every connection, and who hears the reply before any other call is made.
+        self.question: Command | None = None
+        self.heard: Callable[[Any], None] = lambda _: None
 
     # -- calling -------------------------------------------------------------------------------
 
@@ -188,13 +192,16 @@ class Wire(asyncio.Protocol):
         if at.database:
             first.append(("SELECT", str(at.database)))
         assert self._transport is not None
-        for command in (*first, *self.greeting):
+        last = () if self.question is None else (self.question,)
+        for command in (*first, *self.greeting, *last):
             future: asyncio.Future[Any] = self._loop.create_future()
             self._calls.append(_Call(future, time.perf_counter_ns(), 1 << 62))
             self._transport.write(hiredis.pack_command(command))
             reply = await future
             if isinstance(reply, ReplyError):
                 raise StateUnavailable(f"Redis refuses {command[0]}: {reply}", "Correct RISKGATE_REDIS_URL.")
+            if command is self.question:
+                self.heard(reply)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin with nothing of a former connection."""

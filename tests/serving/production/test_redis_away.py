@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from serving.clock import SystemClock
 from serving.errors import Conflict
 from serving.judge import DEFAULT
 from serving.ledger import Event
+from serving.production.agreement import agree_on_state, contract_of
 from serving.receipt import decode_answer, decode_body
 from tests.serving.production.redis_world import NoPast, Shared, answer_of
 from tests.serving.production.servers import PrivateRedis, own_prefix
@@ -152,3 +154,30 @@ def test_payments_too_late_for_every_window_are_counted(shared: Shared) -> None:
     for name, at_ms in (("t-1", START_MS), ("t-2", START_MS - 400 * 86_400_000)):
         state.apply(shared.payment(name, at_ms=at_ms))
     assert asyncio.run(run()) == state.too_late > 0
+
+
+def test_a_redis_that_comes_back_empty_is_not_taken_for_one_in_which_nobody_ever_paid(
+    bundle: Path, tmp_path: Path
+) -> None:
+    server = PrivateRedis(tmp_path / "redis")
+    shared = Shared(server.url, "rg", bundle, tmp_path)
+
+    async def run() -> None:
+        async with shared.worker() as engine:
+            await agree_on_state(engine.state, "a" * 64, False)
+            engine.state.expect(contract_of("a" * 64))
+            assert (await answer_of(engine, shared.payment("t-1"))).tier == "full"
+            server.kill()
+            shutil.rmtree(tmp_path / "redis" / "appendonlydir")
+            server.start()
+            async with asyncio.timeout(10):
+                while not engine.state.wire.works:
+                    await asyncio.sleep(0.02)
+            answer = await answer_of(engine, shared.payment("t-2"))
+            assert (answer.tier, answer.missing) == (DEFAULT, ("state", "model"))
+            assert not shared.client.exists(shared.keys.events)
+
+    try:
+        asyncio.run(run())
+    finally:
+        server.stop()
