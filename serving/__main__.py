@@ -68,7 +68,7 @@ def import_history(
     """Let past payments enter an empty ledger as one event."""
     from serving.history_import import take_history
 
-    with telling():
+    with telling(), out.status("checking and keeping the history"):
         settings = read_settings()
         event = take_history(settings, history, until_ms)
     out.print(f"{event.rows:,} payments entered the ledger as segment {event.sha256[:12]}.")
@@ -83,7 +83,7 @@ def export_history(
     """Write every payment with its outcome and label, verdicts included, for the next training run."""
     from serving.export import export
 
-    with telling():
+    with telling(), out.status("exporting the history"):
         rows = export(read_settings(), target)
     out.print(f"{rows:,} payments were written to {target}.")
 
@@ -93,7 +93,7 @@ def export_vectors(target: Annotated[Path, typer.Argument(help="Parquet to write
     """Write every feature vector and score as served, for comparison with a replay."""
     from serving.vectors import export_vectors
 
-    with telling():
+    with telling(), out.status("exporting vectors and scores"):
         rows = export_vectors(read_settings(), target)
     out.print(f"{rows:,} vectors were written to {target}.")
 
@@ -103,7 +103,7 @@ def snapshot() -> None:
     """Fold the ledger of a stopped service and write its state, so that the next start is quick."""
     from serving.history_import import write_snapshot
 
-    with telling():
+    with telling(), out.status("folding the ledger"):
         path = write_snapshot(read_settings())
     out.print(f"The state was written to {path}.")
 
