@@ -215,7 +215,7 @@ class RedisRuntime:
         self.metrics.count(
             "riskgate_too_late", "Entity updates older than every window.", lambda: engine.strings.too_late
         )
-        self.metrics.count("riskgate_state_misses", "Payments decided without state.", lambda: engine.misses)
+        self.metrics.count("riskgate_without_state", "Payments decided without state.", lambda: engine.misses)
 
 
 def make_ready(opened: Opened) -> None:

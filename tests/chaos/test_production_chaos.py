@@ -6,12 +6,15 @@ import os
 import signal
 from collections.abc import Iterator
 
+import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.chaos.drill import recovered
 from tests.chaos.production_faults import redis_cut_off, redis_killed
 from tests.chaos.production_rig import ProductionRig
 from tests.serving.scoring_world import make_bundle
+from tests.serving.test_metrics import told
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +38,14 @@ def test_worker_recorder_and_redis_die_under_load_and_nothing_is_lost_or_doubled
     proof = rig.prove(answers)
     assert proof.holds, proof
     assert proof.acknowledged > 150
+    # And the operators' table knows every metric of a worker and of the recorder.
+    for port in (rig.own_ports[1], rig.own_ports[0] - 1):
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+        families = list(text_string_to_metric_families(text))
+        names = [one.name + ("_total" if one.type == "counter" else "") for one in families if one.samples]
+        assert len(set(names)) == len(names), "a metric is exported twice"
+        own = {name for name in names if name.startswith("riskgate") and not name.endswith("_created")}
+        assert own <= told().keys(), sorted(own - told().keys())
     # What was told while Redis was away names no receipt, and is recorded all the same.
     unreceipted = {name for name, answer in answers.items() if answer["receipt_id"] is None}
     assert unreceipted
