@@ -118,7 +118,7 @@ def judge(
         parts: the periods, checked here.
         catalog: the features.
         parameters: the size of the model.
-        small_trees: trees of the models that leave a story out, and of the one they are compared with.
+        small_trees: trees of the models that leave a story out, and of the one they are compared with; 0: none.
         version: of the world.
         world_payments: how many it holds.
         stage: told what is being done.
@@ -218,6 +218,8 @@ def _by_segment(parts: Periods, full: Caught) -> tuple[PartFigures, ...]:
 def _unseen(
     parts: Periods, catalog: Catalog, parameters: ModelParameters, trees: int, payers: np.ndarray, stage: Stage
 ) -> tuple[Unseen, ...]:
+    if not trees:
+        return ()
     small = msgspec.structs.replace(parameters, trees=min(trees, parameters.trees), learning_rate=0.1)
     fraud, amounts = parts.test.fraud, parts.test.amounts
     learned = set(parts.learn_stories[parts.learn.fraud]) - {None}

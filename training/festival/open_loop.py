@@ -20,6 +20,8 @@ CONNECTIONS = 48
 PATIENCE_S = 10.0
 """How long replies are awaited after the last request was due."""
 NEVER = np.inf
+TRIES = 5
+"""How often a request is sent whose connection closes before a reply; its identifier keeps it from counting twice."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class _Sender:
         n = len(bodies)
         self.replied_s, self.status = np.full(n, NEVER), np.zeros(n, np.int64)
         self.answers = [b""] * n
+        self.tries = np.ones(n, np.int64)
         self.waiting: asyncio.Queue[int] = asyncio.Queue()
         self.began = 0.0
 
@@ -89,8 +92,8 @@ class _Sender:
 
     async def _keep_sending(self) -> None:
         """One connection, opened again when the service closes it."""
-        number = -1
         while True:
+            number = -1
             try:
                 read, write = await asyncio.open_connection(HOST, self.port)
             except OSError:
@@ -99,13 +102,20 @@ class _Sender:
             try:
                 while True:
                     number = await self.waiting.get()
+                    if read.at_eof():  # closed while it was quiet: nothing was sent
+                        self.waiting.put_nowait(number)
+                        number = -1
+                        raise ConnectionResetError
                     body = self.bodies[number]
                     write.write(b"%b%d\r\n\r\n%b" % (self.head, len(body), body))
                     status, answer = await _reply(read)
                     self.replied_s[number] = time.perf_counter() - self.began
                     self.status[number], self.answers[number] = status, answer
+                    number = -1
             except (OSError, asyncio.IncompleteReadError, ValueError):
-                continue  # this request stays without a reply; the others go on
+                if number >= 0 and self.tries[number] < TRIES:  # the service closed a quiet connection: ask again
+                    self.tries[number] += 1
+                    self.waiting.put_nowait(number)
             finally:
                 write.close()
 

@@ -27,7 +27,7 @@ from training.mapping import load
 from training.recipe import ModelParameters
 from training.world import written
 
-WORLD = msgspec.structs.replace(SMALL, payments=60_000, payers=3_000, fraud_share=0.012)
+WORLD = msgspec.structs.replace(SMALL, payments=40_000, payers=2_000, fraud_share=0.015)
 PLAN = Plan(warm_up_days=10, decide_days=8, gap_days=14, test_days=14, honest_share=1.0)
 MODEL = ModelParameters(trees=40, depth=5, leaves=16, learning_rate=0.1, rows_per_leaf=20, features_per_tree=0.4,
                         l2=10, threads=1)  # fmt: skip
@@ -47,7 +47,7 @@ def parts(known: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Periods:
 
 @pytest.fixture(scope="module")
 def judged(parts: Periods, known: Catalog) -> Judged:
-    return judge(parts, known, MODEL, 15, 1, WORLD.payments)
+    return judge(parts, known, MODEL, 8, 1, WORLD.payments)
 
 
 def test_periods_follow_each_other_with_the_label_delay_between(parts: Periods) -> None:
@@ -81,7 +81,7 @@ def test_a_random_split_is_refused_and_would_have_flattered(parts: Periods, know
     with pytest.raises(InvalidHistory, match="no evaluation out of time"):
         mixed.check()
     with pytest.raises(InvalidHistory):
-        judge(mixed, known, MODEL, 5, 1, 0)
+        judge(mixed, known, MODEL, 0, 1, 0)
 
 
 def test_learning_from_the_test_is_refused(parts: Periods) -> None:
@@ -95,11 +95,12 @@ def test_learning_from_the_test_is_refused(parts: Periods) -> None:
         replace(parts, learn=replace(parts.learn, payments=hindsight)).check()
 
 
-def test_shuffled_labels_are_doubted_and_catch_nothing(parts: Periods, known: Catalog) -> None:
+def test_shuffled_labels_are_doubted_and_catch_nothing(parts: Periods, known: Catalog, judged: Judged) -> None:
     rng = np.random.default_rng(2)
-    labels = parts.learn.payments.assign(is_fraud=rng.permutation(parts.learn.fraud))
-    blind = judge(replace(parts, learn=replace(parts.learn, payments=labels)), known, MODEL, 5, 1, 0).judgement
-    honest = judge(parts, known, MODEL, 5, 1, 0).judgement
+    shuffled = rng.permutation(parts.learn.fraud)
+    labels = parts.learn.payments.assign(is_fraud=shuffled, label_ms=np.where(shuffled, 0, -1))
+    blind = judge(replace(parts, learn=replace(parts.learn, payments=labels)), known, MODEL, 0, 1, 0).judgement
+    honest = judged.judgement
     assert any("hardly better than chance" in doubt for doubt in blind.doubts)
     assert not any("hardly better than chance" in doubt for doubt in honest.doubts)
     assert (blind.value_caught_at_budget or 0.0) < 0.25 * (honest.value_caught_at_budget or 0.0)
@@ -117,7 +118,7 @@ def test_a_planted_leak_is_named(parts: Periods, known: Catalog) -> None:
         parts, learn=leaky(parts.learn, parts.learn_stories != None),  # noqa: E711
         decide=leaky(parts.decide, parts.decide.fraud), test=leaky(parts.test, parts.test.fraud),
     )  # fmt: skip
-    told = judge(planted, known, MODEL, 5, 1, 0).judgement
+    told = judge(planted, known, MODEL, 0, 1, 0).judgement
     assert any("payer_count_10m alone separates all fraud" in doubt for doubt in told.doubts)
     assert (told.value_caught_at_budget or 0.0) > 0.9
 
