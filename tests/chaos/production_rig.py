@@ -89,12 +89,16 @@ class ProductionRig:
         return self.callers
 
     def child(self, *words: str) -> int:
-        """The process below `up` whose command holds these words."""
-        for thread in Path(f"/proc/{self.process.pid}/task").iterdir():
-            for child in (thread / "children").read_text().split():
-                command = Path(f"/proc/{child}/cmdline").read_bytes().decode().split("\0")
-                if all(word in command for word in words):
-                    return int(child)
+        """The process below `up` whose command holds these words, once it has been started again."""
+        deadline = time.monotonic() + 20.0  # `up` waits longer before each new start
+        while time.monotonic() < deadline:
+            for thread in Path(f"/proc/{self.process.pid}/task").iterdir():
+                for child in (thread / "children").read_text().split():
+                    with contextlib.suppress(FileNotFoundError):
+                        command = Path(f"/proc/{child}/cmdline").read_bytes().decode().split("\0")
+                        if all(word in command for word in words):
+                            return int(child)
+            time.sleep(0.05)
         raise AssertionError(f"no process of {words}: {self.log.read_text()[-2000:]}")
 
     def end(self) -> None:
