@@ -58,6 +58,8 @@ class Judge:
         check_columns(bundle, self.scorer.names, catalog)
         self.calibrator = bundle.calibrator
         self.rules = compile_rules(bundle.policy.rules, catalog.index)
+        # The first call compiles: at load, not while the first payment waits.
+        matching(self.rules, np.full(len(catalog.names), np.nan), None)
         self.lists = CompiledLists(bundle.policy, names)
         sentences = {**catalog.reasons, **bundle.reasons}
         codes = [feature.reason for feature in catalog.features]

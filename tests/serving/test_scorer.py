@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +141,15 @@ def test_families_hold_all_of_the_contributions_strongest_first_and_only_what_ra
     wanted = sorted((t for t in totals.values() if t > 0), reverse=True)[:4]
     assert [one.contribution for one in told] == pytest.approx(wanted, abs=1e-5)
     assert all(known.features[known.index[one.feature]].reason == one.code for one in told if one.feature)
+
+
+def test_nothing_is_left_to_compile_for_the_first_payment(bundle: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from features.bundle import read_bundle; from features.catalog import catalog_of\n"
+        "from serving.judge import Judge; from serving import rules, walk\n"
+        "bundle = read_bundle(Path(sys.argv[1])); Judge(bundle, catalog_of(bundle.contract))\n"
+        "for one in (rules.next_match, walk.margin_of, walk.add_contributions): assert one.signatures, one"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(bundle)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
