@@ -171,7 +171,7 @@ def test_a_perfect_score_catches_everything_and_a_constant_one_nothing() -> None
     payers, worth, all_of_it = rng.integers(0, 900, 5_000), rng.random(5_000), np.ones(5_000, np.bool_)
     perfect = caught(fraud.astype(float), fraud, payers).share(all_of_it, worth)
     nothing = caught(np.zeros(5_000), fraud, payers).share(all_of_it, worth)
-    assert perfect.value == 1.0 and perfect.low == 1.0
+    assert perfect.value == pytest.approx(1.0) and perfect.low == pytest.approx(1.0)
     assert nothing.value == 0.0
     assert caught(fraud.astype(float), fraud, payers).share(~all_of_it, worth).value is None
 
