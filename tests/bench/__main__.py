@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -118,6 +119,7 @@ def main(
 ) -> None:
     """Measure, write var/bench.json and var/bench.md, and show the page; no figure fails the run."""
     console = Console()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended then too
     parts, names = only.split(","), [name for name in NAMES if name in contenders.split(",")]
     unknown = sorted({*parts} - {*PARTS} | {*contenders.split(",")} - {*NAMES})
     if unknown:
