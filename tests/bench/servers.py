@@ -22,7 +22,7 @@ def private(folder: Path) -> Iterator[tuple[dict[str, str], str]]:
 
     Redis writes its append-only file and PostgreSQL syncs, as they must in production.
     """
-    redis = PrivateRedis(folder)
+    redis = PrivateRedis(folder, "--appendfsync", "everysec")
     try:
         postgres = PrivatePostgres()
         try:

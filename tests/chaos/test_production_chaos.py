@@ -20,7 +20,7 @@ from tests.serving.test_metrics import told
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProductionRig]:
     folder = tmp_path_factory.mktemp("chaos")
-    one = ProductionRig(folder / "rig", make_bundle(folder / "bundle"))
+    one = ProductionRig(folder / "rig", make_bundle(folder / "bundle"), "always")
     yield one
     one.end()
 
