@@ -35,6 +35,22 @@ RESERVE_NS = 1_000_000
 EXPLAIN_NS = 500_000
 
 
+class Deciding:
+    """What every engine has in common: a decider of one catalogue, that another bundle may succeed."""
+
+    catalog: Catalog
+    decider: Decider
+
+    @property
+    def judge(self) -> Judge:
+        """The bundle that decides."""
+        return self.decider.judge
+
+    def succeed(self, judge: Judge) -> None:
+        """Let another bundle of the same catalogue decide from the next payment on."""
+        self.decider = self.decider.successor(judge, self.catalog)
+
+
 class Reading(NamedTuple):
     """What was read of a payment's past: its features (or None), how complete they are, and what is missing.
 

@@ -22,7 +22,7 @@ from features.intake import payment_json
 from features.payment import Payment
 from serving import receipt as receipts
 from serving.clock import WINDOW_MS, Clock
-from serving.deciding import Decided, Decider, Moments, Reading, deadline_of
+from serving.deciding import Decided, Decider, Deciding, Moments, Reading, deadline_of
 from serving.errors import Conflict
 from serving.fold import Fold
 from serving.judge import DEFAULT, FULL, STALE, Judge
@@ -52,7 +52,7 @@ class Known(NamedTuple):
     recorded: Future[None] | None
 
 
-class Engine:
+class Engine(Deciding):
     """Scores payments against one bundle, one state and one ledger; single-threaded by design."""
 
     def __init__(
@@ -75,15 +75,6 @@ class Engine:
         self.now_ns = now_ns
         self.ledger_works = True
         self._recent: OrderedDict[str, Known] = OrderedDict()
-
-    @property
-    def judge(self) -> Judge:
-        """The bundle that decides."""
-        return self.decider.judge
-
-    def succeed(self, judge: Judge) -> None:
-        """Let another bundle of the same catalogue decide from the next payment on."""
-        self.decider = self.decider.successor(judge, self.catalog)
 
     # -- the ways in -----------------------------------------------------------------------
 

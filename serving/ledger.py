@@ -12,7 +12,8 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+
+import msgspec
 
 from serving import cases
 from serving.ledger_reading import Event, LedgerReading
@@ -54,7 +55,7 @@ LedgerError = sqlite3.Error
 _INSERT = "INSERT INTO events(kind, transaction_id, event_time_ms, arrival_time_ms, body) VALUES (?, ?, ?, ?, ?)"
 
 
-class CaseRow(NamedTuple):
+class CaseRow(msgspec.Struct, frozen=True):
     """What a case for the review desk is opened with, in the transaction of its decision."""
 
     transaction_id: str
@@ -269,7 +270,7 @@ class Ledger(LedgerReading):
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(_INSERT, rows)
             for case in opened:
-                cases.open_case(connection, **case._asdict())
+                cases.open_case(connection, **msgspec.structs.asdict(case))
             connection.execute("COMMIT")
         except BaseException as error:
             # A lock is waited for; whoever waits for too long says so.

@@ -24,10 +24,10 @@ from features.packed import HEADER_BYTES
 from features.payment import Payment
 from serving import receipt as receipts
 from serving.clock import Clock
-from serving.deciding import Decider, Moments, Reading, deadline_of
+from serving.deciding import Decider, Deciding, Moments, Reading, deadline_of
 from serving.engine import Scored, in_imported_history, outside_window
 from serving.errors import LedgerUnavailable, StateUnavailable
-from serving.judge import DEFAULT, FULL, RULES_ONLY, STALE, Judge
+from serving.judge import DEFAULT, FULL, RULES_ONLY, STALE
 from serving.ledger import Event
 from serving.production.claim import Claim, Past, check_content, recorded_before, unreceipted
 from serving.production.fresh import fresh_payment
@@ -48,7 +48,7 @@ LOOK_SECONDS = 0.004
 QUIET_NS = 5_000_000_000
 
 
-class RedisEngine:
+class RedisEngine(Deciding):
     """Scores payments against one bundle and a state that many workers share."""
 
     def __init__(
@@ -74,15 +74,6 @@ class RedisEngine:
         self._quiet_until_ns = 0
         self.settling = Settling(state, self.seen_by)
         self._waiting = Waiting()
-
-    @property
-    def judge(self) -> Judge:
-        """The bundle that decides."""
-        return self.decider.judge
-
-    def succeed(self, judge: Judge) -> None:
-        """Let another bundle of the same catalogue decide from the next payment on."""
-        self.decider = self.decider.successor(judge, self.catalog)
 
     # -- the ways in ---------------------------------------------------------------------------
 

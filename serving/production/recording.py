@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import psycopg
 
 from serving.cases import risk_minor
@@ -70,7 +71,7 @@ def record(session: Session, batch: Sequence[Entry | Unreadable]) -> Written:
     events = [one for one in found if one.payment_seq is None]
     decisions = [one for one in found if one.payment_seq is not None]
     opened = [
-        (*case, risk_minor(case.score, case.amount_minor, case.currency, "INR"))
+        (*msgspec.structs.astuple(case), risk_minor(case.score, case.amount_minor, case.currency, "INR"))
         for case in (one.case for one in found)
         if case is not None
     ]

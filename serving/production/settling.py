@@ -62,7 +62,7 @@ async def record_decision(state: RedisState, one: Unsettled, payment_id: bytes, 
     """
     decided = one.decided
     body = _encoder.encode(DecisionBody(decided.receipt, msgspec.Raw(decided.answer), payment_id.decode()))
-    case = b"" if decided.case is None else _encoder.encode(decided.case._asdict())
+    case = b"" if decided.case is None else _encoder.encode(decided.case)
     outline = Outline("decision", one.payment.transaction_id, one.payment.event_time_ms, one.arrival_ms)
     return await state.decide(outline, one.digest, payment_id, body, decided.answer, case, deadline_ns)
 

@@ -37,23 +37,11 @@ class Unreadable(NamedTuple):
     reason: str
 
 
-class _Case(msgspec.Struct):
-    transaction_id: str
-    opened_ms: int
-    decision: str
-    score: float | None
-    amount_minor: int
-    currency: str
-    payer_id: str
-    device_id: str | None
-    payee_id: str
-
-
 class _Decision(msgspec.Struct):
     payment_id: str
 
 
-_case = msgspec.json.Decoder(_Case)
+_case = msgspec.json.Decoder(CaseRow)
 _decision = msgspec.json.Decoder(_Decision)
 
 
@@ -85,7 +73,7 @@ def entry_of(stream_id: bytes, fields: Mapping[bytes, bytes]) -> Entry | Unreada
         if "\0" in transaction_id or "\0" in kind:
             raise ValueError("a word holds a zero byte")
         payment_seq = seq_of(_decision.decode(body).payment_id) if kind == "decision" else None
-        case = CaseRow(**msgspec.structs.asdict(_case.decode(fields[b"c"]))) if fields.get(b"c") else None
+        case = _case.decode(fields[b"c"]) if fields.get(b"c") else None
         return Entry(seq, kind, transaction_id, int(fields[b"e"]), int(fields[b"a"]), body, payment_seq, case)
     except (KeyError, ValueError, msgspec.MsgspecError) as error:
         reason = f"{type(error).__name__}: {error}".replace("\0", "?")

@@ -136,7 +136,7 @@ class DeskWorld:
                 one.transaction_id, one.event_time_ms + 4, decision, score, one.amount_minor, one.currency,
                 one.payer_id, one.device_id, one.payee_id,
             )  # fmt: skip
-            cases.open_case(self.connection, **row._asdict())
+            cases.open_case(self.connection, **msgspec.structs.asdict(row))
         self.connection.execute("COMMIT")
         return seq
 

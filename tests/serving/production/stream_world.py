@@ -61,7 +61,7 @@ class Stream:
                 one.transaction_id, one.event_time_ms + 4, decision, score, one.amount_minor, one.currency,
                 one.payer_id, one.device_id, one.payee_id,
             )  # fmt: skip
-            more["c"] = msgspec.json.encode(case._asdict())
+            more["c"] = msgspec.json.encode(case)
         return self.add("decision", one.transaction_id, body, one.event_time_ms, **more)
 
     def scored(self, transaction_id: str, decision: str = "approve", **changes: Any) -> Payment:
