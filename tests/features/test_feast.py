@@ -158,7 +158,7 @@ def three_ways(shop: Shop, history: pa.Table, profiles: Profiles) -> tuple[Vecto
     return np.array(hot), np.array(online), np.ascontiguousarray(offline[list(KNOWN.names)].to_numpy())
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1), payments=st.integers(1, 40))
 def test_hot_path_online_and_offline_agree_bit_for_bit_on_every_feature(shop: Shop, seed: int, payments: int) -> None:
     hot, online, offline = three_ways(shop, *a_world(seed, payments))

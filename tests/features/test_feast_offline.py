@@ -37,7 +37,7 @@ def versions(rows: list[tuple[str, int, int]]) -> pa.Table:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(kept=KEPT, asked=ASKED, ttl_ms=st.none() | st.integers(1, 5))
 def test_a_moment_sees_the_newest_event_among_the_rows_created_by_then(
     kept: list[tuple[str, int, int]],

@@ -17,7 +17,7 @@ from tests.features.streams import START_MS, Event, Later, streams
 
 CATALOG = catalog()
 SLOW = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 

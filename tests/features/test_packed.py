@@ -34,7 +34,7 @@ def a_payment(number: int, **changes: object) -> Payment:
     return Payment(**fields)  # type: ignore[arg-type]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(streams(), st.integers(0, 2**32 - 1))
 def test_strings_give_the_vectors_of_the_state_whenever_they_are_packed(events: list[Event], seed: int) -> None:
     state, dice = State(CATALOG), random.Random(seed)
@@ -51,7 +51,7 @@ def test_strings_give_the_vectors_of_the_state_whenever_they_are_packed(events: 
         assert seen == state.last_seen()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(streams(), st.integers(0, 2**32 - 1))
 def test_packed_bytes_do_not_depend_on_when_strings_were_packed(events: list[Event], seed: int) -> None:
     dice = random.Random(seed)
@@ -82,7 +82,7 @@ def test_numbers_come_back_from_their_bytes(whole: int, signed: int) -> None:
     assert (first, second, at) == (whole, signed, end)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_broken_bytes_are_refused_and_harm_nothing(data: st.DataObject) -> None:
     store = StringStore(CATALOG)

@@ -38,13 +38,13 @@ def served(events: list[Event]) -> list[bytes]:
     return vectors
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(streams())
 def test_features_are_the_same_bit_for_bit_with_pseudonyms(events: list[Event]) -> None:
     assert served(events) == served([concealed(event) for event in events])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(streams(late=False))
 def test_a_replayed_history_gives_the_same_frame_with_pseudonyms(events: list[Event]) -> None:
     history = history_of([row_of(event) for event in events if not isinstance(event, Later)])

@@ -47,7 +47,7 @@ def matrix(table: pa.Table) -> np.ndarray:
 
 
 @given(streams(late=False))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_replay_equals_the_live_path_bit_for_bit(events: list[Event]) -> None:
     profiles = Profiles()
     profiles.put(

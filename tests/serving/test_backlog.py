@@ -154,7 +154,7 @@ def test_when_the_load_ends_the_full_tier_comes_back_at_once() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 3), st.integers(1, 10**7)), min_size=1, max_size=400), st.floats(0.5, 20))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_payment_gets_exactly_one_answer_and_the_account_ends_at_zero(
     steps: list[tuple[float, int]], slow: float
 ) -> None:

@@ -102,7 +102,7 @@ def test_shed_payments_hide_a_surge_rather_than_feign_one() -> None:
 
 
 @given(st.integers(1, 5_000), st.floats(0.0005, 0.5), st.integers(0, 2**32 - 1))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_chance_alone_is_no_surge(payments: int, usual: float, seed: int) -> None:
     declines = int(np.random.default_rng(seed).binomial(payments, usual))
     assert not is_surge(declines, payments, usual)
@@ -170,5 +170,5 @@ class Machine(RuleBasedStateMachine):
             assert sum(name in names for _, names in self.events) >= LEAST_DECLINES
 
 
-Machine.TestCase.settings = settings(max_examples=25, stateful_step_count=15, deadline=None)
+Machine.TestCase.settings = settings(max_examples=25, stateful_step_count=15)
 TestAnyOrder = Machine.TestCase

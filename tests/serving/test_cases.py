@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from features.money import CURRENCY_CODES
@@ -153,7 +153,6 @@ def test_a_payment_that_was_never_scored_risks_its_whole_amount(world: DeskWorld
     assert cases.case_of(world.connection, "t-1").risk_minor == 1_000
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 10**12),
     st.sampled_from(CURRENCY_CODES),

@@ -154,7 +154,6 @@ def test_never_two_events_for_one_payment_and_never_another_answer(bundle: Path,
         settings=settings(
             max_examples=30,
             stateful_step_count=20,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
             derandomize=True,
         ),

@@ -47,7 +47,7 @@ CHECKS = [
 ANSWERED_ONE_BY_ONE = "/v1/score/batch"
 # Both what the document allows and what it forbids.
 CONFIG = {"generation": {"mode": "all", "deterministic": True}}
-bounded = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+bounded = settings(max_examples=100, derandomize=True, suppress_health_check=list(HealthCheck))
 
 open_schema = schemathesis.openapi.from_dict(document(PARAMETERS), config=SchemathesisConfig.from_dict(CONFIG))
 keyed_schema = schemathesis.openapi.from_dict(

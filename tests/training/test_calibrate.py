@@ -10,7 +10,7 @@ from features.bundle import Calibrator
 from training.calibrate import expected_calibration_error, platt, probabilities, reliability
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(4, 300), st.floats(-3, 3), st.floats(1e-3, 1e3))
 def test_calibration_never_changes_an_order(seed: int, n: int, skill: float, scale: float) -> None:
     random = np.random.default_rng(seed)

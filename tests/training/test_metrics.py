@@ -42,7 +42,7 @@ def test_figures_that_need_two_classes_are_undefined_and_not_zero() -> None:
     assert recall_at_capacity(SCORES, none, np.zeros(6, np.int64), 2) is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 80), st.integers(0, 6))
 def test_each_day_gives_exactly_its_highest_scores(seed: int, n: int, per_day: int) -> None:
     random = np.random.default_rng(seed)

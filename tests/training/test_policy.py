@@ -29,7 +29,7 @@ def samples(draw: st.DrawFn) -> Sample:
     return scores, random.lognormal(10, 2, n), random.random(n) < scores
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(samples(), st.integers(0, 5))
 def test_thresholds_tile_the_scores_and_keep_the_capacity(sample: Sample, capacity: int) -> None:
     scores, amounts, fraud = sample
@@ -41,7 +41,7 @@ def test_thresholds_tile_the_scores_and_keep_the_capacity(sample: Sample, capaci
     assert all(np.diff(chosen[np.argsort(scores)]) >= 0), "a higher score never gets a milder decision"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(samples(), st.integers(0, 5), st.lists(st.floats(0, 1), min_size=3, max_size=3))
 def test_no_other_cuts_within_the_capacity_are_cheaper(sample: Sample, capacity: int, others: list[float]) -> None:
     scores, amounts, fraud = sample
@@ -52,7 +52,7 @@ def test_no_other_cuts_within_the_capacity_are_cheaper(sample: Sample, capacity:
         assert best.cost_minor <= limit + 1e-6 * abs(limit)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(samples())
 def test_the_cost_that_is_told_is_the_cost_that_comes(sample: Sample) -> None:
     scores, amounts, fraud = sample
@@ -62,7 +62,7 @@ def test_the_cost_that_is_told_is_the_cost_that_comes(sample: Sample) -> None:
     assert np.isclose(cuts.cost_minor, cost_of(scores, amounts, fraud, cuts, COSTS))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(samples(), st.integers(0, 10**6))
 def test_dearer_challenges_are_never_more_challenges(sample: Sample, more: int) -> None:
     scores, amounts, fraud = sample

@@ -44,7 +44,7 @@ def frames(draw: st.DrawFn) -> Frame:
 PLAN = SplitPlan(test_days=6, decide_days=4, tune_days=3)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(frames(), st.integers(1, 9))
 def test_no_payment_is_lost_or_used_twice(payments: Frame, gap: int) -> None:
     parts = split_by_time(payments, PLAN, dt.timedelta(days=gap))
@@ -52,7 +52,7 @@ def test_no_payment_is_lost_or_used_twice(payments: Frame, gap: int) -> None:
     assert np.array_equal(np.concatenate([p.values for p in pieces]), payments.values)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(frames(), st.integers(1, 9))
 def test_every_payment_learned_from_is_a_whole_delay_older_than_the_test(payments: Frame, gap: int) -> None:
     parts = split_by_time(payments, PLAN, dt.timedelta(days=gap))
@@ -61,7 +61,7 @@ def test_every_payment_learned_from_is_a_whole_delay_older_than_the_test(payment
     assert (parts.test.payments["event_time"] >= parts.test_from).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(frames(), st.integers(1, 9))
 def test_no_fraud_is_learned_whose_label_was_not_known_when_the_test_began(payments: Frame, gap: int) -> None:
     parts = split_by_time(payments, PLAN, dt.timedelta(days=gap))
@@ -70,7 +70,7 @@ def test_no_fraud_is_learned_whose_label_was_not_known_when_the_test_began(payme
         assert not (part.fraud & ~known.to_numpy()).any()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(frames())
 def test_what_became_known_after_the_test_began_changes_nothing_before_it(payments: Frame) -> None:
     gap = dt.timedelta(days=7)

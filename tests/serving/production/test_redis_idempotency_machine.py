@@ -138,7 +138,6 @@ def test_never_two_events_and_never_another_answer_from_any_worker(
         settings=settings(
             max_examples=25,
             stateful_step_count=12,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
             derandomize=True,
         ),

@@ -198,7 +198,7 @@ def test_fraud_adapts_to_refusals_only_when_told_to() -> None:
     assert spent(wary) < 0.95 * spent(bold)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     payments=st.integers(100, 3_000), days=st.integers(2, 60), payers=st.integers(50, 400), seed=st.integers(0, 2**40),
     fraud_share=st.floats(0, 0.05), adapts=st.booleans(), festival=st.booleans(),
