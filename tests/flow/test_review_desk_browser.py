@@ -56,6 +56,7 @@ def sign_in(page: Any, desk: str) -> None:
     page.get_by_label("Name").fill("asha")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
+    arrived(page, "Queue")
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with-javascript", "without-javascript"])
