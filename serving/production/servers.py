@@ -79,14 +79,17 @@ def check_redis(settings: Settings) -> list[str]:
 
 def _about(client: Any) -> dict[str, dict[str, Any]]:
     """What each server says of itself, by address; a single one has none."""
-    sections = ("server", "memory", "persistence")
     if not isinstance(client, redis.RedisCluster):
-        return {"": {key: value for section in sections for key, value in client.info(section).items()}}
+        return {"": _said(client)}
     primaries: Any = client.get_primaries  # redis-py brings no type for it
-    return {
-        node.name: {k: v for section in sections for k, v in client.info(section, target_nodes=node).items()}
-        for node in primaries()
-    }
+    return {node.name: _said(client, target_nodes=node) for node in primaries()}
+
+
+def _said(client: Any, **where: Any) -> dict[str, Any]:
+    said = {k: v for section in ("server", "memory", "persistence") for k, v in client.info(section, **where).items()}
+    with contextlib.suppress(redis.ResponseError):  # a hosted Redis may keep its settings to itself
+        said |= client.config_get("appendfsync", **where)
+    return said
 
 
 def _judged(place: str, about: dict[str, Any]) -> list[str]:
@@ -106,6 +109,12 @@ def _judged(place: str, about: dict[str, Any]) -> list[str]:
         return [
             f"Redis at {place} writes no append-only file: what is not yet recorded is lost when it ends. "
             "Switch it on: redis-cli CONFIG SET appendonly yes, and in redis.conf."
+        ]
+    if about.get("appendfsync", "always") != "always":
+        return [
+            f"Redis at {place} acknowledges before its append-only file is written (appendfsync "
+            f"{about['appendfsync']}): killed, it may lose its last two seconds. To lose nothing: "
+            "redis-cli CONFIG SET appendfsync always, and in redis.conf."
         ]
     return []
 

@@ -244,7 +244,7 @@ class PrivateCluster:
             own.mkdir(parents=True)
             arguments = [
                 "--port", str(port), "--bind", "127.0.0.1", "--dir", str(own), "--cluster-enabled", "yes",
-                "--cluster-port", str(bus_port), "--save", "", "--appendonly", "yes",
+                "--cluster-port", str(bus_port), "--save", "", "--appendonly", "yes", "--appendfsync", "always",
             ]  # fmt: skip
             self.processes.append(
                 subprocess.Popen([binary, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

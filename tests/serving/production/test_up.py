@@ -97,19 +97,25 @@ def test_both_missing_servers_are_told_at_once_with_how_to_start_them() -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_a_redis_that_evicts_is_refused_and_one_without_a_file_is_warned_of(servers: Servers, tmp_path: Path) -> None:
+def test_a_redis_that_evicts_is_refused_and_one_that_forgets_is_warned_of(servers: Servers, tmp_path: Path) -> None:
     evicting = PrivateRedis(tmp_path / "a", "--maxmemory-policy", "allkeys-lru")
     try:
         with pytest.raises(CannotStart, match="CONFIG SET maxmemory-policy noeviction"):
             check_redis(settings_of(Servers(evicting.url, servers.postgres_url, "rg")))
     finally:
         evicting.stop()
-    forgetful = PrivateRedis(tmp_path / "b", "--appendonly", "no")
+    for option, repair in (("--appendonly no", "appendonly yes"), ("--appendfsync everysec", "appendfsync always")):
+        forgetful = PrivateRedis(tmp_path / repair, *option.split())
+        try:
+            (sentence,) = check_redis(settings_of(Servers(forgetful.url, servers.postgres_url, "rg")))
+            assert repair in sentence
+        finally:
+            forgetful.stop()
+    careful = PrivateRedis(tmp_path / "c")
     try:
-        (sentence,) = check_redis(settings_of(Servers(forgetful.url, servers.postgres_url, "rg")))
-        assert "appendonly yes" in sentence
+        assert check_redis(settings_of(Servers(careful.url, servers.postgres_url, "rg"))) == []
     finally:
-        forgetful.stop()
+        careful.stop()
 
 
 def test_a_port_that_is_taken_is_told() -> None:
