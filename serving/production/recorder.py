@@ -25,6 +25,8 @@ from serving.settings import Settings
 log = logging.getLogger("riskgate.recorder")
 
 BATCH = 2_000
+#: After a batch that was not full, seconds: a commit of many events costs PostgreSQL little more than one of few.
+GATHER_SECONDS = 0.03
 #: How long one look at the stream waits for something new, milliseconds.
 BLOCK_MS = 500
 STANDBY_SECONDS = 0.5
@@ -108,6 +110,8 @@ class Recorder:
                         log.error("entry %s of the stream is no event: %s", stream_id_of(one.seq), one.reason)
                 self._forget(after)
             self._do_chores(own)
+            if 0 < len(batch) < BATCH:
+                self.stopping.wait(GATHER_SECONDS)
 
     def _write(self, own: Session, batch: list[Entry | Unreadable]) -> Written:
         try:
