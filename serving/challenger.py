@@ -21,6 +21,7 @@ from features.errors import RiskgateError
 from features.intake import stored_payment
 from serving import archive
 from serving import receipt as receipts
+from serving.errors import BrokenReceipt
 from serving.hashing import pseudonyms_of
 from serving.judge import Judge
 from serving.ledger import LedgerError
@@ -71,7 +72,10 @@ class Challenger:
         if receipt is None or receipt.features != self.features:
             return None  # decided by nobody, or from features this challenger does not know
         answer = receipts.decode_answer(body.answer)
-        vector = receipts.vector_of(receipt)
+        try:
+            vector = receipts.vector_of(receipt)
+        except BrokenReceipt:
+            return None  # `verify` tells of it
         # Like the champion: without a score where the champion had none.
         scored = self.judge.score(vector) if vector is not None and receipt.score is not None else None
         judgement = self.judge.judge(stored_payment(body.payment), vector, scored, explain=False)

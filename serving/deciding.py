@@ -24,6 +24,7 @@ from serving.judge import DEFAULT, RULES_ONLY, Judge, Judgement
 from serving.ledger import CaseRow
 from serving.receipt import Answer, Receipt
 from serving.ulid import ulid
+from serving.vector_bytes import vector_bytes
 
 log = logging.getLogger("riskgate.engine")
 
@@ -170,7 +171,7 @@ class Decider:
             tier=tier,
             missing=missing,
             # Shed work must be cheap: what the rules looked at is computed again by `verify`, not kept.
-            vector=None if vector is None or shed else vector.tobytes(),
+            vector=None if vector is None or shed else vector_bytes(vector),
             seen=seen,
             margin=judgement.margin,
             score=judgement.score,

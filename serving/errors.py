@@ -106,3 +106,10 @@ class StateUnavailable(LedgerUnavailable):
     """Redis does not answer in time: payments are decided at a lower tier, reports are refused."""
 
     code = "state_unavailable"
+
+
+class BrokenReceipt(ServiceError):
+    """A receipt whose bytes were changed after they were written."""
+
+    code = "broken_receipt"
+    status = 500

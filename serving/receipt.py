@@ -10,7 +10,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from serving.errors import BrokenReceipt
 from serving.reasons import Reason
+from serving.vector_bytes import vector_from
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -32,8 +34,8 @@ class Answer(msgspec.Struct, frozen=True):
 class Receipt(msgspec.Struct, frozen=True):
     """What one decision was made from.
 
-    `vector` is the feature vector as served (float64, little endian, NaN = missing; base64 in JSON),
-    None when no features could be read. `seen` is the number of events the state of payer, instrument,
+    `vector` is the feature vector as served (NaN = missing; serving/vector_bytes.py, base64 in JSON), None
+    when no features could be read. `seen` is the number of events the state of payer, instrument,
     device, ip, payee and pair had seen, -1 = not sent. `folded` says whether the payment entered the
     online state, `explained` whether contributions were computed. Digests are SHA-256 in hex, timings
     microseconds. `spent_minor` is what was approved without a score earlier in the minute of arrival
@@ -115,17 +117,32 @@ def payment_in(body: bytes) -> msgspec.Raw:
 
 
 def vector_of(receipt: Receipt) -> npt.NDArray[np.float64] | None:
-    """The feature vector as served, float64[columns], or None."""
-    return None if receipt.vector is None else np.frombuffer(receipt.vector, dtype="<f8")
+    """The feature vector as served, float64[columns], or None.
+
+    Raises: BrokenReceipt.
+    """
+    if receipt.vector is None:
+        return None
+    try:
+        return vector_from(receipt.vector)
+    except ValueError as error:
+        raise BrokenReceipt(
+            f"The vector of receipt {receipt.receipt_id} cannot be read: its bytes were changed.",
+            "Find out who wrote to the ledger (python -m serving verify names every such event), and restore it.",
+        ) from error
 
 
 def readable(body: Body, names: tuple[str, ...]) -> dict[str, Any]:
-    """The receipt as `GET /v1/receipts/{transaction_id}` shows it: the vector also by name, NaN as null."""
-    vector = vector_of(body.receipt)
-    values = None
+    """The receipt as `GET /v1/receipts/{transaction_id}` shows it.
+
+    The vector is told as float64, little endian (base64), and by name with NaN as null.
+    """
+    receipt, vector, values = body.receipt, vector_of(body.receipt), None
+    if vector is not None:
+        receipt = msgspec.structs.replace(receipt, vector=vector.astype("<f8", copy=False).tobytes())
     if vector is not None and len(vector) == len(names):
         values = {name: None if np.isnan(value) else float(value) for name, value in zip(names, vector, strict=True)}
-    return {"payment": body.payment, "answer": body.answer, "receipt": body.receipt, "values": values}
+    return {"payment": body.payment, "answer": body.answer, "receipt": receipt, "values": values}
 
 
 def code_version() -> str:

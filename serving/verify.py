@@ -18,7 +18,7 @@ from features.profiles import NumberedProfiles
 from serving import bundles
 from serving import receipt as receipts
 from serving.archive import opened
-from serving.errors import CannotStart
+from serving.errors import BrokenReceipt, CannotStart
 from serving.fold import Fold, decode_promotion
 from serving.hashing import check_hashing
 from serving.judge import DEFAULT, STALE, Judge
@@ -136,7 +136,11 @@ class Walk:
         found = self._compare_state(payment, receipt)
         vector = self._vector(payment, receipt)
         self._fold.seq = event.seq
-        recorded = receipts.vector_of(receipt)
+        recorded = None
+        try:
+            recorded = receipts.vector_of(receipt)
+        except BrokenReceipt as error:
+            found.append(error.message)
         if vector is not None and recorded is not None:
             self.result.vectors += 1
             found += _vector_differences(vector, recorded, self._fold.catalog.names)

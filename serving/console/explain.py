@@ -9,6 +9,7 @@ from features.catalog import Catalog, Feature
 from features.payment import ENTITIES
 from serving.console.pages import FeatureFamily, FeatureRow, ReasonLine
 from serving.console.wording import number, plain, quantity
+from serving.errors import BrokenReceipt
 from serving.reasons import Reason
 from serving.receipt import Receipt, vector_of
 
@@ -53,7 +54,10 @@ def feature_families(
     receipt: Receipt, catalog: Catalog | None, in_reasons: set[str]
 ) -> tuple[tuple[FeatureFamily, ...], str | None]:
     """The vector as served, grouped by story, and a note where it cannot be shown."""
-    vector = vector_of(receipt)
+    try:
+        vector = vector_of(receipt)
+    except BrokenReceipt as error:
+        return (), error.message
     if vector is None:
         return (), "No features were read for this decision; it was made without them."
     if catalog is None or len(vector) != len(catalog.features):

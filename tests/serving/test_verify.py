@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import sqlite3
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from features.errors import BrokenBundle
 from serving.settings import Settings
+from serving.vector_bytes import vector_bytes, vector_from
 from serving.verify import Result, verify_ledger
 from tests.serving.scoring_world import START_MS, Service, payment, rfc3339, running, suspicious
 
@@ -87,11 +90,22 @@ def test_a_changed_vector_is_found_to_the_last_bit(honest: Path, tmp_path: Path)
     connection = sqlite3.connect(honest / "ledger.sqlite")
     (body,) = connection.execute("SELECT body FROM events WHERE transaction_id = 'p-2' AND kind = 'payment'").fetchone()
     connection.close()
-    vector = msgspec.json.decode(body)["receipt"]["vector"]
-    # The lowest bit of the first value's mantissa.
-    changed = ("B" if vector[0] == "A" else "A") + vector[1:]
-    result = tampered(honest, tmp_path, "p-2", vector.encode(), changed.encode())
+    written = msgspec.json.decode(body)["receipt"]["vector"]
+    vector = vector_from(base64.b64decode(written)).copy()
+    vector.view(np.int64)[0] ^= 1  # the lowest bit of the first value's mantissa
+    changed = base64.b64encode(vector_bytes(vector)).decode()
+    result = tampered(honest, tmp_path, "p-2", written.encode(), changed.encode())
     assert result.mismatches == 1
+
+
+def test_a_vector_that_cannot_be_read_any_more_is_told_and_does_not_end_the_walk(honest: Path, tmp_path: Path) -> None:
+    connection = sqlite3.connect(honest / "ledger.sqlite")
+    (body,) = connection.execute("SELECT body FROM events WHERE transaction_id = 'p-2' AND kind = 'payment'").fetchone()
+    connection.close()
+    written = msgspec.json.decode(body)["receipt"]["vector"]
+    result = tampered(honest, tmp_path, "p-2", written.encode(), base64.b64encode(b"\xcc").decode().encode())
+    assert result.mismatches == 1
+    assert "cannot be read: its bytes were changed" in result.differences[0]
 
 
 def test_a_changed_score_is_found(honest: Path, tmp_path: Path) -> None:
