@@ -28,6 +28,7 @@ from serving.feedback import Feedback
 from serving.gauges import measure_lag, show_engine, show_ledger, show_succession
 from serving.hashing import settle_hashing
 from serving.ledger import Event, Ledger, LedgerError
+from serving.memory_ahead import stay_ahead
 from serving.messages import Ready
 from serving.metrics import Metrics
 from serving.receipt import code_version
@@ -121,6 +122,7 @@ class Runtime:
             self._follow(),
             self.succession.follow(),
             measure_lag(self.metrics),
+            stay_ahead(lambda: None if self.engine is None else self.engine.fold.state),
             self.shadow.keep(),
         ):
             self._tasks.append(asyncio.get_running_loop().create_task(self._guarded(work)))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from features import heap as heaps
-from features.heap import HEADER_WORDS, new_heap, with_room
+from features.heap import HEADER_WORDS, new_heap, provide, with_room
 
 
 def test_a_growing_heap_is_never_copied() -> None:
@@ -44,3 +44,24 @@ def test_without_room_for_addresses_a_heap_is_small_and_copied(monkeypatch: pyte
 
 def test_a_heap_of_a_given_size_is_no_larger() -> None:
     assert new_heap(1_000).size == 1_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives memory ahead")
+def test_memory_is_provided_beside_what_is_written_and_changes_nothing() -> None:
+    code = (
+        "from features.heap import new_heap, provide\n"
+        "def resident(): return int(open('/proc/self/statm').read().split()[1]) * 4096\n"
+        "heap = new_heap(); heap[100] = 7\n"
+        "before = resident(); given = provide(heap, 100, 4 << 20); grown = resident() - before\n"
+        "print(int(given), grown, int(heap[100]), int(heap[101]))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
+    given, grown, kept, empty = map(int, told.split())
+    assert (kept, empty) == (7, 0)
+    assert not given or grown > 28 << 20  # an older kernel says no, and nothing is lost
+
+
+def test_no_memory_is_asked_for_beyond_the_end() -> None:
+    heap = new_heap(1_000)
+    assert not provide(heap, 2_000, 1_000)
+    assert heap[0] == HEADER_WORDS

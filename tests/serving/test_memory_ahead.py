@@ -1,0 +1,57 @@
+"""The state finds memory where it grows, whichever heap it has by then."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+from serving import memory_ahead
+
+
+class Held:
+    """All that is asked of a state: its heap, whose first word is how much of it is used."""
+
+    def __init__(self, used: int) -> None:
+        self.heap = np.zeros(16, np.int64)
+        self.heap[0] = used
+
+
+def test_memory_lies_ready_beyond_what_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[bool, int, int]] = []
+    words = memory_ahead.AHEAD_BYTES // 8
+    first, second = Held(100), Held(7)
+    now: list[Any] = [None]
+
+    def provide(heap: Any, at: int, count: int) -> bool:
+        asked.append((heap is first.heap, at, count))
+        return len(asked) < 4
+
+    monkeypatch.setattr(memory_ahead, "provide", provide)
+    monkeypatch.setattr(memory_ahead, "EVERY_SECONDS", 0.001)
+
+    async def run() -> None:
+        ahead = asyncio.create_task(memory_ahead.stay_ahead(lambda: now[0]))
+        await asyncio.sleep(0.02)
+        assert asked == []
+        now[0] = first
+        await asyncio.sleep(0.05)
+        assert asked == [(True, 100, words)]
+        first.heap[0] += words // 4  # there is enough yet
+        await asyncio.sleep(0.05)
+        assert len(asked) == 1
+        first.heap[0] += words // 2
+        await asyncio.sleep(0.05)
+        assert asked[1:] == [(True, 100 + words, 3 * words // 4)]
+        now[0] = second  # folded anew
+        await asyncio.sleep(0.05)
+        assert asked[2:] == [(False, 7, words)]
+        second.heap[0] += 2 * words  # the system says no: nobody asks again
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(ahead, 5)
+        assert ahead.done() and len(asked) == 4
+
+    asyncio.run(run())
