@@ -44,8 +44,8 @@ class Scored(NamedTuple):
     tier: str
 
 
-class Known(NamedTuple):
-    """What is remembered of a scored payment to answer its retries."""
+class Known(msgspec.Struct, frozen=True, gc=False):
+    """What is remembered of a scored payment to answer its retries; thousands of them, none for the collector."""
 
     content: bytes
     answer: bytes

@@ -18,17 +18,36 @@ async def write(ledger: Ledger, first: int, count: int) -> None:
         await ledger.append("payment", f"t-{number}", number, number, b"x" * 3_000)
 
 
-def test_copying_back_leaves_the_log_and_beginning_anew_starts_it_over(tmp_path: Path) -> None:
+def test_copying_back_leaves_the_log_and_the_next_commit_begins_it_anew(tmp_path: Path) -> None:
     async def run() -> None:
         ledger = Ledger(tmp_path / "ledger.sqlite")
         await write(ledger, 0, 50)
         length = copy_back(ledger.path)
         assert length > 50 * 3_000
-        await write(ledger, 50, 50)
-        assert copy_back(ledger.path, begin_anew=True) < 1.5 * length  # begun anew by itself: all had been copied
-        await write(ledger, 100, 1)
+        await write(ledger, 50, 1)
         assert 0 < copy_back(ledger.path) < length
-        assert ledger.count() == 101
+        assert ledger.count() == 51
+        ledger.close()
+
+    asyncio.run(run())
+
+
+def test_what_is_held_is_written_when_it_may_go_on_and_a_flush_does_not_wait(tmp_path: Path) -> None:
+    async def run() -> None:
+        ledger = Ledger(tmp_path / "ledger.sqlite")
+        ledger.hold(True)
+        waiting = ledger.append("payment", "t-0", 0, 0, b"x")
+        await asyncio.sleep(0.01)
+        assert (waiting.done(), ledger.count()) == (False, 0)
+        ledger.hold(False)
+        await asyncio.wait_for(waiting, 1)
+        assert ledger.count() == 1
+        ledger.hold(True)
+        waiting = ledger.append("payment", "t-1", 1, 1, b"x")
+        ledger.flush()
+        await asyncio.wait_for(waiting, 1)
+        assert ledger.count() == 2
+        ledger.hold(False)
         ledger.close()
 
     asyncio.run(run())
@@ -38,7 +57,7 @@ def test_the_log_stays_near_its_limit_while_payments_keep_coming(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint, "EVERY_SECONDS", 0.02)
-    monkeypatch.setattr(checkpoint, "SMALL_BYTES", 1 << 16)
+    monkeypatch.setattr(checkpoint, "WORTH_BYTES", 1 << 16)
     limit = 1 << 20
 
     async def run() -> int:
