@@ -7,22 +7,24 @@ var/overload.md; afterwards every decision is recomputed from the ledger.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from tests.bench import bundle, machine, rounds
-from tests.bench.contenders import Contender, Running, embedded, fresh, running
+from tests.bench import bundle, machine, rounds, servers
+from tests.bench.contenders import Contender, Running, embedded, fresh, on_redis, running
 from tests.bench.open_loop import TIERS
 from tests.bench.payments import START, write_bodies
 
@@ -30,9 +32,18 @@ DEADLINE_MS = 80.0  # of the bodies
 GRACE_MS = 20.0
 CONNECTIONS = 1_024
 SATURATION_RUNS = 2
+PROFILES = ("embedded", "redis")
 _AMOUNT = re.compile(rb'"amount_minor":(\d+)')
 
 Figures = dict[str, Any]
+
+
+class Times(NamedTuple):
+    """How long each part takes, seconds."""
+
+    half: float
+    triple: float
+    closed: float
 
 
 def saturation(one: Running, folder: Path, seconds: float) -> float:
@@ -45,13 +56,13 @@ def saturation(one: Running, folder: Path, seconds: float) -> float:
     return best
 
 
-def offered(one: Running, folder: Path, rate: float, seconds: float, seed: int, core: int) -> Figures:
+def offered(one: Running, folder: Path, rate: float, seconds: float, seed: int) -> Figures:
     """Offer `rate` payments a second and tell what became of them."""
     bodies = write_bodies(folder / "bodies.jsonl", int(rate * seconds), seed, START + timedelta(days=seed))
     seen = folder / f"seen-{seed}.npz"
     command = [sys.executable, "-m", "tests.bench.open_loop", "--port", str(one.port), "--bodies", str(bodies)]
     command += ["--rate", str(rate), "--seconds", str(seconds), "--connections", str(CONNECTIONS)]
-    command += ["--seen", str(seen), "--core", str(core)]
+    command += ["--seen", str(seen)]
     before = one.cpu_seconds()
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds * 3 + 120, check=False)
     used = one.cpu_seconds() - before
@@ -123,22 +134,33 @@ def page(told: Figures) -> str:
         "# Overload",
         "",
         f"{told['date']} · {of['processor']}, {of['cores']} cores, load before {of['load_before']} · "
-        f"saturation {told['saturation_per_second']:,.0f}/s · deadline {DEADLINE_MS:g} ms",
+        f"deadline {DEADLINE_MS:g} ms · one worker; the generator has a core of its own",
+    ]
+    for name in PROFILES:
+        if name in told:
+            lines += ["", *part(name, told[name])]
+    return "\n".join(lines) + "\n"
+
+
+def part(name: str, told: Figures) -> list[str]:
+    """The lines about one profile."""
+    lines = [
+        f"## {name}: saturation {told['saturation_per_second']:,.0f}/s",
         "",
         "| offered | for | answered/s | refused | full | rules only | default | p50 ms | p99 ms | max ms | late "
         "| refusals p99 ms | generator late p99 ms | service's share of a core |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for times, one in told["phases"].items():
-        share = {name: count / max(one["offered"], 1) for name, count in one["tiers"].items()}
+        share = {tier: count / max(one["offered"], 1) for tier, count in one["tiers"].items()}
         ms = one["answers"] or {"p50_ms": float("nan"), "p99_ms": float("nan"), "max_ms": float("nan")}
         cells = [
             f"{times} × = {one['offered_per_second']:,.0f}/s",
             f"{one['seconds']:g} s",
             f"{one['answered_per_second']:,.0f}",
             f"{one['refused'] / one['offered']:.1%}",
-            *(f"{share[name]:.1%}" for name in ("full", "rules_only", "default")),
-            *(f"{ms[name]:.1f}" for name in ("p50_ms", "p99_ms", "max_ms")),
+            *(f"{share[tier]:.1%}" for tier in ("full", "rules_only", "default")),
+            *(f"{ms[quantile]:.1f}" for quantile in ("p50_ms", "p99_ms", "max_ms")),
             str(one["late"]),
             f"{one['refusals'].get('p99_ms', 0):.1f}",
             f"{one['generator_late_p99_ms']:.1f}",
@@ -149,7 +171,7 @@ def page(told: Figures) -> str:
     if "verify" in told:
         verified = told["verify"]
         lines += ["", f"`verify`: {verified['payments']:,} decisions recomputed, {verified['mismatches']} mismatches."]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def verified(contender: Contender, folder: Path) -> Figures:
@@ -166,8 +188,43 @@ def verified(contender: Contender, folder: Path) -> Figures:
     return found
 
 
+@contextlib.contextmanager
+def apart(contender: Contender, logs: Path) -> Iterator[Running]:
+    """The contender on all cores but the last, and this process with its generators on the last.
+
+    Neither waits for the other, and saturation is looked for where it is then exceeded.
+    """
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if len(cores) < 2:
+        with running(contender, logs) as one:
+            yield one
+        return
+    os.sched_setaffinity(0, set(cores[:-1]))
+    try:
+        with running(contender, logs) as one:
+            os.sched_setaffinity(0, {cores[-1]})
+            yield one
+    finally:
+        os.sched_setaffinity(0, set(cores))
+
+
+def rehearsed(contender: Contender, folder: Path, times: Times, say: Callable[[str], object]) -> Figures:
+    """One profile overloaded, and every decision of it recomputed."""
+    with apart(contender, folder / "logs") as one:
+        rate = saturation(one, folder, times.closed)
+        say(f"{contender.name}: saturation {rate:,.0f} decisions a second")
+        phases = {}
+        for number, (name, factor, seconds) in enumerate((("1.5", 1.5, times.half), ("3", 3.0, times.triple)), 3):
+            phases[name] = seen = offered(one, folder, factor * rate, seconds, number)
+            say(f"{name} times: {seen['answered']:,} of {seen['offered']:,} answered, {seen['late']} late")
+    told: Figures = {"saturation_per_second": round(rate, 1), "phases": phases}
+    told["promises"] = promises(phases["1.5"], phases["3"], rate)
+    return told
+
+
 def main(
     var: Path = typer.Option(Path("var"), help="where overload.json and overload.md are written"),
+    profile: str = typer.Option("both", help="embedded, redis or both"),
     half_seconds: float = typer.Option(60.0, help="how long 1.5 times saturation is offered"),
     triple_seconds: float = typer.Option(20.0, help="how long 3 times saturation is offered"),
     closed_seconds: float = typer.Option(5.0, help="of each look for saturation"),
@@ -175,24 +232,23 @@ def main(
 ) -> None:
     """Rehearse overload, write what was seen, and show the page; no figure fails the run."""
     console, folder = Console(), var / "overload"
+    times = Times(half_seconds, triple_seconds, closed_seconds)
     told: Figures = {"date": machine.date(), "machine": machine.machine(), "versions": machine.versions()}
-    contender = embedded(bundle.make(folder / "bundle"), fresh(folder / "embedded"))
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    core = cores[-1] if len(cores) > 1 else -1
-    if core >= 0:  # the service keeps to the others: the generator must not wait for it, nor it for the generator
-        os.sched_setaffinity(0, set(cores[:-1]))
-    with running(contender, folder / "logs") as one:
-        rate = saturation(one, folder, closed_seconds)
-        console.print(f"saturation: {rate:,.0f} decisions a second")
-        half = offered(one, folder, 1.5 * rate, half_seconds, 3, core)
-        console.print(f"1.5 times: {half['answered']:,} of {half['offered']:,} answered, {half['late']} late")
-        triple = offered(one, folder, 3.0 * rate, triple_seconds, 4, core)
-        console.print(f"3 times: {triple['answered']:,} of {triple['offered']:,} answered, {triple['late']} late")
-    told["saturation_per_second"] = round(rate, 1)
-    told["phases"] = {"1.5": half, "3": triple}
-    told["promises"] = promises(half, triple, rate)
-    if verify:
-        told["verify"] = verified(contender, folder)
+    made = bundle.make(folder / "bundle")
+    with contextlib.ExitStack() as ending:
+        contenders = []
+        if profile in ("embedded", "both"):
+            contenders.append(embedded(made, fresh(folder / "embedded")))
+        if profile in ("redis", "both"):
+            if servers.are_here():
+                settings, _ = ending.enter_context(servers.private(fresh(folder / "redis")))
+                contenders.append(on_redis(made, fresh(folder / "production"), settings))
+            else:
+                console.print("There is no redis-server or PostgreSQL here: that profile is left out.")
+        for contender in contenders:
+            told[contender.name] = rehearsed(contender, folder, times, console.print)
+            if verify:
+                told[contender.name]["verify"] = verified(contender, folder)
     (var / "overload.json").write_text(json.dumps(told, indent=2) + "\n")
     (var / "overload.md").write_text(page(told))
     console.print(Markdown(page(told)))

@@ -42,8 +42,8 @@ def test_a_short_rehearsal_sheds_by_money_answers_everything_and_proves_it(tmp_p
     contender = embedded(make_bundle(tmp_path / "bundle"), fresh(tmp_path / "var"))
     with running(contender, tmp_path / "logs") as one:
         rate = overload.saturation(one, tmp_path, 1.0)
-        told = overload.offered(one, tmp_path, 3.0 * rate, 2.0, 3, -1)
-        after = overload.offered(one, tmp_path, 0.2 * rate, 1.0, 5, -1)
+        told = overload.offered(one, tmp_path, 3.0 * rate, 2.0, 3)
+        after = overload.offered(one, tmp_path, 0.2 * rate, 1.0, 5)
     assert told["failed"] == 0, told["example"]
     assert told["answered"] + told["refused"] == told["offered"]
     assert told["tiers"]["rules_only"] + told["tiers"]["default"] > 0, "three times saturation must shed"
@@ -56,7 +56,7 @@ def test_a_short_rehearsal_sheds_by_money_answers_everything_and_proves_it(tmp_p
     assert (result.mismatches, result.differences) == (0, [])
     assert result.payments >= told["answered"] + after["answered"]
     page = overload.page(
-        {"date": "now", "machine": {"processor": "x", "cores": 2, "load_before": 0.0}, "saturation_per_second": rate,
-         "phases": {"3": told}, "promises": overload.promises(told, told, rate)}
+        {"date": "now", "machine": {"processor": "x", "cores": 2, "load_before": 0.0}, "embedded": {
+            "saturation_per_second": rate, "phases": {"3": told}, "promises": overload.promises(told, told, rate)}}
     )  # fmt: skip
     assert "| 3 × = " in page
