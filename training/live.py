@@ -79,6 +79,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row that nobody listens on just now."""
+    while True:
+        first = free_port()
+        try:
+            refuse_busy_ports({str(n): first + n for n in range(count)})
+        except (ServiceTrouble, OverflowError):
+            continue
+        return first
+
+
 def refuse_busy_ports(ports: dict[str, int]) -> None:
     """Say which of the ports (by what they are for) are in use, before anything is started.
 
@@ -119,8 +130,10 @@ def serving(arguments: list[str], log: Path, **overrides: str) -> None:
 
 
 @contextmanager
-def running(arguments: list[str], port: int, ready: str, log: Path, **overrides: str) -> Iterator[None]:
-    """A process `python -m serving ...` while the block runs, from the moment that GET `ready` answers well.
+def running(
+    arguments: list[str], port: int | tuple[int, ...], ready: str, log: Path, **overrides: str
+) -> Iterator[None]:
+    """A process `python -m serving ...` while the block runs, from when GET `ready` answers well (on every port).
 
     Raises:
         ServiceTrouble: it ended, or was not ready in time.
@@ -130,7 +143,8 @@ def running(arguments: list[str], port: int, ready: str, log: Path, **overrides:
             [sys.executable, "-m", "serving", *arguments], env=environment_of_child(**overrides), stdout=out, stderr=out
         )
     try:
-        _wait_until_ready(process, port, ready, log)
+        for one in (port,) if isinstance(port, int) else port:
+            _wait_until_ready(process, one, ready, log)
         yield
     finally:
         process.terminate()

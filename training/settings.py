@@ -27,6 +27,8 @@ TABLE = (
     Setting("DATA", "../shared/data", "folder that holds public data sets, for tests"),
     Setting("MLFLOW", "", "tracking server, or a database such as postgresql://…; empty: SQLite below VAR"),
     Setting("MLFLOW_ARTIFACTS", "", "where models and plots of runs are kept; empty: a folder below VAR"),
+    Setting("REDIS_URL", "", "with POSTGRES_URL: the rehearsal of the festival runs the production profile there"),
+    Setting("POSTGRES_URL", "", "see REDIS_URL; the rehearsal makes a database of its own there and removes it"),
     Setting("FEAST_REGISTRY", "", "database of Feast's registry, such as postgresql://…; empty: a file below VAR"),
 )
 
@@ -39,6 +41,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mlflow: str = ""
     mlflow_artifacts: str = ""
     feast_registry: str = ""
+    redis_url: str = ""
+    postgres_url: str = ""
 
     @property
     def tracking_uri(self) -> str:
@@ -61,6 +65,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         mlflow=values["MLFLOW"],
         mlflow_artifacts=values["MLFLOW_ARTIFACTS"],
         feast_registry=values["FEAST_REGISTRY"],
+        redis_url=values["REDIS_URL"],
+        postgres_url=values["POSTGRES_URL"],
     )
 
 

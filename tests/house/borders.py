@@ -31,9 +31,9 @@ BORDERS: dict[str, tuple[str, ...]] = {
         "features/profiles.py",
     ),
     "sqlalchemy": ("features/catalogue_store.py",),
-    "redis": ("serving/production/", "features/redis_velocity.py"),
+    "redis": ("serving/production/", "features/redis_velocity.py", "training/festival/stage.py"),
     "hiredis": ("serving/production/",),
-    "psycopg": ("serving/production/",),
+    "psycopg": ("serving/production/", "training/festival/stage.py"),
     "requests": (),
 }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -16,7 +18,8 @@ from training.caught.judgement import NOTICE
 from training.festival.night import NIGHT, NORMAL, SMALL, WORLD, Prepared, prepare
 from training.festival.open_loop import Replies, send
 from training.festival.series import Run, run_of
-from training.live import Connection, free_port, running, serving
+from training.festival.stage import PRODUCTION, WORKERS, profile_of, stage
+from training.live import Connection, free_ports, running, serving
 from training.present import progress
 from training.settings import Settings
 from training.shapes import Floats, Integers
@@ -31,7 +34,7 @@ FASTEST_SMALL = 900.0
 """Bounds of how many seconds of the night pass in one second of the rehearsal."""
 RUSH_PER_SECOND = 600.0
 """The rush is never played faster than this: more proves nothing about a night."""
-PROBES = 400
+PROBES, CALLERS = 800, 8
 
 
 class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,38 +63,25 @@ def rehearse(settings: Settings, console: Console, small: bool = False, trees: i
     """Everything from an empty folder to the figures.
 
     Raises:
-        ServiceTrouble: the service did not start.
+        ServiceTrouble: the service did not start, or a server that the settings name does not answer.
     """
-    folder = settings.var / "festival"
+    profile, folder = profile_of(settings), folder_of(settings)
     folder.mkdir(parents=True, exist_ok=True)
     world = SMALL if small else WORLD
     with progress(console, world.payments) as listener:
         ready = prepare(folder, world, listener, trees)
-    own, log = folder / "var", folder / "service.log"
-    shutil.rmtree(own, ignore_errors=True)  # each rehearsal begins with a ledger of its own
-    log.unlink(missing_ok=True)
-    port, from_ms = free_port(), ready.span_ms(NORMAL)[0]
-    place = {"VAR": str(own.resolve()), "BUNDLE": str((folder / "bundle").resolve()), "CLOCK": "replay", "API_KEY": ""}
-    place |= {"HOST": "127.0.0.1", "PROFILES": str((folder / "world" / "profiles.sqlite").resolve())}
-    with console.status("letting the past into the service's ledger"):
-        serving(["import-history", str((folder / "past.parquet").resolve()), "--until-ms", str(from_ms)], log, **place)
-    with console.status("starting the service"):
-        service = running(["run", "--port", str(port)], port, "/readyz", log, **place)
-        service.__enter__()
-    try:
+    with ExitStack() as ending:
+        port = _served(ending, settings, console, folder, ready.span_ms(NORMAL)[0])
         capacity = _capacity(ready, port)
         night = ready.rows(NIGHT)
         moments = times_ms(ready.history["event_time"])[night[0] : night[1]]
         speed = speed_of(moments, capacity, FASTEST_SMALL if small else FASTEST)
         console.print(f"The service answers {capacity:,.0f} requests/s: {speed:.0f} s of the night in each second.")
-        profile = _profile(port)
         normal_speed = speed * _density(ready)
         with console.status("a normal day"):
             normal = _sent(ready, port, "normal day", NORMAL, normal_speed)
         with console.status("the night of 11/11"):
             festival = _sent(ready, port, "11/11", NIGHT, speed)
-    finally:
-        service.__exit__(None, None, None)
     ratio = festival.insulted_share / normal.insulted_share if normal.insulted_share else None
     return Rehearsal(
         profile=profile, world_digest=world.digest, seconds_of_the_night_per_second=speed, deadline_ms=DEADLINE_MS,
@@ -100,6 +90,32 @@ def rehearse(settings: Settings, console: Console, small: bool = False, trees: i
         insult_ratio_to_normal_day=ratio, fraud_value_caught=festival.fraud_value_caught, festival=festival,
         normal_day=normal,
     )  # fmt: skip
+
+
+def _served(ending: ExitStack, settings: Settings, console: Console, folder: Path, from_ms: int) -> int:
+    """Start the service in the profile that the settings name, with everything before `from_ms` as its past; its port.
+
+    `ending` stops it and removes what it left on servers.
+    """
+    own, log = folder / "var", folder / "service.log"
+    shutil.rmtree(own, ignore_errors=True)  # each rehearsal begins with a ledger of its own
+    log.unlink(missing_ok=True)
+    place = dict.fromkeys(("API_KEY", "KEYS", "HASH_KEY", "CHALLENGER"), "") | ending.enter_context(stage(settings))
+    place |= {"VAR": str(own.resolve()), "BUNDLE": str((folder / "bundle").resolve()), "CLOCK": "replay"}
+    place |= {"HOST": "127.0.0.1", "PROFILES": str((folder / "world" / "profiles.sqlite").resolve())}
+    with console.status("letting the past into the service's ledger"):
+        serving(["import-history", str((folder / "past.parquet").resolve()), "--until-ms", str(from_ms)], log, **place)
+    port = free_ports(2)
+    command, asked = ["run", "--port", str(port)], (port,)
+    if profile_of(settings) == PRODUCTION:
+        with console.status("building the state in Redis"):
+            serving(["rebuild-state"], log, **place)
+        place |= {"PORT": str(port), "CONSOLE_PORT": str(port + 1)}
+        first = int(place["RECORDER_PORT"])
+        command, asked = ["up"], (port, *range(first + 1, first + 1 + WORKERS))
+    with console.status("starting the service"):
+        ending.enter_context(running(command, asked, "/readyz", log, **place))
+    return port
 
 
 def speed_of(times: Integers, capacity: float, fastest: float = FASTEST) -> float:
@@ -133,27 +149,23 @@ def _sent(ready: Prepared, port: int, name: str, span: tuple[dt.timedelta, dt.ti
 
 
 def _capacity(ready: Prepared, port: int) -> float:
-    """Requests a second in a short closed loop that leaves nothing behind (dry runs)."""
+    """Requests a second that eight callers get in a short closed loop that leaves nothing behind (dry runs)."""
     first = ready.rows(NORMAL)[0]
     bodies = ready.bodies((first, first + PROBES))
-    connection = Connection(port)
-    try:
-        for part in (bodies[: PROBES // 2], bodies[PROBES // 2 :]):
+    with ExitStack() as ending, ThreadPoolExecutor(CALLERS) as callers:
+        connections = [Connection(port) for _ in range(CALLERS)]
+        for connection in connections:
+            ending.callback(connection.close)
+
+        def ask(number: int, part: list[bytes]) -> int:
+            requests = (("/v1/score?dry_run=1", body) for body in part[number::CALLERS])
+            return sum(1 for _ in connections[number].exchange(requests, 1))
+
+        for part in (bodies[: PROBES // 2], bodies[PROBES // 2 :]):  # the first warms up
             began = time.perf_counter()
-            answered = sum(1 for _ in connection.exchange((("/v1/score?dry_run=1", body) for body in part), 8))
+            answered = sum(callers.map(ask, range(CALLERS), [part] * CALLERS))
             rate = answered / (time.perf_counter() - began)
-    finally:
-        connection.close()
     return rate
-
-
-def _profile(port: int) -> str:
-    connection = Connection(port)
-    try:
-        told = msgspec.json.decode(connection.get("/readyz")[1])
-    finally:
-        connection.close()
-    return str(told.get("profile", "embedded")) if isinstance(told, dict) else "embedded"
 
 
 def _local(ms: int) -> str:
