@@ -173,14 +173,17 @@ def step(
     written back. ids: int64[6], by what others remember each entity, -1 = not sent: `recs` itself where records
     stay in their place, else a lasting identity above 0. seen: int64[6], how many events each entity's state
     had folded (-1 = not sent). ts: event time in ms. amount: reference minor units. extra, profile: what the
-    request and the profiles say (features/request.py). out: float64[columns], NaN = missing.
+    request and the profiles say (features/request.py). out: float64[columns], NaN = missing; of no length: nobody
+    wants the features.
     """
-    fill_request(layout, ts, amount, extra, out)
-    fill_profile(layout, ts, extra, profile, out)
     for e in range(ENTITY_COUNT):
         seen[e] = recs[e] if recs[e] <= 0 else heap[recs[e] + SEEN]
-        read_entity(heap, e, ents, lists, bounds, outs, recs, ids, ts, cum, out)
-    fill_ratios(ratios, amount, out)
+    if out.size:
+        fill_request(layout, ts, amount, extra, out)
+        fill_profile(layout, ts, extra, profile, out)
+        for e in range(ENTITY_COUNT):
+            read_entity(heap, e, ents, lists, bounds, outs, recs, ids, ts, cum, out)
+        fill_ratios(ratios, amount, out)
     late = 0
     if keep:
         mask = mask_of(layout, ts, amount, extra)

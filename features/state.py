@@ -23,6 +23,7 @@ Vector = npt.NDArray[np.float64]
 
 _PAYER, _INSTRUMENT, _DEVICE, _IP, _PAYEE, _PAIR = range(kernel.ENTITY_COUNT)
 _NOT_SENT, _NO_HISTORY = -1, 0
+_NOT_WANTED = np.empty(0)
 #: Between payer and payee in the key of a pair.
 SEPARATOR = "\x1f"  # no identifier may hold it: control characters are refused at intake
 
@@ -63,13 +64,13 @@ class State:
         self._recs[:] = found
         return (payment.payer_id, payment.instrument_id, device_id, ip, payment.payee_id, pair), found
 
-    def _step(self, payment: Payment, profiles: Profiles | None, keep: bool) -> Vector:
+    def _step(self, payment: Payment, profiles: Profiles | None, keep: bool, out: Vector) -> Vector:
         encode_extra(payment, self.catalog, self._extra)
-        encode_profiles(payment, profiles, self._profile)
+        if out.size:
+            encode_profiles(payment, profiles, self._profile)
         keys, found = self._find(payment)
         if keep:
             self._heap = with_room(self._heap, self._plan.slack_words)
-        out = np.empty(len(self.catalog.names))
         self.too_late += kernel.step(
             self._heap, *self._tables, *self._reading, self._recs, self._recs, self._seen, payment.event_time_ms,
             reference_amount(payment, self.catalog), self._extra, self._profile, out, keep,
@@ -82,15 +83,15 @@ class State:
 
     def observe(self, payment: Payment, profiles: Profiles | None = None) -> Vector:
         """Features of a payment given all that was folded in so far, float64[columns], NaN = missing."""
-        return self._step(payment, profiles, keep=False)
+        return self._step(payment, profiles, False, np.empty(len(self.catalog.names)))
 
     def observe_and_apply(self, payment: Payment, profiles: Profiles | None = None) -> Vector:
         """Like `observe`; then the payment becomes part of the past."""
-        return self._step(payment, profiles, keep=True)
+        return self._step(payment, profiles, True, np.empty(len(self.catalog.names)))
 
     def apply(self, payment: Payment) -> None:
         """Fold a payment in without need of its features."""
-        self._step(payment, None, keep=True)
+        self._step(payment, None, True, _NOT_WANTED)
 
     def annotate(self, payment: Payment, what: str, weight: int = 1) -> None:
         """Fold in what became known about an earlier payment: `fraud`, `declined` or `reversed`.
