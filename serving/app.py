@@ -114,6 +114,7 @@ class Application:
         short_way = ShortWay(self)
         self.backlog.serve(runtime.settings.body_limit_bytes, lambda: runtime.opened.bundle, short_way, self.always)
         self.backlog.turn_away = None if door.keyless else short_way.turn_away
+        self.backlog.server_is_late = lambda: runtime.engine is not None and runtime.engine.late
         show_backlog(runtime.metrics, self.backlog)
 
     def leave(self) -> None:

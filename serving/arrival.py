@@ -90,7 +90,7 @@ class Arrival(BoundedHttp):
                 self._whole = self.loop.call_later(WHOLE_SECONDS, self._give_up)
         else:
             self._head_since = None
-            self.backlog.take(self, data, end + 4, self._age_ms())
+            self.backlog.take(self, data, end + 4)
 
     def _give_up(self) -> None:
         """The body does not come: uvicorn may wait for it, and the application may lose patience."""
@@ -116,7 +116,8 @@ class Arrival(BoundedHttp):
     def go_short(self, short_way: ShortWay, data: bytes, body_at: int, admitted: Admitted) -> None:
         """Decide a payment without a task of its own."""
         self.waits = True
-        short_way(key_in(data, body_at), data[body_at:], admitted, self._reply)
+        key = key_in(data, body_at) if self.backlog.keyed else None
+        short_way(key, data[body_at:], admitted, self._reply)
 
     def on_message_begin(self) -> None:
         """uvicorn's parser began with a request."""
@@ -164,7 +165,7 @@ class Arrival(BoundedHttp):
     def _idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
-    def _age_ms(self) -> float:
+    def age_ms(self) -> float:
         """How long the data has waited in the kernel, milliseconds (in the steps of its clock)."""
         if self._tcp is None:
             return 0.0

@@ -18,14 +18,14 @@ from features.bundle import Bundle
 from features.catalog import catalog_of
 from serving.headers import ALWAYS, Header
 from serving.http import JSON, json_reply, raw_reply
-from serving.judge import FULL
+from serving.judge import DEFAULT, FULL
 from serving.messages import Error, ErrorBody
-from serving.shed import COST, LADDER, REFUSED, Admitted, Eye, Ranks, tier_for
+from serving.shed import COST, LADDER, PATIENCE, REFUSED, Admitted, Eye, Ranks, tier_for
 
 #: Work of one turn of the event loop; after it the sockets are looked at again.
 SLICE_NS = 4_000_000
 #: What one full decision takes until it was measured, and bounds of what is believed.
-FIRST_UNIT_NS, LEAST_UNIT_NS, MOST_UNIT_NS = 250_000.0, 20_000.0, 20_000_000.0
+FIRST_UNIT_NS, LEAST_UNIT_NS, MOST_UNIT_NS = 200_000.0, 20_000.0, 20_000_000.0
 #: How long a measurement of that counts.
 MEMORY_NS = 200_000_000.0
 LEAST_SLICE = 8.0
@@ -33,6 +33,16 @@ LEAST_SLICE = 8.0
 SAMPLE = 8
 #: The kernel tells ages in steps of its clock, up to 4 ms: what is younger has not waited.
 FRESH_MS = 5.0
+#: While turns follow each other this closely, what is read came in the latest; asking the kernel took a tenth of
+#: the processor.
+CLOSE_NS = 20_000_000
+#: Reading and refusing for so long, the service decides a slice in between: who waits has a deadline.
+READ_NS = 8_000_000
+#: More work than this that never went away for so long is a standing queue: it only makes everybody wait.
+STANDING_MS, STANDING_NS = 20.0, 1_000_000_000
+#: Payments under way at once where deciding waits for a server that answers: enough to share its trips. The others
+#: wait here, where what they may still get is judged; begun, they could only be late.
+MOST_UNDER_WAY = 40
 
 REFUSAL = Error(
     ErrorBody(
@@ -68,6 +78,9 @@ class Connection(Protocol):
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
     waits: bool
+
+    def age_ms(self) -> float:
+        """How long what was read last had waited in the kernel."""
 
     def go_on(self, data: bytes, admitted: Admitted) -> None:
         """Let a payment go the ordinary way."""
@@ -111,6 +124,11 @@ class Backlog:
         self._begun = 0.0  # units begun in this turn
         self._turning = False
         self._turn_ns = 0
+        self._close = False  # turns follow each other closely
+        self._worked_ns = 0
+        self._short_ns = 0  # when the queue was short last
+        self._under_way = 0
+        self.server_is_late: Callable[[], bool] = lambda: False
         self._past_ns, self._past_units = MEMORY_NS / 4, MEMORY_NS / 4 / FIRST_UNIT_NS
         self._behind = False
         self._count = 0
@@ -137,6 +155,17 @@ class Backlog:
         reference = catalog_of(bundle.contract).parameters.reference_currency
         self.eye = Eye(reference, bundle.policy.channel_risk)
 
+    def goes_on(self) -> None:
+        """A payment waits for a server from here on: it counts as under way until `ended`."""
+        self._under_way += 1
+
+    def ended(self, loop: asyncio.AbstractEventLoop) -> None:
+        """A payment that was under way is answered."""
+        self._under_way -= 1
+        if self._queue and not self._turning:
+            self._turning = True
+            loop.call_soon(self._turn, loop)
+
     @property
     def waiting(self) -> int:
         """Payments that wait."""
@@ -144,19 +173,22 @@ class Backlog:
 
     @property
     def work_ms(self) -> float:
-        """How long the work that waits will take, milliseconds."""
-        return self._units * self.unit_ns * 1e-6
+        """How long the work that waits or is under way will take, milliseconds."""
+        return (self._units + self._under_way * COST[DEFAULT]) * self.unit_ns * 1e-6
 
-    def take(self, connection: Connection, data: bytes, body_at: int, age_ms: float) -> None:
+    def take(self, connection: Connection, data: bytes, body_at: int) -> None:
         """Begin with a payment now, let it wait, or refuse it."""
         now = self.now_ns()
+        # It came since the sockets were read before this turn: on average when the turn began.
+        since_ns = now - self._turn_ns
+        age_ms = since_ns * 1e-6 if self._close and since_ns < CLOSE_NS else connection.age_ms()
         arrived_ns = now - int(age_ms * 1e6)
         self._count += 1
         if not self._turning:
             self._turning = True
             self._left, self._begun, self._turn_ns = self._slice(), 0.0, now
             connection.loop.call_soon(self._turn, connection.loop)
-        room = self._left > 0.0 and not self._queue
+        room = self._left > 0.0 and not self._queue and self._may_begin()
         if room and age_ms < FRESH_MS:
             if self._count % SAMPLE == 0 and self._away(data, body_at) is None:
                 self.ranks.learn(self.eye.glance(data).money)
@@ -166,10 +198,16 @@ class Backlog:
         if (reply := self._away(data, body_at)) is not None:
             connection.transport.write(reply)
             return
+        if now - self._worked_ns > READ_NS and self._queue:
+            self._left = self._slice()
+            self._work(now)
         money, deadline_ms = self.eye.glance(data)
         self.ranks.learn(money)
         rank = self.ranks.rank(money)
-        most = tier_for(self.work_ms, age_ms, deadline_ms, rank)
+        work_ms = self.work_ms
+        if work_ms < STANDING_MS:
+            self._short_ns = now
+        most = tier_for(work_ms, age_ms, deadline_ms, rank, standing=now - self._short_ns > STANDING_NS)
         if most == REFUSED:
             self.refused += 1
             connection.transport.write(self.refusal)
@@ -183,6 +221,15 @@ class Backlog:
 
     def _away(self, data: bytes, body_at: int) -> bytes | None:
         return None if self.turn_away is None else self.turn_away(key_in(data, body_at))
+
+    @property
+    def keyed(self) -> bool:
+        """Whether callers need a key."""
+        return self.turn_away is not None
+
+    def _may_begin(self) -> bool:
+        # Behind a server that is late nobody would ever get a turn: all begin, and are decided at their deadlines.
+        return self._under_way < MOST_UNDER_WAY or self.server_is_late()
 
     def _slice(self) -> float:
         """Units of one turn: never so few that looking at the sockets costs more than they do."""
@@ -213,17 +260,25 @@ class Backlog:
         if self._behind and self._begun:
             self._learn(now - self._turn_ns, self._begun)
         # Measured only while work always waits: else the loop's idle time would count.
+        self._close = self._behind and bool(self._queue) and now - self._turn_ns < CLOSE_NS
         self._behind = bool(self._queue)
-        self._turning = self._behind
+        self._turning = self._behind and self._may_begin()
         self._turn_ns, self._begun, self._left = now, 0.0, self._slice()
         if not self._turning:
             return
         loop.call_soon(self._turn, loop)
-        while self._queue and self._left > 0.0:
+        self._work(now)
+
+    def _work(self, now: int) -> None:
+        """Decide what may still begin."""
+        self._worked_ns = now
+        while self._queue and self._left > 0.0 and self._may_begin():
             connection, data, body_at, arrived_ns, deadline_ms, rank, most = self._queue.popleft()
             self._units = self._units - COST[most] if self._queue else 0.0
             if connection.transport.is_closing():
                 continue
             # What it has waited by now may leave it less than was thought; age alone never refuses.
-            still = tier_for(0.0, (now - arrived_ns) * 1e-6, deadline_ms, rank)
-            self._begin(connection, data, body_at, Admitted(arrived_ns, max(most, still, key=LADDER.index)))
+            age_ms = (now - arrived_ns) * 1e-6
+            if age_ms > PATIENCE * deadline_ms:
+                most = max(most, tier_for(0.0, age_ms, deadline_ms, rank), key=LADDER.index)
+            self._begin(connection, data, body_at, Admitted(arrived_ns, most))

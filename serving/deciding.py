@@ -47,6 +47,11 @@ class Deciding:
         """The bundle that decides."""
         return self.decider.judge
 
+    @property
+    def late(self) -> bool:
+        """Whether payments wait for a server longer than they should."""
+        return False
+
     def succeed(self, judge: Judge) -> None:
         """Let another bundle of the same catalogue decide from the next payment on."""
         self.decider = self.decider.successor(judge, self.catalog)

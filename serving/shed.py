@@ -22,7 +22,9 @@ REFUSED = "refused"
 LADDER = (FULL, RULES_ONLY, DEFAULT, REFUSED)
 
 #: A tier is given below this pressure: (for the cheapest, more for the dearest), in parts of the deadline.
-LIMITS = ((0.10, 0.20), (0.22, 0.18), (0.45, 0.12))
+LIMITS = ((0.06, 0.16), (0.14, 0.18), (0.50, 0.12))
+#: The last of these while the queue does not get shorter: room for bursts is of no use then.
+STANDING_LIMIT = (0.30, 0.12)
 #: Nobody is refused while the work before it would leave it this tier.
 REFUSE_FROM = LADDER.index(RULES_ONLY)
 #: From this part of its deadline on, a payment's age counts as pressure.
@@ -33,20 +35,24 @@ SHORTEST_MS, LONGEST_MS = 30, DEFAULT_DEADLINE_MS
 COST = {FULL: 1.0, RULES_ONLY: 0.62, DEFAULT: 0.58}
 
 
-def tier_for(work_ms: float, age_ms: float, deadline_ms: float, rank: float) -> str:
+def tier_for(work_ms: float, age_ms: float, deadline_ms: float, rank: float, standing: bool = False) -> str:
     """The best tier, or `refused`, for a payment of that rank (0 cheapest, 1 dearest).
 
-    `work_ms` is how long the work before it takes, `age_ms` how long ago it arrived.
+    `work_ms` is how long the work before it takes, `age_ms` how long ago it arrived, `standing` that the queue
+    has been long for a while.
 
     >>> [tier_for(17.0, 0.0, 80.0, rank) for rank in (0.0, 0.5, 1.0)]
-    ['rules_only', 'rules_only', 'full']
+    ['default', 'rules_only', 'full']
     >>> tier_for(0.0, 60.0, 80.0, 0.5), tier_for(50.0, 0.0, 80.0, 0.5), tier_for(0.0, 200.0, 80.0, 0.5)
     ('rules_only', 'refused', 'default')
+    >>> tier_for(30.0, 0.0, 80.0, 0.5), tier_for(30.0, 0.0, 80.0, 0.5, standing=True)
+    ('default', 'refused')
     """
     own = max(deadline_ms, SHORTEST_MS)
     before = work_ms / min(own, LONGEST_MS)
     pressed = max(before, (work_ms + age_ms) / own - PATIENCE)
-    for tier, (cheapest, more) in zip(LADDER, LIMITS, strict=False):
+    limits = (*LIMITS[:2], STANDING_LIMIT) if standing else LIMITS
+    for tier, (cheapest, more) in zip(LADDER, limits, strict=False):
         if pressed < cheapest + more * rank:
             return tier
     cheapest, more = LIMITS[REFUSE_FROM]

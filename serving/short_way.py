@@ -45,9 +45,11 @@ class ShortWay:
             self.application.admit(key, "score")
             payment = read_payment(body, engine.catalog, self.application.names)
             if not isinstance(engine, Engine):
-                task = asyncio.get_running_loop().create_task(self._awaited(runtime, engine, payment, admitted, take))
+                loop = asyncio.get_running_loop()
+                task = loop.create_task(self._awaited(runtime, engine, payment, admitted, take))
+                self.application.backlog.goes_on()
                 self._under_way.add(task)
-                task.add_done_callback(self._under_way.discard)
+                task.add_done_callback(self._done)
                 return
             scored = engine.score(payment, admitted.arrived_ns, most=admitted.most)
         except Exception as error:
@@ -72,6 +74,10 @@ class ShortWay:
             application.runtime.metrics.answered(_ROUTE, reply.status)
             return raw_reply(reply, application.always)
         return None
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self.application.backlog.ended(task.get_loop())
 
     async def _awaited(
         self, runtime: AnyRuntime, engine: AnyEngine, payment: Payment, admitted: Admitted, take: Take

@@ -32,6 +32,11 @@ class ClusterWires:
         """Whether every master answers."""
         return bool(self._wires) and all(wire.works for wire in self._wires.values())
 
+    @property
+    def late(self) -> bool:
+        """Whether a master is late with a reply."""
+        return any(wire.late for wire in self._wires.values())
+
     def call(self, command: Command, deadline_ns: int) -> asyncio.Future[Any]:
         """Send a command to the master of its key; see `Wire.call`."""
         wire = self._of_slot[slot_of(first_key(command))]

@@ -75,6 +75,11 @@ class RedisEngine(Deciding):
         self.settling = Settling(state, self.seen_by)
         self._waiting = Waiting()
 
+    @property
+    def late(self) -> bool:
+        """Whether payments wait for Redis longer than they should."""
+        return self.state.late
+
     # -- the ways in ---------------------------------------------------------------------------
 
     async def answer(

@@ -88,6 +88,11 @@ class RedisState:
         """Whether a call just now has a chance to be answered soon."""
         return self.trusted and self.wire.works
 
+    @property
+    def late(self) -> bool:
+        """Whether payments wait for Redis longer than they should."""
+        return self.wire.late
+
     def expect(self, contract: bytes) -> None:
         """Trust a Redis that comes back only if it still holds the state of this catalogue.
 

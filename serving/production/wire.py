@@ -30,6 +30,8 @@ ReplyError = hiredis.ReplyError
 SWEEP_SECONDS = 0.004
 #: So many commands leave at once, and not at the end of the turn: Redis works on them while we make the next.
 MOST_TOGETHER = 4
+#: A call that waits for so long waits for Redis, not for this process.
+LATE_NS = 30_000_000
 #: A reply that is this late means that Redis stalls: new calls fail at once.
 STALL_NS = 250_000_000
 #: A sweep that comes so late tells of this process, not of Redis.
@@ -113,6 +115,11 @@ class Wire(asyncio.Protocol):
     def works(self) -> bool:
         """Whether a call just now has a chance to be answered soon."""
         return self._up and not self._stalled
+
+    @property
+    def late(self) -> bool:
+        """Whether a call waits for longer than an event loop under load takes to hear of its reply."""
+        return bool(self._calls) and time.perf_counter_ns() - self._calls[0].sent_ns > LATE_NS
 
     def call(self, command: Command, deadline_ns: int) -> asyncio.Future[Any]:
         """Send a command; the future has its reply, or StateUnavailable at the deadline (monotonic ns).

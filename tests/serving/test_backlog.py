@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from features.bundle import read_bundle
-from serving.backlog import Backlog, ShortWay
+from serving.backlog import MOST_UNDER_WAY, Backlog, ShortWay
 from serving.judge import DEFAULT, FULL, RULES_ONLY
 from serving.shed import LADDER, REFUSED, Admitted
 
@@ -51,8 +51,7 @@ class World:
                 self.work(READ_MS)
                 data = b'{"amount_minor":%d,"currency":"INR"}' % amount
                 connection: Any = Caller(self, at_ms, amount)
-                kernel_ms = (self.now_ms - at_ms) // 4 * 4  # the kernel's clock goes in steps
-                self.backlog.take(connection, data, 0, kernel_ms)
+                self.backlog.take(connection, data, 0)
             for _ in range(len(self.ready)):
                 callback, arguments = self.ready.popleft()
                 callback(*arguments)
@@ -69,6 +68,9 @@ class Caller:
         self.loop = self.transport = self
         self.waits = False
         self.call_soon = world.call_soon
+
+    def age_ms(self) -> float:
+        return (self.world.now_ms - self.at_ms) // 4 * 4  # the kernel's clock goes in steps
 
     def is_closing(self) -> bool:
         return False
@@ -195,6 +197,9 @@ class Line:
         self.waits = False
         self.written: list[bytes] = []
 
+    def age_ms(self) -> float:
+        return 0.0
+
     def write(self, data: bytes) -> None:
         self.written.append(data)
 
@@ -215,7 +220,7 @@ def test_a_stranger_takes_no_place_in_the_queue_however_dear_the_payment() -> No
     def take(key: bytes, amount: int) -> Line:
         line = Line(world)
         start = head % key
-        backlog.take(line, start + body % amount, len(start), 0.0)
+        backlog.take(line, start + body % amount, len(start))
         return line
 
     while not backlog.waiting:
@@ -226,3 +231,38 @@ def test_a_stranger_takes_no_place_in_the_queue_however_dear_the_payment() -> No
     assert backlog.waiting == waiting
     assert take(b"good", 100).written == []
     assert backlog.waiting == waiting + 1
+
+
+class Remote(Caller):
+    """A payment that waits for a server once it is begun."""
+
+    def go_short(self, short_way: ShortWay, data: bytes, body_at: int, admitted: Admitted) -> None:
+        self.world.backlog.goes_on()
+
+
+def test_behind_a_server_only_so_many_are_begun_and_the_others_wait_where_they_can_be_judged() -> None:
+    world = World()
+    backlog = world.backlog
+    backlog.unit_ns = 1.0  # a slice is no bound here
+
+    def arrive(count: int) -> None:
+        for _ in range(count):
+            backlog.take(Remote(world, world.now_ms, 100), b'{"amount_minor":100,"currency":"INR"}', 0)
+
+    def turn() -> None:
+        for _ in range(len(world.ready)):
+            callback, arguments = world.ready.popleft()
+            callback(*arguments)
+
+    arrive(MOST_UNDER_WAY + 30)
+    turn()
+    assert backlog.waiting == 30
+    assert not world.ready, "nobody may begin: the loop rests until the server answers"
+    backlog.ended(world)
+    turn()
+    assert backlog.waiting == 29
+    backlog.server_is_late = lambda: True
+    arrive(1)
+    for _ in range(3):
+        turn()
+    assert backlog.waiting == 0, "behind a late server all begin, and are decided at their deadlines"

@@ -108,3 +108,8 @@ def test_the_eye_survives_anything(body: bytes) -> None:
 def test_a_name_inside_a_text_is_not_an_amount() -> None:
     body = rb'{"payer_id": "\"amount_minor\": 99999999", "amount_minor": 5}'
     assert Eye("INR", {}).glance(body).money == 5
+
+
+@given(millis, millis, deadlines, ranks)
+def test_a_standing_queue_never_gives_a_better_tier(work: float, age: float, deadline: int, rank: float) -> None:
+    assert place(tier_for(work, age, deadline, rank)) <= place(tier_for(work, age, deadline, rank, standing=True))

@@ -79,7 +79,7 @@ def shedding(
     request: pytest.FixtureRequest, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Shedding]:
     monkeypatch.setattr(backlog, "FRESH_MS", -1.0)
-    monkeypatch.setattr(backlog, "tier_for", lambda *_: request.param)
+    monkeypatch.setattr(backlog, "tier_for", lambda *_, **__: request.param)
     one = Shedding(tmp_path / "var", bundle)
     one.tier = request.param  # type: ignore[attr-defined]
     yield one
@@ -202,7 +202,7 @@ def test_refused_payments_leave_no_trace_and_the_connection_goes_on(
         with socket.create_connection(("127.0.0.1", one.port), timeout=10) as line:
             with monkeypatch.context() as full:
                 full.setattr(backlog, "FRESH_MS", -1.0)
-                full.setattr(backlog, "tier_for", lambda *_: "refused")
+                full.setattr(backlog, "tier_for", lambda *_, **__: "refused")
                 line.sendall(one.request(payment("r")) * 2)  # two at once go the ordinary way: decided
                 assert all(b'"full"' in reply for reply in read_replies(line, 2))
                 line.sendall(one.request(payment("refused")))
