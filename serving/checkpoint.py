@@ -75,7 +75,7 @@ async def keep_short(ledger: Ledger, limit_bytes: int) -> None:
                     await loop.run_in_executor(thread, copy_most, ledger.path, descriptor)
                     ledger.hold(True)
                     try:
-                        await loop.run_in_executor(thread, copy_back, ledger.path)
+                        await asyncio.to_thread(copy_back, ledger.path)  # now payments wait: no stepping back
                     finally:
                         ledger.hold(False)
             except sqlite3.Error as error:
