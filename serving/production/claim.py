@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -10,8 +12,8 @@ from features.entity_strings import Entry
 from features.payment import Payment
 from serving import receipt as receipts
 from serving.deciding import Decided
-from serving.engine import Scored
-from serving.errors import Conflict
+from serving.engine import Scored, outside_window
+from serving.errors import Conflict, LedgerUnavailable
 from serving.ledger import Event
 from serving.production.records import digest_of
 
@@ -61,11 +63,16 @@ def check_content(claim: Claim, digest: bytes) -> None:
         )
 
 
-def recorded_before(claim: Claim, event: Event) -> Scored:
-    """The answer of a payment that the ledger holds, for a retry.
+async def recorded_before(claim: Claim, past: Past) -> Scored:
+    """The answer of a payment that the ledger holds, for a retry that comes when its time is over.
 
-    Raises: Conflict.
+    Raises: Conflict; Refused for a payment that nobody knows.
     """
+    event = None
+    with contextlib.suppress(LedgerUnavailable):
+        event = await asyncio.to_thread(past.payment, claim.payment.transaction_id)
+    if event is None:
+        raise outside_window()
     body = receipts.decode_body(event.body)
     check_content(claim, digest_of(bytes(body.payment)))
     answer = receipts.decode_answer(body.answer)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from features.entity_strings import Entry
+from features.intake import stored_payment
 from features.payment import Payment
 from serving.errors import StateUnavailable
 from serving.production.records import PENDING, Record, answered_record, mark_of, pending_record, read_record
@@ -80,6 +81,23 @@ class ClusterState(RedisState):
         answered = answered_record(digest, payment_id, decision_id, answer)
         other = await self._run(EXCHANGE_UNANSWERED, (name,), (answered, self._keep), deadline_ns)
         return None if other is None else read_record(other)
+
+    async def admit_decided(
+        self, outline: Outline, entry: Entry, content: bytes, digest: bytes, unfinished: bytes, answer: bytes,
+        case: bytes, deadline_ns: int,
+    ) -> Admission:  # fmt: skip
+        """Admit a payment, then record its decision: in a cluster these are steps anyway.
+
+        Raises: StateUnavailable.
+        """
+        payment = stored_payment(content)
+        due_ms = outline.arrival_time_ms + payment.deadline_ms
+        admitted = await self.admit(payment, entry, content, digest, due_ms, outline.arrival_time_ms, deadline_ns)
+        if admitted.known is not None or admitted.full:
+            return admitted
+        body = unfinished + admitted.payment_id + b'"}'
+        known = await self.decide(outline, digest, admitted.payment_id, body, answer, case, deadline_ns)
+        return admitted if known is None else Admission(known, b"", [])
 
     async def report(
         self, outline: Outline, body: bytes, former: bytes, reports: bytes, foldings: Sequence[Folding]

@@ -26,14 +26,14 @@ from serving import receipt as receipts
 from serving.clock import Clock
 from serving.deciding import Decider, Deciding, Moments, Reading, deadline_of
 from serving.engine import Scored, in_imported_history, outside_window
-from serving.errors import LedgerUnavailable, StateUnavailable
+from serving.errors import StateUnavailable
 from serving.judge import DEFAULT, FULL, RULES_ONLY, STALE
 from serving.ledger import Event
 from serving.production.claim import Claim, Past, check_content, recorded_before, unreceipted
 from serving.production.fresh import fresh_payment
 from serving.production.profiles import SharedProfiles
 from serving.production.records import Record, digest_of, strings_at
-from serving.production.settling import Settling, Unsettled, record_decision
+from serving.production.settling import Settling, Unsettled, admit_decided, record_decision
 from serving.production.state import RedisState, Strings
 from serving.production.waiting import Waiting
 from serving.receipt import Receipt
@@ -113,6 +113,8 @@ class RedisEngine(Deciding):
         moments = Moments(started_ns, begin_ns, begin_ns, deadline_ns, arrival_ms)
         if not self.state.works or self.settling.known(payment.transaction_id) is not None:
             return self._without_state(claim, moments, explain_approved)
+        if most == DEFAULT:
+            return await self._at_once(claim, moments, explain_approved)
         due_ms = arrival_ms + payment.deadline_ms
         try:
             admitted = await self.state.admit(payment, claim.entry, content, claim.digest, due_ms, arrival_ms, admit_ns)
@@ -152,6 +154,23 @@ class RedisEngine(Deciding):
         return event or await asyncio.to_thread(self.past.payment, transaction_id)
 
     # -- the steps -----------------------------------------------------------------------------
+
+    async def _at_once(self, claim: Claim, moments: Moments, explain_approved: bool) -> Scored:
+        """Shed to the amount alone: what was seen of its past is neither asked for nor told, and one trip does."""
+        reading = _nothing(("features", "model"), ())
+        decided = self.decider.decide(claim.payment, reading, moments, self.now_ns, explain_approved=explain_approved)
+        self.clock.advance(claim.payment.event_time_ms)
+        one = Unsettled(claim.payment, claim.content, claim.digest, claim.entry, decided, moments.arrival_ms)
+        try:
+            admitted = await admit_decided(self.state, one, moments.deadline_ns)
+        except StateUnavailable as error:
+            self._tell("decisions are told before they are recorded", error)
+            return self._later(one)
+        if admitted.known is not None:
+            return await self._again(claim, admitted.known, moments, explain_approved)
+        if admitted.full:
+            return self._full(claim)
+        return Scored(decided.answer, False, None, decided.judgement.decision.word, decided.tier)
 
     async def _decide(
         self, claim: Claim, payment_id: bytes, strings: Strings, moments: Moments, explain_approved: bool
@@ -242,16 +261,9 @@ class RedisEngine(Deciding):
         with contextlib.suppress(StateUnavailable):
             known = await self.state.record(claim.payment.transaction_id, deadline_ns)
         if known is None:  # what Redis has forgotten PostgreSQL still knows
-            return recorded_before(claim, await self._recorded_long_ago(claim.payment.transaction_id))
+            return await recorded_before(claim, self.past)
         moments = Moments(started_ns, started_ns, started_ns, deadline_ns, time.time_ns() // 1_000_000)
         return await self._again(claim, known, moments, explain_approved)
-
-    async def _recorded_long_ago(self, transaction_id: str) -> Event:
-        with contextlib.suppress(LedgerUnavailable):
-            event = await asyncio.to_thread(self.past.payment, transaction_id)
-            if event is not None:
-                return event
-        raise outside_window()
 
     def _same(self, claim: Claim, known: Record) -> Scored:
         check_content(claim, known.digest)

@@ -51,6 +51,31 @@ reply[2] = id
 return reply
 """)
 
+#: KEYS: as for ADMIT. ARGV: digest, seconds to keep the record, stream limit, transaction id, event time, arrival
+#: time, body, body of the decision up to the id of the payment, answer, case (may be empty), then the event for each
+#: string. For a decision that looks at no state, both steps in one. Replies as ADMIT, without strings.
+ADMIT_DECIDED = _script(f"""
+local known = redis.call('GET', KEYS[1])
+if known then return {{known}} end
+if redis.call('XLEN', KEYS[2]) >= tonumber(ARGV[3]) then return {{false}} end
+for i = 3, #KEYS do
+  if redis.call('EXISTS', KEYS[i]) == 1 then
+    redis.call('APPEND', KEYS[i], ARGV[i + 8])
+  else
+    redis.call('SET', KEYS[i], '{_EMPTY}' .. ARGV[i + 8])
+  end
+end
+local id = redis.call('XADD', KEYS[2], '*', 'k', 'payment', 't', ARGV[4], 'e', ARGV[5], 'a', ARGV[6], 'b', ARGV[7])
+local told = {{'k', 'decision', 't', ARGV[4], 'e', ARGV[5], 'a', ARGV[6], 'b', ARGV[8] .. id .. '"}}'}}
+if ARGV[10] ~= '' then
+  told[11], told[12] = 'c', ARGV[10]
+end
+local decision = redis.call('XADD', KEYS[2], '*', unpack(told))
+redis.call('SET', KEYS[1], 'A' .. ARGV[1] .. string.char(#id) .. id .. string.char(#decision) .. decision .. ARGV[9],
+  'EX', ARGV[2])
+return {{false, id}}
+""")
+
 #: KEYS: idempotency record, stream. ARGV: digest, payment id, seconds to keep the record, answer, transaction id,
 #: event time, arrival time, body, case (may be empty). Replies nothing, or the record if another was first.
 DECIDE = _script("""
@@ -128,4 +153,4 @@ redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 return false
 """)
 
-SCRIPTS = (ADMIT, DECIDE, COMPACT, REPORT, APPEND, APPEND_IF_THERE, EXCHANGE, EXCHANGE_UNANSWERED)
+SCRIPTS = (ADMIT, ADMIT_DECIDED, DECIDE, COMPACT, REPORT, APPEND, APPEND_IF_THERE, EXCHANGE, EXCHANGE_UNANSWERED)

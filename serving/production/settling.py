@@ -20,7 +20,7 @@ from features.payment import Payment
 from serving.deciding import Decided
 from serving.errors import StateUnavailable
 from serving.production.records import Record, strings_at
-from serving.production.state import PATIENCE_NS, Outline, RedisState, Strings, within
+from serving.production.state import PATIENCE_NS, Admission, Outline, RedisState, Strings, within
 from serving.receipt import Receipt
 
 log = logging.getLogger("riskgate.settling")
@@ -53,6 +53,21 @@ class DecisionBody(msgspec.Struct, frozen=True):
 Receipted = Callable[[Unsettled, Strings | None], Receipt]
 
 _encoder = msgspec.json.Encoder()
+#: What stands in a body behind the id of the payment.
+_END = b'"}'
+
+
+async def admit_decided(state: RedisState, one: Unsettled, deadline_ns: int) -> Admission:
+    """Admit a payment and record its decision in one trip; what became of it.
+
+    Raises: StateUnavailable.
+    """
+    body, case, outline = _words(one, "")
+    unfinished = body.removesuffix(_END)
+    assert len(unfinished) + len(_END) == len(body)
+    return await state.admit_decided(
+        outline, one.entry, one.content, one.digest, unfinished, one.decided.answer, case, deadline_ns
+    )
 
 
 async def record_decision(state: RedisState, one: Unsettled, payment_id: bytes, deadline_ns: int) -> Record | None:
@@ -60,11 +75,15 @@ async def record_decision(state: RedisState, one: Unsettled, payment_id: bytes, 
 
     Raises: StateUnavailable.
     """
+    body, case, outline = _words(one, payment_id.decode())
+    return await state.decide(outline, one.digest, payment_id, body, one.decided.answer, case, deadline_ns)
+
+
+def _words(one: Unsettled, payment_id: str) -> tuple[bytes, bytes, Outline]:
     decided = one.decided
-    body = _encoder.encode(DecisionBody(decided.receipt, msgspec.Raw(decided.answer), payment_id.decode()))
+    body = _encoder.encode(DecisionBody(decided.receipt, msgspec.Raw(decided.answer), payment_id))
     case = b"" if decided.case is None else _encoder.encode(decided.case)
-    outline = Outline("decision", one.payment.transaction_id, one.payment.event_time_ms, one.arrival_ms)
-    return await state.decide(outline, one.digest, payment_id, body, decided.answer, case, deadline_ns)
+    return body, case, Outline("decision", one.payment.transaction_id, one.payment.event_time_ms, one.arrival_ms)
 
 
 class Settling:

@@ -12,7 +12,7 @@ from serving.errors import StateUnavailable
 from serving.production.cluster_wires import ClusterWires
 from serving.production.keys import Keys
 from serving.production.records import Record, due_bytes, read_record
-from serving.production.scripts import ADMIT, COMPACT, DECIDE, EXCHANGE, REPORT, SCRIPTS, Script
+from serving.production.scripts import ADMIT, ADMIT_DECIDED, COMPACT, DECIDE, EXCHANGE, REPORT, SCRIPTS, Script
 from serving.production.wire import ReplyError, Wire
 
 Strings = list[bytes | None]
@@ -159,6 +159,29 @@ class RedisState:
             deadline_ns,
         )  # fmt: skip
         return None if known is None else read_record(known)
+
+    async def admit_decided(
+        self, outline: Outline, entry: Entry, content: bytes, digest: bytes, unfinished: bytes, answer: bytes,
+        case: bytes, deadline_ns: int,
+    ) -> Admission:  # fmt: skip
+        """Admit a payment together with its decision, which looks at no state; no strings come back.
+
+        `unfinished` is the body of the decision up to the payment's id, which is the last word in it.
+        Raises: StateUnavailable; then it may or may not have happened, and doing it again tells.
+        """
+        keys = [self.keys.entity(kind, key) for kind, key in enumerate(entry.keys) if key is not None]
+        reply = await self._run(
+            ADMIT_DECIDED, (self.keys.transaction(outline.transaction_id), self.keys.events, *keys),
+            (
+                digest, self._keep, self._limit, outline.transaction_id, str(outline.event_time_ms),
+                str(outline.arrival_time_ms), content, unfinished, answer, case,
+                *[event for event in entry.events if event is not None],
+            ),
+            deadline_ns,
+        )  # fmt: skip
+        if reply[0] is not None:
+            return Admission(read_record(reply[0]), b"", [])
+        return FULL if len(reply) == 1 else Admission(None, reply[1], [])
 
     def compact(self, kind: int, key: str, former: bytes, keep_from: int, string: bytes) -> None:
         """Replace the record and the events of a string before `keep_from` by a new one; nobody waits for it."""

@@ -14,7 +14,7 @@ import redis
 from features.entity_strings import keys_of
 from features.intake import payment_json
 from serving.errors import CannotStart, Conflict
-from serving.judge import DEFAULT
+from serving.judge import DEFAULT, FULL, RULES_ONLY
 from serving.production import schema
 from serving.production.cluster import ClusterState
 from serving.production.cluster_wires import ClusterWires
@@ -106,6 +106,24 @@ def test_fifty_retries_at_once_in_a_cluster_are_one_decision_and_one_event(share
     assert len(set(asyncio.run(run()))) == 1
     assert shared.client.xlen(shared.keys.events) == 2
     assert shared.verified().differences == []
+
+
+def test_shed_payments_in_a_cluster_are_recorded_once_and_can_be_proved(shared: Shared) -> None:
+    payments = stream(shared, 60)
+
+    async def run() -> None:
+        async with shared.worker() as engine:
+            for number, one in enumerate(payments):
+                most = (FULL, RULES_ONLY, DEFAULT)[number % 3]
+                first = await engine.answer(one, engine.now_ns(), most=most)
+                again = await engine.answer(one, engine.now_ns(), most=most)
+                assert (first.tier, again.replayed, again.answer) == (most, True, first.answer)
+
+    asyncio.run(run())
+    result = shared.verified()
+    assert (result.payments, result.differences) == (60, [])
+    assert shared.client.xlen(shared.keys.events) == 120
+    assert shared.live_state() == shared.rebuilt_state()
 
 
 def test_a_worker_that_dies_between_the_steps_leaves_what_the_retry_completes(shared: Shared) -> None:

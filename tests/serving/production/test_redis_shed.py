@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from serving.errors import Conflict
 from serving.exposure import Exposure
 from serving.judge import DEFAULT, FULL, RULES_ONLY
 from serving.receipt import decode_answer
 from tests.serving.production.redis_world import Shared
 from tests.serving.production.servers import own_prefix
-from tests.serving.scoring_world import EXPOSURE_MINOR, START_MS
+from tests.serving.scoring_world import BLOCKED, EXPOSURE_MINOR, START_MS
 
 MOST = (FULL, RULES_ONLY, DEFAULT)
 WORKERS = 2
@@ -38,10 +39,62 @@ def test_every_tier_is_given_folded_and_reproduced(shared: Shared) -> None:
     asyncio.run(run())
     assert tiers == [MOST[number % 3] for number in range(60)]
     receipts = {name: body.receipt for name, body in shared.bodies().items()}
-    assert [receipts[f"s-{n}"].seen[0] for n in range(60)] == list(range(60)), "each has seen those before it"
+    assert [receipts[f"s-{n}"].seen[:1] for n in range(60)] == [
+        () if MOST[n % 3] == DEFAULT else (n,) for n in range(60)
+    ], "each has seen those before it; who is decided by amount is not told"
     assert [receipts[f"s-{n}"].vector is None for n in range(3)] == [False, True, True]
     result = shared.verified()
     assert (result.payments, result.differences) == (60, [])
+    assert shared.live_state() == shared.rebuilt_state()
+
+
+def test_retries_of_a_shed_payment_at_any_tier_hear_its_one_answer(shared: Shared) -> None:
+    one = shared.payment("r-1", amount_minor=2_400_000, channel="online", deadline_ms=5_000)
+
+    async def run() -> list[bytes]:
+        async with shared.worker() as a, shared.worker() as b:
+            scored = await asyncio.gather(
+                *((a, b)[n % 2].answer(one, a.now_ns(), most=DEFAULT if n % 4 < 3 else FULL) for n in range(50))
+            )
+            assert sum(not each.replayed for each in scored) == 1
+            with pytest.raises(Conflict):
+                await b.answer(shared.payment("r-1", deadline_ms=5_000), b.now_ns(), most=DEFAULT)
+            return [each.answer for each in scored]
+
+    assert len(set(asyncio.run(run()))) == 1
+    assert [event.kind for event in shared.events()] == ["payment"]
+    assert shared.client.xlen(shared.keys.events) == 2
+    assert shared.verified().differences == []
+
+
+def test_a_shed_payment_is_one_trip_and_opens_its_case(shared: Shared) -> None:
+    calls = []
+
+    async def run() -> None:
+        async with shared.worker() as engine:
+            call = engine.state.wire.call
+            engine.state.wire.call = lambda command, at: calls.append(command[0]) or call(command, at)  # type: ignore
+            listed = shared.payment("c-1", payer_id=BLOCKED, deadline_ms=5_000)
+            assert (await engine.answer(listed, engine.now_ns(), most=DEFAULT)).decision == "decline"
+
+    asyncio.run(run())
+    assert calls == ["EVALSHA"]
+    (decision,) = [fields for _, fields in shared.client.xrange(shared.keys.events) if fields[b"k"] == b"decision"]
+    assert b'"transaction_id":"c-1"' in decision[b"c"]
+    assert shared.verified().differences == []
+
+
+def test_a_full_stream_takes_no_shed_payment_either(shared: Shared) -> None:
+    async def run() -> None:
+        async with shared.worker(stream_limit=2) as engine:
+            answers = [
+                decode_answer((await engine.answer(shared.payment(f"f-{n}"), engine.now_ns(), most=DEFAULT)).answer)
+                for n in range(3)
+            ]
+            assert [answer.missing for answer in answers] == [("features", "model")] + 2 * [("ledger",)]
+            assert [answer.receipt_id is None for answer in answers] == [False, True, True]
+
+    asyncio.run(run())
     assert shared.live_state() == shared.rebuilt_state()
 
 
