@@ -62,6 +62,8 @@ class Arrival(BoundedHttp):
     def data_received(self, data: bytes) -> None:
         """Bytes from the caller."""
         self._seen = self.loop.time()
+        if self._silent:
+            self.begin_to_hear()
         if self.waits:
             self._later += data
             if len(self._later) > LATER_LARGEST:  # nobody pipelines so much

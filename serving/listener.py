@@ -34,12 +34,18 @@ class BoundedHttp(HttpToolsProtocol):
     _head_bytes = 0
     _head_is_new = True
     _too_large = False
+    #: Nothing was ever said: a caller may open connections ahead, and finds them open as long as kept ones are.
+    _silent = True
 
     def connection_made(self, transport: Any) -> None:
-        """A connection that says nothing is given up like one that is slow."""
+        """A connection that says nothing is given up too, without a word: a 408 would be taken for a reply later."""
         super().connection_made(transport)
         self._head_since = self.loop.time()
         self._timer = self.loop.call_later(HEAD_SECONDS, self._look)
+
+    def begin_to_hear(self) -> None:
+        """The first data have come: from here on the head must end soon."""
+        self._silent, self._head_since = False, self.loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
@@ -49,14 +55,19 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _look(self) -> None:
         since = self._head_since
-        if since is not None and self.loop.time() - since >= HEAD_SECONDS:
-            self._refuse(408, "slow_request", f"The request did not begin within {HEAD_SECONDS:g} seconds.")
-        else:
+        patience = self.timeout_keep_alive if self._silent else HEAD_SECONDS
+        if since is None or self.loop.time() - since < patience:
             self._timer = self.loop.call_later(HEAD_SECONDS / 3, self._look)
+        elif self._silent:
+            self.transport.close()
+        else:
+            self._refuse(408, "slow_request", f"The request's head was not there within {HEAD_SECONDS:g} seconds.")
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; a head that began with earlier data must end soon."""
         self._head_is_new = False
+        if self._silent:
+            self.begin_to_hear()
         super().data_received(data)
         if self._head_since is not None and not self._head_is_new:
             self._head_bytes += len(data)

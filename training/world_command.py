@@ -69,7 +69,7 @@ def evaluate_world(
 
 def festival(
     small: bool = typer.Option(False, "--small", help="A small town's night: a quick look."),
-    trees: int = typer.Option(200, help="Trees of the model."),
+    trees: int | None = typer.Option(None, help="Trees of the model; default: what the data set's recipe says."),
 ) -> None:
     """Rehearse the night of 11/11 against the real service, open loop, beside a normal day."""
     from training.festival.page import written as write

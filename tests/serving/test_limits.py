@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import time
@@ -12,7 +13,7 @@ import pytest
 
 from features.checks import LONGEST_TEXT, MOST_ATTRIBUTES, MOST_PROBLEMS
 from features.intake import DEEPEST
-from serving.listener import HEAD_LARGEST_BYTES, HEAD_SECONDS, HEADERS_MOST
+from serving.listener import HEAD_LARGEST_BYTES, HEAD_SECONDS, HEADERS_MOST, BoundedHttp
 from serving.patience import BODY_SECONDS
 from tests.flow.desk_process import console_process
 from tests.serving.desk_world import DeskWorld
@@ -151,14 +152,51 @@ def test_a_header_without_end_is_431_before_it_fills_the_memory(service: Service
     assert raw.reply()[0] == 431
 
 
-def test_a_connection_that_says_nothing_or_half_a_head_is_given_up(service: Service) -> None:
-    silent, half = Raw(service), Raw(service)
-    half.socket.sendall(b"POST /v1/score HTT")
+def test_a_connection_with_half_a_head_is_given_up_from_when_it_began(service: Service) -> None:
+    raw = Raw(service)
+    time.sleep(HEAD_SECONDS * 1.5)  # quiet until then, which is no fault
+    raw.socket.sendall(b"POST /v1/score HTT")
     began = time.monotonic()
-    for raw in (silent, half):
-        status, _, body = raw.reply()
-        assert (status, body["error"]["code"]) == (408, "slow_request")
-    assert time.monotonic() - began < HEAD_SECONDS * 2 + 5
+    status, _, body = raw.reply()
+    assert (status, body["error"]["code"]) == (408, "slow_request")
+    assert HEAD_SECONDS * 0.9 < time.monotonic() - began < HEAD_SECONDS * 2 + 5
+
+
+def test_a_connection_opened_ahead_waits_as_long_as_a_kept_one_and_hears_no_word_that_is_no_reply(
+    service: Service,
+) -> None:
+    raw = Raw(service)
+    raw.socket.settimeout(HEAD_SECONDS * 2.5)
+    with pytest.raises(TimeoutError):
+        raw.socket.recv(1)
+    raw.socket.sendall(b"GET /livez HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+    assert raw.reply()[0] == 200
+
+
+def test_a_silent_connection_is_closed_without_a_word() -> None:
+    class Quick(BoundedHttp):
+        """Whose kept connections are given up soon."""
+
+        timeout_keep_alive = 1
+
+    class Transport:
+        closed, told = False, b""
+
+        def close(self) -> None:
+            self.closed = True
+
+        def write(self, data: bytes) -> None:
+            self.told += data
+
+    async def run() -> Transport:
+        one, transport = object.__new__(Quick), Transport()
+        one.loop, one.transport = asyncio.get_running_loop(), transport  # type: ignore[assignment]
+        one._head_since = one.loop.time() - 1.5
+        one._look()
+        return transport
+
+    transport = asyncio.run(run())
+    assert (transport.closed, transport.told) == (True, b"")
 
 
 def test_what_is_no_http_is_400_in_the_one_shape(service: Service) -> None:

@@ -34,15 +34,13 @@ NORMAL = (dt.timedelta(hours=9, minutes=30), dt.timedelta(hours=23, minutes=30))
 """A day without a sale, from morning to night; what it sends is what the night is compared with."""
 NIGHT = (dt.timedelta(hours=23, minutes=30), dt.timedelta(hours=26))
 """From half an hour before midnight to two hours after it."""
-WORLD = World(
-    payments=1_400_000, days=82, start=dt.date(2026, 8, 23), payers=60_000, stores=400_000, local_brands=40_000,
-    international_brands=5_000, new_merchants_per_day=80,
+SMALL = World(
+    payments=160_000, days=82, start=dt.date(2026, 8, 23), payers=8_000, stores=30_000, local_brands=4_000,
+    international_brands=800, new_merchants_per_day=15, fraud_share=0.004,
 )  # fmt: skip
-SMALL = msgspec.structs.replace(
-    WORLD, payments=160_000, payers=8_000, stores=30_000, local_brands=4_000, international_brands=800,
-    new_merchants_per_day=15, fraud_share=0.004,
-)  # fmt: skip
-PLAN = Plan(warm_up_days=14, decide_days=10, gap_days=14, test_days=3, honest_share=1 / 4)
+SMALL_PLAN = Plan(warm_up_days=14, decide_days=10, gap_days=14, test_days=3, honest_share=1 / 4)
+"""For a quick look; else the night is one of the default world, and its model learned in the periods of
+`evaluate-world`."""
 REVIEW_SHARE, DECLINE_SHARE = 0.25, 0.05
 """Of the budget: how much of it may be reviewed or declined."""
 
@@ -73,14 +71,15 @@ class Prepared:
         return [payment_message(values)[1] for values in self.history.slice(rows[0], rows[1] - rows[0]).to_pylist()]
 
 
-def prepare(folder: Path, world: World, listener: Listener, trees: int = 200) -> Prepared:
-    """Simulate, learn from what was known two weeks before, and set thresholds by the budget of a normal period.
+def prepare(folder: Path, world: World, plan: Plan, listener: Listener, trees: int | None = None) -> Prepared:
+    """Simulate, learn from what was known long before, and set thresholds by the budget of a normal period.
 
     Args:
         folder: gets `world/`, `bundle/`, `past.parquet`.
         world: must hold the night of 11/11.
+        plan: its periods; the night lies in the last one.
         listener: told about progress.
-        trees: of the model.
+        trees: of the model; None: what the recipe says.
     """
     place = folder / "world"
     listener.stage("living through the weeks before")
@@ -93,9 +92,11 @@ def prepare(folder: Path, world: World, listener: Listener, trees: int = 200) ->
     dataset = load("world")
     known = catalog(dataset.catalogue())
     listener.stage("replaying the history")
-    parts = periods(place, world, known, profiles, PLAN, listener.events)
+    parts = periods(place, world, known, profiles, plan, listener.events)
     listener.stage("learning")
-    parameters = msgspec.structs.replace(dataset.recipe("default").model, trees=trees)
+    parameters = dataset.recipe("default").model
+    if trees is not None:
+        parameters = msgspec.structs.replace(parameters, trees=trees)
     model = everything(parts, parameters, known, listener.trees)
     slope, intercept = platt(model.margins(parts.decide), parts.decide.fraud)
     scores = probabilities(model.margins(parts.decide), slope, intercept)

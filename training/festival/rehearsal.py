@@ -15,7 +15,8 @@ from rich.console import Console
 
 from features.history import times_ms
 from training.caught.judgement import NOTICE
-from training.festival.night import NIGHT, NORMAL, SMALL, WORLD, Prepared, prepare
+from training.caught.periods import Plan
+from training.festival.night import NIGHT, NORMAL, SMALL, SMALL_PLAN, Prepared, prepare
 from training.festival.open_loop import Replies, send
 from training.festival.series import Run, run_of
 from training.festival.stage import PRODUCTION, WORKERS, profile_of, stage
@@ -23,7 +24,7 @@ from training.live import Connection, free_ports, running, serving
 from training.present import progress
 from training.settings import Settings
 from training.shapes import Floats, Integers
-from training.world.parameters import IST_MS
+from training.world.parameters import IST_MS, World
 
 DEADLINE_MS = 80.0
 """What the contract promises when the caller names no deadline."""
@@ -59,7 +60,7 @@ class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
     normal_day: Run
 
 
-def rehearse(settings: Settings, console: Console, small: bool = False, trees: int = 200) -> Rehearsal:
+def rehearse(settings: Settings, console: Console, small: bool = False, trees: int | None = None) -> Rehearsal:
     """Everything from an empty folder to the figures.
 
     Raises:
@@ -67,9 +68,9 @@ def rehearse(settings: Settings, console: Console, small: bool = False, trees: i
     """
     profile, folder = profile_of(settings), folder_of(settings)
     folder.mkdir(parents=True, exist_ok=True)
-    world = SMALL if small else WORLD
+    world, plan = (SMALL, SMALL_PLAN) if small else (World(), Plan())
     with progress(console, world.payments) as listener:
-        ready = prepare(folder, world, listener, trees)
+        ready = prepare(folder, world, plan, listener, trees)
     with ExitStack() as ending:
         port = _served(ending, settings, console, folder, ready.span_ms(NORMAL)[0])
         capacity = _capacity(ready, port)
