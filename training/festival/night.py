@@ -30,10 +30,12 @@ from training.world.manifest import read_manifest
 from training.world.parameters import DAY_MS, HOUR_MS, World
 
 EVE = dt.date(2026, 11, 10)
-NORMAL = (dt.timedelta(hours=9, minutes=30), dt.timedelta(hours=23, minutes=30))
-"""A day without a sale, from morning to night; what it sends is what the night is compared with."""
+NORMAL = (dt.timedelta(hours=0), dt.timedelta(hours=23, minutes=30))
+"""A day without a sale; what it sends is what 11/11 is compared with."""
 NIGHT = (dt.timedelta(hours=23, minutes=30), dt.timedelta(hours=26))
 """From half an hour before midnight to two hours after it."""
+DAY = (dt.timedelta(hours=26), dt.timedelta(hours=48))
+"""The rest of 11/11."""
 SMALL = World(
     payments=160_000, days=82, start=dt.date(2026, 8, 23), payers=8_000, stores=30_000, local_brands=4_000,
     international_brands=800, new_merchants_per_day=15, fraud_share=0.004,

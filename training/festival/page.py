@@ -17,6 +17,7 @@ from training.pages import heading, page, paragraph, picture, share, table
 from training.plots import AMBER, BLUE, GREEN, QUIET, RED
 
 _TIERS = (("full", BLUE), ("stale", GREEN), ("rules_only", AMBER), ("default", RED), ("none", "#1f2933"))
+_HEADS = ("", "11/11, the night", "11/11, the rest", "normal day")
 _COLOURS = dict(zip(DECISIONS[1:], (GREEN, AMBER, RED), strict=True))
 
 
@@ -25,8 +26,8 @@ def written(told: Rehearsal, folder: Path, console: Console) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "festival.json").write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1))
     (folder / "festival.html").write_text(festival_page(told), encoding="utf-8")
-    lines = Table(title=f"The night of 11/11 and a normal day, {told.profile} profile", title_justify="left")
-    for name in ("", "11/11", "normal day"):
+    lines = Table(title=f"11/11 and a normal day, {told.profile} profile", title_justify="left")
+    for name in _HEADS:
         lines.add_column(name, justify="left" if not name else "right")
     for row in _rows(told):
         lines.add_row(*row)
@@ -41,12 +42,12 @@ def festival_page(told: Rehearsal) -> str:
         paragraph(told.notice, notice=True),
         paragraph(
             f"Profile {told.profile}. Each second of the rehearsal plays {told.seconds_of_the_night_per_second:.0f} "
-            "seconds of the night (of the normal day more), so that the rush fits this machine. Requests left when "
+            "seconds of the night (of the days more), so that the rush fits this machine. Requests left when "
             f"they were due; latency counts from then, and {told.deadline_ms:.0f} ms is the deadline."
         ),
-        table(("", "11/11", "normal day"), _rows(told)),
+        table(_HEADS, _rows(told)),
     ]
-    for run in (told.festival, told.normal_day):
+    for run in (told.festival, told.rest_of_the_day, told.normal_day):
         parts += [
             heading(f"{run.name}, second by second"),
             picture(partial(_series, run, told.deadline_ms),
@@ -66,24 +67,27 @@ def festival_page(told: Rehearsal) -> str:
     return page("The night of 11/11: a rehearsal with simulated payments", parts)
 
 
-def _rows(told: Rehearsal) -> list[tuple[str, str, str]]:
-    night, day = told.festival, told.normal_day
-    ratio = told.insult_ratio_to_normal_day
+def _rows(told: Rehearsal) -> list[tuple[str, ...]]:
+    runs = (told.festival, told.rest_of_the_day, told.normal_day)
 
-    def both(name: str, of: Any) -> tuple[str, str, str]:
-        return name, of(night), of(day)
+    def each(name: str, of: Any) -> tuple[str, ...]:
+        return name, *(of(run) for run in runs)
+
+    def ratio(value: float | None) -> str:
+        return "-" if value is None else f"{value:.2f}"
 
     return [
-        both("offered / served", lambda r: f"{r.offered:,} / {r.served:,}"),
-        both("most in a second", lambda r: f"{r.peak_per_second:,}"),
-        both("missed deadlines", lambda r: f"{r.missed_deadlines:,}"),
-        both("p50 / p99 / p99.9 ms", lambda r: f"{r.p50_ms} / {r.p99_ms} / {r.p999_ms}"),
-        both("tiers", lambda r: ", ".join(f"{n:,} {t}" for t, n in r.tiers.items())),
-        both("decisions", lambda r: ", ".join(f"{n:,} {d}" for d, n in r.decisions.items())),
-        both("good payments challenged or worse", lambda r: f"{r.insulted} of {r.good:,} ({r.insulted_share:.2%})"),
-        both("fraud value challenged or worse", lambda r: share(r.fraud_value_caught)),
-        ("ratio of insults to a normal day", "-" if ratio is None else f"{ratio:.2f}", "1"),
-    ]
+        each("offered / served", lambda r: f"{r.offered:,} / {r.served:,}"),
+        each("most in a second", lambda r: f"{r.peak_per_second:,}"),
+        each("missed deadlines", lambda r: f"{r.missed_deadlines:,}"),
+        each("p50 / p99 / p99.9 ms", lambda r: f"{r.p50_ms} / {r.p99_ms} / {r.p999_ms}"),
+        each("tiers", lambda r: ", ".join(f"{n:,} {t}" for t, n in r.tiers.items())),
+        each("decisions", lambda r: ", ".join(f"{n:,} {d}" for d, n in r.decisions.items())),
+        each("good payments challenged or worse", lambda r: f"{r.insulted} of {r.good:,} ({r.insulted_share:.2%})"),
+        each("fraud value challenged or worse", lambda r: share(r.fraud_value_caught)),
+        ("insults, to a normal day", f"{ratio(told.night_insult_ratio_to_normal_day)} (night alone)",
+         f"{ratio(told.insult_ratio_to_normal_day)} (night and day)", "1"),
+    ]  # fmt: skip
 
 
 def _series(run: Run, deadline_ms: float, axes: Any) -> None:

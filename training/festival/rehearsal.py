@@ -16,7 +16,7 @@ from rich.console import Console
 from features.history import times_ms
 from training.caught.judgement import NOTICE
 from training.caught.periods import Plan
-from training.festival.night import NIGHT, NORMAL, SMALL, SMALL_PLAN, Prepared, prepare
+from training.festival.night import DAY, NIGHT, NORMAL, SMALL, SMALL_PLAN, Prepared, prepare
 from training.festival.open_loop import Replies, send
 from training.festival.series import Run, run_of
 from training.festival.stage import PRODUCTION, WORKERS, profile_of, stage
@@ -35,11 +35,13 @@ FASTEST_SMALL = 900.0
 """Bounds of how many seconds of the night pass in one second of the rehearsal."""
 RUSH_PER_SECOND = 600.0
 """The rush is never played faster than this: more proves nothing about a night."""
+DAY_PER_SECOND = 250.0
+"""What is offered in a second of a whole day, on average."""
 PROBES, CALLERS = 800, 8
 
 
 class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
-    """What `var/festival.json` holds: the night in the first fields, beside it a normal day."""
+    """What `var/festival.json` holds: the night in the first fields, beside it the rest of 11/11 and a normal day."""
 
     notice: str = NOTICE
     profile: str
@@ -54,9 +56,12 @@ class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
     p999_ms: float | None
     tiers: dict[str, int]
     insult_ratio_to_normal_day: float | None
-    """Share of good payments challenged or worse in the night over that of the normal day."""
+    """Share of good payments challenged or worse on 11/11, night and day, over that of the normal day."""
+    night_insult_ratio_to_normal_day: float | None
+    """The same of the night alone, which has few payments."""
     fraud_value_caught: float | None
     festival: Run
+    rest_of_the_day: Run
     normal_day: Run
 
 
@@ -78,18 +83,21 @@ def rehearse(settings: Settings, console: Console, small: bool = False, trees: i
         moments = times_ms(ready.history["event_time"])[night[0] : night[1]]
         speed = speed_of(moments, capacity, FASTEST_SMALL if small else FASTEST)
         console.print(f"The service answers {capacity:,.0f} requests/s: {speed:.0f} s of the night in each second.")
-        normal_speed = speed * _density(ready)
         with console.status("a normal day"):
-            normal = _sent(ready, port, "normal day", NORMAL, normal_speed)
+            normal = _sent(ready, port, "normal day", NORMAL, _pace(ready, NORMAL))
         with console.status("the night of 11/11"):
-            festival = _sent(ready, port, "11/11", NIGHT, speed)
-    ratio = festival.insulted_share / normal.insulted_share if normal.insulted_share else None
+            festival = _sent(ready, port, "11/11, the night", NIGHT, speed)
+        with console.status("the rest of 11/11"):
+            rest = _sent(ready, port, "11/11, the rest of the day", DAY, _pace(ready, DAY))
+    usual = normal.insulted_share
+    whole = (festival.insulted + rest.insulted) / max(festival.good + rest.good, 1)
     return Rehearsal(
         profile=profile, world_digest=world.digest, seconds_of_the_night_per_second=speed, deadline_ms=DEADLINE_MS,
         offered=festival.offered, served=festival.served, missed_deadlines=festival.missed_deadlines,
         p50_ms=festival.p50_ms, p99_ms=festival.p99_ms, p999_ms=festival.p999_ms, tiers=festival.tiers,
-        insult_ratio_to_normal_day=ratio, fraud_value_caught=festival.fraud_value_caught, festival=festival,
-        normal_day=normal,
+        insult_ratio_to_normal_day=whole / usual if usual else None,
+        night_insult_ratio_to_normal_day=festival.insulted_share / usual if usual else None,
+        fraud_value_caught=festival.fraud_value_caught, festival=festival, rest_of_the_day=rest, normal_day=normal,
     )  # fmt: skip
 
 
@@ -127,13 +135,10 @@ def speed_of(times: Integers, capacity: float, fastest: float = FASTEST) -> floa
     return float(np.clip(wanted / max(densest, 1e-9), SLOWEST, fastest))
 
 
-def _density(ready: Prepared) -> float:
-    """How much faster a normal day may be played than the night for the same mean rate."""
-    rates = []
-    for span in (NORMAL, NIGHT):
-        first, last = ready.rows(span)
-        rates.append((last - first) / (span[1] - span[0]).total_seconds())
-    return max(rates[1] / max(rates[0], 1e-9), 1.0) * 1.5
+def _pace(ready: Prepared, span: tuple[dt.timedelta, dt.timedelta]) -> float:
+    """Seconds of a whole day per second."""
+    first, last = ready.rows(span)
+    return max((span[1] - span[0]).total_seconds() * DAY_PER_SECOND / max(last - first, 1), SLOWEST)
 
 
 def _sent(ready: Prepared, port: int, name: str, span: tuple[dt.timedelta, dt.timedelta], speed: float) -> Run:
