@@ -14,6 +14,7 @@ from features.catalog import Catalog
 from features.encode import encode_extra, encode_profiles, extra_words, reference_amount
 from features.errors import ContractMismatch
 from features.heap import new_heap, with_room
+from features.key_table import LAST, KeyTable
 from features.payment import Payment
 from features.profiles import Profiles
 from features.request import PROFILE_WORDS
@@ -21,7 +22,6 @@ from features.tiles import SEEN
 
 Vector = npt.NDArray[np.float64]
 
-_PAYER, _INSTRUMENT, _DEVICE, _IP, _PAYEE, _PAIR = range(kernel.ENTITY_COUNT)
 _NOT_SENT, _NO_HISTORY = -1, 0
 _NOT_WANTED = np.empty(0)
 #: Between payer and payee in the key of a pair.
@@ -42,7 +42,7 @@ class State:
         self._tables = (plan.ents, plan.fields, plan.heads, plan.lists, plan.bounds)
         self._reading = (plan.outs, plan.ratios, plan.layout, np.zeros(plan.scratch, np.int64))
         self._heap = new_heap()
-        self._records: tuple[dict[str, int], ...] = tuple({} for _ in range(kernel.ENTITY_COUNT))
+        self._records = tuple(KeyTable() for _ in range(kernel.ENTITY_COUNT))
         self._recs = np.zeros(kernel.ENTITY_COUNT, np.int64)
         self._seen = np.zeros(kernel.ENTITY_COUNT, np.int64)
         self._extra = np.zeros(extra_words(catalog))
@@ -52,17 +52,13 @@ class State:
         """Set `_recs` to the records of this payment's entities; their keys, and those records."""
         device_id, ip = payment.device_id, payment.ip
         pair = payment.payer_id + SEPARATOR + payment.payee_id
-        payers, instruments, devices, ips, payees, pairs = self._records
+        keys = (payment.payer_id, payment.instrument_id, device_id, ip, payment.payee_id, pair)
         found = [
-            payers.get(payment.payer_id, _NO_HISTORY),
-            instruments.get(payment.instrument_id, _NO_HISTORY),
-            _NOT_SENT if device_id is None else devices.get(device_id, _NO_HISTORY),
-            _NOT_SENT if ip is None else ips.get(ip, _NO_HISTORY),
-            payees.get(payment.payee_id, _NO_HISTORY),
-            pairs.get(pair, _NO_HISTORY),
+            _NOT_SENT if key is None else table.shards[hash(key) & LAST].get(key, _NO_HISTORY)
+            for key, table in zip(keys, self._records, strict=True)
         ]
         self._recs[:] = found
-        return (payment.payer_id, payment.instrument_id, device_id, ip, payment.payee_id, pair), found
+        return keys, found
 
     def _step(self, payment: Payment, profiles: Profiles | None, keep: bool, out: Vector) -> Vector:
         encode_extra(payment, self.catalog, self._extra)
@@ -128,17 +124,17 @@ class State:
         return self._heap
 
     @property
-    def records(self) -> tuple[dict[str, int], ...]:
+    def records(self) -> tuple[KeyTable, ...]:
         """For each entity kind the offset of the record of every key."""
         return self._records
 
     def adopt(self, heap: npt.NDArray[np.int64], records: tuple[dict[str, int], ...], too_late: int) -> None:
         """Take over a heap and its key tables that the bulk path or a snapshot made."""
-        self._heap, self._records, self.too_late = heap, records, too_late
+        self._heap, self._records, self.too_late = heap, tuple(map(KeyTable, records)), too_late
 
     def save(self, path: Path) -> None:
         """Write a snapshot, whole or not at all."""
-        head = _Head(self.catalog.contract().hash, self.too_late, self._records)
+        head = _Head(self.catalog.contract().hash, self.too_late, tuple(dict(known.items()) for known in self._records))
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:
             np.save(file, self._heap[: self._heap[0]])

@@ -10,6 +10,7 @@ import pytest
 
 from features import heap as heaps
 from features.heap import HEADER_WORDS, new_heap, provide, with_room
+from features.key_table import SHARDS, KeyTable
 
 
 def test_a_growing_heap_is_never_copied() -> None:
@@ -65,3 +66,11 @@ def test_no_memory_is_asked_for_beyond_the_end() -> None:
     heap = new_heap(1_000)
     assert not provide(heap, 2_000, 1_000)
     assert heap[0] == HEADER_WORDS
+
+
+def test_no_insertion_of_a_key_copies_more_than_a_small_part_of_the_others() -> None:
+    table = KeyTable({f"u-{number}": number for number in range(1, 50_000)})
+    largest = max(map(len, table.shards))
+    assert largest < 3 * 50_000 / SHARDS
+    assert dict(table.items()) == {f"u-{number}": number for number in range(1, 50_000)}
+    assert len(table) == 49_999
