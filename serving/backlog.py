@@ -39,7 +39,7 @@ CLOSE_NS = 20_000_000
 #: Reading and refusing for so long, the service decides a slice in between: who waits has a deadline.
 READ_NS = 8_000_000
 #: More work than this that never went away for so long is a standing queue: it only makes everybody wait.
-STANDING_MS, STANDING_NS = 20.0, 1_000_000_000
+STANDING_MS, STANDING_NS = 20.0, 500_000_000
 #: Payments under way at once where deciding waits for a server that answers: enough to share its trips. The others
 #: wait here, where what they may still get is judged; begun, they could only be late.
 MOST_UNDER_WAY = 40
