@@ -48,6 +48,8 @@ LOCK_PATIENCE_SECONDS = 2.0
 #: Of that, how long those who wait are left waiting: within a usual deadline they hear that it is not written yet.
 ANSWER_PATIENCE_SECONDS = 0.05
 FLUSH_PATIENCE_SECONDS = 0.25
+#: How long commits may be held for a checkpoint: a slow disk must not look like a ledger that cannot be written.
+HOLD_SECONDS = 0.25
 
 #: What writing or reading the ledger may raise; nobody else needs to know the driver.
 LedgerError = sqlite3.Error
@@ -115,7 +117,7 @@ class Ledger(LedgerReading):
         self._scheduled = False
         self._ids: SeenIds | None = None
         self._locked_since: float | None = None
-        self._held = False
+        self._held_until = 0.0
         #: The first commit that failed. From then on nothing is written until `mend`: what follows was decided
         #: from a state that holds what was not recorded.
         self.broken: LedgerError | None = None
@@ -170,10 +172,10 @@ class Ledger(LedgerReading):
     def _turn(self) -> None:
         """At the end of a turn of the event loop: write what is queued, or come again while another process writes."""
         self._scheduled = False
-        if not self._held and self._flush():
+        now = time.monotonic()
+        if now >= self._held_until and self._flush():
             self._locked_since = None
             return
-        now = time.monotonic()
         self._locked_since = since = self._locked_since or now
         if now - since > LOCK_PATIENCE_SECONDS:
             self._locked_since = None
@@ -188,8 +190,8 @@ class Ledger(LedgerReading):
         asyncio.get_running_loop().call_later(LOCK_RETRY_SECONDS, self._turn)
 
     def hold(self, held: bool) -> None:
-        """Let what is queued wait for a moment, or go on at once; `flush` does not wait."""
-        self._held = held
+        """Let what is queued wait for a moment, a quarter of a second at most, or go on; `flush` does not wait."""
+        self._held_until = time.monotonic() + HOLD_SECONDS if held else 0.0
         if not held:
             self._turn()
 

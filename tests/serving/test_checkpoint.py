@@ -53,6 +53,21 @@ def test_what_is_held_is_written_when_it_may_go_on_and_a_flush_does_not_wait(tmp
     asyncio.run(run())
 
 
+def test_a_hold_that_nobody_ends_ends_by_itself_and_breaks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.ledger.HOLD_SECONDS", 0.03)
+
+    async def run() -> None:
+        ledger = Ledger(tmp_path / "ledger.sqlite")
+        ledger.hold(True)
+        await asyncio.wait_for(ledger.append("payment", "t-0", 0, 0, b"x"), 5)
+        assert (ledger.count(), ledger.broken) == (1, None)
+        ledger.close()
+
+    asyncio.run(run())
+
+
 def test_the_log_stays_near_its_limit_while_payments_keep_coming(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
