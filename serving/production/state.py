@@ -126,7 +126,7 @@ class RedisState:
 
         Raises: StateUnavailable; then it may or may not have happened, and admitting again tells.
         """
-        keys = [self.keys.entity(kind, key) for kind, key in enumerate(entry.keys) if key is not None]
+        keys = self._names(entry)
         reply = await self._run(
             ADMIT, (self.keys.transaction(payment.transaction_id), self.keys.events, *keys),
             (
@@ -169,7 +169,7 @@ class RedisState:
         `unfinished` is the body of the decision up to the payment's id, which is the last word in it.
         Raises: StateUnavailable; then it may or may not have happened, and doing it again tells.
         """
-        keys = [self.keys.entity(kind, key) for kind, key in enumerate(entry.keys) if key is not None]
+        keys = self._names(entry)
         reply = await self._run(
             ADMIT_DECIDED, (self.keys.transaction(outline.transaction_id), self.keys.events, *keys),
             (
@@ -192,7 +192,7 @@ class RedisState:
 
     async def read(self, entry: Entry, deadline_ns: int) -> Strings:
         """The strings of a payment's entities, without a trace."""
-        keys = [self.keys.entity(kind, key) for kind, key in enumerate(entry.keys) if key is not None]
+        keys = self._names(entry)
         return placed(entry, checked(await self.wire.call(("MGET", *keys), deadline_ns)))
 
     async def record(self, transaction_id: str, deadline_ns: int) -> Record | None:
@@ -254,6 +254,10 @@ class RedisState:
     async def delete(self, key: bytes) -> None:
         """Forget a value."""
         checked(await self.wire.call(("DEL", key), within()))
+
+    def _names(self, entry: Entry) -> list[bytes]:
+        """The keys of the entities that were sent."""
+        return [self.keys.entity(kind, key) for kind, key in enumerate(entry.keys) if key is not None]
 
     async def _run(self, script: Script, keys: Sequence[bytes], values: Sequence[Any], deadline_ns: int) -> Any:
         command = ("EVALSHA", script.sha, str(len(keys)), *keys, *values)

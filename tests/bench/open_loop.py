@@ -2,14 +2,13 @@
 
 Latency is counted from the moment a request was due, so waiting that a slow server causes cannot hide
 (Tene's "coordinated omission"). A process of its own:
-`python -m tests.bench.open_loop --port 3000 --bodies FILE --rate 2000 --seconds 10 [--core 1] [--seen seen.npz]`;
+`python -m tests.bench.open_loop --port 3000 --bodies FILE --rate 2000 --seconds 10 [--seen seen.npz]`;
 the file holds one JSON object a line, each sent once.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import select
 import socket
 import sys
@@ -212,12 +211,6 @@ def figures(seen: Seen) -> Open:
     )
 
 
-def pin(core: int) -> None:
-    """Keep this process on one core, where the system can."""
-    if core >= 0 and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {core})
-
-
 def main(
     port: int = typer.Option(..., help="port on this machine"),
     path: str = typer.Option("/v1/score"),
@@ -225,11 +218,9 @@ def main(
     rate: float = typer.Option(..., help="requests a second"),
     seconds: float = typer.Option(5.0, help="as long as there are bodies"),
     connections: int = typer.Option(256),
-    core: int = typer.Option(-1, help="keep the generator on this core"),
     seen: Path | None = typer.Option(None, help="where every single request is written (.npz)"),
 ) -> None:
     """Offer a fixed rate to one endpoint and write what was seen as JSON."""
-    pin(core)
     ready = bodies.read_bytes().splitlines()[: max(1, int(rate * seconds))]
     run = open_loop(port, ready, rate, connections, path)
     if seen is not None:
