@@ -38,10 +38,14 @@ def chrome() -> Iterator[Any]:
 
 
 def arrived(page: Any, name: str) -> None:
-    """Wait until the browser shows the page of that name: a click returns before the next page is there."""
+    """Wait until the browser shows the page of that name: a click returns before the next page is there.
+
+    The title is there before the style sheet, without which a dark page is white text on white.
+    """
     from playwright.sync_api import expect
 
     expect(page).to_have_title(f"{name} · riskgate review desk")
+    page.wait_for_load_state("load")
 
 
 def showing(page: Any, transactions: list[str]) -> None:
