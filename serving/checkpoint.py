@@ -13,15 +13,13 @@ because the file grew.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import sqlite3
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from serving.background import behind_payments
 from serving.ledger import Ledger
 
 log = logging.getLogger("riskgate.checkpoint")
@@ -33,8 +31,6 @@ LONGEST_WAIT_SECONDS = 30.0
 #: Passes in a row before commits are held, unless one is quicker than this: then little is left.
 PASSES = 4
 SHORT_SECONDS = 0.012
-#: Payments go first: the thread takes what they leave of the processor.
-NICENESS = 10
 
 
 def copy_back(path: Path) -> int:
@@ -63,7 +59,7 @@ async def keep_short(ledger: Ledger, limit_bytes: int) -> None:
     loop, done, at = asyncio.get_running_loop(), ledger.body_bytes, time.monotonic()
     # Never closed: that would drop the locks that SQLite holds on the same file (POSIX gives them to the process).
     descriptor = os.open(ledger.path, os.O_RDONLY)
-    with ThreadPoolExecutor(1, "checkpoint", _step_back) as thread:
+    with behind_payments("checkpoint") as thread:
         while True:
             await asyncio.sleep(EVERY_SECONDS)
             written, now = ledger.body_bytes, time.monotonic()
@@ -80,8 +76,3 @@ async def keep_short(ledger: Ledger, limit_bytes: int) -> None:
                         ledger.hold(False)
             except sqlite3.Error as error:
                 log.warning("checkpoint postponed: %s", error)
-
-
-def _step_back() -> None:
-    with contextlib.suppress(OSError, AttributeError):  # threads have a niceness of their own on Linux only
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
