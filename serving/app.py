@@ -115,6 +115,7 @@ class Application:
         self.backlog.serve(runtime.settings.body_limit_bytes, lambda: runtime.opened.bundle, short_way, self.always)
         self.backlog.turn_away = None if door.keyless else short_way.turn_away
         self.backlog.server_is_late = lambda: runtime.engine is not None and runtime.engine.late
+        self.backlog.trip_ns = lambda: 0 if runtime.engine is None else runtime.engine.trip_ns
         show_backlog(runtime.metrics, self.backlog)
 
     def leave(self) -> None:

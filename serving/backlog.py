@@ -40,8 +40,9 @@ CLOSE_NS = 20_000_000
 READ_NS = 8_000_000
 #: More work than this that never went away for so long is a standing queue: it only makes everybody wait.
 STANDING_MS, STANDING_NS = 20.0, 500_000_000
-#: Payments under way at once where deciding waits for a server that answers: enough to share its trips. The others
-#: wait here, where what they may still get is judged; begun, they could only be late.
+#: Payments under way at once where deciding waits for a server that answers: enough to share its trips, and as many
+#: again as are begun during two usual ones. The others wait here, where what they may still get is judged; begun,
+#: they could only be late.
 MOST_UNDER_WAY = 40
 
 REFUSAL = Error(
@@ -128,7 +129,9 @@ class Backlog:
         self._worked_ns = 0
         self._short_ns = 0  # when the queue was short last
         self._under_way = 0
+        self._most_under_way = float(MOST_UNDER_WAY)
         self.server_is_late: Callable[[], bool] = lambda: False
+        self.trip_ns: Callable[[], int] = lambda: 0  # a usual trip to that server
         self._past_ns, self._past_units = MEMORY_NS / 4, MEMORY_NS / 4 / FIRST_UNIT_NS
         self._behind = False
         self._count = 0
@@ -186,7 +189,8 @@ class Backlog:
         self._count += 1
         if not self._turning:
             self._turning = True
-            self._left, self._begun, self._turn_ns = self._slice(), 0.0, now
+            if not self._queue:  # else it stood still behind a server, and that time counts
+                self._left, self._begun, self._turn_ns = self._slice(), 0.0, now
             connection.loop.call_soon(self._turn, connection.loop)
         room = self._left > 0.0 and not self._queue and self._may_begin()
         if room and age_ms < FRESH_MS:
@@ -229,7 +233,7 @@ class Backlog:
 
     def _may_begin(self) -> bool:
         # Behind a server that is late nobody would ever get a turn: all begin, and are decided at their deadlines.
-        return self._under_way < MOST_UNDER_WAY or self.server_is_late()
+        return self._under_way < self._most_under_way or self.server_is_late()
 
     def _slice(self) -> float:
         """Units of one turn: never so few that looking at the sockets costs more than they do."""
@@ -257,8 +261,9 @@ class Backlog:
         """Once in each turn of the loop while there is work."""
         self._look_again()
         now = self.now_ns()
-        if self._behind and self._begun:
+        if self._behind:
             self._learn(now - self._turn_ns, self._begun)
+            self._most_under_way = MOST_UNDER_WAY + 2 * self.trip_ns() / self.unit_ns
         # Measured only while work always waits: else the loop's idle time would count.
         self._close = self._behind and bool(self._queue) and now - self._turn_ns < CLOSE_NS
         self._behind = bool(self._queue)

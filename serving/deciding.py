@@ -52,6 +52,11 @@ class Deciding:
         """Whether payments wait for a server longer than they should."""
         return False
 
+    @property
+    def trip_ns(self) -> int:
+        """How long a trip to that server takes when nothing holds it up, ns; 0 where there is none."""
+        return 0
+
     def succeed(self, judge: Judge) -> None:
         """Let another bundle of the same catalogue decide from the next payment on."""
         self.decider = self.decider.successor(judge, self.catalog)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import signal
 import time
@@ -25,6 +24,7 @@ from serving.decision_log import DecisionLog
 from serving.engine import Engine
 from serving.errors import UnknownTransaction
 from serving.feedback import Feedback
+from serving.garbage import keep_what_is_there
 from serving.gauges import measure_lag, show_engine, show_ledger, show_succession
 from serving.hashing import settle_hashing
 from serving.ledger import Event, Ledger, LedgerError
@@ -103,10 +103,7 @@ class Runtime:
         show_succession(self.metrics, self.succession)
         show_challenger(self.metrics, self.settings, self.ledger)
         self.metrics.watch("riskgate_ready", "1 when payments are scored in full.", lambda: float(self.ready().ready))
-        # What lives until the end need not be looked at by the collector again.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 50, 1_000)
+        keep_what_is_there()
         log.info(
             "ready: %s, ledger at event %d, %d entities, %.1f s",
             engine.decider.model,

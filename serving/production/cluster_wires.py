@@ -37,6 +37,11 @@ class ClusterWires:
         """Whether a master is late with a reply."""
         return any(wire.late for wire in self._wires.values())
 
+    @property
+    def trip_ns(self) -> int:
+        """A usual trip to the slowest master, ns."""
+        return max((wire.trip_ns for wire in self._wires.values()), default=0)
+
     def call(self, command: Command, deadline_ns: int) -> asyncio.Future[Any]:
         """Send a command to the master of its key; see `Wire.call`."""
         wire = self._of_slot[slot_of(first_key(command))]

@@ -12,6 +12,7 @@ import typer
 from prometheus_client import start_http_server
 
 from serving.errors import CannotStart
+from serving.garbage import keep_what_is_there
 from serving.settings import Settings, environment_of, read_settings
 from serving.terminal import out, telling
 
@@ -42,6 +43,7 @@ def recorder() -> None:
         one = Recorder(settings, metrics, (Labelling(settings),))
         _stop_in_order(one)
         served = _show_metrics(settings, metrics)
+        keep_what_is_there()
         one.run()
         if served is not None:
             served.shutdown()

@@ -80,6 +80,11 @@ class RedisEngine(Deciding):
         """Whether payments wait for Redis longer than they should."""
         return self.state.late
 
+    @property
+    def trip_ns(self) -> int:
+        """How long Redis takes when nothing holds it up, ns."""
+        return self.state.wire.trip_ns
+
     # -- the ways in ---------------------------------------------------------------------------
 
     async def answer(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import signal
 import time
@@ -20,6 +19,7 @@ from serving.deciding import Decided, Decider
 from serving.decision_log import DecisionLog
 from serving.errors import StateUnavailable
 from serving.exposure import Exposure
+from serving.garbage import keep_what_is_there
 from serving.gauges import measure_lag, show_decider, show_succession
 from serving.hashing import check_hashing
 from serving.ledger import LedgerError
@@ -102,10 +102,7 @@ class RedisRuntime:
         await engine.shared_profiles.read_all()
         self.engine, self.trouble = engine, ""
         self._show(engine)
-        # What lives until the end need not be looked at by the collector again.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 50, 1_000)
+        keep_what_is_there()
         log.info("ready: %s, %.1f s", decider.model, time.monotonic() - began)
 
     def _has_payments(self) -> bool:

@@ -30,8 +30,10 @@ ReplyError = hiredis.ReplyError
 SWEEP_SECONDS = 0.004
 #: So many commands leave at once, and not at the end of the turn: Redis works on them while we make the next.
 MOST_TOGETHER = 4
-#: A call that waits for so long waits for Redis, not for this process.
-LATE_NS = 30_000_000
+#: A call that waits for so long waits for Redis, not for this process; a usual deadline comes soon after.
+LATE_NS = 60_000_000
+#: The shortest trip within one or two of these is a usual one: longer ones waited for something.
+USUAL_NS = 5_000_000_000
 #: A reply that is this late means that Redis stalls: new calls fail at once.
 STALL_NS = 250_000_000
 #: A sweep that comes so late tells of this process, not of Redis.
@@ -102,6 +104,8 @@ class Wire(asyncio.Protocol):
         self._scheduled = False
         self._sweeping = self._stalled = False
         self._swept_ns = 0
+        self._shortest_ns = self._shortest_before_ns = GIVE_UP_NS
+        self._shortest_since_ns = 0
         self._opening: asyncio.Task[None] | None = None
         #: What is sent first on every connection (scripts to load).
         self.greeting: list[Command] = []
@@ -120,6 +124,12 @@ class Wire(asyncio.Protocol):
     def late(self) -> bool:
         """Whether a call waits for longer than an event loop under load takes to hear of its reply."""
         return bool(self._calls) and time.perf_counter_ns() - self._calls[0].sent_ns > LATE_NS
+
+    @property
+    def trip_ns(self) -> int:
+        """A usual trip, ns: the shortest of late; 0 before the first."""
+        shortest = min(self._shortest_ns, self._shortest_before_ns)
+        return shortest if shortest < GIVE_UP_NS else 0
 
     def call(self, command: Command, deadline_ns: int) -> asyncio.Future[Any]:
         """Send a command; the future has its reply, or StateUnavailable at the deadline (monotonic ns).
@@ -219,10 +229,19 @@ class Wire(asyncio.Protocol):
         """Hand each reply to its call."""
         reader, calls, self._stalled = self._reader, self._calls, False
         reader.feed(data)
+        self._measure(calls)
         while (reply := reader.gets()) is not False:
             one = calls.popleft()
             if not one.future.done():
                 one.future.set_result(reply)
+
+    def _measure(self, calls: deque[_Call]) -> None:
+        now = time.perf_counter_ns()
+        if now - self._shortest_since_ns > USUAL_NS:
+            self._shortest_since_ns = now
+            self._shortest_before_ns, self._shortest_ns = self._shortest_ns, GIVE_UP_NS
+        if calls:
+            self._shortest_ns = min(self._shortest_ns, now - calls[0].sent_ns)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail what waits for a reply and connect again."""

@@ -9,6 +9,10 @@ from pathlib import Path
 
 from tests.serving.production.servers import PrivatePostgres, PrivateRedis, own_database
 
+#: Megabytes of log a second: to rewrite it each time it has doubled from 64 MB would be to measure Redis's child
+#: process, which has a core of its own on a machine for Redis.
+OPTIONS = ("--appendfsync", "everysec", "--auto-aof-rewrite-min-size", "4gb")
+
 
 def are_here() -> bool:
     """Whether both servers are installed."""
@@ -22,7 +26,7 @@ def private(folder: Path) -> Iterator[tuple[dict[str, str], str]]:
 
     Redis writes its append-only file and PostgreSQL syncs, as they must in production.
     """
-    redis = PrivateRedis(folder, "--appendfsync", "everysec")
+    redis = PrivateRedis(folder, *OPTIONS)
     try:
         postgres = PrivatePostgres()
         try:

@@ -266,3 +266,31 @@ def test_behind_a_server_only_so_many_are_begun_and_the_others_wait_where_they_c
     for _ in range(3):
         turn()
     assert backlog.waiting == 0, "behind a late server all begin, and are decided at their deadlines"
+
+
+def test_time_that_passes_behind_a_server_counts_as_work_and_a_long_way_to_it_lets_more_begin() -> None:
+    world = World()
+    backlog = world.backlog
+
+    def arrive(count: int) -> None:
+        for _ in range(count):
+            backlog.take(Remote(world, world.now_ms, 100), b'{"amount_minor":100,"currency":"INR"}', 0)
+
+    def turn() -> None:
+        for _ in range(len(world.ready)):
+            callback, arguments = world.ready.popleft()
+            callback(*arguments)
+
+    arrive(300)
+    for _ in range(400):
+        world.work(1.0)  # a millisecond for each, though this process does next to nothing
+        backlog.ended(world)
+        arrive(1)
+        turn()
+    assert 0.8e6 < backlog.unit_ns < 1.5e6
+    assert backlog._under_way == MOST_UNDER_WAY
+    backlog.trip_ns = lambda: 50_000_000
+    for _ in range(100):
+        arrive(1)
+        turn()
+    assert MOST_UNDER_WAY + 60 < backlog._under_way < MOST_UNDER_WAY + 140

@@ -11,6 +11,7 @@ import pytest
 from serving.errors import Conflict
 from serving.exposure import Exposure
 from serving.judge import DEFAULT, FULL, RULES_ONLY
+from serving.production.wire import USUAL_NS, Wire
 from serving.receipt import decode_answer
 from tests.serving.production.redis_world import Shared
 from tests.serving.production.servers import own_prefix
@@ -122,3 +123,21 @@ class SameMinute(Exposure):
 
     def _turn(self, arrival_ms: int) -> None:
         """The minute never ends."""
+
+
+def test_a_usual_trip_is_the_shortest_of_late(shared: Shared) -> None:
+    async def run() -> None:
+        async with shared.worker() as engine:
+            assert 0 < engine.trip_ns < 1_000_000_000
+            wire = engine.state.wire
+            assert isinstance(wire, Wire)
+            wire._shortest_ns = wire._shortest_before_ns = 40_000_000
+            await engine.state.get(b"nothing")
+            assert engine.trip_ns < 40_000_000, "a shorter one is the usual one"
+            wire._shortest_ns, wire._shortest_before_ns = 1_000, 2_000
+            for _ in range(2):
+                wire._shortest_since_ns -= 2 * USUAL_NS
+                await engine.state.get(b"nothing")
+            assert engine.trip_ns > 2_000, "what was shorter long ago is forgotten"
+
+    asyncio.run(run())
