@@ -53,6 +53,8 @@ def _reserved() -> Words:
 
 
 _POPULATE_WRITE = 23  # MADV_POPULATE_WRITE of linux/mman.h, from Linux 5.14 on
+#: While the system provides so much, no other thread can map or unmap anything: one large page.
+_STEP_BYTES = 2 << 20
 
 
 def provide(heap: Words, first: int, words: int) -> bool:
@@ -67,7 +69,8 @@ def provide(heap: Words, first: int, words: int) -> bool:
     end = (heap.ctypes.data + 8 * min(first + words, heap.size)) & -mmap.PAGESIZE
     advise = ctypes.CDLL(None).madvise
     advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    return end > begin and advise(begin, end - begin, _POPULATE_WRITE) == 0
+    steps = range(begin, end, _STEP_BYTES)
+    return end > begin and all(advise(at, min(_STEP_BYTES, end - at), _POPULATE_WRITE) == 0 for at in steps)
 
 
 def with_room(heap: Words, words: int) -> Words:

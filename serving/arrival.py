@@ -20,7 +20,7 @@ from serving.shed import ADMITTED, Admitted
 _SCORE = b"POST /v1/score HTTP/1.1\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d{1,9})(?=\r\n)", re.IGNORECASE)
 #: Heads with these go uvicorn's way: they need more than one look.
-_UNUSUAL = re.compile(rb"\r\n(transfer-encoding|expect|upgrade|connection: *close|[ \t])|[^\r]\n", re.IGNORECASE)
+_UNUSUAL = re.compile(rb"\n(?:transfer-encoding|expect|upgrade|connection: *close|[ \t])", re.IGNORECASE)
 LARGEST_HEAD = 8_192
 LATER_LARGEST = 1 << 20
 #: How long the rest of a body is awaited here, where the payment can still be shed.
@@ -79,7 +79,11 @@ class Arrival(BoundedHttp):
             return
         end = data.find(b"\r\n\r\n", 0, LARGEST_HEAD)
         length = _LENGTH.findall(data, 0, end + 2) if end >= 0 else ()
-        if len(length) != 1 or _UNUSUAL.search(data, 0, end):
+        if (
+            len(length) != 1
+            or _UNUSUAL.search(data, 0, end)
+            or data.count(b"\n", 0, end) != data.count(b"\r\n", 0, end)
+        ):
             super().data_received(data)
             return
         size = int(length[0])

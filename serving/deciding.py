@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -62,7 +62,7 @@ class Deciding:
         self.decider = self.decider.successor(judge, self.catalog)
 
 
-class Reading(NamedTuple):
+class Reading(msgspec.Struct, frozen=True):
     """What was read of a payment's past: its features (or None), how complete they are, and what is missing.
 
     `seen` is how many events the state of each entity had folded, -1 = not sent; `folded` whether the
@@ -77,7 +77,7 @@ class Reading(NamedTuple):
     profile_row: int = -1
 
 
-class Moments(NamedTuple):
+class Moments(msgspec.Struct, frozen=True, gc=False):
     """When things happened: monotonic ns but for the arrival, ms UTC; `deadline_ns` is the caller's less a reserve."""
 
     started_ns: int
@@ -87,7 +87,7 @@ class Moments(NamedTuple):
     arrival_ms: int
 
 
-class Decided(NamedTuple):
+class Decided(msgspec.Struct, frozen=True):
     """One decision with all that is recorded of it; `answer` is the bytes that are sent."""
 
     judgement: Judgement
@@ -139,7 +139,7 @@ class Decider:
         explain_approved: bool = False,
     ) -> Decided:
         """Score and judge what was read; whatever breaks on the way, there is a decision and a receipt."""
-        vector, tier, missing, folded, seen, profile_row = reading
+        vector, tier, missing = reading.vector, reading.tier, reading.missing
         shed = tier == RULES_ONLY
         scored = None
         if shed:
@@ -182,12 +182,12 @@ class Decider:
             missing=missing,
             # Shed work must be cheap: what the rules looked at is computed again by `verify`, not kept.
             vector=None if vector is None or shed else vector_bytes(vector),
-            seen=seen,
+            seen=reading.seen,
             margin=judgement.margin,
             score=judgement.score,
             explained=explain,
             explain_approved=explain_approved,
-            folded=folded,
+            folded=reading.folded,
             bundle=self.bundle_digest,
             policy=self.policy_digest,
             features=self.features_hash,
@@ -202,7 +202,7 @@ class Decider:
             },
             spent_minor=spent_minor,
             breakers=open_breakers,
-            profile_row=profile_row,
+            profile_row=reading.profile_row,
         )
         decided = Decided(judgement, tier, receipt, answer, _case(payment, judgement, moments.arrival_ms))
         if self.notice is not None:

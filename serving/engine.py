@@ -12,7 +12,6 @@ import time
 from asyncio import Future
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple
 
 import msgspec
 
@@ -34,7 +33,7 @@ log = logging.getLogger("riskgate.engine")
 RECENT_ANSWERS = 20_000
 
 
-class Scored(NamedTuple):
+class Scored(msgspec.Struct, frozen=True):
     """An answer, and the future to await before it may be sent (None: it is already recorded)."""
 
     answer: bytes
@@ -156,7 +155,7 @@ class Engine(Deciding):
         """The decision as made, without its receipt: it is queued, and its deadline does not wait for the ledger."""
         answer = receipts.decode_answer(scored.answer)
         told = msgspec.structs.replace(answer, receipt_id=None, missing=(*answer.missing, "ledger"))
-        return scored._replace(answer=receipts.encode_answer(told), recorded=None)
+        return msgspec.structs.replace(scored, answer=receipts.encode_answer(told), recorded=None)
 
     def ledger_failed(self, payment: Payment, error: LedgerError) -> Scored:
         """Answer a payment whose event could not be written; the state is rebuilt once writing works again."""

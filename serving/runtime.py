@@ -74,6 +74,7 @@ class Runtime:
         self.engine: Engine | None = None
         self.feedback: Feedback | None = None
         self.stopping = False
+        self.pressed: Callable[[], bool] = lambda: False  # payments wait: what can be put off is
         self._tasks: list[asyncio.Task[None]] = []
 
     async def prepare(self) -> None:
@@ -115,7 +116,7 @@ class Runtime:
     def begin(self) -> None:
         """Start what runs beside the requests; needs the event loop."""
         for work in (
-            keep_short(self.ledger, self.settings.wal_limit_bytes),
+            keep_short(self.ledger, self.settings.wal_limit_bytes, lambda: self.pressed()),
             self._follow(),
             self.succession.follow(),
             measure_lag(self.metrics),

@@ -53,7 +53,9 @@ def runtime_of(settings: Settings) -> AnyRuntime:
         from serving.production.runtime import RedisRuntime
 
         return RedisRuntime(settings, folder, lambda: bundle_folder(settings))
-    return Runtime(settings, folder, lambda: bundle_folder(settings))
+    runtime = Runtime(settings, folder, lambda: bundle_folder(settings))
+    runtime.pressed = lambda: application.backlog.waiting > 0
+    return runtime
 
 
 @bentoml.service(

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+
+import msgspec
 
 from features.money import LARGEST_AMOUNT_MINOR, reference_weights
 from features.payment import DEFAULT_DEADLINE_MS
@@ -25,6 +26,8 @@ LADDER = (FULL, RULES_ONLY, DEFAULT, REFUSED)
 LIMITS = ((0.06, 0.16), (0.14, 0.18), (0.50, 0.12))
 #: The last of these while the queue does not get shorter: room for bursts is of no use then.
 STANDING_LIMIT = (0.30, 0.12)
+_STEPS = tuple(zip(LADDER, LIMITS, strict=False))
+_STANDING = (*_STEPS[:2], (DEFAULT, STANDING_LIMIT))
 #: Nobody is refused while the work before it would leave it this tier.
 REFUSE_FROM = LADDER.index(RULES_ONLY)
 #: From this part of its deadline on, a payment's age counts as pressure.
@@ -51,8 +54,7 @@ def tier_for(work_ms: float, age_ms: float, deadline_ms: float, rank: float, sta
     own = max(deadline_ms, SHORTEST_MS)
     before = work_ms / min(own, LONGEST_MS)
     pressed = max(before, (work_ms + age_ms) / own - PATIENCE)
-    limits = (*LIMITS[:2], STANDING_LIMIT) if standing else LIMITS
-    for tier, (cheapest, more) in zip(LADDER, limits, strict=False):
+    for tier, (cheapest, more) in _STANDING if standing else _STEPS:
         if pressed < cheapest + more * rank:
             return tier
     cheapest, more = LIMITS[REFUSE_FROM]
@@ -63,14 +65,14 @@ def tier_for(work_ms: float, age_ms: float, deadline_ms: float, rank: float, sta
 ADMITTED = "riskgate.admitted"
 
 
-class Admitted(NamedTuple):
+class Admitted(msgspec.Struct, frozen=True, gc=False):
     """A payment on its way in: when it arrived (monotonic ns) and the best tier it may have."""
 
     arrived_ns: int
     most: str
 
 
-class Glance(NamedTuple):
+class Glance(msgspec.Struct, frozen=True, gc=False):
     """What can be told of a payment without parsing it; money in reference minor units times the channel's risk."""
 
     money: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -34,7 +34,7 @@ class Past(Protocol):
         ...
 
 
-class Claim(NamedTuple):
+class Claim(msgspec.Struct, frozen=True):
     """A payment on its way: what identifies it, what is appended for it, and the best tier it may have."""
 
     payment: Payment

@@ -185,7 +185,7 @@ class RedisEngine(Deciding):
         reading = self._read(claim, strings, claim.most if in_time else DEFAULT)
         if reading.tier in (FULL, RULES_ONLY):
             self._compact(claim.entry, strings)
-        moments = moments._replace(read_ns=self.now_ns())
+        moments = msgspec.structs.replace(moments, read_ns=self.now_ns())
         decided = self.decider.decide(payment, reading, moments, self.now_ns, explain_approved=explain_approved)
         self.clock.advance(payment.event_time_ms)
         unsettled = Unsettled(payment, claim.content, claim.digest, claim.entry, decided, moments.arrival_ms)
@@ -193,7 +193,7 @@ class RedisEngine(Deciding):
             first = await record_decision(self.state, unsettled, payment_id, moments.deadline_ns)
         except StateUnavailable as error:
             self._tell("decisions are told before they are recorded", error)
-            return self._later(unsettled._replace(payment_id=payment_id))
+            return self._later(msgspec.structs.replace(unsettled, payment_id=payment_id))
         if first is not None:
             return self._same(claim, first)
         return Scored(decided.answer, False, None, decided.judgement.decision.word, decided.tier)

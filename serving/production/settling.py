@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple
 
 import msgspec
 
@@ -30,7 +29,7 @@ MOST = 20_000
 TRY_AGAIN_SECONDS = 0.1
 
 
-class Unsettled(NamedTuple):
+class Unsettled(msgspec.Struct, frozen=True):
     """A decision to record; `payment_id` is its place in the stream if the payment is known to be admitted."""
 
     payment: Payment
@@ -152,6 +151,6 @@ class Settling:
             except LookupError:
                 log.info("payment %s was folded in, and its place is not known any more", one.payment.transaction_id)
         receipt = self._receipted(one, strings)
-        decided = one.decided._replace(receipt=receipt)
-        await record_decision(self.state, one._replace(decided=decided), payment_id, within())
+        decided = msgspec.structs.replace(one.decided, receipt=receipt)
+        await record_decision(self.state, msgspec.structs.replace(one, decided=decided), payment_id, within())
         return True

@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from features.entity_strings import Entry
 from features.payment import Payment
 from serving.errors import StateUnavailable
@@ -22,7 +24,7 @@ PATIENCE_NS = 2_000_000_000
 A_LONG_TIME = 10 * 366 * 86_400
 
 
-class Admission(NamedTuple):
+class Admission(msgspec.Struct, frozen=True):
     """What became of admitting a payment: known before, or its id and its entities' strings before it.
 
     Neither when the stream is full.
@@ -38,7 +40,7 @@ class Admission(NamedTuple):
         return self.known is None and not self.payment_id
 
 
-class Outline(NamedTuple):
+class Outline(msgspec.Struct, frozen=True, gc=False):
     """Of an event what the stream keeps beside its body: what it is about and when it happened and came, ms UTC."""
 
     kind: str

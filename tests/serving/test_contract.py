@@ -178,6 +178,8 @@ def test_live_ready_and_metrics_are_those_of_the_contract(service: Service) -> N
     assert ready["ready"] is True
     assert {"bundle", "state", "ledger", "breakers"} <= set(ready["checks"])
     assert set(ready["checks"].values()) == {"ok"}
+    answer = service.score(payment("c-15")).json()
+    assert (answer["decision"], answer["tier"]) == ("approve", "full")
     text = service.client.get("/metrics").text
     assert 'riskgate_score_seconds_bucket{decision="approve",le="0.005",tier="full"}' in text
     assert "bentoml" not in text
