@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
@@ -192,7 +193,8 @@ def verified(contender: Contender, folder: Path) -> Figures:
 def apart(contender: Contender, logs: Path) -> Iterator[Running]:
     """The contender on all cores but the last, and this process with its generators on the last.
 
-    Neither waits for the other, and saturation is looked for where it is then exceeded.
+    Neither waits for the other, and saturation is looked for where it is then exceeded. Redis, PostgreSQL and the
+    recorder take what the two leave of any core.
     """
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if len(cores) < 2:
@@ -203,6 +205,9 @@ def apart(contender: Contender, logs: Path) -> Iterator[Running]:
     try:
         with running(contender, logs) as one:
             os.sched_setaffinity(0, {cores[-1]})
+            for other in psutil.Process().children():
+                if other.pid != one.process:
+                    other.cpu_affinity(cores)
             yield one
     finally:
         os.sched_setaffinity(0, set(cores))
