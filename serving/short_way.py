@@ -1,7 +1,7 @@
 """The short way of a plain payment: parsed, decided, recorded and answered without uvicorn's parser and ASGI.
 
 In place these take as long as the decision itself. An engine that decides without waiting needs no task either;
-over Redis, which answers later, each payment has one.
+over Redis, which answers later, a payment has one unless it is shed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from features.payment import Payment
 from serving.either import AnyEngine, AnyRuntime
 from serving.engine import Engine, Scored
 from serving.http import REPLAYED, Reply, error_reply, raw_reply
+from serving.judge import DEFAULT
 from serving.ledger import LedgerError, NotYetWritten
 from serving.shed import Admitted
 
 if TYPE_CHECKING:
     from serving.app import Application
+    from serving.production.engine import RedisEngine
 
 _ROUTE = "/v1/score"
 
@@ -45,11 +47,7 @@ class ShortWay:
             self.application.admit(key, "score")
             payment = read_payment(body, engine.catalog, self.application.names)
             if not isinstance(engine, Engine):
-                loop = asyncio.get_running_loop()
-                task = loop.create_task(self._awaited(runtime, engine, payment, admitted, take))
-                self.application.backlog.goes_on()
-                self._under_way.add(task)
-                task.add_done_callback(self._done)
+                self._ask(runtime, engine, payment, admitted, take)
                 return
             scored = engine.score(payment, admitted.arrived_ns, most=admitted.most)
         except Exception as error:
@@ -74,6 +72,35 @@ class ShortWay:
             application.runtime.metrics.answered(_ROUTE, reply.status)
             return raw_reply(reply, application.always)
         return None
+
+    def _ask(self, runtime: AnyRuntime, engine: RedisEngine, payment: Payment, admitted: Admitted, take: Take) -> None:
+        """Behind a server the answer comes later: a callback sends what is plainly shed, a task everything else."""
+        application, loop = self.application, asyncio.get_running_loop()
+        told = partial(self._told, runtime, admitted, take, loop)
+        if admitted.most == DEFAULT and engine.by_amount(payment, admitted.arrived_ns, told):
+            application.under_way += 1
+        else:
+            task = loop.create_task(self._awaited(runtime, engine, payment, admitted, take))
+            self._under_way.add(task)
+            task.add_done_callback(self._done)
+        application.backlog.goes_on()
+
+    def _told(
+        self,
+        runtime: AnyRuntime,
+        admitted: Admitted,
+        take: Take,
+        loop: asyncio.AbstractEventLoop,
+        scored: Scored | Exception,
+    ) -> None:
+        self.application.under_way -= 1
+        try:
+            if isinstance(scored, Exception):
+                self._send(error_reply(scored), take)
+            else:
+                self._answered(runtime, admitted, scored, take)
+        finally:
+            self.application.backlog.ended(loop)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)

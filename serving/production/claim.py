@@ -11,11 +11,12 @@ import msgspec
 from features.entity_strings import Entry
 from features.payment import Payment
 from serving import receipt as receipts
-from serving.deciding import Decided
+from serving.deciding import Decided, Reading
 from serving.engine import Scored, outside_window
 from serving.errors import Conflict, LedgerUnavailable
+from serving.judge import DEFAULT
 from serving.ledger import Event
-from serving.production.records import digest_of
+from serving.production.records import Record, digest_of
 
 
 class Past(Protocol):
@@ -42,6 +43,21 @@ class Claim(msgspec.Struct, frozen=True):
     digest: bytes
     entry: Entry
     most: str
+
+
+def nothing(missing: tuple[str, ...], seen: tuple[int, ...] = ()) -> Reading:
+    """What is read of a payment whose features cannot be, or need not be, known."""
+    return Reading(None, DEFAULT, missing, True, seen)
+
+
+def same(claim: Claim, known: Record) -> Scored:
+    """The answer that was given before.
+
+    Raises: Conflict.
+    """
+    check_content(claim, known.digest)
+    answer = receipts.decode_answer(known.answer)
+    return Scored(known.answer, True, None, answer.decision, answer.tier)
 
 
 def unreceipted(decided: Decided, replayed: bool) -> Scored:

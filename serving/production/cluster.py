@@ -25,6 +25,8 @@ from serving.production.state import FULL, Admission, Folding, Outline, RedisSta
 class ClusterState(RedisState):
     """As `RedisState`, for servers that share the keys by their slots."""
 
+    one_trip = False
+
     async def admit(
         self, payment: Payment, entry: Entry, content: bytes, digest: bytes, due_ms: int, arrival_ms: int,
         deadline_ns: int,

@@ -9,7 +9,6 @@ recorded as soon as Redis takes it (serving/production/settling.py); such an ans
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -22,18 +21,19 @@ from features.errors import BrokenState
 from features.intake import payment_json
 from features.packed import HEADER_BYTES
 from features.payment import Payment
-from serving import receipt as receipts
 from serving.clock import Clock
 from serving.deciding import Decider, Deciding, Moments, Reading, deadline_of
 from serving.engine import Scored, in_imported_history, outside_window
 from serving.errors import StateUnavailable
 from serving.judge import DEFAULT, FULL, RULES_ONLY, STALE
 from serving.ledger import Event
-from serving.production.claim import Claim, Past, check_content, recorded_before, unreceipted
+from serving.production.at_once import AtOnce, Tell
+from serving.production.claim import Claim, Past, check_content, nothing, same, unreceipted
 from serving.production.fresh import fresh_payment
 from serving.production.profiles import SharedProfiles
-from serving.production.records import Record, digest_of, strings_at
-from serving.production.settling import Settling, Unsettled, admit_decided, record_decision
+from serving.production.records import Record, digest_of
+from serving.production.retries import Retries
+from serving.production.settling import Settling, Unsettled, record_decision
 from serving.production.state import RedisState, Strings
 from serving.production.waiting import Waiting
 from serving.receipt import Receipt
@@ -42,8 +42,6 @@ log = logging.getLogger("riskgate.engine")
 
 #: Kept back from the deadline of a trip: for deciding after the first, and for the sweep that finds late replies.
 AFTER_ADMISSION_NS = 8_000_000
-#: How often a payment that another worker decides is looked at.
-LOOK_SECONDS = 0.004
 #: How long nothing is logged about a late Redis after it was.
 QUIET_NS = 5_000_000_000
 
@@ -74,6 +72,8 @@ class RedisEngine(Deciding):
         self._quiet_until_ns = 0
         self.settling = Settling(state, self.seen_by)
         self._waiting = Waiting()
+        self._at_once = AtOnce(self)
+        self._retries = Retries(self)
 
     @property
     def late(self) -> bool:
@@ -104,34 +104,60 @@ class RedisEngine(Deciding):
         finally:
             self._waiting.end(payment.transaction_id)
 
-    async def _answer(self, payment: Payment, started_ns: int, explain_approved: bool, most: str) -> Scored:
+    def by_amount(self, payment: Payment, started_ns: int, tell: Tell) -> bool:
+        """Begin to decide a payment by amount; `tell` hears the answer. False: it is not that plain, `answer` knows."""
+        name = payment.transaction_id
+        if (
+            not (self.state.one_trip and self.state.works and self.clock.accepts(payment.event_time_ms))
+            or name in self._waiting
+            or self.settling.known(name) is not None
+            or self.past.imported(name)
+        ):
+            return False
+
+        def ended(scored: Scored | Exception) -> None:
+            self._waiting.end(name)
+            tell(scored)
+
+        self._at_once.begin(*self._claim(payment, started_ns, DEFAULT), ended)
+        self._waiting.begin(name)
+        return True
+
+    def _claim(self, payment: Payment, started_ns: int, most: str) -> tuple[Claim, Moments]:
         content = payment_json(payment)
-        arrival_ms = time.time_ns() // 1_000_000
-        deadline_ns = deadline_of(payment, started_ns)
-        begin_ns = self.now_ns()
+        arrival_ms, begin_ns = time.time_ns() // 1_000_000, self.now_ns()
         claim = Claim(payment, content, digest_of(content), self.strings.entry(payment), most)
-        admit_ns = max(deadline_ns - AFTER_ADMISSION_NS, (begin_ns + deadline_ns) // 2)
+        return claim, Moments(started_ns, begin_ns, begin_ns, deadline_of(payment, started_ns), arrival_ms)
+
+    async def _answer(self, payment: Payment, started_ns: int, explain_approved: bool, most: str) -> Scored:
+        claim, moments = self._claim(payment, started_ns, most)
         if not self.clock.accepts(payment.event_time_ms):
-            return await self._again_or_refuse(claim, started_ns, explain_approved)
+            return await self._retries.answer_or_refuse(claim, moments, explain_approved)
         if self.past.imported(payment.transaction_id):
             raise in_imported_history(payment.transaction_id)
-        moments = Moments(started_ns, begin_ns, begin_ns, deadline_ns, arrival_ms)
         if not self.state.works or self.settling.known(payment.transaction_id) is not None:
-            return self._without_state(claim, moments, explain_approved)
+            return self.without_state(claim, moments, explain_approved)
         if most == DEFAULT:
-            return await self._at_once(claim, moments, explain_approved)
-        due_ms = arrival_ms + payment.deadline_ms
+            return await self._at_once.answer(claim, moments, explain_approved)
+        admit_ns = max(moments.deadline_ns - AFTER_ADMISSION_NS, (moments.begin_ns + moments.deadline_ns) // 2)
+        due_ms = moments.arrival_ms + payment.deadline_ms
         try:
-            admitted = await self.state.admit(payment, claim.entry, content, claim.digest, due_ms, arrival_ms, admit_ns)
+            admitted = await self.state.admit(
+                payment, claim.entry, claim.content, claim.digest, due_ms, moments.arrival_ms, admit_ns
+            )
         except StateUnavailable as error:
-            self._tell("payments are decided without state", error)
-            return self._without_state(claim, moments, explain_approved)
+            self.say("payments are decided without state", error)
+            return self.without_state(claim, moments, explain_approved)
         if admitted.known is not None:
-            return await self._again(claim, admitted.known, moments, explain_approved)
+            return await self.again(claim, admitted.known, moments, explain_approved)
         if admitted.full:
-            return self._full(claim)
+            return self.full(claim)
         self.stream_full = False
-        return await self._decide(claim, admitted.payment_id, admitted.strings, moments, explain_approved)
+        return await self.decide(claim, admitted.payment_id, admitted.strings, moments, explain_approved)
+
+    async def again(self, claim: Claim, known: Record, moments: Moments, explain_approved: bool) -> Scored:
+        """The answer of a payment that Redis knows."""
+        return await self._retries.answer(claim, known, moments, explain_approved)
 
     async def try_out(self, payment: Payment) -> Scored:
         """Decide and explain as if now, with nothing recorded and nothing counted (`?dry_run=1`).
@@ -160,26 +186,10 @@ class RedisEngine(Deciding):
 
     # -- the steps -----------------------------------------------------------------------------
 
-    async def _at_once(self, claim: Claim, moments: Moments, explain_approved: bool) -> Scored:
-        """Shed to the amount alone: what was seen of its past is neither asked for nor told, and one trip does."""
-        reading = _nothing(("features", "model"), ())
-        decided = self.decider.decide(claim.payment, reading, moments, self.now_ns, explain_approved=explain_approved)
-        self.clock.advance(claim.payment.event_time_ms)
-        one = Unsettled(claim.payment, claim.content, claim.digest, claim.entry, decided, moments.arrival_ms)
-        try:
-            admitted = await admit_decided(self.state, one, moments.deadline_ns)
-        except StateUnavailable as error:
-            self._tell("decisions are told before they are recorded", error)
-            return self._later(one)
-        if admitted.known is not None:
-            return await self._again(claim, admitted.known, moments, explain_approved)
-        if admitted.full:
-            return self._full(claim)
-        return Scored(decided.answer, False, None, decided.judgement.decision.word, decided.tier)
-
-    async def _decide(
+    async def decide(
         self, claim: Claim, payment_id: bytes, strings: Strings, moments: Moments, explain_approved: bool
     ) -> Scored:
+        """Decide a payment that is admitted, from the strings of its entities as it found them."""
         payment = claim.payment
         in_time = self.now_ns() < moments.deadline_ns
         reading = self._read(claim, strings, claim.most if in_time else DEFAULT)
@@ -192,10 +202,10 @@ class RedisEngine(Deciding):
         try:
             first = await record_decision(self.state, unsettled, payment_id, moments.deadline_ns)
         except StateUnavailable as error:
-            self._tell("decisions are told before they are recorded", error)
-            return self._later(msgspec.structs.replace(unsettled, payment_id=payment_id))
+            self.say("decisions are told before they are recorded", error)
+            return self.later(msgspec.structs.replace(unsettled, payment_id=payment_id))
         if first is not None:
-            return self._same(claim, first)
+            return same(claim, first)
         return Scored(decided.answer, False, None, decided.judgement.decision.word, decided.tier)
 
     def _read(self, claim: Claim, strings: Strings, most: str) -> Reading:
@@ -205,11 +215,11 @@ class RedisEngine(Deciding):
             vector = self.strings.observe(payment, entry, strings, self.shared_profiles.profiles)
             seen = self.strings.last_seen()
             if most == DEFAULT:
-                return _nothing(("features", "model"), seen)
+                return nothing(("features", "model"), seen)
             return Reading(vector, most, (), True, seen, self.shared_profiles.row)
         except BrokenState as error:
             log.error("%s", error)
-            return _nothing(("state", "model"), ())
+            return nothing(("state", "model"), ())
         except Exception:  # law 4: whatever breaks, a valid request gets a decision
             log.exception("features could not be read with profiles")
         try:
@@ -218,7 +228,7 @@ class RedisEngine(Deciding):
             return Reading(vector, tier, ("profiles",), True, self.strings.last_seen())
         except Exception:
             log.exception("features could not be read")
-            return _nothing(("features", "model"), ())
+            return nothing(("features", "model"), ())
 
     def _compact(self, entry: Entry, strings: Strings) -> None:
         """Pack the strings that got long, right after they were folded."""
@@ -229,77 +239,34 @@ class RedisEngine(Deciding):
                 string = header(generation_of(old) + 1, packed) + packed
                 self.state.compact(kind, key, old[:HEADER_BYTES], len(old) + len(event), string)
 
-    # -- known before --------------------------------------------------------------------------
-
-    async def _again(self, claim: Claim, known: Record, moments: Moments, explain_approved: bool) -> Scored:
-        """Replay the answer of a retry; wait for the worker that decides it, and take over when that is late."""
-        payment = claim.payment
-        while not known.answered and time.time_ns() // 1_000_000 < known.due_ms:
-            check_content(claim, known.digest)
-            if self.now_ns() + LOOK_SECONDS * 1e9 >= moments.deadline_ns:
-                break
-            await asyncio.sleep(LOOK_SECONDS)
-            try:
-                found = await self.state.record(payment.transaction_id, moments.deadline_ns)
-            except StateUnavailable:
-                return self._without_state(claim, moments, explain_approved)
-            if found is None:
-                break
-            known = found
-        if known.answered:
-            return self._same(claim, known)
-        check_content(claim, known.digest)
-        try:
-            now = await self.state.read(claim.entry, moments.deadline_ns)
-            strings = strings_at(claim.entry, now, known)
-        except StateUnavailable:
-            return self._without_state(claim, moments, explain_approved)
-        except LookupError:
-            log.warning("payment %s is taken over too late for its features", payment.transaction_id)
-            strings = [b"\0"] * len(claim.entry.keys)  # not readable: decided by amount
-        return await self._decide(claim, known.payment_id, strings, moments, explain_approved)
-
-    async def _again_or_refuse(self, claim: Claim, started_ns: int, explain_approved: bool) -> Scored:
-        """A time outside the window is refused, unless the payment was answered when its time was right."""
-        deadline_ns = deadline_of(claim.payment, started_ns)
-        known = None
-        with contextlib.suppress(StateUnavailable):
-            known = await self.state.record(claim.payment.transaction_id, deadline_ns)
-        if known is None:  # what Redis has forgotten PostgreSQL still knows
-            return await recorded_before(claim, self.past)
-        moments = Moments(started_ns, started_ns, started_ns, deadline_ns, time.time_ns() // 1_000_000)
-        return await self._again(claim, known, moments, explain_approved)
-
-    def _same(self, claim: Claim, known: Record) -> Scored:
-        check_content(claim, known.digest)
-        answer = receipts.decode_answer(known.answer)
-        return Scored(known.answer, True, None, answer.decision, answer.tier)
-
     # -- without Redis -------------------------------------------------------------------------
 
-    def _without_state(self, claim: Claim, moments: Moments, explain_approved: bool) -> Scored:
+    def without_state(self, claim: Claim, moments: Moments, explain_approved: bool) -> Scored:
+        """Decide by amount what Redis cannot be asked about, and record it later."""
         payment = claim.payment
         settled = self.settling.known(payment.transaction_id)
         if settled is not None:  # told once already: a retry hears the same
             check_content(claim, settled.digest)
             return unreceipted(settled.decided, True)
         self.misses += 1
-        reading = _nothing(("state", "model"), ())
+        reading = nothing(("state", "model"), ())
         decided = self.decider.decide(payment, reading, moments, self.now_ns, explain_approved=explain_approved)
-        return self._later(Unsettled(payment, claim.content, claim.digest, claim.entry, decided, moments.arrival_ms))
+        return self.later(Unsettled(payment, claim.content, claim.digest, claim.entry, decided, moments.arrival_ms))
 
-    def _tell(self, what: str, error: StateUnavailable) -> None:
+    def say(self, what: str, error: StateUnavailable) -> None:
         """Say once in a while that Redis is late: thousands of payments must not write thousands of lines."""
         now_ns = self.now_ns()
         if now_ns >= self._quiet_until_ns:
             self._quiet_until_ns = now_ns + QUIET_NS
             log.warning("%s: %s", what, error)
 
-    def _later(self, unsettled: Unsettled) -> Scored:
+    def later(self, unsettled: Unsettled) -> Scored:
+        """The answer of a decision that Redis has not taken: it is recorded as soon as it does."""
         self.settling.add(unsettled)
         return unreceipted(unsettled.decided, False)
 
-    def _full(self, claim: Claim) -> Scored:
+    def full(self, claim: Claim) -> Scored:
+        """The decision when the stream takes no more."""
         if not self.stream_full:
             log.error(
                 "The stream holds as many unrecorded events as RISKGATE_STREAM_LIMIT allows: payments get the "
@@ -319,7 +286,3 @@ class RedisEngine(Deciding):
             except BrokenState as error:
                 log.error("%s", error)
         return msgspec.structs.replace(unsettled.decided.receipt, seen=seen)
-
-
-def _nothing(missing: tuple[str, ...], seen: tuple[int, ...]) -> Reading:
-    return Reading(None, DEFAULT, missing, True, seen)

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -61,12 +62,12 @@ async def admit_decided(state: RedisState, one: Unsettled, deadline_ns: int) -> 
 
     Raises: StateUnavailable.
     """
-    body, case, outline = _words(one, "")
-    unfinished = body.removesuffix(_END)
-    assert len(unfinished) + len(_END) == len(body)
-    return await state.admit_decided(
-        outline, one.entry, one.content, one.digest, unfinished, one.decided.answer, case, deadline_ns
-    )
+    return await state.admit_decided(*_together(one), deadline_ns)
+
+
+def call_admit_decided(state: RedisState, one: Unsettled, deadline_ns: int) -> asyncio.Future[Any]:
+    """Begin the same where one script does it: the future has Redis's reply, as `RedisState.call_admit_decided`."""
+    return state.call_admit_decided(*_together(one), deadline_ns)
 
 
 async def record_decision(state: RedisState, one: Unsettled, payment_id: bytes, deadline_ns: int) -> Record | None:
@@ -76,6 +77,13 @@ async def record_decision(state: RedisState, one: Unsettled, payment_id: bytes, 
     """
     body, case, outline = _words(one, payment_id.decode())
     return await state.decide(outline, one.digest, payment_id, body, one.decided.answer, case, deadline_ns)
+
+
+def _together(one: Unsettled) -> tuple[Outline, Entry, bytes, bytes, bytes, bytes, bytes]:
+    body, case, outline = _words(one, "")
+    unfinished = body.removesuffix(_END)
+    assert len(unfinished) + len(_END) == len(body)
+    return outline, one.entry, one.content, one.digest, unfinished, one.decided.answer, case
 
 
 def _words(one: Unsettled, payment_id: str) -> tuple[bytes, bytes, Outline]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -75,6 +76,9 @@ def placed(entry: Entry, found: Sequence[Any]) -> Strings:
 
 class RedisState:
     """The trips of a payment to one Redis; reads and writes what the keys module names."""
+
+    #: Whether a payment is admitted and recorded by one script.
+    one_trip = True
 
     def __init__(self, wire: Wire | ClusterWires, keys: Keys, *, keep_seconds: int, stream_limit: int) -> None:
         self.wire = wire
@@ -171,19 +175,30 @@ class RedisState:
         `unfinished` is the body of the decision up to the payment's id, which is the last word in it.
         Raises: StateUnavailable; then it may or may not have happened, and doing it again tells.
         """
-        keys = self._names(entry)
-        reply = await self._run(
-            ADMIT_DECIDED, (self.keys.transaction(outline.transaction_id), self.keys.events, *keys),
-            (
-                digest, self._keep, self._limit, outline.transaction_id, str(outline.event_time_ms),
-                str(outline.arrival_time_ms), content, unfinished, answer, case,
-                *[event for event in entry.events if event is not None],
-            ),
-            deadline_ns,
-        )  # fmt: skip
+        words = self._together(outline, entry, content, digest, unfinished, answer, case)
+        reply = await self._run(ADMIT_DECIDED, *words, deadline_ns)
         if reply[0] is not None:
             return Admission(read_record(reply[0]), b"", [])
         return FULL if len(reply) == 1 else Admission(None, reply[1], [])
+
+    def call_admit_decided(
+        self, outline: Outline, entry: Entry, content: bytes, digest: bytes, unfinished: bytes, answer: bytes,
+        case: bytes, deadline_ns: int,
+    ) -> asyncio.Future[Any]:  # fmt: skip
+        """Begin the same; Redis's reply is a list of two when it is done, anything else is for `admit_decided`."""
+        words = self._together(outline, entry, content, digest, unfinished, answer, case)
+        return self._call(ADMIT_DECIDED, *words, deadline_ns)
+
+    def _together(
+        self, outline: Outline, entry: Entry, content: bytes, digest: bytes, unfinished: bytes, answer: bytes,
+        case: bytes,
+    ) -> tuple[list[bytes], tuple[Any, ...]]:  # fmt: skip
+        keys = [self.keys.transaction(outline.transaction_id), self.keys.events, *self._names(entry)]
+        events = [event for event in entry.events if event is not None]
+        return keys, (
+            digest, self._keep, self._limit, outline.transaction_id, str(outline.event_time_ms),
+            str(outline.arrival_time_ms), content, unfinished, answer, case, *events,
+        )  # fmt: skip
 
     def compact(self, kind: int, key: str, former: bytes, keep_from: int, string: bytes) -> None:
         """Replace the record and the events of a string before `keep_from` by a new one; nobody waits for it."""
@@ -262,12 +277,16 @@ class RedisState:
         return [self.keys.entity(kind, key) for kind, key in enumerate(entry.keys) if key is not None]
 
     async def _run(self, script: Script, keys: Sequence[bytes], values: Sequence[Any], deadline_ns: int) -> Any:
-        command = ("EVALSHA", script.sha, str(len(keys)), *keys, *values)
-        reply = await self.wire.call(command, deadline_ns)
+        reply = await self._call(script, keys, values, deadline_ns)
         if isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT"):
             checked(await self.wire.call(("SCRIPT", "LOAD", script.text), deadline_ns))
-            reply = await self.wire.call(command, deadline_ns)
+            reply = await self._call(script, keys, values, deadline_ns)
         return checked(reply)
+
+    def _call(
+        self, script: Script, keys: Sequence[bytes], values: Sequence[Any], deadline_ns: int
+    ) -> asyncio.Future[Any]:
+        return self.wire.call(("EVALSHA", script.sha, str(len(keys)), *keys, *values), deadline_ns)
 
 
 def checked(reply: Any) -> Any:

@@ -21,6 +21,9 @@ class Waiting:
         # A caller that leaves must not take the others along.
         return asyncio.shield(future)
 
+    def __contains__(self, transaction_id: str) -> bool:
+        return transaction_id in self._under_way
+
     def begin(self, transaction_id: str) -> None:
         """Note that a payment is under way."""
         self._under_way[transaction_id] = None

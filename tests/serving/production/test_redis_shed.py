@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from features.payment import Payment
+from serving.engine import Scored
 from serving.errors import Conflict
 from serving.exposure import Exposure
 from serving.judge import DEFAULT, FULL, RULES_ONLY
+from serving.production.engine import RedisEngine
 from serving.production.wire import USUAL_NS, Wire
 from serving.receipt import decode_answer
 from tests.serving.production.redis_world import Shared
@@ -141,3 +144,83 @@ def test_a_usual_trip_is_the_shortest_of_late(shared: Shared) -> None:
             assert engine.trip_ns > 2_000, "what was shorter long ago is forgotten"
 
     asyncio.run(run())
+
+
+async def shed(engine: RedisEngine, one: Payment) -> Scored:
+    """The answer of a payment that is shed, as the short way asks for it: by callback where that is enough."""
+    heard = asyncio.get_running_loop().create_future()
+
+    def hear(scored: Scored | Exception) -> None:
+        if isinstance(scored, Exception):
+            heard.set_exception(scored)
+        else:
+            heard.set_result(scored)
+
+    if engine.by_amount(one, engine.now_ns(), hear):
+        return await heard
+    return await engine.answer(one, engine.now_ns(), most=DEFAULT)
+
+
+def test_plain_payments_are_shed_without_a_task_and_prove_themselves(shared: Shared) -> None:
+    async def run() -> list[Scored]:
+        async with shared.worker() as engine:
+            before = len(asyncio.all_tasks())
+            heard: list[Scored | Exception] = []
+            for number in range(30):
+                one = shared.payment(f"p-{number}", at_ms=START_MS + number * 1_000, deadline_ms=5_000)
+                assert engine.by_amount(one, engine.now_ns(), heard.append)
+            assert len(asyncio.all_tasks()) == before
+            while len(heard) < 30:
+                await asyncio.sleep(0.001)
+            return [one for one in heard if isinstance(one, Scored)]
+
+    answers = [decode_answer(scored.answer) for scored in asyncio.run(run())]
+    assert [(answer.transaction_id, answer.tier) for answer in answers] == [(f"p-{n}", DEFAULT) for n in range(30)]
+    assert {body.receipt.receipt_id for body in shared.bodies().values()} == {one.receipt_id for one in answers}
+    assert (shared.verified().payments, shared.verified().differences) == (30, [])
+    assert shared.live_state() == shared.rebuilt_state()
+
+
+def test_what_is_not_plain_goes_on_and_says_the_same(shared: Shared) -> None:
+    one = shared.payment("n-1", deadline_ms=5_000)
+
+    async def run() -> None:
+        async with shared.worker() as a, shared.worker() as b:
+            scored = await asyncio.gather(*(shed((a, b)[n % 2], one) for n in range(50)))
+            assert sum(not each.replayed for each in scored) == 1
+            assert len({each.answer for each in scored}) == 1
+            with pytest.raises(Conflict):
+                await shed(b, shared.payment("n-1", amount_minor=77, deadline_ms=5_000))
+            shared.client.script_flush()
+            answer = decode_answer((await shed(a, shared.payment("n-2", deadline_ms=5_000))).answer)
+            assert answer.receipt_id is not None, "scripts that were lost are loaded again"
+
+    asyncio.run(run())
+    assert sorted(shared.bodies()) == ["n-1", "n-2"]
+    assert shared.client.xlen(shared.keys.events) == 4
+    assert shared.verified().differences == []
+
+
+def test_shed_while_redis_is_late_or_full_a_payment_is_answered_in_time_and_recorded_once(shared: Shared) -> None:
+    async def run() -> None:
+        async with shared.worker(stream_limit=4) as engine:
+            assert isinstance(engine.state.wire, Wire)
+            transport = engine.state.wire._transport
+            assert transport is not None
+            transport.pause_reading()
+            began_ns = engine.now_ns()
+            late = decode_answer((await shed(engine, shared.payment("l-1", deadline_ms=30))).answer)
+            assert (engine.now_ns() - began_ns) / 1e6 < 1_000
+            assert (late.tier, late.receipt_id) == (DEFAULT, None)
+            transport.resume_reading()
+            while len(engine.settling):
+                await asyncio.sleep(0.01)
+            again = await shed(engine, shared.payment("l-1", deadline_ms=30))
+            assert again.replayed
+            assert (await shed(engine, shared.payment("l-2", deadline_ms=5_000))).tier == DEFAULT
+            full = decode_answer((await shed(engine, shared.payment("l-3", deadline_ms=5_000))).answer)
+            assert (full.missing, full.receipt_id) == (("ledger",), None)
+
+    asyncio.run(run())
+    assert sorted(shared.bodies()) == ["l-1", "l-2"]
+    assert shared.live_state() == shared.rebuilt_state()
