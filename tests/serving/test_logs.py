@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from serving.decision_log import MOST_LINES, DecisionLog
+from serving.decision_log import AT_ONCE, MOST_LINES, TELL_AFTER, DecisionLog
 from serving.logs import JsonLines, TextLines, told
 from tests.serving.scoring_world import payment, running, suspicious
 
@@ -104,3 +104,13 @@ def test_a_flood_of_decisions_is_cut_and_counted(bundle: Path, tmp_path: Path) -
     rows = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert len(rows) == MOST_LINES + 1
     assert (rows[-1]["message"], rows[-1]["count"]) == ("decisions left out", 25)
+
+    stream.seek(0)
+    stream.truncate()
+    for _ in range(MOST_LINES + 3):
+        log.note(kept[0])
+    log.write(AT_ONCE)
+    assert stream.getvalue().count("\n") == AT_ONCE, "a few at a time; what was left out is told when nothing waits"
+    log.left_out += TELL_AFTER
+    log.write(AT_ONCE)
+    assert f'"count":{TELL_AFTER + 3}' in stream.getvalue().replace(" ", "")
