@@ -240,31 +240,33 @@ class Remote(Caller):
         self.world.backlog.goes_on()
 
 
+def arrive(world: World, count: int) -> None:
+    for _ in range(count):
+        world.backlog.take(Remote(world, world.now_ms, 100), b'{"amount_minor":100,"currency":"INR"}', 0)
+
+
+def turn(world: World) -> None:
+    for _ in range(len(world.ready)):
+        callback, arguments = world.ready.popleft()
+        callback(*arguments)
+
+
 def test_behind_a_server_only_so_many_are_begun_and_the_others_wait_where_they_can_be_judged() -> None:
     world = World()
     backlog = world.backlog
     backlog.unit_ns = 1.0  # a slice is no bound here
 
-    def arrive(count: int) -> None:
-        for _ in range(count):
-            backlog.take(Remote(world, world.now_ms, 100), b'{"amount_minor":100,"currency":"INR"}', 0)
-
-    def turn() -> None:
-        for _ in range(len(world.ready)):
-            callback, arguments = world.ready.popleft()
-            callback(*arguments)
-
-    arrive(MOST_UNDER_WAY + 30)
-    turn()
+    arrive(world, MOST_UNDER_WAY + 30)
+    turn(world)
     assert backlog.waiting == 30
     assert not world.ready, "nobody may begin: the loop rests until the server answers"
     backlog.ended(world)
-    turn()
+    turn(world)
     assert backlog.waiting == 29
     backlog.server_is_late = lambda: True
-    arrive(1)
+    arrive(world, 1)
     for _ in range(3):
-        turn()
+        turn(world)
     assert backlog.waiting == 0, "behind a late server all begin, and are decided at their deadlines"
 
 
@@ -272,26 +274,17 @@ def test_time_that_passes_behind_a_server_counts_as_work_and_a_long_way_to_it_le
     world = World()
     backlog = world.backlog
 
-    def arrive(count: int) -> None:
-        for _ in range(count):
-            backlog.take(Remote(world, world.now_ms, 100), b'{"amount_minor":100,"currency":"INR"}', 0)
-
-    def turn() -> None:
-        for _ in range(len(world.ready)):
-            callback, arguments = world.ready.popleft()
-            callback(*arguments)
-
-    arrive(300)
+    arrive(world, 300)
     for _ in range(400):
         world.work(1.0)  # a millisecond for each, though this process does next to nothing
-        arrive(1)
+        arrive(world, 1)
         backlog.ended(world)
         while world.ready:  # until the queue stands again
-            turn()
+            turn(world)
     assert 0.8e6 < backlog.unit_ns < 1.5e6
     assert backlog._under_way == MOST_UNDER_WAY
     backlog.trip_ns = lambda: 50_000_000
     for _ in range(100):
-        arrive(1)
-        turn()
+        arrive(world, 1)
+        turn(world)
     assert MOST_UNDER_WAY + 60 < backlog._under_way < MOST_UNDER_WAY + 140
