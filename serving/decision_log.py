@@ -64,7 +64,7 @@ class DecisionLog:
 
     def write(self, most: int = MOST_LINES) -> None:
         """Write lines that wait, so many at most."""
-        lines = []
+        lines: list[str] = []
         while self._waiting and len(lines) < most:
             lines.append(self._told(self._waiting.popleft()))
         if self.left_out and (not self._waiting or self.left_out >= TELL_AFTER):
