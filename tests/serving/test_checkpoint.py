@@ -68,6 +68,42 @@ def test_a_hold_that_nobody_ends_ends_by_itself_and_breaks_nothing(
     asyncio.run(run())
 
 
+def test_copies_are_put_off_while_payments_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "EVERY_SECONDS", 0.005)
+    monkeypatch.setattr(checkpoint, "WORTH_BYTES", 1 << 16)
+    copied: list[int] = []
+    waiting = True
+
+    async def run() -> None:
+        nonlocal waiting
+        ledger = Ledger(tmp_path / "ledger.sqlite")
+
+        def copy_back(path: Path) -> int:
+            copied.append(ledger.body_bytes)
+            return 0
+
+        monkeypatch.setattr(checkpoint, "copy_back", copy_back)
+        keeping = asyncio.create_task(keep_short(ledger, 1 << 30, lambda: waiting))
+        await write(ledger, 0, 100)  # 300 kB: worth a pass, if nobody waited
+        await asyncio.sleep(0.1)
+        assert copied == []
+        await write(ledger, 100, 100)
+        await asyncio.sleep(0.1)
+        assert len(copied) == 1, "eight times as much is worth one all the same"
+        await write(ledger, 200, 30)
+        await asyncio.sleep(0.1)
+        assert len(copied) == 1
+        waiting = False
+        await asyncio.sleep(0.1)
+        assert len(copied) == 2
+        keeping.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeping
+        ledger.close()
+
+    asyncio.run(run())
+
+
 def test_the_log_stays_near_its_limit_while_payments_keep_coming(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
