@@ -229,19 +229,19 @@ class Wire(asyncio.Protocol):
         """Hand each reply to its call."""
         reader, calls, self._stalled = self._reader, self._calls, False
         reader.feed(data)
-        self._measure(calls)
+        self._measure()
         while (reply := reader.gets()) is not False:
             one = calls.popleft()
             if not one.future.done():
                 one.future.set_result(reply)
 
-    def _measure(self, calls: deque[_Call]) -> None:
+    def _measure(self) -> None:
         now = time.perf_counter_ns()
         if now - self._shortest_since_ns > USUAL_NS:
             self._shortest_since_ns = now
             self._shortest_before_ns, self._shortest_ns = self._shortest_ns, GIVE_UP_NS
-        if calls:
-            self._shortest_ns = min(self._shortest_ns, now - calls[0].sent_ns)
+        if self._calls:
+            self._shortest_ns = min(self._shortest_ns, now - self._calls[0].sent_ns)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail what waits for a reply and connect again."""
