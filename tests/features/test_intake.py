@@ -195,3 +195,41 @@ def test_the_fast_path_and_the_careful_path_agree(changes: dict[str, Any]) -> No
         assert payment == payment_from(raw, CATALOG)
         assert math.isfinite(payment.amount_minor)
         assert intake.stored_payment(payment_json(payment)) == payment
+
+
+_REQUIRED = tuple(VALID)[:9]
+_OPTIONAL = tuple(VALID)[9:]
+
+
+@given(
+    sent=st.sets(st.sampled_from(_OPTIONAL)),
+    again=st.lists(st.sampled_from([*VALID, "basket_items"]), max_size=2),
+    nothing=st.sets(st.sampled_from(["device_id", "ip", "mcc", "latitude"])),
+    spaces=st.booleans(),
+)
+def test_counting_quotation_marks_never_overlooks_a_key_that_stands_twice(
+    sent: set[str], again: list[str], nothing: set[str], spaces: bool
+) -> None:
+    fields = [(name, VALID[name]) for name in (*_REQUIRED, *sorted(sent))]
+    fields += [(name, VALID[name]) for name in again if name in VALID]
+    fields += [(name, None) for name in sorted(nothing - sent - {*again})]
+    if "basket_items" in again:
+        fields.append(("basket_items", 3))
+    names = [name for name, _ in fields]
+    colon = " : " if spaces else ":"
+    text = ",".join(f'"{name}"{colon}{msgspec.json.encode(value).decode()}' for name, value in fields).join("{}")
+    try:
+        wire = msgspec.json.decode(text, type=intake.Wire)
+    except msgspec.ValidationError:  # a name that is none of ours
+        return
+    once = intake._says_all_once(wire, text.encode())
+    assert not (once and len(names) != len(set(names)))
+    if not nothing and not spaces and len(names) == len(set(names)):
+        assert once, "what callers send is read the quick way"
+
+
+def test_a_value_that_reads_like_a_key_hides_none() -> None:
+    text = body(payer_id="deadline_ms", deadline_ms=80)[:-1] + b',"mcc":"5411"}'
+    with pytest.raises(Refused) as caught:
+        read_payment(text, CATALOG)
+    assert [(p.field, p.code) for p in caught.value.problems] == [("mcc", "duplicate_key")]
