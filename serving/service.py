@@ -19,6 +19,7 @@ from features.errors import RiskgateError
 from serving.app import Application
 from serving.either import AnyRuntime
 from serving.http import Receive, Scope, Send
+from serving.listener import make_room_for_connections
 from serving.model_store import bundle_folder
 from serving.runtime import Runtime
 from serving.settings import Settings, read_settings
@@ -78,6 +79,7 @@ class Riskgate:
     async def open(self) -> None:
         """Check what must be right, then fold the ledger while `/livez` and `/readyz` already answer."""
         settings = read_settings()
+        make_room_for_connections()
         try:
             self._runtime = runtime_of(settings)
             application.serve(self._runtime)
