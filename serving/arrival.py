@@ -164,7 +164,11 @@ class Arrival(BoundedHttp):
             )
         if self._closing:
             self.transport.close()
-        elif self._later:
+        elif self._later:  # in a turn of its own: the ledger may be in the middle of writing
+            self.loop.call_soon(self._hear_later)
+
+    def _hear_later(self) -> None:
+        if self._later and not self.waits and not self.transport.is_closing():
             later, self._later = self._later, b""
             self.data_received(later)
 

@@ -1,4 +1,4 @@
-"""The way of one payment through the service (DESIGN §8), synchronous up to the ledger's future.
+"""The way of one payment through the service (DESIGN §8), synchronous up to the ledger's word.
 
 Reading the state, folding the payment in and queueing its event happen in one turn of the event loop
 without an await between them: so each payment sees exactly the events that stand before it in the
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import time
-from asyncio import Future
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -26,6 +25,7 @@ from serving.errors import Conflict
 from serving.fold import Fold
 from serving.judge import DEFAULT, FULL, STALE, Judge
 from serving.ledger import Event, Ledger, LedgerError, NotYetWritten
+from serving.recorded import Recorded
 
 log = logging.getLogger("riskgate.engine")
 
@@ -34,11 +34,11 @@ RECENT_ANSWERS = 20_000
 
 
 class Scored(msgspec.Struct, frozen=True):
-    """An answer, and the future to await before it may be sent (None: it is already recorded)."""
+    """An answer, and the word to await before it may be sent (None: it is already recorded)."""
 
     answer: bytes
     replayed: bool
-    recorded: Future[None] | None
+    recorded: Recorded | None
     decision: str
     tier: str
 
@@ -48,7 +48,7 @@ class Known(msgspec.Struct, frozen=True, gc=False):
 
     content: bytes
     answer: bytes
-    recorded: Future[None] | None
+    recorded: Recorded | None
 
 
 class Engine(Deciding):
@@ -192,7 +192,7 @@ class Engine(Deciding):
             )
         answer = receipts.decode_answer(known.answer)
         recorded = known.recorded
-        if recorded is not None and recorded.done() and isinstance(recorded.exception(), NotYetWritten):
+        if recorded is not None and isinstance(recorded.error(), NotYetWritten):
             if self.ledger.is_queued(payment.transaction_id):
                 return self.not_yet(Scored(known.answer, True, None, answer.decision, answer.tier))
             recorded = None

@@ -1,7 +1,7 @@
 """The ledger: an append-only log of events in one SQLite file, written in groups.
 
 All events queued during one turn of the event loop are written in one transaction (group commit); a
-caller awaits the future of its event and answers only when it resolves. The log is never checkpointed
+caller awaits the word of its event and answers only when it has it. The log is never checkpointed
 by a commit (`wal_autocheckpoint=0`): `Checkpointer` does that beside the requests.
 """
 
@@ -17,6 +17,7 @@ import msgspec
 
 from serving import cases
 from serving.ledger_reading import Event, LedgerReading
+from serving.recorded import Recorded
 from serving.seen_ids import SeenIds
 from serving.tally import MILLISECONDS, SIZES, Spread
 
@@ -113,7 +114,7 @@ class Ledger(LedgerReading):
         self._connection: sqlite3.Connection = _reader(path) if read_only else connect(path, sync)
         self._rows: list[tuple[str, str, int, int, bytes]] = []
         self._cases: list[CaseRow] = []
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: list[Recorded] = []
         self._scheduled = False
         self._ids: SeenIds | None = None
         self._locked_since: float | None = None
@@ -137,22 +138,21 @@ class Ledger(LedgerReading):
         arrival_time_ms: int,
         body: bytes,
         case: CaseRow | None = None,
-    ) -> asyncio.Future[None]:
+    ) -> Recorded:
         """Queue an event for the commit at the end of this turn of the event loop.
 
-        The future resolves when the event is in the file, or carries the LedgerError of the commit.
+        What is returned has word when the event is in the file, or the LedgerError of the commit.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
+        recorded = Recorded()
         self._learn(kind, transaction_id)
         self._rows.append((kind, transaction_id, event_time_ms, arrival_time_ms, body))
         if case is not None:
             self._cases.append(case)
-        self._waiting.append(future)
+        self._waiting.append(recorded)
         if not self._scheduled:
             self._scheduled = True
-            loop.call_soon(self._turn)
-        return future
+            asyncio.get_running_loop().call_soon(self._turn)
+        return recorded
 
     def learn_ids(self) -> None:
         """Know from now on, without asking the file, which payments it cannot hold; a second a million."""
@@ -183,9 +183,8 @@ class Ledger(LedgerReading):
             return
         if now - since > ANSWER_PATIENCE_SECONDS:
             waiting, self._waiting = self._waiting, []
-            for future in waiting:
-                if not future.done():
-                    future.set_exception(NotYetWritten())
+            for one in waiting:
+                one.settle(NotYetWritten())
         self._scheduled = True
         asyncio.get_running_loop().call_later(LOCK_RETRY_SECONDS, self._turn)
 
@@ -225,21 +224,16 @@ class Ledger(LedgerReading):
         """Whether an event of that transaction waits to be written."""
         return any(row[1] == transaction_id for row in self._rows)
 
-    def _taken(self) -> list[asyncio.Future[None]]:
+    def _taken(self) -> list[Recorded]:
         waiting = self._waiting
         self._rows, self._cases, self._waiting = [], [], []
         return waiting
 
-    def _tell(self, waiting: list[asyncio.Future[None]], error: LedgerError | None) -> None:
+    def _tell(self, waiting: list[Recorded], error: LedgerError | None) -> None:
         if error is not None and self.broken is None:
             self.broken = error
-        for future in waiting:
-            if future.done():
-                continue
-            if error is None:
-                future.set_result(None)
-            else:
-                future.set_exception(error)
+        for one in waiting:
+            one.settle(error)
 
     def mend(self) -> None:
         """Write again: the state has been folded anew from what is recorded."""

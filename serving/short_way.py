@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from asyncio import Future
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from serving.engine import Engine, Scored
 from serving.http import REPLAYED, Reply, error_reply, raw_reply
 from serving.judge import DEFAULT
 from serving.ledger import LedgerError, NotYetWritten
+from serving.recorded import Recorded
 from serving.shed import Admitted
 
 if TYPE_CHECKING:
@@ -53,12 +53,11 @@ class ShortWay:
         except Exception as error:
             self._send(error_reply(error), take)
         else:
-            if scored.recorded is None or scored.recorded.done():
-                self._written(runtime, engine, payment, admitted, scored, take, scored.recorded)
+            written = partial(self._written, runtime, engine, payment, admitted, scored, take)
+            if scored.recorded is None:
+                written(None)
             else:
-                scored.recorded.add_done_callback(
-                    partial(self._written, runtime, engine, payment, admitted, scored, take)
-                )
+                scored.recorded.when_done(written)
 
     def turn_away(self, key: bytes | None) -> bytes | None:
         """The whole reply to a caller who may not score, None for one who may; takes nothing of its rate."""
@@ -127,9 +126,9 @@ class ShortWay:
         admitted: Admitted,
         scored: Scored,
         take: Take,
-        recorded: Future[None] | None,
+        recorded: Recorded | None,
     ) -> None:
-        error = None if recorded is None else recorded.exception()
+        error = None if recorded is None else recorded.error()
         if isinstance(error, NotYetWritten):
             scored = engine.not_yet(scored)
         elif error is not None:

@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import time
 
+from serving.arrival import Arrival
 from tests.serving.scoring_world import START_MS, Service, payment
 from tests.serving.test_short_way import read_replies
 
@@ -92,3 +93,30 @@ def test_a_locked_ledger_does_not_hold_an_answer_past_its_deadline(service: Serv
 def test_all_of_that_can_be_proved(service: Service) -> None:
     done = service.command("verify")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+class Later:
+    """The loop and the transport of a connection: they hold what is put off, and what is written."""
+
+    def __init__(self) -> None:
+        self.put_off: list[object] = []
+        self.written: list[bytes] = []
+        self.call_soon = self.put_off.append
+        self.write = self.written.append
+
+    def is_closing(self) -> bool:
+        return False
+
+
+def test_the_next_payment_in_line_waits_for_a_turn_of_its_own() -> None:
+    """A reply is written while the ledger writes: decided just then, a payment would stand in another place."""
+    line = Arrival.__new__(Arrival)
+    line.loop = line.transport = Later()
+    line.waits, line._closing, line._later = True, False, b"POST /v1/score HTTP/1.1\r\n"
+    line.timeout_keep_alive_task = object()
+    heard: list[bytes] = []
+    line.data_received = heard.append
+    line._reply(b"decided")
+    assert (line.transport.written, heard, line.loop.put_off) == ([b"decided"], [], [line._hear_later])
+    line._hear_later()
+    assert (heard, line._later) == ([b"POST /v1/score HTTP/1.1\r\n"], b"")
