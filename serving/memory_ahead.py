@@ -10,8 +10,9 @@ from features.state import State
 from serving.background import behind_payments
 
 EVERY_SECONDS = 0.1
-#: Bytes that lie ready beyond what the state uses: more than it grows between two looks.
-AHEAD_BYTES = 32 << 20
+#: Bytes that lie ready beyond what the state uses, more than it grows between two looks; and what is asked for at once:
+#: little and often, so that payments lose little at a time.
+AHEAD_BYTES, AT_ONCE_BYTES = 32 << 20, 2 << 20
 
 
 async def stay_ahead(state: Callable[[], State | None]) -> None:
@@ -25,7 +26,7 @@ async def stay_ahead(state: Callable[[], State | None]) -> None:
                 if now.heap is not heap:
                     heap, ready = now.heap, int(now.heap[0])
                 used = int(heap[0])
-                if 8 * (ready - used) < AHEAD_BYTES // 2:
+                if 8 * (ready - used) <= AHEAD_BYTES - AT_ONCE_BYTES:
                     first, ready = max(ready, used), used + AHEAD_BYTES // 8
                     if not await loop.run_in_executor(thread, provide, heap, first, ready - first):
                         return  # this system cannot

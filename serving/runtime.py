@@ -16,7 +16,7 @@ import msgspec
 from features.errors import RiskgateError
 from features.payment import Payment
 from features.profiles import ProfileFile
-from serving import start
+from serving import disk_ahead, memory_ahead, start
 from serving.checkpoint import keep_short
 from serving.clock import clock_named
 from serving.deciding import Decided
@@ -28,7 +28,6 @@ from serving.garbage import keep_what_is_there
 from serving.gauges import measure_lag, show_engine, show_ledger, show_succession
 from serving.hashing import settle_hashing
 from serving.ledger import Event, Ledger, LedgerError
-from serving.memory_ahead import stay_ahead
 from serving.messages import Ready
 from serving.metrics import Metrics
 from serving.receipt import code_version
@@ -120,7 +119,8 @@ class Runtime:
             self._follow(),
             self.succession.follow(),
             measure_lag(self.metrics),
-            stay_ahead(lambda: None if self.engine is None else self.engine.fold.state),
+            memory_ahead.stay_ahead(lambda: None if self.engine is None else self.engine.fold.state),
+            disk_ahead.stay_ahead(self.settings.ledger_path),
             self.shadow.keep(),
         ):
             self._tasks.append(asyncio.get_running_loop().create_task(self._guarded(work)))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from serving.checkpoint import copy_back
+from serving.disk_ahead import give_room
 from serving.ledger import Ledger, LedgerError
 
 Row = tuple[str, str, bytes]  # kind, transaction_id, body
@@ -89,6 +90,11 @@ class LedgerMachine(RuleBasedStateMachine):
     def copy_the_log_back(self) -> None:
         copy_back(self.ledger.path)
         self.durable = self._wal().stat().st_size if self._wal().exists() else 0
+
+    @rule()
+    def give_the_log_room(self) -> None:
+        """What lies beyond its frames is as good as not there, whatever comes next."""
+        give_room(self._wal(), ahead=1 << 16, least=0)
 
     @rule()
     def empty_the_log(self) -> None:

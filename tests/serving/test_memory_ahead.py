@@ -22,7 +22,7 @@ class Held:
 
 def test_memory_lies_ready_beyond_what_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[bool, int, int]] = []
-    words = memory_ahead.AHEAD_BYTES // 8
+    words, at_once = memory_ahead.AHEAD_BYTES // 8, memory_ahead.AT_ONCE_BYTES // 8
     first, second = Held(100), Held(7)
     now: list[Any] = [None]
 
@@ -40,12 +40,12 @@ def test_memory_lies_ready_beyond_what_is_used(monkeypatch: pytest.MonkeyPatch) 
         now[0] = first
         await asyncio.sleep(0.05)
         assert asked == [(True, 100, words)]
-        first.heap[0] += words // 4  # there is enough yet
+        first.heap[0] += at_once - 1  # there is enough yet
         await asyncio.sleep(0.05)
         assert len(asked) == 1
-        first.heap[0] += words // 2
+        first.heap[0] += 1
         await asyncio.sleep(0.05)
-        assert asked[1:] == [(True, 100 + words, 3 * words // 4)]
+        assert asked[1:] == [(True, 100 + words, at_once)]
         now[0] = second  # folded anew
         await asyncio.sleep(0.05)
         assert asked[2:] == [(False, 7, words)]

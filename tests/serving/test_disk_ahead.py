@@ -1,0 +1,123 @@
+"""Room on the disk ahead of the log: it is there, it is small, and SQLite reads nothing into it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from serving import disk_ahead
+from serving.disk_ahead import give_room, log_of, stay_ahead
+from serving.ledger import Ledger
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="room is given on Linux only")
+
+AHEAD, LEAST = 1 << 20, 1 << 18
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk_ahead, "LEAST_FREE_BYTES", 1 << 20)
+    monkeypatch.setattr(disk_ahead, "EVERY_SECONDS", 0.005)
+
+
+def write(ledger: Ledger, first: int, count: int) -> None:
+    ledger.append_many([("label", f"t-{n}", n, n, b"x" * 3_000) for n in range(first, first + count)])
+
+
+def test_a_short_log_is_left_as_it_is(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    assert give_room(log_of(ledger.path), 0, AHEAD, LEAST) is not None
+    before = log_of(ledger.path).stat().st_size
+    write(ledger, 0, 10)
+    give_room(log_of(ledger.path), 0, AHEAD, LEAST)
+    assert before < log_of(ledger.path).stat().st_size < LEAST
+    ledger.close()
+
+
+def test_the_log_grows_into_room_that_lies_ready(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    log = log_of(ledger.path)
+    write(ledger, 0, 200)
+    written = give_room(log, 0, AHEAD, LEAST)
+    assert written is not None
+    there = log.stat()
+    assert there.st_size == written + AHEAD
+    assert there.st_blocks * 512 >= there.st_size, "the blocks are the file's already"
+    write(ledger, 200, 100)  # less than half of it
+    assert (log.stat().st_size, give_room(log, written, AHEAD, LEAST)) == (
+        there.st_size,
+        os.path.getsize(log) - _ready(log),
+    )
+    assert log.stat().st_size == there.st_size
+    write(ledger, 300, 200)
+    give_room(log, written, AHEAD, LEAST)
+    assert log.stat().st_size > there.st_size
+    assert [event.event_time_ms for event in ledger.walk()] == list(range(500))
+    ledger.close()
+    again = Ledger(tmp_path / "ledger.sqlite", read_only=True)
+    assert again.count() == 500
+    again.release()
+
+
+def _ready(log: Path) -> int:
+    with log.open("rb") as file:
+        return file.seek(0, os.SEEK_END) - os.lseek(file.fileno(), 0, os.SEEK_HOLE)
+
+
+def test_what_a_dead_process_leaves_with_room_behind_it_is_read_to_the_last_event(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    write(ledger, 0, 200)
+    give_room(log_of(ledger.path), 0, AHEAD, LEAST)
+    write(ledger, 200, 7)
+    (tmp_path / "left").mkdir()
+    for name in ("ledger.sqlite", "ledger.sqlite-wal"):
+        shutil.copy(tmp_path / name, tmp_path / "left" / name)
+    ledger.close()
+    left = Ledger(tmp_path / "left" / "ledger.sqlite")
+    assert [event.event_time_ms for event in left.walk()] == list(range(207))
+    write(left, 207, 3)
+    assert left.count() == 210
+    left.close()
+
+
+def test_a_disk_with_little_left_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk_ahead, "LEAST_FREE_BYTES", 1 << 60)
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    write(ledger, 0, 200)
+    size = log_of(ledger.path).stat().st_size
+    assert give_room(log_of(ledger.path), 0, AHEAD, LEAST) is not None
+    assert log_of(ledger.path).stat().st_size == size
+    ledger.close()
+
+
+def test_it_stays_ahead_of_a_ledger_that_is_written_and_survives_its_absence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def give(path: Path, known: int) -> int | None:
+        return give_room(path, known, AHEAD, LEAST)
+
+    monkeypatch.setattr(disk_ahead, "give_room", give)
+
+    async def run() -> None:
+        ahead = asyncio.create_task(stay_ahead(tmp_path / "ledger.sqlite"))
+        await asyncio.sleep(0.03)  # there is no log yet
+        ledger = Ledger(tmp_path / "ledger.sqlite")
+        for first in range(0, 1_000, 50):
+            write(ledger, first, 50)
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert not ahead.done()
+        assert _ready(log_of(ledger.path)) >= AHEAD // 2
+        ahead.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await ahead
+        assert ledger.count() == 1_000
+        ledger.close()
+
+    asyncio.run(run())
