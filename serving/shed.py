@@ -26,7 +26,7 @@ LADDER = (FULL, RULES_ONLY, DEFAULT, REFUSED)
 LIMITS = ((0.06, 0.16), (0.14, 0.18), (0.50, 0.12))
 #: The last of these while the queue does not get shorter: room for bursts is of no use then. Nobody is refused
 #: before the dearest is decided by amount.
-STANDING_LIMIT = (0.38, 0.12)
+STANDING_LIMIT = (0.42, 0.10)
 _STEPS = tuple(zip(LADDER, LIMITS, strict=False))
 _STANDING = (*_STEPS[:2], (DEFAULT, STANDING_LIMIT))
 #: Nobody is refused while the work before it would leave it this tier.
@@ -49,7 +49,7 @@ def tier_for(work_ms: float, age_ms: float, deadline_ms: float, rank: float, sta
     ['default', 'rules_only', 'full']
     >>> tier_for(0.0, 50.0, 80.0, 0.5), tier_for(50.0, 0.0, 80.0, 0.5), tier_for(0.0, 200.0, 80.0, 0.5)
     ('rules_only', 'refused', 'default')
-    >>> tier_for(36.0, 0.0, 80.0, 0.5), tier_for(36.0, 0.0, 80.0, 0.5, standing=True)
+    >>> tier_for(39.0, 0.0, 80.0, 0.5), tier_for(39.0, 0.0, 80.0, 0.5, standing=True)
     ('default', 'refused')
     """
     own = max(deadline_ms, SHORTEST_MS)

@@ -25,10 +25,10 @@ class World:
     """A machine with one core: its clock moves only by the work that is done, or to the next arrival."""
 
     def __init__(self, slow: float = 1.0) -> None:
-        self.now_ms, self.slow = 0.0, slow
+        self.now_ms, self.slow, self.spent_ms = 0.0, slow, 0.0
         self.ready: deque[tuple[Callable[..., None], Any]] = deque()
         self.outcomes: list[tuple[float, str, float]] = []  # money, tier, milliseconds from arrival to answer
-        self.backlog = Backlog(lambda: int(self.now_ms * 1e6))
+        self.backlog = Backlog(lambda: int(self.now_ms * 1e6), lambda: int(self.spent_ms * 1e6))
         self.backlog.short_way = self.short_way
 
     def call_soon(self, callback: Callable[..., None], *arguments: Any) -> None:
@@ -36,6 +36,7 @@ class World:
 
     def work(self, ms: float) -> None:
         self.now_ms += ms * self.slow
+        self.spent_ms += ms * self.slow
 
     def short_way(self, key: bytes | None, body: bytes, admitted: Admitted, take: Callable[[bytes], None]) -> None:
         """Never called: the connections below stand for it."""
@@ -145,6 +146,24 @@ def test_a_machine_that_gets_slower_is_noticed() -> None:
     slow.run(offered(1.0, 3.0))
     assert slow.backlog.unit_ns > 2 * fast_ns
     assert max(ms for _, _, ms in slow.outcomes) < 100
+
+
+@pytest.mark.parametrize("slow", [1.0, 4.0])
+def test_what_a_payment_takes_is_known_before_the_first_rush(slow: float) -> None:
+    world = World(slow)
+    world.run(offered(0.8 / slow, 1.0))
+    assert (tiers(world)[FULL], world.backlog.waiting) == (len(world.outcomes), 0)
+    took_ns = (SHORT_MS + READ_MS) * slow * 1e6  # this world has but one cost
+    assert world.backlog.unit_ns == pytest.approx(took_ns, rel=0.1)
+
+
+def test_a_few_payments_beside_other_work_teach_nothing() -> None:
+    world = World()
+    guessed = world.backlog.unit_ns
+    for place in range(200):
+        world.run([(place * 20.0, 100)])
+        world.work(5.0)
+    assert world.backlog.unit_ns == guessed
 
 
 def test_when_the_load_ends_the_full_tier_comes_back_at_once() -> None:
