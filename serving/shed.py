@@ -23,7 +23,7 @@ REFUSED = "refused"
 LADDER = (FULL, RULES_ONLY, DEFAULT, REFUSED)
 
 #: A tier is given below this pressure: (for the cheapest, more for the dearest), in parts of the deadline.
-LIMITS = ((0.06, 0.16), (0.14, 0.18), (0.50, 0.12))
+LIMITS = ((0.06, 0.16), (0.14, 0.18), (0.60, 0.10))
 #: The last of these while the queue does not get shorter: room for bursts is of no use then. Nobody is refused
 #: before the dearest is decided by amount.
 STANDING_LIMIT = (0.42, 0.10)
@@ -47,7 +47,7 @@ def tier_for(work_ms: float, age_ms: float, deadline_ms: float, rank: float, sta
 
     >>> [tier_for(17.0, 0.0, 80.0, rank) for rank in (0.0, 0.5, 1.0)]
     ['default', 'rules_only', 'full']
-    >>> tier_for(0.0, 50.0, 80.0, 0.5), tier_for(50.0, 0.0, 80.0, 0.5), tier_for(0.0, 200.0, 80.0, 0.5)
+    >>> tier_for(0.0, 50.0, 80.0, 0.5), tier_for(60.0, 0.0, 80.0, 0.5), tier_for(0.0, 200.0, 80.0, 0.5)
     ('rules_only', 'refused', 'default')
     >>> tier_for(39.0, 0.0, 80.0, 0.5), tier_for(39.0, 0.0, 80.0, 0.5, standing=True)
     ('default', 'refused')
