@@ -12,7 +12,8 @@ from serving.errors import CannotStart
 from serving.fold import Promotion, encode
 from serving.hashing import KIND as HASHING
 from serving.hashing import Hashing
-from serving.production.state import Outline, RedisState
+from serving.production.state import RedisState
+from serving.production.trips import Outline
 from serving.start import Opened
 
 _REBUILD = "Stop the workers and build it anew from the ledger: python -m serving rebuild-state."

@@ -19,7 +19,8 @@ from features.payment import Payment
 from serving.errors import StateUnavailable
 from serving.production.records import PENDING, Record, answered_record, mark_of, pending_record, read_record
 from serving.production.scripts import APPEND, APPEND_IF_THERE, EXCHANGE, EXCHANGE_UNANSWERED
-from serving.production.state import FULL, Admission, Folding, Outline, RedisState, Strings, checked, placed, within
+from serving.production.state import RedisState, checked, within
+from serving.production.trips import FULL, Admission, Folding, Outline, Strings, Together, placed
 
 
 class ClusterState(RedisState):
@@ -84,21 +85,19 @@ class ClusterState(RedisState):
         other = await self._run(EXCHANGE_UNANSWERED, (name,), (answered, self._keep), deadline_ns)
         return None if other is None else read_record(other)
 
-    async def admit_decided(
-        self, outline: Outline, entry: Entry, content: bytes, digest: bytes, unfinished: bytes, answer: bytes,
-        case: bytes, deadline_ns: int,
-    ) -> Admission:  # fmt: skip
+    async def admit_decided(self, one: Together, deadline_ns: int) -> Admission:
         """Admit a payment, then record its decision: in a cluster these are steps anyway.
 
         Raises: StateUnavailable.
         """
-        payment = stored_payment(content)
-        due_ms = outline.arrival_time_ms + payment.deadline_ms
-        admitted = await self.admit(payment, entry, content, digest, due_ms, outline.arrival_time_ms, deadline_ns)
+        payment, arrival_ms = stored_payment(one.content), one.outline.arrival_time_ms
+        due_ms = arrival_ms + payment.deadline_ms
+        admitted = await self.admit(payment, one.entry, one.content, one.digest, due_ms, arrival_ms, deadline_ns)
         if admitted.known is not None or admitted.full:
             return admitted
-        body = unfinished + admitted.payment_id + b'"}'
-        known = await self.decide(outline, digest, admitted.payment_id, body, answer, case, deadline_ns)
+        payment_id = admitted.payment_id
+        body = one.body(payment_id)
+        known = await self.decide(one.outline, one.digest, payment_id, body, one.answer, one.case, deadline_ns)
         return admitted if known is None else Admission(known, b"", [])
 
     async def report(

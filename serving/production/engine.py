@@ -34,7 +34,8 @@ from serving.production.profiles import SharedProfiles
 from serving.production.records import Record, digest_of
 from serving.production.retries import Retries
 from serving.production.settling import Settling, Unsettled, record_decision
-from serving.production.state import RedisState, Strings
+from serving.production.state import RedisState
+from serving.production.trips import Strings
 from serving.production.waiting import Waiting
 from serving.receipt import Receipt
 

@@ -22,7 +22,8 @@ from serving.feedback import Original, Taken, effects_of_label, effects_of_outco
 from serving.fold import Effect, Report, encode
 from serving.messages import Recorded
 from serving.production.fresh import fresh_content
-from serving.production.state import Folding, Outline, RedisState
+from serving.production.state import RedisState
+from serving.production.trips import Folding, Outline
 from serving.reports import LabelReport, OutcomeReport
 
 #: Reports about one payment that come at once; each that loses looks again.

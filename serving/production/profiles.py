@@ -15,7 +15,8 @@ import msgspec
 from features.profiles import ProfileFile, ProfileRow, Profiles, encode_profile
 from features.pseudonyms import Pseudonyms
 from serving.fold import ProfileEvent, encode
-from serving.production.state import Outline, RedisState
+from serving.production.state import RedisState
+from serving.production.trips import Outline
 
 #: How long one worker may take to record what it found, before another tries.
 LEASE_SECONDS = 60

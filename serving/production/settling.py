@@ -20,7 +20,8 @@ from features.payment import Payment
 from serving.deciding import Decided
 from serving.errors import StateUnavailable
 from serving.production.records import Record, strings_at
-from serving.production.state import PATIENCE_NS, Admission, Outline, RedisState, Strings, within
+from serving.production.state import PATIENCE_NS, RedisState, within
+from serving.production.trips import END, Admission, Outline, Strings, Together
 from serving.receipt import Receipt
 
 log = logging.getLogger("riskgate.settling")
@@ -53,8 +54,6 @@ class DecisionBody(msgspec.Struct, frozen=True):
 Receipted = Callable[[Unsettled, Strings | None], Receipt]
 
 _encoder = msgspec.json.Encoder()
-#: What stands in a body behind the id of the payment.
-_END = b'"}'
 
 
 async def admit_decided(state: RedisState, one: Unsettled, deadline_ns: int) -> Admission:
@@ -62,12 +61,12 @@ async def admit_decided(state: RedisState, one: Unsettled, deadline_ns: int) -> 
 
     Raises: StateUnavailable.
     """
-    return await state.admit_decided(*_together(one), deadline_ns)
+    return await state.admit_decided(_together(one), deadline_ns)
 
 
 def call_admit_decided(state: RedisState, one: Unsettled, deadline_ns: int) -> asyncio.Future[Any]:
     """Begin the same where one script does it: the future has Redis's reply, as `RedisState.call_admit_decided`."""
-    return state.call_admit_decided(*_together(one), deadline_ns)
+    return state.call_admit_decided(_together(one), deadline_ns)
 
 
 async def record_decision(state: RedisState, one: Unsettled, payment_id: bytes, deadline_ns: int) -> Record | None:
@@ -79,11 +78,11 @@ async def record_decision(state: RedisState, one: Unsettled, payment_id: bytes, 
     return await state.decide(outline, one.digest, payment_id, body, one.decided.answer, case, deadline_ns)
 
 
-def _together(one: Unsettled) -> tuple[Outline, Entry, bytes, bytes, bytes, bytes, bytes]:
+def _together(one: Unsettled) -> Together:
     body, case, outline = _words(one, "")
-    unfinished = body.removesuffix(_END)
-    assert len(unfinished) + len(_END) == len(body)
-    return outline, one.entry, one.content, one.digest, unfinished, one.decided.answer, case
+    unfinished = body.removesuffix(END)
+    assert len(unfinished) + len(END) == len(body)
+    return Together(outline, one.entry, one.content, one.digest, unfinished, one.decided.answer, case)
 
 
 def _words(one: Unsettled, payment_id: str) -> tuple[bytes, bytes, Outline]:

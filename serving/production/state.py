@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import Any
 
 from features.entity_strings import Entry
 from features.payment import Payment
@@ -16,62 +14,17 @@ from serving.production.cluster_wires import ClusterWires
 from serving.production.keys import Keys
 from serving.production.records import Record, due_bytes, read_record
 from serving.production.scripts import ADMIT, ADMIT_DECIDED, COMPACT, DECIDE, EXCHANGE, REPORT, SCRIPTS, Script
+from serving.production.trips import FULL, Admission, Folding, Outline, Strings, Together, placed
 from serving.production.wire import ReplyError, Wire
-
-Strings = list[bytes | None]
 
 #: How long what is not a payment waits for Redis.
 PATIENCE_NS = 2_000_000_000
 A_LONG_TIME = 10 * 366 * 86_400
 
 
-class Admission(msgspec.Struct, frozen=True):
-    """What became of admitting a payment: known before, or its id and its entities' strings before it.
-
-    Neither when the stream is full.
-    """
-
-    known: Record | None
-    payment_id: bytes
-    strings: Strings
-
-    @property
-    def full(self) -> bool:
-        """Whether the stream took no more."""
-        return self.known is None and not self.payment_id
-
-
-class Outline(msgspec.Struct, frozen=True, gc=False):
-    """Of an event what the stream keeps beside its body: what it is about and when it happened and came, ms UTC."""
-
-    kind: str
-    transaction_id: str
-    event_time_ms: int
-    arrival_time_ms: int
-
-
-class Folding(NamedTuple):
-    """An event for the string of one entity."""
-
-    kind: int
-    key: str
-    event: bytes
-
-
-FULL = Admission(None, b"", [])
-
-
 def within(seconds_ns: int = PATIENCE_NS) -> int:
     """A deadline so long from now, monotonic ns."""
     return time.perf_counter_ns() + seconds_ns
-
-
-def placed(entry: Entry, found: Sequence[Any]) -> Strings:
-    """Strings of the entities that were sent, put in their places among all six."""
-    if len(found) == len(entry.keys):
-        return list(found)
-    left = iter(found)
-    return [None if key is None else next(left) for key in entry.keys]
 
 
 class RedisState:
@@ -166,38 +119,27 @@ class RedisState:
         )  # fmt: skip
         return None if known is None else read_record(known)
 
-    async def admit_decided(
-        self, outline: Outline, entry: Entry, content: bytes, digest: bytes, unfinished: bytes, answer: bytes,
-        case: bytes, deadline_ns: int,
-    ) -> Admission:  # fmt: skip
+    async def admit_decided(self, one: Together, deadline_ns: int) -> Admission:
         """Admit a payment together with its decision, which looks at no state; no strings come back.
 
-        `unfinished` is the body of the decision up to the payment's id, which is the last word in it.
         Raises: StateUnavailable; then it may or may not have happened, and doing it again tells.
         """
-        words = self._together(outline, entry, content, digest, unfinished, answer, case)
-        reply = await self._run(ADMIT_DECIDED, *words, deadline_ns)
+        reply = await self._run(ADMIT_DECIDED, *self._words(one), deadline_ns)
         if reply[0] is not None:
             return Admission(read_record(reply[0]), b"", [])
         return FULL if len(reply) == 1 else Admission(None, reply[1], [])
 
-    def call_admit_decided(
-        self, outline: Outline, entry: Entry, content: bytes, digest: bytes, unfinished: bytes, answer: bytes,
-        case: bytes, deadline_ns: int,
-    ) -> asyncio.Future[Any]:  # fmt: skip
+    def call_admit_decided(self, one: Together, deadline_ns: int) -> asyncio.Future[Any]:
         """Begin the same; Redis's reply is a list of two when it is done, anything else is for `admit_decided`."""
-        words = self._together(outline, entry, content, digest, unfinished, answer, case)
-        return self._call(ADMIT_DECIDED, *words, deadline_ns)
+        return self._call(ADMIT_DECIDED, *self._words(one), deadline_ns)
 
-    def _together(
-        self, outline: Outline, entry: Entry, content: bytes, digest: bytes, unfinished: bytes, answer: bytes,
-        case: bytes,
-    ) -> tuple[list[bytes], tuple[Any, ...]]:  # fmt: skip
+    def _words(self, one: Together) -> tuple[list[bytes], tuple[Any, ...]]:
+        outline, entry = one.outline, one.entry
         keys = [self.keys.transaction(outline.transaction_id), self.keys.events, *self._names(entry)]
         events = [event for event in entry.events if event is not None]
         return keys, (
-            digest, self._keep, self._limit, outline.transaction_id, str(outline.event_time_ms),
-            str(outline.arrival_time_ms), content, unfinished, answer, case, *events,
+            one.digest, self._keep, self._limit, outline.transaction_id, str(outline.event_time_ms),
+            str(outline.arrival_time_ms), one.content, one.unfinished, one.answer, one.case, *events,
         )  # fmt: skip
 
     def compact(self, kind: int, key: str, former: bytes, keep_from: int, string: bytes) -> None:
