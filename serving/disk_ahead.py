@@ -52,7 +52,10 @@ def give_room(path: Path, known: int = 0, ahead: int = AHEAD_BYTES, least: int =
         # Not `posix_fallocate`: where a file system cannot, that writes into the file, and others write there too.
         allocate = ctypes.CDLL(None, use_errno=True).fallocate
         allocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-        return written if allocate(descriptor, 0, size, written + ahead - size) == 0 else None
+        if allocate(descriptor, 0, size, written + ahead - size) != 0:
+            return None
+        # A file system that knows no holes would be asked for more each time.
+        return written if os.lseek(descriptor, written, os.SEEK_HOLE) < size + ahead // 2 else None
     finally:
         os.close(descriptor)
 

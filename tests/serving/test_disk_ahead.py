@@ -86,6 +86,22 @@ def test_what_a_dead_process_leaves_with_room_behind_it_is_read_to_the_last_even
     left.close()
 
 
+def test_where_room_does_not_look_like_a_hole_it_is_given_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "lseek", lambda descriptor, at, how: os.fstat(descriptor).st_size)
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    write(ledger, 0, 200)
+    size = log_of(ledger.path).stat().st_size
+    assert give_room(log_of(ledger.path), 0, AHEAD, LEAST) is None
+    assert log_of(ledger.path).stat().st_size == size + AHEAD
+
+    def give(path: Path, known: int) -> int | None:
+        return give_room(path, known, AHEAD, LEAST)
+
+    monkeypatch.setattr(disk_ahead, "give_room", give)
+    asyncio.run(asyncio.wait_for(stay_ahead(ledger.path), 5))
+    ledger.close()
+
+
 def test_a_disk_with_little_left_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk_ahead, "LEAST_FREE_BYTES", 1 << 60)
     ledger = Ledger(tmp_path / "ledger.sqlite")
