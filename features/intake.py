@@ -179,7 +179,8 @@ def _says_all_once(wire: Wire, body: bytes) -> bool:
         + (wire.payee_country is not None)
     )
     needed += 2 * ((wire.latitude is not None) + (wire.longitude is not None))
-    if wire.deadline_ms != DEFAULT_DEADLINE_MS or b'"deadline_ms":' in body:
+    # An attribute may have that name too: then one more is not needed, and the careful look decides.
+    if wire.deadline_ms != DEFAULT_DEADLINE_MS or (b'"deadline_ms":' in body and "deadline_ms" not in wire.attributes):
         needed += 2
     if wire.attributes:
         needed += 2 + sum([4 if isinstance(value, str) else 2 for value in wire.attributes.values()])

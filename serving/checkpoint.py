@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from serving.background import behind_payments
+from serving.disk_ahead import free_bytes
 from serving.ledger import Ledger
 
 log = logging.getLogger("riskgate.checkpoint")
@@ -31,6 +32,8 @@ WORTH_BYTES, LONGEST_WAIT_SECONDS = 16 << 20, 30.0
 #: The same while payments wait: copying takes a tenth to a fifth of what could be decided meanwhile, and a rush that
 #: is over within two minutes sees nothing of it.
 PRESSED_BYTES, PRESSED_SECONDS = 1 << 30, 120.0
+#: With less free than this copies are not put off: the log must not fill the disk.
+PRESSED_FREE_BYTES = 16 << 30
 #: Passes in a row before commits are held, unless one is quicker than this: then little is left.
 PASSES = 4
 SHORT_SECONDS = 0.012
@@ -69,7 +72,8 @@ async def keep_short(ledger: Ledger, limit_bytes: int, pressed: Callable[[], boo
         while True:
             await asyncio.sleep(EVERY_SECONDS)
             written, now = ledger.body_bytes, time.monotonic()
-            worth, wait = (PRESSED_BYTES, PRESSED_SECONDS) if pressed() else (WORTH_BYTES, LONGEST_WAIT_SECONDS)
+            put_off = pressed() and free_bytes(descriptor) > PRESSED_FREE_BYTES
+            worth, wait = (PRESSED_BYTES, PRESSED_SECONDS) if put_off else (WORTH_BYTES, LONGEST_WAIT_SECONDS)
             if written - done < worth and (written == done or now - at < wait):
                 continue
             done, at = written, now

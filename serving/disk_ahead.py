@@ -10,14 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import logging
+import errno
 import os
 import sys
 from pathlib import Path
 
 from serving.background import behind_payments
-
-log = logging.getLogger("riskgate.disk")
 
 EVERY_SECONDS = 0.25
 #: Bytes that lie ready beyond what was ever written of the log, and how long it must be to be worth that.
@@ -47,20 +45,21 @@ def give_room(path: Path, known: int = 0, ahead: int = AHEAD_BYTES, least: int =
         size = os.fstat(descriptor).st_size
         # Room that was given and not yet written is a hole to those who look.
         written = os.lseek(descriptor, known if known < size else 0, os.SEEK_HOLE) if size else 0
-        if written < least or size - written > ahead // 2 or _free(descriptor) < LEAST_FREE_BYTES:
+        if written < least or size - written > ahead // 2 or free_bytes(descriptor) < LEAST_FREE_BYTES:
             return written
         # Not `posix_fallocate`: where a file system cannot, that writes into the file, and others write there too.
         allocate = ctypes.CDLL(None, use_errno=True).fallocate
         allocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-        if allocate(descriptor, 0, size, written + ahead - size) != 0:
-            return None
+        if allocate(descriptor, 0, size, written + ahead - size) != 0:  # else a quota or a limit, which may pass
+            return None if ctypes.get_errno() in (errno.EOPNOTSUPP, errno.ENOSYS) else written
         # A file system that knows no holes would be asked for more each time.
         return written if os.lseek(descriptor, written, os.SEEK_HOLE) < size + ahead // 2 else None
     finally:
         os.close(descriptor)
 
 
-def _free(descriptor: int) -> int:
+def free_bytes(descriptor: int) -> int:
+    """What is free on the disk of an open file."""
     disk = os.fstatvfs(descriptor)
     return disk.f_bavail * disk.f_frsize
 

@@ -61,4 +61,4 @@ class Recorded:
             self.when_done(lambda _: None if future.done() else future.set_result(None))
             yield from future
         if self._error is not None:
-            raise self._error
+            raise self._error.with_traceback(None)  # one error for many waiters: none sees another's frames

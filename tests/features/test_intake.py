@@ -228,6 +228,17 @@ def test_counting_quotation_marks_never_overlooks_a_key_that_stands_twice(
         assert once, "what callers send is read the quick way"
 
 
+def test_an_attribute_named_like_a_field_hides_no_key_that_stands_twice() -> None:
+    there = catalog(CatalogParameters(attributes=(Attribute("deadline_ms"),)))
+    fields = msgspec.json.encode({name: VALID[name] for name in _REQUIRED}).decode()[:-1]
+    read_payment((fields + ',"latitude":2,"longitude":3,"attributes":{"deadline_ms":5}}').encode(), there)
+    with pytest.raises(Refused) as caught:
+        read_payment(
+            (fields + ',"latitude":1,"latitude":2,"longitude":3,"attributes":{"deadline_ms":5}}').encode(), there
+        )
+    assert [(p.field, p.code) for p in caught.value.problems] == [("latitude", "duplicate_key")]
+
+
 def test_a_value_that_reads_like_a_key_hides_none() -> None:
     text = body(payer_id="deadline_ms", deadline_ms=80)[:-1] + b',"mcc":"5411"}'
     with pytest.raises(Refused) as caught:

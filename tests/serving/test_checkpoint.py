@@ -72,6 +72,7 @@ def test_copies_are_put_off_while_payments_wait(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(checkpoint, "EVERY_SECONDS", 0.005)
     monkeypatch.setattr(checkpoint, "WORTH_BYTES", 1 << 16)
     monkeypatch.setattr(checkpoint, "PRESSED_BYTES", 1 << 19)
+    monkeypatch.setattr(checkpoint, "PRESSED_FREE_BYTES", 0)
     copied: list[int] = []
     waiting = True
 
