@@ -48,7 +48,6 @@ def compiled(function: F) -> F:
     return cast(F, numba.njit(cache=True, nogil=True, _nrt=False)(function))
 
 
-
 @intrinsic
 def prefetch(typing: Any, array: Any, index: Any) -> Any:
     """Ask the processor to bring the cache line of `array[index]` near; changes nothing, waits for nothing."""

@@ -171,7 +171,8 @@ def _payment(wire: Wire, names: Pseudonyms | None = None) -> Payment:
 
 def _says_all_once(wire: Wire, body: bytes) -> bool:
     """Whether a body without escapes has no more quotation marks than what it says needs: then no key stands twice."""
-    needed = 34 + 4 * (
+    # Two marks a name and two a text: nine fields are always sent, and all of them but the amount are texts.
+    needed = 2 * (9 + 8) + 4 * (
         (wire.device_id is not None)
         + (wire.ip is not None)
         + (wire.mcc is not None)

@@ -35,7 +35,7 @@ def give_room(path: Path, known: int = 0, ahead: int = AHEAD_BYTES, least: int =
     `known` is what an earlier call returned: before that is nothing to look for. A file that is shorter than `least`
     is left as it is.
     """
-    if not hasattr(os, "SEEK_HOLE") or sys.platform != "linux":
+    if sys.platform != "linux":
         return None
     try:
         descriptor = os.open(path, os.O_RDWR)

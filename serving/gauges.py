@@ -9,6 +9,7 @@ from pathlib import Path
 
 from serving.backlog import Backlog
 from serving.deciding import Decider
+from serving.disk_ahead import log_of
 from serving.engine import Engine
 from serving.ledger import Ledger
 from serving.metrics import Metrics
@@ -60,9 +61,9 @@ def show_backlog(metrics: Metrics, backlog: Backlog) -> None:
 
 def show_ledger(metrics: Metrics, ledger: Ledger) -> None:
     """Show how the SQLite ledger writes."""
-    wal = ledger.path.with_name(ledger.path.name + "-wal")
+    wal = log_of(ledger.path)
     metrics.watch("riskgate_ledger_seq", "Sequence number of the latest event.", lambda: ledger.last_seq())
-    metrics.watch("riskgate_ledger_wal_bytes", "Size of the write-ahead log.", lambda: _size(wal))
+    metrics.watch("riskgate_ledger_wal_bytes", "Size of the write-ahead log and its room.", lambda: _size(wal))
     metrics.count("riskgate_ledger_failures", "Commits that failed.", lambda: ledger.failures)
     metrics.spread("riskgate_ledger_commit_seconds", "Time of one commit, seconds.", ledger.commit_seconds)
     metrics.spread("riskgate_ledger_commit_events", "Events in one commit.", ledger.commit_events)
