@@ -26,14 +26,10 @@ def run(
     own_port: Annotated[int | None, typer.Option(help="Answer on this port of loopback too, alone.")] = None,
 ) -> None:
     """Serve the contract with the bundle of RISKGATE_BUNDLE until stopped (Ctrl-C writes a snapshot)."""
-    from serving.process import serve, shared
+    from serving.process import serve
 
     with telling():
-        settings = _with(read_settings(), port, host)
-        if not share_port:
-            raise typer.Exit(serve(settings))
-        own = [] if own_port is None else [shared("127.0.0.1", own_port)]
-        raise typer.Exit(serve(settings, [shared(settings.host, settings.port), *own]))
+        raise typer.Exit(serve(_with(read_settings(), port, host), share_port=share_port, own_port=own_port))
 
 
 @app.command()

@@ -82,6 +82,7 @@ class Application:
         self.always = ALWAYS
         self.backlog = Backlog()
         self.under_way = 0
+        self.requests = 0  # that came through ASGI, ever
         self._most_under_way = 0
         # What answers a path, how it is called, and the scope that a caller's key needs for it.
         self._routes: dict[str, tuple[str, Handler, str | None]] = {
@@ -128,6 +129,7 @@ class Application:
         """Answer one HTTP request; whatever happens, with the contract's shapes."""
         started_ns, most = scope.get(ADMITTED) or (time.perf_counter_ns(), FULL)
         path: str = scope["path"]
+        self.requests += 1
         self.under_way += 1
         try:
             reply = await self._answer(scope, path, receive, started_ns, most)

@@ -47,6 +47,9 @@ TABLE = (
     Setting("LOG_DECISIONS", "notable", "none|notable|all", "decisions with a log line; notable: flagged or not full"),
     Setting("SWAP_SECONDS", "2", "seconds", "how often a newly promoted bundle is looked for; 0: on SIGHUP only"),
     Setting("DRAIN_SECONDS", "5", "seconds", "how long a stopping service still takes what callers keep sending"),
+    Setting("DRAIN_MIN_SECONDS", "2", "seconds", "how long the port stays open after SIGTERM even if no request comes"),
+    Setting("KEEP_ALIVE_SECONDS", "75", "seconds", "an idle connection is closed after this; above a balancer's own"),
+    Setting("FAST_PATH", "on", "on|off", "off: plain payments go through BentoML's application too"),
     Setting("REDIS_URL", "", "URL", "Redis of the production profile: `redis://…`; empty: embedded"),
     Setting("POSTGRES_URL", "", "URL", "PostgreSQL of the production profile: `postgresql://…`; empty: embedded"),
     Setting("REDIS_PREFIX", "rg", "word", "what every key in Redis begins with"),
@@ -89,6 +92,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_decisions: str = "notable"
     swap_seconds: int = 2
     drain_seconds: int = 5
+    drain_min_seconds: int = 2
+    keep_alive_seconds: int = 75
+    fast_path: str = "on"
     redis_url: str = ""
     postgres_url: str = ""
     redis_prefix: str = "rg"
@@ -155,6 +161,19 @@ def log_form(environment: Mapping[str, str] | None = None) -> str:
     return "json" if source.get(PREFIX + "LOG") == "json" else "text"
 
 
+def fast_path_is_on(environment: Mapping[str, str] | None = None) -> bool:
+    """Whether plain payments take the fast path: BentoML's worker asks before it reads the other settings."""
+    source = os.environ if environment is None else environment
+    return source.get(PREFIX + "FAST_PATH", "on") == "on"
+
+
+def workers_wanted(environment: Mapping[str, str] | None = None) -> int:
+    """Workers that BentoML starts: one of the embedded profile, which has one order of events."""
+    source = os.environ if environment is None else environment
+    text = source.get(PREFIX + "WORKERS", "2")
+    return int(text) if source.get(PREFIX + "REDIS_URL") and text.isdigit() and int(text) else 1
+
+
 def _of_servers(values: Mapping[str, str | int | Path]) -> Iterator[str]:
     """What is wrong with the settings of the production profile; a URL may hold a password and is never told."""
     for field, schemes in SCHEMES.items():
@@ -169,14 +188,14 @@ def _of_servers(values: Mapping[str, str | int | Path]) -> Iterator[str]:
         )
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", str(values["redis_prefix"])):
         yield f"{PREFIX}REDIS_PREFIX is not a word of up to 40 letters, digits, hyphens and underscores."
-    for field in ("workers", "stream_limit", "idempotency_seconds"):
+    for field in ("workers", "stream_limit", "idempotency_seconds", "keep_alive_seconds"):
         if values.get(field) == 0:
             yield f"{PREFIX}{field.upper()} is 0; it must be at least 1."
 
 
-def listen_as(settings: Settings) -> None:
-    """Let BentoML's service, which reads the environment itself, see the chosen address."""
-    os.environ[PREFIX + "HOST"], os.environ[PREFIX + "PORT"] = settings.host, str(settings.port)
+def export_settings(settings: Settings) -> None:
+    """Let BentoML's service, which reads the environment itself, see these settings."""
+    os.environ.update(environment_of(settings))
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import ipaddress
 import logging
 import time
 from collections.abc import Callable
@@ -35,28 +34,6 @@ class Opened(msgspec.Struct, frozen=True):
     bundle: Bundle
     catalog: Catalog
     judge: Judge
-
-
-def check_listening(settings: Settings) -> None:
-    """Refuse to listen where strangers can reach a service without a key.
-
-    Raises: CannotStart.
-    """
-    if settings.api_key or settings.keys or _is_loopback(settings.host):
-        return
-    raise CannotStart(
-        f"The service will not listen on {settings.host} without an API key.",
-        "Set RISKGATE_KEYS or RISKGATE_API_KEY, or listen on 127.0.0.1.",
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def open_bundle(folder: Path, settings: Settings) -> Opened:

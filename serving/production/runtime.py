@@ -54,7 +54,6 @@ class RedisRuntime:
 
         Raises: CannotStart, BrokenBundle, ContractMismatch, InvalidHistory.
         """
-        start.check_listening(settings)
         for sentence in (*check_redis(settings), *check_postgres(settings)):
             log.warning("%s", sentence)
         self.settings = settings

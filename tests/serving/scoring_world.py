@@ -143,6 +143,7 @@ def environment_of(var: Path, bundle: Path, more: Mapping[str, str]) -> dict[str
         "RISKGATE_VAR": str(var),
         "RISKGATE_BUNDLE": str(bundle),
         "RISKGATE_CLOCK": "replay",
+        "RISKGATE_DRAIN_MIN_SECONDS": "0",  # no balancer has to learn of the end
         "BENTOML_HOME": str(var.parent / "bentoml"),
         **more,
     }
