@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from pathlib import Path
 
@@ -59,10 +60,15 @@ def test_the_old_ledger_holds_payments_of_every_kind(tmp_path: Path) -> None:
 
 
 @each_ledger
-def test_the_service_starts_on_an_old_ledger_and_its_state_is_the_fold_of_it(old: OldLedger, tmp_path: Path) -> None:
+def test_the_service_starts_on_an_old_ledger_and_its_state_is_the_fold_of_it(
+    old: OldLedger, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     settings = old.unpack(tmp_path)
+    (snapshot,) = (settings.var / "snapshots").iterdir()
     runtime = Runtime(settings, champion(settings))
     runtime.load()
+    (skipped,) = [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
+    assert skipped.startswith(f"snapshot {snapshot.name} is not used: It has no digest")
     engine = runtime.engine
     assert engine is not None
     whole = Fold(engine.catalog, settings.var / "segments")
