@@ -32,7 +32,7 @@ def save(state: State, ledger: LedgerReading, folder: Path) -> Path:
     Raises: OSError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    position = _position(ledger, ledger.last_seq())
+    position = position_of(ledger, ledger.last_seq())
     path = folder / f"state-{position.seq:012d}.state"
     state.save(path, position)
     before = sorted(one for one in folder.glob("state-*.state") if one.name < path.name)
@@ -52,7 +52,7 @@ def newest(folder: Path, ledger: LedgerReading, catalog: Catalog) -> tuple[State
             state, position = State.load_at(path, catalog)
             if position.seq != seq:
                 raise BrokenState(f"It stands for event {position.seq}, not for the one in its name.", _REPAIR)
-            if position != _position(ledger, seq):
+            if position != position_of(ledger, seq):
                 raise BrokenState(f"It is of another ledger: event {seq} of this one is not the same.", _REPAIR)
         except (RiskgateError, OSError) as error:
             log.warning("snapshot %s is not used: %s", path.name, _sentence(error))
@@ -71,7 +71,8 @@ def _found(folder: Path) -> Iterator[tuple[Path, int]]:
             yield path, int(named[1])
 
 
-def _position(ledger: LedgerReading, seq: int) -> Position:
+def position_of(ledger: LedgerReading, seq: int) -> Position:
+    """The position after event `seq` of this ledger; 0: before the first."""
     event = ledger.event(seq)
     return Position(seq, "" if event is None else hashlib.sha256(msgspec.msgpack.encode(event)).hexdigest())
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
-import os
 from pathlib import Path
 
 import numpy as np

@@ -62,7 +62,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> World:
     for event in ledger.walk():
         fold.apply(event)
         if event.seq in (OLDER, NEWER):
-            fold.state.save(world.path(event.seq), snapshots._position(ledger, event.seq))
+            fold.state.save(world.path(event.seq), snapshots.position_of(ledger, event.seq))
     ledger.close()
     return world._replace(whole=fold.state)
 
