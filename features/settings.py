@@ -1,8 +1,9 @@
-"""What the environment says to the libraries we build on: where Feast's registry is, and that none reports usage."""
+"""What the environment says to the libraries we build on: where they keep files, and that none reports usage."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 _SILENT = {
     "DO_NOT_TRACK": "true",
@@ -21,6 +22,11 @@ def silence_telemetry() -> None:
 def feast_registry() -> str:
     """The database of Feast's registry (`RISKGATE_FEAST_REGISTRY`); empty: a file in the store's folder."""
     return os.environ.get("RISKGATE_FEAST_REGISTRY", "")
+
+
+def var_folder() -> Path:
+    """The folder of everything generated (`RISKGATE_VAR`)."""
+    return Path(os.environ.get("RISKGATE_VAR") or "var")
 
 
 def with_driver(url: str) -> str:

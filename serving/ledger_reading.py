@@ -50,6 +50,11 @@ class LedgerReading:
 
     _connection: Reader
 
+    def event(self, seq: int) -> Event | None:
+        """The event of that sequence number, or None."""
+        row = self._connection.execute(f"SELECT {COLUMNS} FROM events WHERE seq = ?", (seq,)).fetchone()
+        return None if row is None else Event(*row)
+
     def payment(self, transaction_id: str) -> Event | None:
         """The scored payment of that id, or None."""
         row = self._connection.execute(
