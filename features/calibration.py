@@ -33,5 +33,5 @@ def probabilities(margins: Floats, slope: float, intercept: float) -> Floats:
     """
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):  # plain floats do not warn either
         z = slope * np.asarray(margins, np.float64) + intercept
-        powers = np.fromiter(map(math.exp, memoryview(-np.abs(z))), np.float64, z.size)
+        powers = np.fromiter(map(math.exp, (-np.abs(z)).data), np.float64, z.size)
         return np.asarray(np.where(z >= 0.0, 1.0, powers) / (1.0 + powers))
