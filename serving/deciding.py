@@ -170,7 +170,9 @@ class Decider:
             judgement = self.judge.judge(payment, None, None, explain=False, spent_minor=spent_minor)
         if judgement.exposed_minor:
             self.exposure.add(moments.arrival_ms, judgement.exposed_minor)
-        self.breakers.observe(moments.arrival_ms, judgement.declining)
+        self.breakers.observe(moments.arrival_ms, judgement.declining, payment)
+        if judgement.softened:
+            missing = (*missing, *judgement.softened_by)
         if scored is not None and not explain and (judgement.decision is not Decision.APPROVE or explain_approved):
             missing = (*missing, "contributions")
         receipt_id = ulid(moments.arrival_ms)
@@ -216,7 +218,8 @@ class Decider:
         judgement = self.judge.judge(
             payment, vector, scored, explain=True, explain_approved=True, open_breakers=self.breakers.open
         )
-        return judgement, self._answer(payment, judgement, reading.tier, reading.missing, None)
+        missing = (*reading.missing, *judgement.softened_by)
+        return judgement, self._answer(payment, judgement, reading.tier, missing, None)
 
     def by_amount(self, payment: Payment, missing: tuple[str, ...]) -> tuple[Judgement, bytes]:
         """The policy's default by amount band, without a receipt: when nothing can be recorded (law 4)."""

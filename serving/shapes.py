@@ -125,7 +125,12 @@ def schemas_of(parameters: CatalogParameters) -> dict[str, Any]:
             "reasons": {"type": "array", "items": ref("Reason"), "maxItems": 4},
             "rules": {"type": "array", "items": {"type": "string"}},
             "tier": _one_of(TIERS),
-            "missing": {"type": "array", "items": {"type": "string"}},
+            "missing": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "What the decision had to do without: features, profiles, state, model, contributions, "
+                "ledger; `breaker:model` or `breaker:` and a rule where an open breaker softened a decline.",
+            },
             "model": {"type": "string"},
             "policy": {"type": "string"},
             "features": {"type": "string"},
