@@ -82,8 +82,11 @@ async def read_body(receive: Receive, declared: bytes | None, limit_bytes: int) 
 
     Raises: TooLarge beyond the limit (at once if the declared length says so), Malformed if the caller left.
     """
-    if declared is not None and declared.isdigit() and int(declared) > limit_bytes:
-        raise too_large(limit_bytes)
+    # Python refuses to read a number of 5,000 digits: one that is longer than the limit is larger.
+    if declared is not None and declared.isdigit():
+        digits = declared.lstrip(b"0")
+        if len(digits) > len(str(limit_bytes)) or int(digits or b"0") > limit_bytes:
+            raise too_large(limit_bytes)
     message = await receive()
     if message["type"] == "http.disconnect":
         raise Malformed("The connection was closed before the body was complete.", "Send the request again.")
