@@ -118,6 +118,8 @@ def _derived() -> dict[str, Any]:
     for shape in shapes.values():
         shape["additionalProperties"] = False
         shape["description"] = " ".join(shape["description"].split())
+        for field in shape["properties"].values():
+            field.pop("default", None)  # what a field is when it is left out matters to who sends, not to who reads
     receipt = shapes["ReceiptBody"] = shapes.pop("Receipt")
     receipt["description"] = (
         "What one decision was made from. `seen` counts the events that the state of payer, instrument, device, ip, "
