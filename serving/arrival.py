@@ -15,6 +15,7 @@ from typing import Any
 
 from serving.backlog import Backlog, ShortWay, key_in
 from serving.listener import BoundedHttp
+from serving.loopback_only import plainly_local
 from serving.shed import ADMITTED, Admitted
 
 _SCORE = b"POST /v1/score HTTP/1.1\r\n"
@@ -83,6 +84,7 @@ class Arrival(BoundedHttp):
             len(length) != 1
             or _UNUSUAL.search(data, 0, end)
             or data.count(b"\n", 0, end) != data.count(b"\r\n", 0, end)
+            or not (self.backlog.keyed or plainly_local(data[: end + 2]))
         ):
             super().data_received(data)
             return

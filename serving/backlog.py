@@ -117,7 +117,7 @@ class Backlog:
     ) -> None:
         self.now_ns = now_ns
         self.spent_ns = spent_ns  # the processor time of the thread that decides
-        self.eye = Eye("INR", {})
+        self.eye = Eye(None, {})  # until a bundle is served, amounts count as they are sent
         self.ranks = Ranks()
         self.short_way: ShortWay | None = None
         self.turn_away: TurnAway | None = None  # None: everybody may come

@@ -18,6 +18,7 @@ from features.catalog import Catalog
 from features.payment import Payment
 from serving import receipt as receipts
 from serving.breaker import Breakers, breakers_of
+from serving.cases import at_risk_minor
 from serving.decision import Decision
 from serving.exposure import Exposure
 from serving.judge import DEFAULT, RULES_ONLY, Judge, Judgement
@@ -206,7 +207,7 @@ class Decider:
             breakers=open_breakers,
             profile_row=reading.profile_row,
         )
-        decided = Decided(judgement, tier, receipt, answer, _case(payment, judgement, moments.arrival_ms))
+        decided = Decided(judgement, tier, receipt, answer, self._case(payment, judgement, moments.arrival_ms))
         if self.notice is not None:
             self.notice(decided)
         return decided
@@ -256,18 +257,18 @@ class Decider:
         )
         return receipts.encode_answer(answer)
 
-
-def _case(payment: Payment, judgement: Judgement, arrival_ms: int) -> CaseRow | None:
-    if judgement.decision < Decision.REVIEW:
-        return None
-    return CaseRow(
-        payment.transaction_id,
-        arrival_ms,
-        judgement.decision.word,
-        judgement.score,
-        payment.amount_minor,
-        payment.currency,
-        payment.payer_id,
-        payment.device_id,
-        payment.payee_id,
-    )
+    def _case(self, payment: Payment, judgement: Judgement, arrival_ms: int) -> CaseRow | None:
+        if judgement.decision < Decision.REVIEW:
+            return None
+        return CaseRow(
+            payment.transaction_id,
+            arrival_ms,
+            judgement.decision.word,
+            judgement.score,
+            payment.amount_minor,
+            payment.currency,
+            payment.payer_id,
+            payment.device_id,
+            payment.payee_id,
+            at_risk_minor(judgement.score, self.judge.reference_minor(payment)),
+        )

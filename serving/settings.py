@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -10,9 +11,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from features.settings import PREFIX, is_of_a_service, sent
 from serving.errors import CannotStart
 
-PREFIX = "RISKGATE_"
+log = logging.getLogger("riskgate.settings")
 
 
 class Setting(NamedTuple):
@@ -61,6 +63,9 @@ TABLE = (
 
 #: Units of whole numbers.
 WHOLE = ("port", "bytes", "requests/s", "requests", "seconds", "events", "processes")
+#: At most 15 digits: Python refuses to read thousands of them.
+_WHOLE = re.compile(r"[0-9]{1,15}")
+LARGEST_PORT = 65_535
 #: The few billion IP addresses are hashed in minutes: only the key stands in the way.
 SHORTEST_HASH_KEY = 32
 #: What the URL of each server begins with.
@@ -130,24 +135,35 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
     Raises: CannotStart when a value is not of its unit.
     """
-    source = os.environ if environment is None else environment
     values: dict[str, str | int | Path] = {}
     problems = []
     for row in TABLE:
-        text = source.get(PREFIX + row.name, row.default)
+        text = sent(row.name, environment)
+        if text is None:
+            text = row.default
         field = row.name.lower()
         if field == "var":
             values[field] = Path(text)
         elif row.unit in WHOLE:
-            if text.isdigit():
-                values[field] = int(text)
+            if is_of_a_service(text):
+                log.warning(
+                    "%s%s is `%s`, which Kubernetes sets for a Service of that name: %s is used",
+                    PREFIX, row.name, text, row.default,
+                )  # fmt: skip
+                text = row.default
+            if _WHOLE.fullmatch(text) is None:
+                problems.append(f"{PREFIX}{row.name} is `{_short(text)}`, not a whole number of {row.unit}.")
+            elif row.unit == "port" and int(text) > LARGEST_PORT:
+                problems.append(f"{PREFIX}{row.name} is {int(text)}, above the largest port, {LARGEST_PORT}.")
             else:
-                problems.append(f"{PREFIX}{row.name} is `{text}`, not a whole number of {row.unit}.")
+                values[field] = int(text)
         elif "|" in row.unit and text not in row.unit.split("|"):
-            problems.append(f"{PREFIX}{row.name} is `{text}`, not one of {row.unit.replace('|', ', ')}.")
+            problems.append(f"{PREFIX}{row.name} is `{_short(text)}`, not one of {row.unit.replace('|', ', ')}.")
         else:
             values[field] = text
     problems += _of_servers(values)
+    if not str(values["api_key"]).isprintable():
+        problems.append(f"{PREFIX}API_KEY holds a line end or another character that no caller can send.")
     if 0 < len(str(values["hash_key"])) < SHORTEST_HASH_KEY:
         problems.append(f"{PREFIX}HASH_KEY is shorter than {SHORTEST_HASH_KEY} characters.")
     if problems:
@@ -157,8 +173,12 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
 def log_form(environment: Mapping[str, str] | None = None) -> str:
     """The form of the log, before the other settings are known to be right."""
-    source = os.environ if environment is None else environment
-    return "json" if source.get(PREFIX + "LOG") == "json" else "text"
+    return "json" if sent("LOG", environment) == "json" else "text"
+
+
+def _short(text: str) -> str:
+    """A value for a sentence: of a very long one its beginning."""
+    return text if len(text) <= 60 else text[:60] + "…"
 
 
 def fast_path_is_on(environment: Mapping[str, str] | None = None) -> bool:

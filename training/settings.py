@@ -9,9 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from features.settings import with_driver
-
-PREFIX = "RISKGATE_"
+from features.settings import PREFIX, sent, with_driver
 
 
 class Setting(NamedTuple):
@@ -57,8 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """The settings of this process's environment; unset or empty means the default."""
-    told = os.environ if environment is None else environment
-    values = {row.name: told.get(PREFIX + row.name) or row.default for row in TABLE}
+    values = {row.name: sent(row.name, environment) or row.default for row in TABLE}
     return Settings(
         var=Path(values["VAR"]),
         data=Path(values["DATA"]),
