@@ -50,6 +50,8 @@ TOO_LARGE = Fault(
     REPAIR,
 )
 NO_HTTP = Fault(400, "malformed", "This is not an HTTP request.", REPAIR)
+#: Errors of the parser whose text is one of its own sentences; others quote the request, which may hold anything.
+SAYS_WHY = (httptools.HttpParserError, httptools.HttpParserInvalidMethodError)
 SLOW = Fault(408, "slow_request", f"The request's head was not there within {HEAD_SECONDS:g} seconds.", REPAIR)
 
 
@@ -133,8 +135,10 @@ class BoundedHttp(HttpToolsProtocol):
                 self.parser = httptools.HttpRequestParser(self)
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
                 data = head + data[stopped.args[0] :]
-            except httptools.HttpParserError:
+            except httptools.HttpParserError as error:
                 self.logger.warning("Invalid HTTP request received.")
+                if type(error) in SAYS_WHY:
+                    self._fault = Fault(400, "malformed", f"This is not an HTTP request: {error}.", REPAIR)
                 self.send_400_response("")
                 return
             else:
