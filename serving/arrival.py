@@ -8,21 +8,16 @@ comes, however late the process looks. From there they go a short way: no ASGI (
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import struct
 from typing import Any
 
-from serving.backlog import Backlog, ShortWay, key_in
+from serving.backlog import Backlog, ShortWay
 from serving.listener import BoundedHttp
-from serving.loopback_only import plainly_local
+from serving.loopback_only import is_loopback
+from serving.plain_head import Heads, PlainHead
 from serving.shed import ADMITTED, Admitted
 
-_SCORE = b"POST /v1/score HTTP/1.1\r\n"
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d{1,9})(?=\r\n)", re.IGNORECASE)
-#: Heads with these go uvicorn's way: they need more than one look.
-_UNUSUAL = re.compile(rb"\n(?:transfer-encoding|expect|upgrade|connection: *close|[ \t])", re.IGNORECASE)
-LARGEST_HEAD = 8_192
 LATER_LARGEST = 1 << 20
 #: How long the rest of a body is awaited here, where the payment can still be shed.
 WHOLE_SECONDS = 0.05
@@ -41,6 +36,7 @@ class Arrival(BoundedHttp):
         super().connection_made(transport)
         self.waits = False  # a payment of this connection is in the queue or on the short way
         self._later = b""
+        self._heads = Heads()
         self._inside = False  # uvicorn's parser is inside a request
         self._admitted: Admitted | None = None
         self._closing = False
@@ -75,22 +71,12 @@ class Arrival(BoundedHttp):
             if self._whole is not None:
                 self._whole.cancel()
                 self._whole = None
-        if self.backlog.leaving or self._inside or not data.startswith(_SCORE) or not self._idle():
+        head = None if self.backlog.leaving or self._inside or not self._idle() else self._heads.read(data)
+        if head is None or not (self.backlog.keyed or is_loopback(head.host)):
             super().data_received(data)
             return
-        end = data.find(b"\r\n\r\n", 0, LARGEST_HEAD)
-        length = _LENGTH.findall(data, 0, end + 2) if end >= 0 else ()
-        if (
-            len(length) != 1
-            or _UNUSUAL.search(data, 0, end)
-            or data.count(b"\n", 0, end) != data.count(b"\r\n", 0, end)
-            or not (self.backlog.keyed or plainly_local(data[: end + 2]))
-        ):
-            super().data_received(data)
-            return
-        size = int(length[0])
-        missing = end + 4 + size - len(data)
-        if missing < 0 or size > self.backlog.body_limit_bytes:
+        missing = head.body_at + head.content_length - len(data)
+        if missing < 0 or head.content_length > self.backlog.body_limit_bytes:
             super().data_received(data)
         elif missing:  # the rest of the body is on its way: it may come at once
             self._later = data
@@ -98,7 +84,7 @@ class Arrival(BoundedHttp):
                 self._whole = self.loop.call_later(WHOLE_SECONDS, self._give_up)
         else:
             self._head_since = None
-            self.backlog.take(self, data, end + 4)
+            self.backlog.take(self, data, head)
 
     def _give_up(self) -> None:
         """The body does not come: uvicorn may wait for it, and the application may lose patience."""
@@ -121,11 +107,10 @@ class Arrival(BoundedHttp):
             later, self._later = self._later, b""
             self.data_received(later)
 
-    def go_short(self, short_way: ShortWay, data: bytes, body_at: int, admitted: Admitted) -> None:
+    def go_short(self, short_way: ShortWay, data: bytes, head: PlainHead, admitted: Admitted) -> None:
         """Decide a payment without a task of its own."""
         self.waits = True
-        key = key_in(data, body_at) if self.backlog.keyed else None
-        short_way(key, data[body_at:], admitted, self._reply)
+        short_way(head.authorization, data[head.body_at :], admitted, self._reply)
 
     def on_message_begin(self) -> None:
         """uvicorn's parser began with a request."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 import time
 from collections import deque
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from serving.headers import ALWAYS, Header
 from serving.http import JSON, json_reply, raw_reply
 from serving.judge import DEFAULT, FULL
 from serving.messages import Error, ErrorBody
+from serving.plain_head import PlainHead
 from serving.shed import COST, LADDER, PATIENCE, REFUSED, Admitted, Eye, Ranks, tier_for
 
 #: Work of one turn of the event loop; after it the sockets are looked at again.
@@ -64,18 +64,10 @@ def refusal_of(always: tuple[Header, ...]) -> bytes:
     return raw_reply(json_reply(REFUSAL, 503, (JSON, (b"retry-after", b"1"))), always)
 
 
-_KEY = re.compile(rb"\r\nauthorization: *([^\r\n]*)(?=\r\n)", re.IGNORECASE)
-
 #: The whole reply to a caller who may not come, by what its `authorization` says; None for one who may.
 TurnAway = Callable[[bytes | None], bytes | None]
 #: Decides a payment the short way: (key, body, admitted, what takes the whole reply).
 ShortWay = Callable[[bytes | None, bytes, Admitted, Callable[[bytes], None]], None]
-
-
-def key_in(data: bytes, body_at: int) -> bytes | None:
-    """What a request says in its `authorization` header; `body_at` is where its body begins."""
-    found = _KEY.search(data, 0, body_at)
-    return None if found is None else found[1]
 
 
 class Connection(Protocol):
@@ -91,7 +83,7 @@ class Connection(Protocol):
     def go_on(self, data: bytes, admitted: Admitted) -> None:
         """Let a payment go the ordinary way."""
 
-    def go_short(self, short_way: ShortWay, data: bytes, body_at: int, admitted: Admitted) -> None:
+    def go_short(self, short_way: ShortWay, data: bytes, head: PlainHead, admitted: Admitted) -> None:
         """Decide a payment the short way."""
 
 
@@ -100,7 +92,7 @@ class Waiting(msgspec.Struct, frozen=True):
 
     connection: Connection
     data: bytes
-    body_at: int
+    head: PlainHead
     arrived_ns: int
     deadline_ms: int
     rank: float
@@ -191,7 +183,7 @@ class Backlog:
         """How long the work that waits or is under way will take, milliseconds."""
         return (self._units + self._under_way * COST[DEFAULT]) * self.unit_ns * 1e-6
 
-    def take(self, connection: Connection, data: bytes, body_at: int) -> None:
+    def take(self, connection: Connection, data: bytes, head: PlainHead) -> None:
         """Begin with a payment now, let it wait, or refuse it."""
         now = self.now_ns()
         # It came since the sockets were read before this turn: on average when the turn began.
@@ -206,12 +198,12 @@ class Backlog:
             connection.loop.call_soon(self._turn, connection.loop)
         room = self._left > 0.0 and not self._queue and self._may_begin()
         if room and age_ms < FRESH_MS:
-            if self._count % SAMPLE == 0 and self._away(data, body_at) is None:
+            if self._count % SAMPLE == 0 and self._away(head) is None:
                 self.ranks.learn(self.eye.glance(data).money)
-            self._begin(connection, data, body_at, Admitted(arrived_ns, FULL))
+            self._begin(connection, data, head, Admitted(arrived_ns, FULL))
             return
         # Who may not come takes no place from who may, whatever money is spoken of.
-        if (reply := self._away(data, body_at)) is not None:
+        if (reply := self._away(head)) is not None:
             connection.transport.write(reply)
             return
         if now - self._worked_ns > READ_NS and self._queue:
@@ -230,19 +222,14 @@ class Backlog:
             connection.transport.write(self.refusal)
             return
         if room:
-            self._begin(connection, data, body_at, Admitted(arrived_ns, most))
+            self._begin(connection, data, head, Admitted(arrived_ns, most))
             return
         connection.waits = True
         self._units += COST[most]
-        self._queue.append(Waiting(connection, data, body_at, arrived_ns, seen.deadline_ms, rank, most))
+        self._queue.append(Waiting(connection, data, head, arrived_ns, seen.deadline_ms, rank, most))
 
-    def _away(self, data: bytes, body_at: int) -> bytes | None:
-        return None if self.turn_away is None else self.turn_away(key_in(data, body_at))
-
-    @property
-    def keyed(self) -> bool:
-        """Whether callers need a key."""
-        return self.turn_away is not None
+    def _away(self, head: PlainHead) -> bytes | None:
+        return None if self.turn_away is None else self.turn_away(head.authorization)
 
     def _may_begin(self) -> bool:
         # Behind a server that is late nobody would ever get a turn: all begin, and are decided at their deadlines.
@@ -268,7 +255,7 @@ class Backlog:
             self._learn(spent - self._calm_spent_ns, self._calm_units)
         self._calm_ns, self._calm_spent_ns, self._calm_units = now, spent, 0.0
 
-    def _begin(self, connection: Connection, data: bytes, body_at: int, admitted: Admitted) -> None:
+    def _begin(self, connection: Connection, data: bytes, head: PlainHead, admitted: Admitted) -> None:
         cost = COST[admitted.most]
         self._left -= cost
         self._begun += cost
@@ -277,7 +264,7 @@ class Backlog:
         if self.short_way is None:
             connection.go_on(data, admitted)
         else:
-            connection.go_short(self.short_way, data, body_at, admitted)
+            connection.go_short(self.short_way, data, head, admitted)
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         """Once in each turn of the loop while there is work."""
@@ -313,5 +300,5 @@ class Backlog:
             age_ms = (now - one.arrived_ns) * 1e-6
             if age_ms > PATIENCE * one.deadline_ms:
                 most = max(most, tier_for(0.0, age_ms, one.deadline_ms, one.rank), key=LADDER.index)
-            self._begin(one.connection, one.data, one.body_at, Admitted(one.arrived_ns, most))
+            self._begin(one.connection, one.data, one.head, Admitted(one.arrived_ns, most))
         self._worked_ns = self.now_ns()  # its end: counted from the beginning, a long slice would leave no time to read

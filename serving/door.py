@@ -90,9 +90,9 @@ class Door:
             self._rate.owe(caller.id, requests - 1)
 
     def _identify(self, authorization: bytes) -> Caller:
-        scheme, _, token = authorization.partition(b" ")
+        scheme, token = read_credential(authorization)
         caller = self._known.get(id_of(token), self._single)
-        if not hmac.compare_digest(digest_of(token), caller.sha256) or scheme.lower() != b"bearer":
+        if not hmac.compare_digest(digest_of(token), caller.sha256) or scheme != b"bearer":
             raise Unauthorised("The key is missing or wrong.", "Send `Authorization: Bearer <key>`.")
         if self._wall() >= caller.until:
             raise Unauthorised("The key has expired.", "Ask for a new one.")
@@ -138,6 +138,16 @@ class Door:
             for key in keys.values()
             if not key.is_over(now)
         }
+
+
+def read_credential(authorization: bytes) -> tuple[bytes, bytes]:
+    """(scheme in lower case, token) of the value of an `authorization` header (RFC 9110 §11.4), on both ways.
+
+    >>> read_credential(b"bearer  rg_till_secret "), read_credential(b"Bearer")
+    ((b'bearer', b'rg_till_secret'), (b'bearer', b''))
+    """
+    scheme, _, token = authorization.strip(b" \t").partition(b" ")
+    return scheme.lower(), token.lstrip(b" ")
 
 
 def from_here(client: tuple[str, int] | None, headers: list[tuple[bytes, bytes]]) -> bool:

@@ -1,7 +1,8 @@
 """HTTP as uvicorn speaks it, with bounds on what comes before a body: how long, how many lines, how slowly.
 
 The parser itself has none: without them one connection could fill the memory with headers, or a thousand
-silent ones could hold every file descriptor.
+silent ones could hold every file descriptor. It is also laxer than RFC 9112 (serving/head_faults.py), drops the body
+of a request that offers an upgrade, and lets a trailer pass for a header.
 """
 
 from __future__ import annotations
@@ -15,15 +16,18 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+import httptools
 import msgspec
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from serving.head_faults import Fault, authority_of, fault_in
 from serving.headers import ALWAYS
 from serving.messages import Error, ErrorBody
 
 HEAD_LARGEST_BYTES = 16_384
 HEADERS_MOST = 64
 HEAD_SECONDS = 3.0
+REPAIR = "Send a request as the document at /openapi.json describes it."
 
 
 #: Connections for which the kernel's table of descriptors has room from the start.
@@ -40,8 +44,20 @@ def make_room_for_connections() -> None:
         os.close(fcntl.fcntl(any_file, fcntl.F_DUPFD_CLOEXEC, (min(ROOM, most) if most > 0 else ROOM) - 1))
 
 
-class HeadTooLarge(Exception):
-    """The request line and headers are longer than allowed."""
+TOO_LARGE = Fault(
+    431,
+    "head_too_large",
+    f"The request line and headers are more than {HEADERS_MOST} headers and {HEAD_LARGEST_BYTES} bytes.",
+    REPAIR,
+)
+NO_HTTP = Fault(400, "malformed", "This is not an HTTP request.", REPAIR)
+#: Errors of the parser whose text is one of its own sentences; others quote the request, which may hold anything.
+SAYS_WHY = (httptools.HttpParserError, httptools.HttpParserInvalidMethodError)
+SLOW = Fault(408, "slow_request", f"The request's head was not there within {HEAD_SECONDS:g} seconds.", REPAIR)
+
+
+class FaultyHead(Exception):
+    """A head that is refused; `BoundedHttp` holds the reason."""
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -52,7 +68,17 @@ class BoundedHttp(HttpToolsProtocol):
     _head_since: float | None = None
     _head_bytes = 0
     _head_is_new = True
-    _too_large = False
+    #: The head is complete: what the parser calls a header from here on is a trailer.
+    _head_is_over = False
+    _fault = NO_HTTP
+    #: The application was called with the request that the parser is in, and waits for the rest of its body.
+    _called = False
+    #: The request before that one; and the one after whose reply the connection ends with `_refusal`.
+    _before: RequestResponseCycle | None = None
+    _last: RequestResponseCycle | None = None
+    _refusal: bytes | None = None
+    #: The head of a request that offers an upgrade, without the offer.
+    _without_offer: bytes | None = None
     #: Nothing was ever said: a caller may open connections ahead, and finds them open as long as kept ones are.
     _silent = True
     #: Of all connections: seconds until an idle one is closed; 0: as the server that made it says.
@@ -94,55 +120,125 @@ class BoundedHttp(HttpToolsProtocol):
         elif self._silent:
             self.transport.close()
         else:
-            self._refuse(408, "slow_request", f"The request's head was not there within {HEAD_SECONDS:g} seconds.")
+            self._refuse(SLOW)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; a head that began with earlier data must end soon."""
+        if self._refusal is not None:  # where the next request begins is not known
+            return
         self._head_is_new = False
         if self._silent:
             self.begin_to_hear()
-        super().data_received(data)
+        size = len(data)
+        self._unset_keepalive_if_required()
+        self._feed(data)
         if self._head_since is not None and not self._head_is_new:
-            self._head_bytes += len(data)
+            self._head_bytes += size
             if self._head_bytes > HEAD_LARGEST_BYTES and not self.transport.is_closing():
-                self._refuse_head()
+                self._refuse(TOO_LARGE)
+
+    def _feed(self, data: bytes) -> None:
+        """As uvicorn does; but the offer of an upgrade is ignored (RFC 9110 §7.8), and the body is read.
+
+        Java's HttpClient makes such an offer (`Upgrade: h2c`) unless it is set to HTTP/1.1.
+        """
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as stopped:
+                head, self._without_offer = self._without_offer or b"", None
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+                data = head + data[stopped.args[0] :]
+            except httptools.HttpParserError as error:
+                self.logger.warning("Invalid HTTP request received.")
+                if type(error) in SAYS_WHY:
+                    self._fault = Fault(400, "malformed", f"This is not an HTTP request: {error}.", REPAIR)
+                self.send_400_response("")
+                return
+            else:
+                return
 
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
         self._head_since, self._head_bytes, self._head_is_new = self.loop.time(), 0, True
+        self._head_is_over = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header without the blanks around its value; a trailer is dropped (RFC 9110 §6.5.1)."""
+        if not self._head_is_over:
+            super().on_header(name, value.strip(b" \t"))
 
     def on_headers_complete(self) -> None:
         """The head is complete; the application is called."""
-        self._head_since = None
+        self._head_since, self._head_is_over = None, True
         size = len(self.url)
         for name, value in self.headers:
             size += len(name) + len(value) + 4
+        method, version = self.parser.get_method(), self.parser.get_http_version()
         if size > HEAD_LARGEST_BYTES or len(self.headers) > HEADERS_MOST:
-            self._too_large = True
-            raise HeadTooLarge
+            self._fault = TOO_LARGE
+            raise FaultyHead
+        fault = fault_in(method, self.url, version, self.headers)
+        if fault is not None:
+            self._fault = fault
+            raise FaultyHead
+        if self.parser.should_upgrade():
+            lines = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+            self._without_offer = b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version.encode(), b"".join(lines))
+            return
+        if (authority := authority_of(self.url)) is not None:  # it overrules `Host` (RFC 9112 §3.2.2)
+            self.headers[:] = [header for header in self.headers if header[0] != b"host"] + [(b"host", authority)]
+        self._before = self.cycle
         super().on_headers_complete()
+        self._called = True
+
+    def on_message_complete(self) -> None:
+        """The parser is done with a request."""
+        self._called = False
+        if self._without_offer is None:
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """A reply was sent; perhaps the last one of this connection."""
+        super().on_response_complete()
+        self._end()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP, or too much of it, in the one error shape."""
-        if self._too_large:
-            self._refuse_head()
-        else:
-            self._refuse(400, "malformed", "This is not an HTTP request.")
+        self._refuse(self._fault)
 
-    def _refuse_head(self) -> None:
-        most = f"{HEADERS_MOST} headers and {HEAD_LARGEST_BYTES} bytes"
-        self._refuse(431, "head_too_large", f"The request line and headers are more than {most}.")
+    def _refuse(self, fault: Fault) -> None:
+        """End the connection with this reply, after the replies to what was asked before on it."""
+        if self._refusal is not None:
+            return
+        self._refusal, self._last = _refusal_of(fault), self.cycle
+        if self._called:  # the fault is in the body: this is the reply to that request
+            faulty, self._last, self._called = self.cycle, self._before, False
+            if faulty.response_started:
+                self._refusal = b""
+            faulty.disconnected = True
+            faulty.message_event.set()
+            if self.pipeline and self.pipeline[0][0] is faulty:
+                self.pipeline.popleft()
+        self._end()
 
-    def _refuse(self, status: int, code: str, message: str) -> None:
-        error = Error(ErrorBody(code, message, "Send a request as the document at /openapi.json describes it."))
-        body = msgspec.json.encode(error)
-        lines = [
-            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode(),
-            b"content-type: application/json",
-            b"content-length: %d" % len(body),
-            b"connection: close",
-            *(name + b": " + value for name, value in ALWAYS),
-        ]
-        self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + body)
-        self.transport.close()
+    def _end(self) -> None:
+        if self._refusal is None or self.transport.is_closing():
+            return
+        if self._last is None or self._last.response_complete:
+            self.transport.write(self._refusal)
+            self.transport.close()
+
+
+def _refusal_of(fault: Fault) -> bytes:
+    body = msgspec.json.encode(Error(ErrorBody(fault.code, fault.message, fault.repair)))
+    lines = [
+        f"HTTP/1.1 {fault.status} {HTTPStatus(fault.status).phrase}".encode(),
+        b"content-type: application/json",
+        b"content-length: %d" % len(body),
+        b"connection: close",
+        *(name + b": " + value for name, value in ALWAYS),
+    ]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body

@@ -16,8 +16,10 @@ from msgspec.structs import replace
 from features.bundle import read_bundle
 from serving.backlog import MOST_UNDER_WAY, Backlog, ShortWay
 from serving.judge import DEFAULT, FULL, RULES_ONLY
+from serving.plain_head import PlainHead
 from serving.shed import LADDER, REFUSED, Admitted
 
+NO_HEAD = PlainHead(0, 0, b"", None)
 FULL_MS, SHORT_MS, REFUSE_MS, READ_MS = 0.25, 0.11, 0.012, 0.008
 
 
@@ -52,7 +54,7 @@ class World:
                 self.work(READ_MS)
                 data = b'{"amount_minor":%d,"currency":"INR"}' % amount
                 connection: Any = Caller(self, at_ms, amount)
-                self.backlog.take(connection, data, 0)
+                self.backlog.take(connection, data, NO_HEAD)
             for _ in range(len(self.ready)):
                 callback, arguments = self.ready.popleft()
                 callback(*arguments)
@@ -84,7 +86,7 @@ class Caller:
     def go_on(self, data: bytes, admitted: Admitted) -> None:
         self.world.call_soon(self.finish, FULL_MS, FULL)
 
-    def go_short(self, short_way: ShortWay, data: bytes, body_at: int, admitted: Admitted) -> None:
+    def go_short(self, short_way: ShortWay, data: bytes, head: PlainHead, admitted: Admitted) -> None:
         self.finish(SHORT_MS, admitted.most)
 
     def finish(self, ms: float, tier: str) -> None:
@@ -225,7 +227,7 @@ class Line:
     def go_on(self, data: bytes, admitted: Admitted) -> None:
         """Begun."""
 
-    def go_short(self, short_way: ShortWay, data: bytes, body_at: int, admitted: Admitted) -> None:
+    def go_short(self, short_way: ShortWay, data: bytes, head: PlainHead, admitted: Admitted) -> None:
         """Begun."""
 
 
@@ -233,13 +235,11 @@ def test_a_stranger_takes_no_place_in_the_queue_however_dear_the_payment() -> No
     world = World()
     backlog = world.backlog
     backlog.turn_away = lambda key: None if key == b"Bearer good" else b"HTTP/1.1 401 Unauthorized"
-    head = b"POST /v1/score HTTP/1.1\r\nAuthorization: Bearer %b\r\n\r\n"
     body = b'{"amount_minor":%d,"currency":"INR","deadline_ms":5000}'
 
     def take(key: bytes, amount: int) -> Line:
         line = Line(world)
-        start = head % key
-        backlog.take(line, start + body % amount, len(start))
+        backlog.take(line, body % amount, PlainHead(0, 0, b"", b"Bearer " + key))
         return line
 
     while not backlog.waiting:
@@ -255,13 +255,13 @@ def test_a_stranger_takes_no_place_in_the_queue_however_dear_the_payment() -> No
 class Remote(Caller):
     """A payment that waits for a server once it is begun."""
 
-    def go_short(self, short_way: ShortWay, data: bytes, body_at: int, admitted: Admitted) -> None:
+    def go_short(self, short_way: ShortWay, data: bytes, head: PlainHead, admitted: Admitted) -> None:
         self.world.backlog.goes_on()
 
 
 def arrive(world: World, count: int) -> None:
     for _ in range(count):
-        world.backlog.take(Remote(world, world.now_ms, 100), b'{"amount_minor":100,"currency":"INR"}', 0)
+        world.backlog.take(Remote(world, world.now_ms, 100), b'{"amount_minor":100,"currency":"INR"}', NO_HEAD)
 
 
 def turn(world: World) -> None:
