@@ -19,10 +19,11 @@ from features.errors import RiskgateError
 from serving.app import Application
 from serving.either import AnyRuntime
 from serving.http import Receive, Scope, Send
+from serving.image import LockedImage
 from serving.listener import make_room_for_connections
 from serving.model_store import bundle_folder
 from serving.runtime import Runtime
-from serving.settings import Settings, read_settings
+from serving.settings import Settings, make_places_absolute, read_settings
 
 log = logging.getLogger("riskgate")
 
@@ -66,6 +67,7 @@ def runtime_of(settings: Settings) -> AnyRuntime:
     logging={"access": {"enabled": False}},
     metrics={"enabled": False},
     tracing={"excluded_urls": [".*"]},
+    image=LockedImage(),
 )
 class Riskgate:
     """Scores a payment for fraud before it is authorised."""
@@ -74,6 +76,19 @@ class Riskgate:
         self._runtime: AnyRuntime | None = None
         self._loading: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
+
+    @bentoml.on_deployment
+    @staticmethod
+    def check() -> None:
+        """Run once in BentoML's parent process: a refusal ends it with a sentence, where a worker would be restarted.
+
+        Its workers start in the folder of the bento, so relative places of the settings are fixed here.
+        """
+        make_places_absolute()
+        try:
+            bundle_folder(read_settings())
+        except RiskgateError as error:
+            raise bentoml.exceptions.BentoMLException(str(error)) from error
 
     @bentoml.on_startup
     async def open(self) -> None:

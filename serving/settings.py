@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from features.settings import use_bentoml_home
 from serving.errors import CannotStart
 
 PREFIX = "RISKGATE_"
@@ -177,6 +178,20 @@ def _of_servers(values: Mapping[str, str | int | Path]) -> Iterator[str]:
 def listen_as(settings: Settings) -> None:
     """Let BentoML's service, which reads the environment itself, see the chosen address."""
     os.environ[PREFIX + "HOST"], os.environ[PREFIX + "PORT"] = settings.host, str(settings.port)
+
+
+def make_places_absolute() -> None:
+    """Fix the files and folders of the environment for children that start in another folder than this process."""
+    for row in TABLE:
+        place = Path(os.environ.get(PREFIX + row.name, row.default))
+        is_place = row.unit in ("folder", "file") or (row.unit == "folder or tag" and place.is_dir())
+        if is_place and place.parts:
+            os.environ[PREFIX + row.name] = str(place.absolute())
+
+
+def use_own_model_store() -> None:
+    """Let this process and those it starts share the project's model store; the settings may still be wrong."""
+    use_bentoml_home(Path(os.environ.get(PREFIX + "VAR", TABLE[0].default)))
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
