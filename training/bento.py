@@ -42,19 +42,19 @@ def build(settings: Settings, source: Path = SOURCE) -> Built:
         )
     if not (source / "bentofile.yaml").is_file():
         raise NotBuilt(f"{source} has no bentofile.yaml: a bento is built from the repository.", "Run it there.")
-    printed = _run(settings, "-m", "bentoml", "build", "--output", "tag", str(source))
+    printed = _run(settings, source, "-m", "bentoml", "build", "--output", "tag", ".")
     tag = printed.rpartition("__tag__:")[2].strip()
     folder = settings.var / "bento" / tag.partition(":")[2]
     folder.parent.mkdir(parents=True, exist_ok=True)  # BentoML would put a folder that exists one level lower
-    _run(settings, "-c", EXPORT, tag, str(folder.resolve()))
+    _run(settings, source, "-c", EXPORT, tag, str(folder.resolve()))
     return Built(tag, model, folder)
 
 
-def _run(settings: Settings, *arguments: str) -> str:
+def _run(settings: Settings, source: Path, *arguments: str) -> str:
     """What BentoML prints, in a process of its own: it keeps the folder of the first store that it opens."""
     environment = environment_with_model_store(settings)
     done = subprocess.run(
-        [sys.executable, *arguments], env=environment, cwd=SOURCE, capture_output=True, text=True, check=False
+        [sys.executable, *arguments], env=environment, cwd=source, capture_output=True, text=True, check=False
     )
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]

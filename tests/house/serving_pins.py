@@ -53,8 +53,8 @@ def closure(roots: Iterable[str], pins: list[tuple[str, str]]) -> set[str]:
 def bento_files(root: Path = ROOT) -> list[Path]:
     """The Python files that bentofile.yaml takes into the bento, relative to the root."""
     declared = yaml.safe_load((root / "bentofile.yaml").read_text())
-    taken = PathSpec.from_lines("gitwildmatch", declared["include"])
-    left = PathSpec.from_lines("gitwildmatch", declared["exclude"])
+    taken = PathSpec.from_lines("gitignore", declared["include"])
+    left = PathSpec.from_lines("gitignore", declared["exclude"])
     return [
         path for path in files_of(root) if path.suffix == ".py" and taken.match_file(path) and not left.match_file(path)
     ]

@@ -10,6 +10,8 @@ import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+import pytest
+
 from features.bundle import read_bundle
 from training.bento import Built, build
 from training.promote import export
@@ -18,7 +20,12 @@ from training.settings import Settings
 
 def bento_with(bundle: Path, folder: Path) -> Built:
     """A bento whose model is this bundle, built as `make bento` does with `folder/var` for RISKGATE_VAR."""
-    settings = Settings(var=folder / "var")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("BENTOML_HOME", raising=False)
+        return _built(bundle, Settings(var=folder / "var"))
+
+
+def _built(bundle: Path, settings: Settings) -> Built:
     export(read_bundle(bundle), bundle, settings.model_store)
     return build(settings)
 
@@ -99,4 +106,3 @@ class BentoElsewhere:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-

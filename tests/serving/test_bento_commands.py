@@ -9,11 +9,12 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
-from tests.serving.bento_world import BentoElsewhere, bento_with
+from tests.serving.bento_world import BentoElsewhere
 from tests.serving.production.processes import ended, until_ready
 from tests.serving.profiles import Production
 from tests.serving.scoring_world import free_port, payment, suspicious
 from tests.training.histories import small_history
+from training.bento import Built
 
 PAYMENTS = 12
 #: Imports every file of the bento, asks every command for its help, and prints the names of the commands.
@@ -44,9 +45,8 @@ PRODUCTION = {"up", "recorder", "migrate", "rebuild-state"}
 
 
 @pytest.fixture(scope="module")
-def elsewhere(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> BentoElsewhere:
-    folder = tmp_path_factory.mktemp("bento")
-    return BentoElsewhere(bento_with(bundle, folder).folder, folder)
+def elsewhere(bento: Built, tmp_path_factory: pytest.TempPathFactory) -> BentoElsewhere:
+    return BentoElsewhere(bento.folder, tmp_path_factory.mktemp("bento"))
 
 
 @pytest.fixture(scope="module")
