@@ -64,6 +64,20 @@ def var_folder() -> Path:
     return Path(sent("VAR") or "var")
 
 
+def bentoml_home(var: Path) -> Path:
+    """The folder of BentoML's models and bentos: `BENTOML_HOME` where it is set, else `bentoml` below `var`."""
+    chosen = os.environ.get("BENTOML_HOME")
+    return Path(os.path.expandvars(chosen)).expanduser() if chosen else var / "bentoml"
+
+
+def use_bentoml_home(var: Path) -> None:
+    """Keep BentoML, in this process and its children, out of its default folder in the user's home.
+
+    BentoML reads the variable when it needs its folder for the first time: call this before.
+    """
+    os.environ["BENTOML_HOME"] = str(bentoml_home(var).resolve())
+
+
 def with_driver(url: str) -> str:
     """A PostgreSQL URL with the driver that is pinned here; any other URL as it is.
 

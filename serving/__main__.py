@@ -10,7 +10,7 @@ import typer
 
 from serving.errors import CannotStart
 from serving.logs import set_up
-from serving.settings import Settings, log_form, read_settings
+from serving.settings import Settings, log_form, read_settings, use_own_model_store
 from serving.terminal import out, telling
 
 app = typer.Typer(no_args_is_help=True, help="Serve payment-fraud decisions, and prove each of them again.")
@@ -142,6 +142,7 @@ def _add_others() -> None:
 def main() -> None:
     """Run the command line."""
     set_up(log_form())
+    use_own_model_store()
     _add_others()
     app()
 

@@ -231,6 +231,11 @@ class Backlog:
     def _away(self, head: PlainHead) -> bytes | None:
         return None if self.turn_away is None else self.turn_away(head.authorization)
 
+    @property
+    def keyed(self) -> bool:
+        """Whether callers need a key."""
+        return self.turn_away is not None
+
     def _may_begin(self) -> bool:
         # Behind a server that is late nobody would ever get a turn: all begin, and are decided at their deadlines.
         return self._under_way < self._most_under_way or self.server_is_late()

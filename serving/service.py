@@ -24,13 +24,21 @@ from serving.drain import Drain
 from serving.either import AnyRuntime
 from serving.fast_path import OwnPort, install
 from serving.http import Receive, Scope, Send
+from serving.image import LockedImage
 from serving.listener import make_room_for_connections
 from serving.listening import addresses, check_listening, listeners
 from serving.logs import set_up
 from serving.model_store import bundle_folder
 from serving.process import check
 from serving.runtime import Runtime
-from serving.settings import Settings, fast_path_is_on, log_form, read_settings, workers_wanted
+from serving.settings import (
+    Settings,
+    fast_path_is_on,
+    log_form,
+    make_places_absolute,
+    read_settings,
+    workers_wanted,
+)
 
 log = logging.getLogger("riskgate")
 
@@ -81,6 +89,7 @@ def runtime_of(settings: Settings) -> AnyRuntime:
     logging={"access": {"enabled": False}},
     metrics={"enabled": False},
     tracing={"excluded_urls": [".*"]},
+    image=LockedImage(),
 )
 @bentoml.asgi_app(application, path="/", name="contract")
 class Riskgate:
@@ -98,8 +107,12 @@ class Riskgate:
     @bentoml.on_deployment
     @staticmethod
     def check() -> None:
-        """Refuse in the parent of BentoML's workers what each of them would refuse."""
+        """Refuse in the parent of BentoML's workers what each of them would refuse.
+
+        They start in the folder of the bento, so relative places of the settings are fixed here.
+        """
         set_up(log_form())
+        make_places_absolute()
         try:
             check(read_settings())
         except RiskgateError as error:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from features.settings import PREFIX, is_of_a_service, sent
+from features.settings import PREFIX, is_of_a_service, sent, use_bentoml_home
 from serving.errors import CannotStart
 
 log = logging.getLogger("riskgate.settings")
@@ -183,15 +183,13 @@ def _short(text: str) -> str:
 
 def fast_path_is_on(environment: Mapping[str, str] | None = None) -> bool:
     """Whether plain payments take the fast path: BentoML's worker asks before it reads the other settings."""
-    source = os.environ if environment is None else environment
-    return source.get(PREFIX + "FAST_PATH", "on") == "on"
+    return sent("FAST_PATH", environment) in (None, "on")
 
 
 def workers_wanted(environment: Mapping[str, str] | None = None) -> int:
     """Workers that BentoML starts: one of the embedded profile, which has one order of events."""
-    source = os.environ if environment is None else environment
-    text = source.get(PREFIX + "WORKERS", "2")
-    return int(text) if source.get(PREFIX + "REDIS_URL") and text.isdigit() and int(text) else 1
+    text = sent("WORKERS", environment) or "2"
+    return int(text) if sent("REDIS_URL", environment) and _WHOLE.fullmatch(text) and int(text) else 1
 
 
 def _of_servers(values: Mapping[str, str | int | Path]) -> Iterator[str]:
@@ -216,6 +214,20 @@ def _of_servers(values: Mapping[str, str | int | Path]) -> Iterator[str]:
 def export_settings(settings: Settings) -> None:
     """Let BentoML's service, which reads the environment itself, see these settings."""
     os.environ.update(environment_of(settings))
+
+
+def make_places_absolute() -> None:
+    """Fix the files and folders of the environment for children that start in another folder than this process."""
+    for row in TABLE:
+        place = Path(os.environ.get(PREFIX + row.name, row.default))
+        is_place = row.unit in ("folder", "file") or (row.unit == "folder or tag" and place.is_dir())
+        if is_place and place.parts:
+            os.environ[PREFIX + row.name] = str(place.absolute())
+
+
+def use_own_model_store() -> None:
+    """Let this process and those it starts share the project's model store; the settings may still be wrong."""
+    use_bentoml_home(Path(sent("VAR") or TABLE[0].default))
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

@@ -18,7 +18,7 @@ BORDERS: dict[str, tuple[str, ...]] = {
         "features/catalogue_store.py",
     ),
     "mlflow": ("training/track.py", "training/promote.py"),
-    "bentoml": ("serving/service.py", "serving/model_store.py", "training/promote.py"),
+    "bentoml": ("serving/service.py", "serving/model_store.py", "serving/image.py", "training/promote.py"),
     "duckdb": ("features/asof.py",),
     "sqlite3": (
         "serving/ledger.py",
