@@ -70,7 +70,7 @@ def check_hashing(ledger: LedgerReading, settings: Settings) -> Pseudonyms | Non
             "(fingerprints, not the keys).",
             _BACK,
         )
-    if names is not None and not known and any(event.kind in ("payment", "history") for event in ledger.walk()):
+    if names is not None and not known and ledger.has_past():
         raise CannotStart(
             "The ledger holds clear identifiers, and RISKGATE_HASH_KEY is set.",
             "Unset it, or export the history, set RISKGATE_VAR to a new folder and import it there.",

@@ -41,6 +41,7 @@ BORDERS: dict[str, tuple[str, ...]] = {
 SQL_BORDER: tuple[str, ...] = (
     "serving/ledger.py",
     "serving/ledger_reading.py",
+    "serving/production/events.py",
     "serving/production/schema.py",
     "serving/production/recording.py",
     "serving/production/desk.py",
