@@ -73,6 +73,13 @@ audit: $(READY) ## known vulnerabilities of every pin, by pip-audit; says so if 
 	$(PYTHON) -m venv .venv/audit && .venv/audit/bin/pip install --quiet "pip-audit>=2.10,<3"
 	$(BIN)/python -m tests.house.audit .venv/audit/bin/pip-audit
 
+ways: $(READY) ## contract, bad input and generated requests with and without the fast path, here and in a bento elsewhere
+	RISKGATE_TEST_WAYS=all $(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS) tests/serving/test_contract.py \
+	  tests/serving/test_bad_input.py tests/serving/test_openapi_properties.py
+
+pairs: $(READY) ## an earlier checkout beside this one -> var/pairs-*.json (ARGS="--before ../earlier --profile redis")
+	$(BIN)/python -m tests.bench.pairs $(ARGS)
+
 notebooks: $(READY) ## execute the notebooks again and store what they say
 	$(BIN)/python -m tests.notebooks
 
@@ -84,7 +91,7 @@ distclean: clean ## remove the environment too
 	rm -rf .venv
 
 .PHONY: help demo test check handbook bench overload chaos serve up bento console notebooks lock audit clean distclean
-.PHONY: world evaluate-world festival
+.PHONY: world evaluate-world festival ways pairs
 
 # Done once; again when the pins or the package's own declaration change.
 $(READY): constraints.txt pyproject.toml

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from features.bundle import read_bundle
+from tests.serving.scoring_world import Way, bentoml_command
 from training.bento import Built, build
 from training.promote import export
 from training.settings import Settings
@@ -106,3 +107,13 @@ class BentoElsewhere:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def way(self) -> Way:
+        """How `bentoml serve` serves it, from the empty directory."""
+
+        def command(port: int) -> list[str]:
+            python, *rest = bentoml_command(port, str(self.folder))
+            return [python, "-S", *rest]
+
+        own = {name: self.environment[name] for name in ("HOME", "PYTHONPATH")}
+        return Way(command, self.empty, {**own, "BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": ""})

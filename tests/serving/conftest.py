@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.bento_world import bento_with
+from tests.serving.bento_world import BentoElsewhere, bento_with
 from tests.serving.production.servers import servers_here
 from tests.serving.profiles import Embedded, Production, Profile
-from tests.serving.scoring_world import Service, make_bundle
+from tests.serving.scoring_world import BY_ITSELF, Service, make_bundle
 from training.bento import Built
 
 
@@ -36,12 +36,18 @@ def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str,
 
 
 @pytest.fixture(scope="module")
-def profile(request: pytest.FixtureRequest) -> Iterator[Profile]:
-    """Embedded, unless the file asks for both profiles."""
-    if getattr(request, "param", "embedded") == "embedded":
-        yield Embedded()
+def profile(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Profile]:
+    """Embedded, unless the file asks for both profiles, or for every way to the service."""
+    base, *more = getattr(request, "param", "embedded").split("-")
+    environment = {"RISKGATE_FAST_PATH": "off"} if "ordinary" in more else {}
+    way = None
+    if "bento" in more:
+        built = request.getfixturevalue("bento")
+        way = BentoElsewhere(built.folder, tmp_path_factory.mktemp("elsewhere")).way()
+    if base == "embedded":
+        yield Embedded(way or BY_ITSELF, environment)
         return
-    production = Production(request.getfixturevalue("server_urls"))
+    production = Production(request.getfixturevalue("server_urls"), way, environment)
     try:
         yield production
     finally:

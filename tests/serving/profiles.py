@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,10 +23,16 @@ from serving.settings import read_settings
 from tests.serving import scoring_world
 from tests.serving.production.processes import ended, started, until_ready
 from tests.serving.production.servers import Servers, own_database, own_prefix, wait_for
-from tests.serving.scoring_world import Service, free_port
+from tests.serving.scoring_world import BY_ITSELF, Service, Way, free_port
 
 #: For files whose tests hold in both profiles: `pytestmark = both_profiles`.
 both_profiles = pytest.mark.parametrize("profile", ["embedded", "production"], indirect=True, scope="module")
+#: For files that hold however requests reach the service, too: `ordinary` is without the fast path, `bento` a built
+#: bento that `bentoml serve` serves elsewhere. `make ways` runs all of them.
+_WAYS = ["embedded", "embedded-ordinary", "production"]
+if os.environ.get("RISKGATE_TEST_WAYS") == "all":
+    _WAYS += ["production-ordinary", "embedded-bento", "embedded-bento-ordinary", "production-bento"]
+every_way = pytest.mark.parametrize("profile", _WAYS, indirect=True, scope="module")
 
 
 class Profile(Protocol):
@@ -67,8 +74,11 @@ class Embedded:
 
     name = "embedded"
 
+    def __init__(self, way: Way = BY_ITSELF, more: Mapping[str, str] = {}) -> None:
+        self._way, self._more = way, more
+
     def running(self, folder: Path, bundle: Path, **environment: str) -> contextlib.AbstractContextManager[Service]:
-        return scoring_world.running(folder, bundle, **environment)
+        return scoring_world.running(folder, bundle, self._way, **{**self._more, **environment})
 
     def shared(self, folder: Path, bundle: Path) -> contextlib.AbstractContextManager[Service]:
         return self.running(folder, bundle)
@@ -98,8 +108,9 @@ class Production:
 
     name = "production"
 
-    def __init__(self, server_urls: tuple[str, str]) -> None:
-        self._urls = server_urls
+    def __init__(self, server_urls: tuple[str, str], way: Way | None = None, more: Mapping[str, str] = {}) -> None:
+        """`way`: how one process that has all workers is started; None: our processes behind one port."""
+        self._urls, self._way, self._more = server_urls, way, more
         self._servers: dict[Path, Servers] = {}
         self._ending = ExitStack()
 
@@ -122,7 +133,8 @@ class Production:
 
     @contextlib.contextmanager
     def running(self, folder: Path, bundle: Path, workers: int = 1, **environment: str) -> Iterator[Service]:
-        service = ProductionService(self.servers(folder), folder, bundle, workers, environment)
+        environment = {**self._more, **environment}
+        service = ProductionService(self.servers(folder), folder, bundle, workers, environment, self._way)
         try:
             service.wait_until_ready()
             yield service
@@ -178,7 +190,15 @@ def texts(value: Any) -> Iterator[bytes]:
 class ProductionService(Service):
     """A recorder and some workers behind one port; `process` is the first worker."""
 
-    def __init__(self, servers: Servers, folder: Path, bundle: Path, workers: int, environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        servers: Servers,
+        folder: Path,
+        bundle: Path,
+        workers: int,
+        environment: dict[str, str],
+        way: Way | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.var, self.port, self.log = folder / "var", free_port(), folder / "service.log"
         self.environment = scoring_world.environment_of(
@@ -188,13 +208,24 @@ class ProductionService(Service):
         # As `up` does: nobody waits for the recorder to make the tables.
         schema.prepare(servers.postgres_url, servers.prefix)
         self.recorder = started(self.environment, self.log, "recorder")
-        self.workers = [self._worker(port) for port in self.own_ports]
+        if way is None:
+            self.workers = [self._worker(port) for port in self.own_ports]
+        else:
+            self.own_ports = [self.port]
+            self.workers = [self._all_workers(way, workers)]
         self.process = self.workers[0]
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
 
     def _worker(self, own_port: int) -> subprocess.Popen[bytes]:
         arguments = ("run", "--port", str(self.port), "--share-port", "--own-port", str(own_port))
         return started(self.environment, self.log, *arguments)
+
+    def _all_workers(self, way: Way, workers: int) -> subprocess.Popen[bytes]:
+        environment = {**self.environment, **way.environment, "RISKGATE_WORKERS": str(workers)}
+        with self.log.open("ab") as out:
+            return subprocess.Popen(
+                way.command(self.port), cwd=way.folder, env=environment, stdout=out, stderr=subprocess.STDOUT
+            )
 
     def wait_until_ready(self, patience_seconds: float = 180) -> None:
         for process, port in zip(self.workers, self.own_ports, strict=True):

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import lightgbm
@@ -149,19 +149,26 @@ def environment_of(var: Path, bundle: Path, more: Mapping[str, str]) -> dict[str
     }
 
 
-#: How a service is started: from its port to a command.
-Way = Callable[[int], list[str]]
+class Way(NamedTuple):
+    """How a service is started: from its port to a command, where it runs, and what its environment has besides."""
+
+    command: Callable[[int], list[str]]
+    folder: Path = ROOT
+    environment: Mapping[str, str] = {}
 
 
-def by_itself(port: int) -> list[str]:
-    """The command of one scoring process: what `make serve` runs."""
+def run_command(port: int) -> list[str]:
     return [sys.executable, "-m", "serving", "run", "--port", str(port)]
 
 
-def by_bentoml(port: int) -> list[str]:
-    """The same service under BentoML's own command line and supervisor."""
-    where = ["--host", "127.0.0.1", "--port", str(port)]
-    return [sys.executable, "-m", "bentoml", "serve", "serving.service:Riskgate", *where]
+def bentoml_command(port: int, what: str = "serving.service:Riskgate", host: str = "127.0.0.1") -> list[str]:
+    return [sys.executable, "-m", "bentoml", "serve", what, "--host", host, "--port", str(port)]
+
+
+#: One scoring process: what `make serve` runs.
+BY_ITSELF = Way(run_command)
+#: The same service under BentoML's own command line and supervisor.
+BY_BENTOML = Way(bentoml_command)
 
 
 class Service:
@@ -173,7 +180,7 @@ class Service:
         bundle: Path,
         port: int,
         log: Path,
-        way: Callable[[int], list[str]] = by_itself,
+        way: Way = BY_ITSELF,
         /,
         **environment: str,
     ) -> None:
@@ -181,9 +188,9 @@ class Service:
         self.environment = environment_of(var, bundle, environment)
         with log.open("ab") as out:
             self.process = subprocess.Popen(
-                way(port),
-                cwd=ROOT,
-                env=self.environment,
+                way.command(port),
+                cwd=way.folder,
+                env={**self.environment, **way.environment},
                 stdout=out,
                 stderr=subprocess.STDOUT,
             )
@@ -245,7 +252,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(folder: Path, bundle: Path, way: Way = by_itself, /, **environment: str) -> Iterator[Service]:
+def running(folder: Path, bundle: Path, way: Way = BY_ITSELF, /, **environment: str) -> Iterator[Service]:
     """The service over `folder/var` until the block ends, started in one of the ways there are."""
     folder.mkdir(parents=True, exist_ok=True)
     service = Service(folder / "var", bundle, free_port(), folder / "service.log", way, **environment)

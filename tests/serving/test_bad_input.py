@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.serving.profiles import Profile, both_profiles
+from tests.serving.profiles import Profile, every_way
 from tests.serving.scoring_world import START_MS, Service, payment
 
-pytestmark = both_profiles
+pytestmark = every_way
 
 CARD = "4111111111111111"
 

@@ -18,18 +18,19 @@ import pytest
 from serving.ledger import Ledger
 from tests.serving.load import calling
 from tests.serving.scoring_world import (
+    BY_BENTOML,
+    BY_ITSELF,
     ROOT,
     Service,
     Way,
-    by_bentoml,
-    by_itself,
+    bentoml_command,
     environment_of,
     free_port,
     payment,
     running,
 )
 
-every_way = pytest.mark.parametrize("way", [by_itself, by_bentoml])
+every_way = pytest.mark.parametrize("way", [BY_ITSELF, BY_BENTOML], ids=["run", "bentoml"])
 
 #: Marks every reply that passed through a middleware of the BentoML service.
 MARKED = """
@@ -76,7 +77,7 @@ def through(
 ) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("through")
     environment = {"RISKGATE_FAST_PATH": request.param, "RISKGATE_KEEP_ALIVE_SECONDS": "1"}
-    with running(folder, bundle, marked, **environment) as service:
+    with running(folder, bundle, Way(marked), **environment) as service:
         yield service
 
 
@@ -118,7 +119,7 @@ def test_an_idle_connection_is_closed_after_the_keep_alive(through: Service) -> 
 
 
 def on_every_address(port: int) -> list[str]:
-    return [*by_bentoml(port)[:-3], "0.0.0.0", "--port", str(port)]
+    return bentoml_command(port, host="0.0.0.0")
 
 
 def test_without_a_key_it_does_not_listen_on_every_address_whatever_the_settings_say(
@@ -134,7 +135,7 @@ def test_without_a_key_it_does_not_listen_on_every_address_whatever_the_settings
 def test_with_a_key_it_answers_who_has_it_and_outlives_bentomls_five_seconds_of_keep_alive(
     bundle: Path, tmp_path: Path
 ) -> None:
-    with running(tmp_path, bundle, on_every_address, RISKGATE_API_KEY="k" * 32) as service:
+    with running(tmp_path, bundle, Way(on_every_address), RISKGATE_API_KEY="k" * 32) as service:
         assert service.score(payment("stranger")).status_code == 401
         connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
         headers = {"authorization": f"Bearer {'k' * 32}"}
@@ -159,7 +160,7 @@ def test_with_a_key_it_answers_who_has_it_and_outlives_bentomls_five_seconds_of_
 def test_a_wrong_start_is_one_sentence_in_every_way(
     way: Way, setting: str, value: str, words: str, bundle: Path, tmp_path: Path
 ) -> None:
-    done = ended(way(free_port()), environment_of(tmp_path / "var", bundle, {setting: value}))
+    done = ended(way.command(free_port()), environment_of(tmp_path / "var", bundle, {setting: value}))
     assert done.returncode != 0
     assert words in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
@@ -171,7 +172,7 @@ def ended(command: list[str], environment: dict[str, str]) -> subprocess.Complet
 
 def test_a_killed_worker_comes_back_and_sigterm_drains_what_was_taken_up(bundle: Path, tmp_path: Path) -> None:
     logged = {"RISKGATE_LOG": "json", "RISKGATE_LOG_DECISIONS": "all", "RISKGATE_DRAIN_SECONDS": "1"}
-    with running(tmp_path, bundle, by_bentoml, **logged) as service:
+    with running(tmp_path, bundle, BY_BENTOML, **logged) as service:
         assert service.score(payment("before")).json()["receipt_id"]
         for child in psutil.Process(service.process.pid).children():
             child.kill()

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from tests.serving.profiles import both_profiles
+from tests.serving.profiles import every_way
 from tests.serving.scoring_world import BLOCKED, START_MS, Service, payment, rfc3339, suspicious
 
-pytestmark = both_profiles
+pytestmark = every_way
 
 ANSWER = {
     "transaction_id", "decision", "score", "reasons", "rules", "tier", "missing", "model", "policy", "features",

@@ -28,10 +28,10 @@ from schemathesis.specs.openapi.checks import (
 
 from serving.api_keys import KeyFile, new_key
 from serving.openapi import document
-from tests.serving.profiles import Profile, both_profiles
+from tests.serving.profiles import Profile, every_way
 from tests.serving.scoring_world import PARAMETERS, Service
 
-pytestmark = both_profiles
+pytestmark = every_way
 
 CHECKS = [
     not_a_server_error,

@@ -171,5 +171,3 @@ def test_a_walk_holds_no_more_rows_than_a_page(ledger: PostgresLedger, monkeypat
 def test_counting_events_reads_no_decision(ledger: PostgresLedger) -> None:
     assert ledger.count() == PAYMENTS + PAYMENTS // 50
     assert blocks_of(ledger.count) <= 24_480 // 100
-
-
