@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from features.intake import payment_from, stored_payment
+from features.payment import OUTCOMES
 from serving import bundles
-from serving.fold import Fold, decode_promotion
+from serving.fold import Fold, decode_promotion, decode_report
 from serving.ledger import Ledger
 from serving.receipt import decode_answer, decode_body
 from serving.runtime import Runtime
@@ -46,6 +47,8 @@ def test_the_old_ledger_holds_payments_of_every_kind(tmp_path: Path) -> None:
     found: set[object] = set()
     for event in ledger.walk():
         kinds[event.kind] += 1
+        if event.kind == "outcome":
+            assert decode_report(event.body).value in OUTCOMES
         if event.kind == "payment":
             body = decode_body(event.body)
             answer = decode_answer(body.answer)
