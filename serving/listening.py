@@ -33,10 +33,11 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     try:
         one.bind((host, port))
         one.listen(BACKLOG)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         one.close()
+        why = error.strerror if isinstance(error, OSError) else "no port has this number"
         raise CannotStart(
-            f"Port {port} of {host} cannot be used: {error.strerror}.", "End what listens there, or choose another."
+            f"Port {port} of {host} cannot be used: {why}.", "End what listens there, or choose another."
         ) from error
     return one
 

@@ -39,6 +39,12 @@ def test_a_port_in_use_is_a_sentence() -> None:
             bind("127.0.0.1", port)
 
 
+@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 99_999), ("no.such.host.invalid", 3000), ("", -1)])
+def test_a_port_or_host_that_cannot_be_is_a_sentence(host: str, port: int) -> None:
+    with pytest.raises(CannotStart, match=f"Port {port} of {host} cannot be used: "):
+        bind(host, port)
+
+
 def test_a_shared_port_is_shared() -> None:
     with bind("127.0.0.1", 0, shared=True) as first, bind(*first.getsockname(), shared=True) as second:
         assert first.getsockname() == second.getsockname()
