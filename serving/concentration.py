@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
+from operator import attrgetter
 
 from features.payment import Payment
 
@@ -19,12 +20,15 @@ from features.payment import Payment
 OWN, SHARED = ("payer_id", "instrument_id", "device_id"), ("payee_id", "ip")
 LEAST = 3
 LARGEST_SHARE = 0.1
-CELLS = 1 << 14
+CELLS = 1 << 12  # for each kind of party
 SAMPLES = 64
 #: A share is never of fewer samples than this: the first payment of a service is not all of its traffic.
 FEWEST_SAMPLES = 20
 #: A payee or address may hold this many times its share of payments in the declines: chance makes shares uneven.
 SLACK = 2.0
+
+_parties = attrgetter(*OWN, *SHARED)
+_shared = attrgetter(*SHARED)
 
 
 class UsualParties:
@@ -35,14 +39,16 @@ class UsualParties:
     """
 
     def __init__(self) -> None:
-        self._samples: deque[tuple[str | None, ...]] = deque(maxlen=SAMPLES)
+        self._samples: deque[tuple[str | None, str | None]] = deque(maxlen=SAMPLES)
 
     def note(self, payment: Payment) -> None:
         """Keep one payment that was not declined."""
-        self._samples.append(tuple([getattr(payment, kind) for kind in SHARED]))
+        self._samples.append(_shared(payment))
 
     def share(self, kind: str, party: str) -> float:
-        """The share of payments that usually carry this payee or address, 0 to 1."""
+        """The share of payments that usually carry this payee or address, 0 to 1; 0 for any other kind of party."""
+        if kind not in SHARED:
+            return 0.0
         place = SHARED.index(kind)
         return sum(one[place] == party for one in self._samples) / max(len(self._samples), FEWEST_SAMPLES)
 
@@ -57,18 +63,20 @@ class Concentration:
 
     def counts(self, payment: Payment) -> bool:
         """Whether a decline of this payment counts; if so, it is counted."""
-        now, before, total = self._now, self._before, self._total_now + self._total_before
-        found = []
-        for kind in (*OWN, *SHARED):
-            party = getattr(payment, kind)
-            if party is None:
-                continue
-            cell = hash((kind, party)) % CELLS
-            held = now[cell] + before[cell]
-            if held >= LEAST and held >= LARGEST_SHARE * total and not self._is_usual(kind, party, held, total):
-                return False
-            found.append(cell)
-        for cell in found:
+        now, before = self._now, self._before
+        total = self._total_now + self._total_before
+        most = max(LEAST, LARGEST_SHARE * total)
+        cells: list[int] = []
+        first = 0
+        for party in _parties(payment):
+            if party is not None:
+                cell = first + hash(party) % CELLS
+                held = now[cell] + before[cell]
+                if held >= most and held >= self._usual_most(first // CELLS, party, total):
+                    return False
+                cells.append(cell)
+            first += CELLS
+        for cell in cells:
             now[cell] += 1
         self._total_now += 1
         return True
@@ -78,9 +86,9 @@ class Concentration:
         self._now, self._before = _cells(), self._now
         self._total_now, self._total_before = 0, self._total_now
 
-    def _is_usual(self, kind: str, party: str, held: int, total: int) -> bool:
-        return kind in SHARED and held < SLACK * self._usual.share(kind, party) * total
+    def _usual_most(self, place: int, party: str, total: int) -> float:
+        return SLACK * self._usual.share((*OWN, *SHARED)[place], party) * total
 
 
 def _cells() -> array[int]:
-    return array("I", bytes(array("I").itemsize * CELLS))
+    return array("I", bytes(array("I").itemsize * CELLS * len((*OWN, *SHARED))))

@@ -161,9 +161,9 @@ def test_memory_is_bounded_and_a_flood_of_names_still_counts() -> None:
     one = Concentration(UsualParties())
     counted = sum(one.counts(paid()) for _ in range(50_000))
     assert counted > 49_900
-    assert len(one._now) == len(one._before) == concentration.CELLS
+    assert len(one._now) == len(one._before) == len(KINDS) * concentration.CELLS
     one.turn()
-    assert len(one._now) == len(one._before) == concentration.CELLS
+    assert len(one._now) == len(one._before) == len(KINDS) * concentration.CELLS
 
 
 def zipf(count: int, seed: int) -> Iterator[dict[str, str | None]]:
