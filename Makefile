@@ -60,13 +60,17 @@ serve: $(READY) ## the current champion alone (PORT=3000)
 up: $(READY) ## the production profile: recorder, scoring processes, desk (needs RISKGATE_REDIS_URL, RISKGATE_POSTGRES_URL)
 	$(BIN)/python -m serving up $(ARGS)
 
+bento: $(READY) ## the champion as a bento: one folder that `bentoml serve` serves anywhere -> var/bento/
+	$(BIN)/python -m training bento $(ARGS)
+
 console: $(READY) ## the review console alone (CONSOLE_PORT=3001)
 	$(BIN)/python -m serving console --port $(CONSOLE_PORT) $(ARGS)
 
-lock: $(READY) ## pin every dependency again, with hashes, for all platforms
+lock: $(READY) ## pin every dependency again, with hashes, for all platforms; serving/requirements.txt is its part for the bento
 	$(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip install --quiet uv
 	UV_CUSTOM_COMPILE_COMMAND="make lock" .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --extra dev pyproject.toml -o constraints.txt
+	$(BIN)/python -m tests.house.serving_pins
 
 audit: $(READY) ## known vulnerabilities of every pin, by pip-audit; says so if advisories cannot be reached
 	$(PYTHON) -m venv .venv/audit && .venv/audit/bin/pip install --quiet "pip-audit>=2.10,<3"
@@ -82,7 +86,8 @@ clean: ## remove what was generated (var, caches), keep the environment
 distclean: clean ## remove the environment too
 	rm -rf .venv
 
-.PHONY: help demo test check handbook bench overload chaos proxy serve up console notebooks lock audit clean distclean
+.PHONY: help demo test check handbook bench overload chaos proxy serve up bento console notebooks lock audit clean
+.PHONY: distclean
 .PHONY: world evaluate-world festival
 
 # Done once; again when the pins or the package's own declaration change.

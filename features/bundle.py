@@ -7,11 +7,11 @@ own text), `policy.json`, `contract.json`.
 from __future__ import annotations
 
 import hashlib
-import math
 from pathlib import Path
 
 import msgspec
 
+from features.calibration import probability
 from features.contract import Contract
 from features.errors import BrokenBundle
 from features.policy import Policy
@@ -31,11 +31,7 @@ class Calibrator(msgspec.Struct, frozen=True):
         >>> Calibrator().probability(0.0)
         0.5
         """
-        z = self.slope * margin + self.intercept
-        if z >= 0.0:
-            return 1.0 / (1.0 + math.exp(-z))
-        e = math.exp(z)
-        return e / (1.0 + e)
+        return probability(margin, self.slope, self.intercept)
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):

@@ -69,7 +69,8 @@ def _degrees(limit: float) -> Callable[[Any], Finding | None]:
     def check(value: Any) -> Finding | None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return "wrong_type", f"must be a number, not {_kind(value)}.", "Send degrees (WGS 84)."
-        if not (math.isfinite(value) and -limit <= value <= limit):
+        # Compared first: a whole number beyond the largest float (1.8e308) has no finite test. NaN fails it too.
+        if not -limit <= value <= limit:
             return (
                 "out_of_range",
                 f"must lie in -{limit:g}..{limit:g} degrees.",
@@ -91,7 +92,8 @@ def _matching(pattern: re.Pattern[str], message: str, repair: str) -> Callable[[
 
 def _address(value: Any) -> Finding | None:
     try:
-        if isinstance(value, str):
+        # The library takes any text as the zone of an IPv6 address.
+        if isinstance(value, str) and len(value) <= LONGEST_TEXT and value.isprintable():
             ipaddress.ip_address(value)
             return None
     except ValueError:
@@ -185,7 +187,10 @@ def _attribute_problems(value: Any, catalog: Catalog) -> Iterator[Problem]:
             yield Problem("wrong_type", f"must be a string of 1 to {LONGEST_TEXT} printable characters.", where,
                           f"Send one of {', '.join(attribute.categories)}.")  # fmt: skip
         elif not attribute.categories and not _is_number(item):
-            yield Problem("wrong_type", f"must be a finite number, not {_kind(item)}.", where, "Send a number.")
+            if _kind(item) == "a number":
+                yield Problem("out_of_range", "is beyond every number we keep (1.8e308).", where, "Send a smaller one.")
+            else:
+                yield Problem("wrong_type", f"must be a finite number, not {_kind(item)}.", where, "Send a number.")
 
 
 def card_number_problems(raw: Any, where: str | None = None) -> Iterator[Problem]:
@@ -205,7 +210,12 @@ def card_number_problems(raw: Any, where: str | None = None) -> Iterator[Problem
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond the largest float: JSON allows 311 digits
+        return False
 
 
 def _kind(value: Any) -> str:

@@ -2,14 +2,19 @@
 
 Compiled code is kept on disk, in a folder named by the sources of all compiled modules: Numba itself looks
 only at the file of the outermost function and would keep using a stale kernel when a part of it changed.
+
+Numba unpickles what it finds there, so a file that another user planted would run as ours. The folder therefore
+is one that no other user can write to, or nothing is kept.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import logging
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -17,6 +22,12 @@ import numba
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
+
+from features.errors import RiskgateError
+from features.own_folder import own_folder
+from features.settings import var_folder
+
+log = logging.getLogger("riskgate.compiled")
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -26,14 +37,37 @@ _SOURCES = (
 )
 
 
-def _cache_folder() -> Path:
+def _candidates() -> Iterator[tuple[Path, str]]:
+    """Where compiled code may be kept, (folder, name in it), best first."""
     digest = hashlib.sha256(b"".join((_HERE / f"{name}.py").read_bytes() for name in _SOURCES)).hexdigest()[:16]
-    beside = _HERE / "__pycache__"
-    parent = beside if os.access(beside if beside.exists() else _HERE, os.W_OK) else Path(tempfile.gettempdir())
-    return parent / f"kernel-{digest}"
+    yield _HERE / "__pycache__", f"kernel-{digest}"
+    yield var_folder(), f"kernel-{digest}"
+    with contextlib.suppress(FileNotFoundError):  # a system without a temporary directory that can be written
+        yield Path(tempfile.gettempdir()), f"riskgate-{os.geteuid()}-kernel-{digest}"
 
 
-numba.config.CACHE_DIR = str(_cache_folder())
+def _cache_folder() -> Path | None:
+    """The first candidate that no other user can write to; None (and one warning) where there is none."""
+    refused = []
+    for parent, name in _candidates():
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            return own_folder(parent, name)
+        except RiskgateError as error:
+            refused.append(str(error))
+        except OSError as error:
+            refused.append(f"{parent / name} cannot be used: {error.strerror}.")
+    log.warning(
+        "compiled code is not kept on disk, each start compiles it again (about 10 s): %s "
+        "Set RISKGATE_VAR to a folder that only the user of the service can write to.",
+        " ".join(refused),
+    )
+    return None
+
+
+_FOLDER = _cache_folder()
+if _FOLDER is not None:
+    numba.config.CACHE_DIR = str(_FOLDER)
 
 
 def compiled(function: F) -> F:
@@ -45,7 +79,13 @@ def compiled(function: F) -> F:
     `fastmath` stays off and no parallel reductions are used: results must be the same bit for bit at
     both speeds.
     """
-    return cast(F, numba.njit(cache=True, nogil=True, _nrt=False)(function))
+    if _FOLDER is not None:
+        with contextlib.suppress(RuntimeError):  # Numba found no folder that it can write to
+            kept = numba.njit(cache=True, nogil=True, _nrt=False)(function)
+            # Numba goes on to folders of its own choice where ours cannot be written any more.
+            if _FOLDER in Path(kept.stats.cache_path).parents:
+                return cast(F, kept)
+    return cast(F, numba.njit(nogil=True, _nrt=False)(function))
 
 
 @intrinsic

@@ -11,7 +11,9 @@ Feast's answers; `features.catalogue_store.online_vectors` turns None back into 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -27,12 +29,14 @@ from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from pydantic import Field
 
 from features.catalog import Catalog, CatalogParameters, catalog
-from features.errors import InvalidHistory
+from features.errors import BrokenState, InvalidHistory
 from features.payment import Payment
 from features.profiles import ProfileFile
 from features.redis_velocity import RedisVelocity
 from features.state import State
 from features.views import NOT_SENT, PROFILE_COLUMNS, id_column, profile_of, profile_values
+
+log = logging.getLogger("riskgate.feast")
 
 Clock = Callable[[], int]
 Row = tuple[datetime | None, dict[str, Value] | None]
@@ -69,6 +73,7 @@ class RiskgateOnlineStore(OnlineStore):  # type: ignore[misc]
         self._clock: Clock = _wall_clock_ms
         self._profiles: ProfileFile | None = None
         self._loaded: tuple[Path, int] | None = None
+        self._damaged: set[tuple[int, Path]] = set()
 
     def attach(self, state: State, clock: Clock) -> None:
         """Serve from this live state; `clock` gives now in ms UTC."""
@@ -134,18 +139,31 @@ class RiskgateOnlineStore(OnlineStore):  # type: ignore[misc]
                 known = catalog(msgspec.convert(config.online_store.catalogue, CatalogParameters))
                 self._redis = RedisVelocity(config.online_store.redis_url, config.online_store.redis_prefix, known)
             return self._redis
+        return self._snapshot(config)
+
+    def _snapshot(self, config: RepoConfig) -> State:
+        """The state of the newest snapshot that is whole; a damaged one is named once and passed over."""
         folder = _resolve(config, config.online_store.snapshots)
-        found = [(path.stat().st_mtime_ns, path) for path in folder.glob("*.state")]
-        if not found:
-            raise InvalidHistory(
-                "No live state is attached and there is no snapshot to read velocity from.",
-                "Attach one with catalogue_store.attach, or write a snapshot with State.save.",
-            )
-        modified, newest = max(found)
-        if self._state is None or self._loaded != (newest, modified):
+        for found in sorted(_snapshots_in(folder), reverse=True):
+            modified, path = found
+            if self._state is not None and self._loaded == (path, modified):
+                return self._state
+            if found in self._damaged:
+                continue
             parameters = msgspec.convert(config.online_store.catalogue, CatalogParameters)
-            self._state, self._loaded = State.load(newest, catalog(parameters)), (newest, modified)
-        return self._state
+            try:
+                self._state, self._loaded = State.load(path, catalog(parameters)), (path, modified)
+            except BrokenState as error:
+                log.warning("snapshot %s is not used: %s", path.name, error)
+                self._damaged.add(found)
+            except OSError as error:  # may pass, or be repaired without a change of the file
+                log.warning("snapshot %s is not used: It cannot be read: %s.", path.name, error.strerror)
+            else:
+                return self._state
+        raise InvalidHistory(
+            "No live state is attached and there is no snapshot to read velocity from.",
+            "Attach one with catalogue_store.attach, or write a snapshot with State.save.",
+        )
 
     def online_write_batch(
         self,
@@ -197,6 +215,13 @@ class RiskgateOnlineStore(OnlineStore):  # type: ignore[misc]
         if self._redis is not None:
             self._redis.close()
         self._profiles, self._state, self._loaded, self._redis = None, None, None, None
+
+
+def _snapshots_in(folder: Path) -> Iterator[tuple[int, Path]]:
+    """(time of the last change, path) of every snapshot."""
+    for path in folder.glob("*.state"):
+        with contextlib.suppress(FileNotFoundError):  # the service has just replaced it
+            yield path.stat().st_mtime_ns, path
 
 
 def _profiled(table: FeatureView) -> str | None:

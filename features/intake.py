@@ -21,7 +21,8 @@ _REPAIR_JSON = "Send one JSON object (RFC 8259) as the document at /openapi.json
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _KEY = re.compile(rb'"([^"]*)"\s*:')
-_IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.|$)){4}", re.ASCII)
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IPV4 = re.compile(rf"(?:{_OCTET}\.){{3}}{_OCTET}", re.ASCII)
 #: A batch is an object of a list of objects with an object of attributes: four; more is somebody's mistake.
 DEEPEST = 8
 _RAILS, _CHANNELS = frozenset(RAILS), frozenset(CHANNELS)

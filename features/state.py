@@ -9,11 +9,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from features import kernel
+from features import kernel, snapshot
 from features.aggregate import FILTERS
 from features.catalog import Catalog
 from features.encode import encode_extra, encode_profiles, extra_words, reference_amount
-from features.errors import ContractMismatch
+from features.errors import BrokenState, ContractMismatch
 from features.heap import new_heap, with_room
 from features.key_table import LAST, KeyTable
 from features.payment import Payment
@@ -30,6 +30,16 @@ _NOT_SENT, _NO_HISTORY = -1, 0
 _NOT_WANTED = np.empty(0)
 #: Between payer and payee in the key of a pair.
 SEPARATOR = "\x1f"  # no identifier may hold it: control characters are refused at intake
+
+
+class Position(msgspec.Struct, frozen=True):
+    """What a state stands for: all events of a ledger up to `seq`; `event` is a digest of that one."""
+
+    seq: int = 0
+    event: str = ""
+
+
+NOWHERE = Position()
 
 
 class State:
@@ -136,24 +146,31 @@ class State:
         """Take over a heap and its key tables that the bulk path or a snapshot made."""
         self._heap, self._records, self.too_late = heap, tuple(map(KeyTable, records)), too_late
 
-    def save(self, path: Path) -> None:
-        """Write a snapshot, whole or not at all."""
-        head = _Head(self.catalog.contract().hash, self.too_late, tuple(dict(known.items()) for known in self._records))
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            np.save(file, self._heap[: self._heap[0]])
-            file.write(msgspec.msgpack.encode(head))
-        partial.replace(path)
+    def save(self, path: Path, position: Position = NOWHERE) -> None:
+        """Write a snapshot, whole or not at all; `position` says how far in which ledger it stands."""
+        records = tuple(dict(known.items()) for known in self._records)
+        head = _Head(self.catalog.contract().hash, position, self.too_late, records)
+        snapshot.write(path, msgspec.msgpack.encode(head), self._heap[: self._heap[0]])
 
     @staticmethod
     def load(path: Path, catalog: Catalog) -> State:
-        """The state that `save` wrote.
+        """The state that `save` wrote; see `load_at`."""
+        return State.load_at(path, catalog)[0]
 
-        Raises: ContractMismatch if it was made with another catalogue.
+    @staticmethod
+    def load_at(path: Path, catalog: Catalog) -> tuple[State, Position]:
+        """The state that `save` wrote, and its position.
+
+        Raises: BrokenState if it is not what `save` wrote, ContractMismatch if it was made with another catalogue,
+        OSError if it cannot be read.
         """
-        with path.open("rb") as file:
-            stored = np.load(file)
-            head = msgspec.msgpack.decode(file.read(), type=_Head)
+        encoded, heap = snapshot.read(path, catalog.plan.slack_words)
+        try:
+            head = msgspec.msgpack.decode(encoded, type=_Head)
+        except msgspec.DecodeError as error:
+            raise BrokenState(
+                "Its head is of another release.", "Delete it; the state is folded from the ledger."
+            ) from error
         if head.contract != catalog.contract().hash:
             raise ContractMismatch(
                 f"The snapshot {path.name} was made with catalogue {head.contract[:8]}, "
@@ -161,13 +178,12 @@ class State:
                 "Delete the snapshot; the state is rebuilt from the ledger.",
             )
         state = State(catalog)
-        heap = with_room(new_heap(), stored.size + catalog.plan.slack_words)
-        heap[: stored.size] = stored
         state.adopt(heap, head.records, head.too_late)
-        return state
+        return state, head.position
 
 
 class _Head(msgspec.Struct):
     contract: str
+    position: Position
     too_late: int
     records: tuple[dict[str, int], ...]

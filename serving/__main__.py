@@ -10,7 +10,7 @@ import typer
 
 from serving.errors import CannotStart
 from serving.logs import set_up
-from serving.settings import Settings, log_form, read_settings
+from serving.settings import Settings, log_form, read_settings, use_own_model_store
 from serving.terminal import out, telling
 
 app = typer.Typer(no_args_is_help=True, help="Serve payment-fraud decisions, and prove each of them again.")
@@ -26,14 +26,10 @@ def run(
     own_port: Annotated[int | None, typer.Option(help="Answer on this port of loopback too, alone.")] = None,
 ) -> None:
     """Serve the contract with the bundle of RISKGATE_BUNDLE until stopped (Ctrl-C writes a snapshot)."""
-    from serving.process import serve, shared
+    from serving.process import serve
 
     with telling():
-        settings = _with(read_settings(), port, host)
-        if not share_port:
-            raise typer.Exit(serve(settings))
-        own = [] if own_port is None else [shared("127.0.0.1", own_port)]
-        raise typer.Exit(serve(settings, [shared(settings.host, settings.port), *own]))
+        raise typer.Exit(serve(_with(read_settings(), port, host), share_port=share_port, own_port=own_port))
 
 
 @app.command()
@@ -146,6 +142,7 @@ def _add_others() -> None:
 def main() -> None:
     """Run the command line."""
     set_up(log_form())
+    use_own_model_store()
     _add_others()
     app()
 

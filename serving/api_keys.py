@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pwd
 import re
 import secrets
 import tempfile
@@ -26,6 +27,7 @@ SCOPES = ("score", "feedback", "read", "admin")
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{1,31}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 SECRET_BYTES = 32
+_RESTORE = "Restore it, or remove it and add the keys again (python -m serving key-add)."
 
 
 class InvalidKeys(RiskgateError):
@@ -107,21 +109,24 @@ class KeyFile:
     def read(self) -> dict[str, Key]:
         """Every key by id; empty when there is no file yet.
 
-        Raises: InvalidKeys, OSError.
+        Raises: InvalidKeys.
         """
         try:
             data = self.path.read_bytes()
         except FileNotFoundError:
             return {}
+        except OSError as error:
+            raise InvalidKeys(
+                f"The key file {self.path} cannot be read: {error.strerror}.", _repair_of(error, self.path)
+            ) from error
         try:
             keys = msgspec.json.decode(data, type=list[Key])
-        except msgspec.MsgspecError as error:
-            raise InvalidKeys(
-                f"{self.path} is not a list of keys: {error}.", "Restore it, or make it anew with key-add."
-            ) from None
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+            raise InvalidKeys(f"The key file {self.path} is not a list of keys: {why}.", _RESTORE) from None
         problems = list(_problems(keys))
         if problems:
-            raise InvalidKeys(f"{self.path}: {' '.join(problems)}", "Correct the file, or make it anew with key-add.")
+            raise InvalidKeys(f"{self.path}: {' '.join(problems)}", f"Correct the file. {_RESTORE}")
         return {key.id: key for key in keys}
 
     def stamp(self) -> tuple[int, int, int] | None:
@@ -161,6 +166,26 @@ class KeyFile:
         with os.fdopen(handle, "wb") as file:
             file.write(msgspec.json.format(msgspec.json.encode(keys)) + b"\n")
         Path(temporary).replace(self.path)
+
+
+def _repair_of(error: OSError, path: Path) -> str:
+    """What somebody does so that the file can be read."""
+    if isinstance(error, PermissionError):
+        return (
+            f"Make it readable for {user_name()}, who runs this: chown or chmod 640 the file, "
+            f"and chmod 750 the folder {path.parent}."
+        )
+    if isinstance(error, IsADirectoryError | NotADirectoryError):
+        return "Set RISKGATE_KEYS to the file of keys itself, not to a folder."
+    return "See to the disk or the mount that holds it, then start again."
+
+
+def user_name() -> str:
+    """Who runs this process: the user's name, or its number where it has none."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # a container's number without a line in /etc/passwd
+        return f"the user {os.geteuid()}"
 
 
 def _problems(keys: Sequence[Key]) -> Iterator[str]:

@@ -35,16 +35,17 @@ from serving.http import (
     Send,
     closing,
     error_reply,
-    flags,
     html_reply,
     json_reply,
     read_body,
     send_reply,
 )
 from serving.judge import FULL
-from serving.messages import Error, ErrorBody, refusal
+from serving.loopback_only import refusal_of
+from serving.messages import Error, ErrorBody, Live, Ready, refusal
 from serving.metrics import CONTENT_TYPE
 from serving.patience import Patience
+from serving.query_flags import Flags, flags_of
 from serving.receipt import decode_body, readable
 from serving.reports import read_label, read_outcome
 from serving.shed import ADMITTED
@@ -61,7 +62,7 @@ class Request(msgspec.Struct):
     """What a handler needs of a request; `started_ns` is the monotonic moment it was taken up."""
 
     path: str
-    query: bytes
+    flags: Flags
     receive: Receive
     length: bytes | None
     started_ns: int
@@ -82,6 +83,7 @@ class Application:
         self.always = ALWAYS
         self.backlog = Backlog()
         self.under_way = 0
+        self.requests = 0  # that came through ASGI, ever
         self._most_under_way = 0
         # What answers a path, how it is called, and the scope that a caller's key needs for it.
         self._routes: dict[str, tuple[str, Handler, str | None]] = {
@@ -128,6 +130,7 @@ class Application:
         """Answer one HTTP request; whatever happens, with the contract's shapes."""
         started_ns, most = scope.get(ADMITTED) or (time.perf_counter_ns(), FULL)
         path: str = scope["path"]
+        self.requests += 1
         self.under_way += 1
         try:
             reply = await self._answer(scope, path, receive, started_ns, most)
@@ -141,6 +144,10 @@ class Application:
         await send_reply(send, closing(reply) if self.leaving else reply, self.always)
 
     async def _answer(self, scope: Scope, path: str, receive: Receive, started_ns: int, most: str) -> Reply:
+        if self.door is not None and self.door.keyless:
+            refused = refusal_of(scope["method"], path, scope["headers"])
+            if refused is not None:
+                raise refused
         authorization = length = None
         for name, value in scope["headers"]:
             if name == b"authorization":
@@ -154,7 +161,8 @@ class Application:
         # Metrics hold no personal data: who watches from this machine needs no key.
         if needed is not None and (path != "/metrics" or not from_here(scope.get("client"), scope["headers"])):
             caller = self.admit(authorization, needed)
-        return await handler(Request(path, scope["query_string"], receive, length, started_ns, caller, most))
+        flags = flags_of(path, scope["query_string"])
+        return await handler(Request(path, flags, receive, length, started_ns, caller, most))
 
     def _find(self, path: str) -> tuple[str, Handler, str | None]:
         found = self._routes.get(path)
@@ -188,15 +196,11 @@ class Application:
         runtime, engine = self.engine()
         body = await self._body(request, runtime.settings.body_limit_bytes)
         payment = read_payment(body, engine.catalog, self.names)
-        if request.query:
-            wanted = flags(request.query, ("explain", "dry_run"))
-            if wanted["dry_run"]:
-                return Reply(200, (await engine.try_out(payment)).answer)
-            scored = await engine.answer(
-                payment, request.started_ns, explain_approved=wanted["explain"], most=request.most
-            )
-        else:
-            scored = await engine.answer(payment, request.started_ns, most=request.most)
+        if request.flags.dry_run:
+            return Reply(200, (await engine.try_out(payment)).answer)
+        scored = await engine.answer(
+            payment, request.started_ns, explain_approved=request.flags.explain, most=request.most
+        )
         if scored.replayed:
             runtime.metrics.replayed()
             return Reply(200, scored.answer, REPLAYED)
@@ -221,11 +225,13 @@ class Application:
             self.door.counts_as(request.caller, len(payments))
         decisions: list[msgspec.Raw | Error] = []
         for first in range(0, len(payments), BATCH_SLICE):
-            decisions += await self._slice(runtime, engine, payments[first : first + BATCH_SLICE])
+            decisions += await self._slice(runtime, engine, payments[first : first + BATCH_SLICE], request.flags)
             await asyncio.sleep(0)
         return json_reply({"decisions": decisions})
 
-    async def _slice(self, runtime: AnyRuntime, engine: AnyEngine, raw: list[Any]) -> list[msgspec.Raw | Error]:
+    async def _slice(
+        self, runtime: AnyRuntime, engine: AnyEngine, raw: list[Any], flags: Flags
+    ) -> list[msgspec.Raw | Error]:
         decisions: list[msgspec.Raw | Error] = []
         under_way: list[tuple[int, int, asyncio.Task[Scored]]] = []
         for place, one in enumerate(raw):
@@ -237,14 +243,19 @@ class Application:
                 decisions[place] = refusal(error)[1]
                 continue
             # Tasks take their first step in the order in which they are made: the order of the batch.
-            under_way.append((place, began_ns, asyncio.create_task(engine.answer(payment, began_ns))))
+            answer = (
+                engine.try_out(payment)
+                if flags.dry_run
+                else engine.answer(payment, began_ns, explain_approved=flags.explain)
+            )
+            under_way.append((place, began_ns, asyncio.create_task(answer)))
         for place, began_ns, task in under_way:
             try:
                 scored = await task
             except RiskgateError as error:
                 decisions[place] = refusal(error)[1]
                 continue
-            if not scored.replayed:
+            if not scored.replayed and not flags.dry_run:
                 seconds = (time.perf_counter_ns() - began_ns) * 1e-9
                 runtime.metrics.decided(scored.decision, scored.tier, seconds)
             decisions[place] = msgspec.Raw(scored.answer)
@@ -282,11 +293,11 @@ class Application:
     # -- about the service ---------------------------------------------------------------------
 
     async def _livez(self, request: Request) -> Reply:
-        return json_reply({"live": True})
+        return json_reply(Live(True))
 
     async def _readyz(self, request: Request) -> Reply:
         if self.runtime is None:
-            return json_reply({"ready": False, "checks": {"service": "The service is starting."}}, 503)
+            return json_reply(Ready(False, {"service": "The service is starting."}), 503)
         ready = self.runtime.ready()
         return json_reply(ready, 200 if ready.ready else 503)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from serving.backlog import Backlog, ShortWay
 from serving.listener import BoundedHttp
+from serving.loopback_only import is_loopback
 from serving.plain_head import Heads, PlainHead
 from serving.shed import ADMITTED, Admitted
 
@@ -71,7 +72,7 @@ class Arrival(BoundedHttp):
                 self._whole.cancel()
                 self._whole = None
         head = None if self.backlog.leaving or self._inside or not self._idle() else self._heads.read(data)
-        if head is None:
+        if head is None or not (self.backlog.keyed or is_loopback(head.host)):
             super().data_received(data)
             return
         missing = head.body_at + head.content_length - len(data)

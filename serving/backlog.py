@@ -109,7 +109,7 @@ class Backlog:
     ) -> None:
         self.now_ns = now_ns
         self.spent_ns = spent_ns  # the processor time of the thread that decides
-        self.eye = Eye("INR", {})
+        self.eye = Eye(None, {})  # until a bundle is served, amounts count as they are sent
         self.ranks = Ranks()
         self.short_way: ShortWay | None = None
         self.turn_away: TurnAway | None = None  # None: everybody may come
@@ -230,6 +230,11 @@ class Backlog:
 
     def _away(self, head: PlainHead) -> bytes | None:
         return None if self.turn_away is None else self.turn_away(head.authorization)
+
+    @property
+    def keyed(self) -> bool:
+        """Whether callers need a key."""
+        return self.turn_away is not None
 
     def _may_begin(self) -> bool:
         # Behind a server that is late nobody would ever get a turn: all begin, and are decided at their deadlines.

@@ -4,7 +4,8 @@ Each name is compared with its own slow baseline. Its breaker opens when the sha
 within the last minute is at least `FACTOR` times the baseline's and chance does not explain it: by Chernoff's
 bound, P(Binomial(n, p) >= k) <= exp(-n KL(k/n || p)). It closes when, after a cool-down, the share is near
 the baseline's again. Both shares are of all payments decided: what was shed counts as not declined, so
-overload can hide a surge but never feign one.
+overload can hide a surge but never feign one. Nor can an attack: of the declines of one device, payer, payee,
+instrument or address only a few are counted (serving/concentration.py).
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 
+from features.payment import Payment
 from features.policy import MODEL, Policy
+from serving.concentration import Concentration, UsualParties
+from serving.decision import Decision, below_decline
 
 log = logging.getLogger("riskgate.breaker")
 
@@ -80,10 +84,22 @@ class Baseline:
 
 
 class Breakers:
-    """The breakers of a model and its rules; one thread. `open` names the open ones, sorted."""
+    """The breakers of a model and its rules; one thread. `open` names the open ones, sorted.
 
-    def __init__(self, names: Iterable[str], usual: Mapping[str, float] | None = None) -> None:
+    `decline_as` is what operators read that declines become.
+    """
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        usual: Mapping[str, float] | None = None,
+        decline_as: Decision = Decision.CHALLENGE,
+    ) -> None:
         told = usual or {}
+        self._decline_as = decline_as
+        self._usual_parties = UsualParties()
+        self._concentrations: dict[str, Concentration] = {}  # of those that declined
+        self._slots_passed = 0
         self._baselines = {name: Baseline(told.get(name)) for name in names}
         self._slots: deque[tuple[int, dict[str, int]]] = deque()  # full slots of the last minute
         self._payments, self._declines = 0, dict[str, int]()  # of the slot being filled
@@ -93,14 +109,19 @@ class Breakers:
         self.open: tuple[str, ...] = ()
         self.trips = 0
 
-    def observe(self, now_ms: int, declining: tuple[str, ...]) -> None:
-        """Take note of one decided payment and of who asked for a decline; times in milliseconds UTC."""
+    def observe(self, now_ms: int, declining: tuple[str, ...], payment: Payment | None = None) -> None:
+        """Take note of one decided payment and of who asked for a decline; times in milliseconds UTC.
+
+        Without the payment its decline counts whoever the parties are.
+        """
         if now_ms // SLOT_MS != self._slot:
             self._roll(now_ms)
+            if payment is not None and not declining:
+                self._usual_parties.note(payment)
         self._payments += 1
         self._all_payments += 1
         for name in declining:
-            if name not in self._baselines:
+            if name not in self._baselines or (payment is not None and not self._counts(name, payment)):
                 continue
             self._declines[name] = self._declines.get(name, 0) + 1
             self._all_declines[name] += 1
@@ -114,6 +135,7 @@ class Breakers:
             if name in new._baselines and name not in policy.usual_decline_share:
                 new._baselines[name] = baseline
         new.trips = self.trips
+        new._usual_parties = self._usual_parties
         return new
 
     def usual(self, name: str) -> float | None:
@@ -121,7 +143,7 @@ class Breakers:
         return self._baselines[name].share
 
     def now(self, name: str) -> float:
-        """The share of payments that `name` asked to decline within about the last minute."""
+        """The share of payments that `name` asked to decline within about the last minute, as counted."""
         return self._all_declines[name] / self._all_payments if self._all_payments else 0.0
 
     def names(self) -> tuple[str, ...]:
@@ -135,7 +157,13 @@ class Breakers:
         told = [
             f"{n} asks to decline {self.now(n):.1%} of payments, usually {self.usual(n) or 0:.2%}" for n in self.open
         ]
-        return f"Open, declines are challenges: {'; '.join(told)}."
+        return f"Open, declines are {self._decline_as.word}s: {'; '.join(told)}."
+
+    def _counts(self, name: str, payment: Payment) -> bool:
+        concentration = self._concentrations.get(name)
+        if concentration is None:
+            concentration = self._concentrations[name] = Concentration(self._usual_parties)
+        return concentration.counts(payment)
 
     def _look(self, name: str, now_ms: int) -> None:
         usual = self._baselines[name].share
@@ -146,8 +174,8 @@ class Breakers:
         self.trips += 1
         log.error(
             "breaker open: %s declined %d of %d payments within a minute, usually %.3f %%; "
-            "its declines are challenges until that is over. Look at the rule or the model.",
-            name, self._all_declines[name], self._all_payments, usual * 100,
+            "its declines are %ss until that is over. Look at the rule or the model.",
+            name, self._all_declines[name], self._all_payments, usual * 100, self._decline_as.word,
         )  # fmt: skip
 
     def _roll(self, now_ms: int) -> None:
@@ -166,6 +194,11 @@ class Breakers:
                 if name not in self._opened_ms:
                     baseline.learn(own, payments)
         self._slot = slot
+        self._slots_passed += passed
+        if self._slots_passed >= SLOTS:
+            self._slots_passed = 0
+            for concentration in self._concentrations.values():
+                concentration.turn()
         for name, opened_ms in list(self._opened_ms.items()):
             if not 0 <= now_ms - opened_ms < COOL_DOWN_MS and self._is_calm(name):
                 del self._opened_ms[name]
@@ -180,4 +213,4 @@ class Breakers:
 def breakers_of(policy: Policy) -> Breakers:
     """A breaker for the model and for each rule that declines."""
     rules = [rule.name for rule in policy.rules if rule.action == "decline"]
-    return Breakers((MODEL, *rules), policy.usual_decline_share)
+    return Breakers((MODEL, *rules), policy.usual_decline_share, below_decline(policy))

@@ -107,6 +107,14 @@ def present_ms(connection: Connection) -> int | None:
     return None if row is None else int(row[0])
 
 
+def latest_promotion(connection: Connection) -> bytes | None:
+    """The body of the newest `promotion` event: the bundle that decides; None before the first."""
+    row = connection.execute(
+        "SELECT body FROM events WHERE kind = 'promotion' AND kind <> 'payment' ORDER BY seq DESC LIMIT 1"
+    ).fetchone()
+    return None if row is None else bytes(row[0])
+
+
 def events_at(ledger: Connection, seqs: Sequence[int]) -> list[LedgerEvent]:
     """The events with these sequence numbers, in the order asked for."""
     if not seqs:

@@ -22,6 +22,8 @@ from serving.ledger_reading import Reader
 OPENING_DECISIONS = ("review", "decline")
 STATUSES = ("open", "resolved")
 VERDICTS = LABELS
+#: What every deployment's money at risk was counted in before cases carried their own.
+FORMER_REFERENCE = "INR"
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS cases (
@@ -111,8 +113,12 @@ def risk_minor(score: float | None, amount_minor: int, currency: str, reference:
     (500, 85000)
     """
     numerator, denominator = _weights(reference)[currency]
-    probability = 1.0 if score is None else score
-    return round(probability * (amount_minor * numerator // denominator))
+    return at_risk_minor(score, amount_minor * numerator // denominator)
+
+
+def at_risk_minor(score: float | None, reference_minor: int) -> int:
+    """The part of an amount, in reference minor units, that is at risk: all of it where there is no score."""
+    return round((1.0 if score is None else score) * reference_minor)
 
 
 def open_case(
@@ -127,15 +133,20 @@ def open_case(
     payer_id: str,
     device_id: str | None,
     payee_id: str,
-    reference: str = "INR",
+    at_risk_minor: int | None = None,
 ) -> None:
-    """Open a case; the ledger calls this in the transaction that appends the decision."""
+    """Open a case; the ledger calls this in the transaction that appends the decision.
+
+    `at_risk_minor` is None where the decision is older than the field: then the amount counts in FORMER_REFERENCE.
+    """
+    if at_risk_minor is None:
+        at_risk_minor = risk_minor(score, amount_minor, currency, FORMER_REFERENCE)
     connection.execute(
         "INSERT INTO cases (transaction_id, opened_ms, decision, score, amount_minor, currency, payer_id,"
         " device_id, payee_id, status, risk_minor) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', ?)",
         (
             transaction_id, opened_ms, decision, score, amount_minor, currency, payer_id, device_id, payee_id,
-            risk_minor(score, amount_minor, currency, reference),
+            at_risk_minor,
         ),
     )  # fmt: skip
 

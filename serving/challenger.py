@@ -134,7 +134,7 @@ def run_beside(settings: Settings, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the service, which ends us
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     set_up(settings.log)
-    follow(settings, lambda: folder_of(settings.challenger, "RISKGATE_CHALLENGER"), parent)
+    follow(settings, lambda: folder_of(settings, settings.challenger, "RISKGATE_CHALLENGER"), parent)
 
 
 def _grouped(events: Iterator[Event]) -> Iterator[list[Event]]:

@@ -33,9 +33,9 @@ def challenge(
         if not named:
             raise CannotStart("No challenger is named.", "Set RISKGATE_CHALLENGER, or pass --bundle FOLDER-OR-TAG.")
         if going_on:
-            follow(settings, lambda: folder_of(named, "RISKGATE_CHALLENGER"))
+            follow(settings, lambda: folder_of(settings, named, "RISKGATE_CHALLENGER"))
         scores = ShadowScores(settings.shadow_path)
-        challenger = Challenger(settings, folder_of(named, "RISKGATE_CHALLENGER"), scores)
+        challenger = Challenger(settings, folder_of(settings, named, "RISKGATE_CHALLENGER"), scores)
         with archive.opened(settings) as ledger:
             challenger.catch_up(ledger, challenger.begin(ledger, past=True))
         scores.close()

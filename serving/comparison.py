@@ -92,7 +92,7 @@ def compare(settings: Settings) -> Comparison:
     if progress is None or not rows:
         raise CannotStart("No challenger has scored here.", repair)
     with archive.opened(settings) as ledger:
-        labels = {report.transaction_id: report.value for report in map(_report, ledger.of_kind("label"))}
+        labels = {report.transaction_id: report.value for report in map(_report, ledger.each_of_kind("label"))}
     return of_rows(progress.challenger, rows, labels)
 
 

@@ -18,6 +18,7 @@ from features.catalog import Catalog
 from features.payment import Payment
 from serving import receipt as receipts
 from serving.breaker import Breakers, breakers_of
+from serving.cases import at_risk_minor
 from serving.decision import Decision
 from serving.exposure import Exposure
 from serving.judge import DEFAULT, RULES_ONLY, Judge, Judgement
@@ -170,7 +171,9 @@ class Decider:
             judgement = self.judge.judge(payment, None, None, explain=False, spent_minor=spent_minor)
         if judgement.exposed_minor:
             self.exposure.add(moments.arrival_ms, judgement.exposed_minor)
-        self.breakers.observe(moments.arrival_ms, judgement.declining)
+        self.breakers.observe(moments.arrival_ms, judgement.declining, payment)
+        if judgement.softened:
+            missing = (*missing, *judgement.softened_by)
         if scored is not None and not explain and (judgement.decision is not Decision.APPROVE or explain_approved):
             missing = (*missing, "contributions")
         receipt_id = ulid(moments.arrival_ms)
@@ -204,7 +207,7 @@ class Decider:
             breakers=open_breakers,
             profile_row=reading.profile_row,
         )
-        decided = Decided(judgement, tier, receipt, answer, _case(payment, judgement, moments.arrival_ms))
+        decided = Decided(judgement, tier, receipt, answer, self._case(payment, judgement, moments.arrival_ms))
         if self.notice is not None:
             self.notice(decided)
         return decided
@@ -216,7 +219,8 @@ class Decider:
         judgement = self.judge.judge(
             payment, vector, scored, explain=True, explain_approved=True, open_breakers=self.breakers.open
         )
-        return judgement, self._answer(payment, judgement, reading.tier, reading.missing, None)
+        missing = (*reading.missing, *judgement.softened_by)
+        return judgement, self._answer(payment, judgement, reading.tier, missing, None)
 
     def by_amount(self, payment: Payment, missing: tuple[str, ...]) -> tuple[Judgement, bytes]:
         """The policy's default by amount band, without a receipt: when nothing can be recorded (law 4)."""
@@ -253,18 +257,18 @@ class Decider:
         )
         return receipts.encode_answer(answer)
 
-
-def _case(payment: Payment, judgement: Judgement, arrival_ms: int) -> CaseRow | None:
-    if judgement.decision < Decision.REVIEW:
-        return None
-    return CaseRow(
-        payment.transaction_id,
-        arrival_ms,
-        judgement.decision.word,
-        judgement.score,
-        payment.amount_minor,
-        payment.currency,
-        payment.payer_id,
-        payment.device_id,
-        payment.payee_id,
-    )
+    def _case(self, payment: Payment, judgement: Judgement, arrival_ms: int) -> CaseRow | None:
+        if judgement.decision < Decision.REVIEW:
+            return None
+        return CaseRow(
+            payment.transaction_id,
+            arrival_ms,
+            judgement.decision.word,
+            judgement.score,
+            payment.amount_minor,
+            payment.currency,
+            payment.payer_id,
+            payment.device_id,
+            payment.payee_id,
+            at_risk_minor(judgement.score, self.judge.reference_minor(payment)),
+        )

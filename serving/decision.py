@@ -50,13 +50,21 @@ def by_score(score: float, policy: Policy) -> Decision:
     return Decision.DECLINE
 
 
-def softened(decision: Decision) -> Decision:
-    """What an open breaker leaves of a decision: a decline becomes a challenge.
+def below_decline(policy: Policy) -> Decision:
+    """What an open breaker leaves of a decline: the severest decision of a score below `decline_at`.
 
-    >>> softened(Decision.DECLINE) is Decision.CHALLENGE, softened(Decision.REVIEW) is Decision.REVIEW
-    (True, True)
+    At least a challenge: a policy whose scores are approved or declined still trusts no such payment.
     """
-    return Decision.CHALLENGE if decision is Decision.DECLINE else decision
+    return Decision.REVIEW if policy.review_at < policy.decline_at else Decision.CHALLENGE
+
+
+def softened(decision: Decision, decline_as: Decision) -> Decision:
+    """A decision whose decline is replaced; anything else stays.
+
+    >>> softened(Decision.DECLINE, Decision.REVIEW) is Decision.REVIEW
+    True
+    """
+    return decline_as if decision is Decision.DECLINE else decision
 
 
 def within_exposure(reference_minor: int, spent_minor: int, policy: Policy) -> bool:
@@ -73,14 +81,14 @@ def decide(
     *,
     listed: str | None = None,
     spent_minor: int = 0,
-    model_trusted: bool = True,
+    model_decline_as: Decision = Decision.DECLINE,
 ) -> Decision:
     """The severest of what the score and the rules that hit ask for; lists come first, block before allow.
 
     Without a score (tier `rules_only`) a payment is approved only up to the policy's
     `lower_tier_approve_up_to_minor` (reference minor units) and while this minute's approvals without a
-    score (`spent_minor`) leave room for it; beyond it is challenged. When the model's breaker is open
-    (`model_trusted` false) its declines are challenges.
+    score (`spent_minor`) leave room for it; beyond it is challenged. `model_decline_as` is what a decline of
+    the model becomes while its breaker is open.
     """
     if listed == "block":
         return Decision.DECLINE
@@ -89,7 +97,7 @@ def decide(
     if score is None:
         decision = bounded(by_limit(reference_minor, policy), reference_minor, spent_minor, policy)
     else:
-        decision = by_score(score, policy) if model_trusted else softened(by_score(score, policy))
+        decision = softened(by_score(score, policy), model_decline_as)
     for action in hits:
         if action > decision:
             decision = action

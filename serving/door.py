@@ -106,10 +106,11 @@ class Door:
             return False
         self._stamp = stamp
         try:
+            keys = self._file.read()
             if stamp is None:
                 raise CannotStart(f"The key file {self._file.path} is gone.", "Put it back; an empty list is `[]`.")
-            self._take(self._file.read())
-        except (RiskgateError, OSError) as error:
+            self._take(keys)
+        except RiskgateError as error:
             self.broken = str(error)
             log.error("the keys read before stay in force, for the key file cannot be used: %s", error)
             return False
@@ -119,15 +120,10 @@ class Door:
 
     def _first_read(self, file: KeyFile) -> None:
         self._stamp = file.stamp()
+        keys = file.read()  # first: a file in a folder that is closed to us is there all the same
         if self._stamp is None:
-            raise CannotStart(
-                f"There is no key file {file.path}.",
-                "Add a key: python -m serving key-add.",
-            )
-        try:
-            self._take(file.read())
-        except OSError as error:
-            raise CannotStart(f"The key file {file.path} cannot be read: {error.strerror}.", "Mend that.") from error
+            raise CannotStart(f"There is no key file {file.path}.", "Add a key: python -m serving key-add.")
+        self._take(keys)
 
     def _take(self, keys: Mapping[str, Key]) -> None:
         now = datetime.fromtimestamp(self._wall(), UTC)

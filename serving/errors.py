@@ -31,6 +31,20 @@ class Forbidden(ServiceError):
     status = 403
 
 
+class ForeignCaller(ServiceError):
+    """A service without keys was called by another name than this machine's own, or by a page from elsewhere."""
+
+    code = "foreign_caller"
+    status = 403
+
+
+class UnreadType(ServiceError):
+    """A body of a type that is not read."""
+
+    code = "unread_type"
+    status = 415
+
+
 class UnknownTransaction(ServiceError):
     """A transaction this service has not scored and no imported history holds."""
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -18,13 +21,16 @@ from serving import bundles
 from serving import receipt as receipts
 from serving.archive import opened
 from serving.fold import decode_history, decode_promotion, decode_report
-from serving.ledger_reading import LedgerReading
+from serving.ledger_reading import Event, LedgerReading
 from serving.settings import Settings
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FROM_PAYMENT = tuple(
     name for name in Payment.__struct_fields__ if name not in ("event_time_ms", "attributes", "deadline_ms")
 )
+
+#: Payments that are kept as Python objects at a time.
+ROWS_PER_TABLE = 1 << 14
 
 Row = dict[str, Any]
 
@@ -38,12 +44,12 @@ def export(settings: Settings, target: Path) -> int:
     """
     with opened(settings) as ledger:
         schema = history_schema(_parameters(settings, ledger))
-        reports = _reports(ledger)
-        past = [_segment(settings, ledger, schema, reports)]
-        live = pa.Table.from_pylist(list(_payments(ledger, reports)), schema=schema)
-    table = pa.concat_tables([*[one for one in past if one is not None], live])
+        reports = _Reports(ledger)
+        tables = [_segment(settings, ledger, schema, reports), *_payments(ledger, schema, reports)]
+    table = pa.concat_tables([one for one in tables if one is not None], promote_options="none")
+    del tables
     # Stable: payments of the same millisecond keep their order of arrival.
-    table = table.append_column("arrival", pa.array(range(table.num_rows)))
+    table = table.append_column("arrival", pa.array(np.arange(table.num_rows)))
     table = table.sort_by([("event_time", "ascending"), ("arrival", "ascending")]).drop_columns(["arrival"])
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
@@ -61,35 +67,57 @@ def _parameters(settings: Settings, ledger: LedgerReading) -> CatalogParameters:
     return catalog_of(bundle.contract).parameters
 
 
-def _reports(ledger: LedgerReading) -> dict[str, Row]:
-    """What became known of each transaction; of several labels the one reported last, of outcomes the last."""
-    found: dict[str, Row] = {}
-    for kind in ("outcome", "label"):
-        for event in ledger.of_kind(kind):
+class _Reports:
+    """What became known of each transaction; of several labels the one reported last, of outcomes the last.
+
+    A ledger may hold an outcome of every payment: one tuple a report, not one dictionary.
+    """
+
+    def __init__(self, ledger: LedgerReading) -> None:
+        self._outcomes: dict[str, tuple[int, str]] = {}
+        self._labels: dict[str, tuple[int, str, str | None]] = {}
+        for event in ledger.each_of_kind("outcome"):
             report = decode_report(event.body)
-            row = found.setdefault(report.transaction_id, {})
-            known = row.get(f"{kind}_time")
-            moment = _moment(report.reported_at_ms)
-            if known is not None and moment < known:
-                continue
-            row[kind], row[f"{kind}_time"] = report.value, moment
-            if kind == "label":
-                row["label_source"] = report.source
-    return found
+            outcome = self._outcomes.get(report.transaction_id)
+            if outcome is None or report.reported_at_ms >= outcome[0]:
+                self._outcomes[report.transaction_id] = (report.reported_at_ms, sys.intern(report.value))
+        for event in ledger.each_of_kind("label"):
+            report = decode_report(event.body)
+            label = self._labels.get(report.transaction_id)
+            if label is None or report.reported_at_ms >= label[0]:
+                source = None if report.source is None else sys.intern(report.source)
+                self._labels[report.transaction_id] = (report.reported_at_ms, sys.intern(report.value), source)
+
+    def __contains__(self, transaction_id: str) -> bool:
+        return transaction_id in self._labels or transaction_id in self._outcomes
+
+    def of(self, transaction_id: str, event_time: datetime) -> Row:
+        """The columns of one payment; a report dated before its own payment (a caller's clock) counts from it on."""
+        row: Row = {}
+        if (outcome := self._outcomes.get(transaction_id)) is not None:
+            row["outcome_time"], row["outcome"] = max(_moment(outcome[0]), event_time), outcome[1]
+        if (label := self._labels.get(transaction_id)) is not None:
+            row["label_time"], row["label"], row["label_source"] = max(_moment(label[0]), event_time), *label[1:]
+        return row
 
 
-def _payments(ledger: LedgerReading, reports: dict[str, Row]) -> Iterator[Row]:
-    for event in ledger.walk():
-        if event.kind != "payment":
-            continue
-        payment = stored_payment(receipts.payment_in(event.body))
-        row: Row = {name: getattr(payment, name) for name in _FROM_PAYMENT}
-        row["event_time"] = _moment(payment.event_time_ms)
-        row |= {f"attr_{name}": value for name, value in payment.attributes.items()}
-        yield row | _not_before(reports.get(event.transaction_id, {}), row["event_time"])
+def _payments(ledger: LedgerReading, schema: pa.Schema, reports: _Reports) -> Iterator[pa.Table]:
+    """The scored payments, a table for every `ROWS_PER_TABLE`: rows of Python objects take ten times the memory."""
+    rows = (_row(event, reports) for event in ledger.walk() if event.kind == "payment")
+    while page := list(itertools.islice(rows, ROWS_PER_TABLE)):
+        yield pa.Table.from_pylist(page, schema=schema)
+    yield schema.empty_table()
 
 
-def _segment(settings: Settings, ledger: LedgerReading, schema: pa.Schema, reports: dict[str, Row]) -> pa.Table | None:
+def _row(event: Event, reports: _Reports) -> Row:
+    payment = stored_payment(receipts.payment_in(event.body))
+    row: Row = {name: getattr(payment, name) for name in _FROM_PAYMENT}
+    row["event_time"] = _moment(payment.event_time_ms)
+    row |= {f"attr_{name}": value for name, value in payment.attributes.items()}
+    return row | reports.of(event.transaction_id, row["event_time"])
+
+
+def _segment(settings: Settings, ledger: LedgerReading, schema: pa.Schema, reports: _Reports) -> pa.Table | None:
     histories = ledger.of_kind("history")
     if not histories:
         return None
@@ -108,17 +136,11 @@ def _segment(settings: Settings, ledger: LedgerReading, schema: pa.Schema, repor
     for name in ("outcome", "outcome_time", "label", "label_source", "label_time"):
         values = table[name].to_pylist()
         for place in told:
-            said = _not_before(reports[ids[place]], times[place])
+            said = reports.of(ids[place], times[place])
             values[place] = said.get(name, values[place])
         at = schema.get_field_index(name)
         table = table.set_column(at, schema.field(at), pa.array(values, schema.field(at).type))
     return table
-
-
-def _not_before(report: Row, event_time: datetime) -> Row:
-    """A report dated before its own payment (a caller's clock) counts from the payment on."""
-    times = {name: max(value, event_time) for name, value in report.items() if name.endswith("_time")}
-    return report | times
 
 
 def _moment(time_ms: int) -> datetime:

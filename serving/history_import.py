@@ -42,7 +42,7 @@ def take_history(settings: Settings, source: Path, until_ms: int | None = None) 
     try:
         ledger = Ledger(settings.ledger_path, settings.ledger_sync)
         try:
-            if any(event.kind in ("payment", "history") for event in ledger.walk()):
+            if ledger.has_past():
                 raise CannotStart(
                     "The ledger already holds payments or a history: the past comes first, and once.",
                     "Set RISKGATE_VAR to a new folder, import there, and start the service on it.",

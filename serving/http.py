@@ -6,11 +6,10 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qsl
 
 import msgspec
 
-from features.errors import Malformed, Problem, Refused, RiskgateError
+from features.errors import Malformed, RiskgateError
 from serving.errors import LedgerUnavailable, TooLarge, WrongMethod
 from serving.headers import ALWAYS, PAGE, Header
 from serving.ledger import LedgerError
@@ -26,8 +25,6 @@ Send = Callable[[Message], Awaitable[None]]
 JSON = (b"content-type", b"application/json")
 REPLAYED = (JSON, (b"idempotent-replay", b"true"))
 _encoder = msgspec.json.Encoder()
-#: How a switch of a query string is spelled.
-FLAGS = {"": True, "1": True, "true": True, "0": False, "false": False}
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -82,8 +79,11 @@ async def read_body(receive: Receive, declared: bytes | None, limit_bytes: int) 
 
     Raises: TooLarge beyond the limit (at once if the declared length says so), Malformed if the caller left.
     """
-    if declared is not None and declared.isdigit() and int(declared) > limit_bytes:
-        raise too_large(limit_bytes)
+    # Python refuses to read a number of 5,000 digits: one that is longer than the limit is larger.
+    if declared is not None and declared.isdigit():
+        digits = declared.lstrip(b"0")
+        if len(digits) > len(str(limit_bytes)) or int(digits or b"0") > limit_bytes:
+            raise too_large(limit_bytes)
     message = await receive()
     if message["type"] == "http.disconnect":
         raise Malformed("The connection was closed before the body was complete.", "Send the request again.")
@@ -110,25 +110,6 @@ def too_large(limit_bytes: int) -> TooLarge:
     return TooLarge(
         f"The body is larger than {limit_bytes} bytes.", "Send less at once; attributes carry values, not files."
     )
-
-
-def flags(query: bytes, names: tuple[str, ...]) -> dict[str, bool]:
-    """The switches of a query string, absent ones false.
-
-    Raises: Refused for a switch that is neither on nor off.
-
-    >>> flags(b"explain=1", ("explain", "dry_run"))
-    {'explain': True, 'dry_run': False}
-    """
-    values = dict.fromkeys(names, False)
-    for name, text in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
-        if name in values:
-            if text not in FLAGS:
-                raise Refused(
-                    [Problem("invalid_flag", f"`{name}` is neither on nor off.", name, "Send 1 or 0, or leave it out.")]
-                )
-            values[name] = FLAGS[text]
-    return values
 
 
 def closing(reply: Reply) -> Reply:

@@ -16,7 +16,17 @@ from features.payment import Payment
 from features.policy import MODEL
 from features.pseudonyms import Pseudonyms
 from serving import reasons as why
-from serving.decision import Decision, bounded, by_amount, by_band, by_limit, by_score, decide, softened
+from serving.decision import (
+    Decision,
+    below_decline,
+    bounded,
+    by_amount,
+    by_band,
+    by_limit,
+    by_score,
+    decide,
+    softened,
+)
 from serving.reasons import Reason
 from serving.rules import CompiledLists, Hit, compile_rules, matching
 from serving.scorer import Scorer
@@ -24,6 +34,8 @@ from serving.scorer import Scorer
 Vector = npt.NDArray[np.float64]
 
 FULL, STALE, RULES_ONLY, DEFAULT = "full", "stale", "rules_only", "default"
+#: Before the name of a breaker in `missing`: a decline of that rule or model was not to be had.
+OPEN_BREAKER = "breaker:"
 #: How complete the scoring was, best first (DESIGN §8).
 TIERS = (FULL, STALE, RULES_ONLY, DEFAULT)
 
@@ -32,7 +44,8 @@ class Judgement(msgspec.Struct, frozen=True):
     """What was decided about one payment and why; `margin` is the raw score (log-odds).
 
     `exposed_minor` is what was approved without a score, reference minor units; `declining` names the rules
-    (and `model`) that asked for a decline, whether or not their breakers let them.
+    (and `model`) that asked for a decline, whether or not their breakers let them; `softened` names those whose
+    open breakers alone kept the payment from being declined.
     """
 
     decision: Decision
@@ -42,6 +55,12 @@ class Judgement(msgspec.Struct, frozen=True):
     reasons: tuple[Reason, ...]
     exposed_minor: int = 0
     declining: tuple[str, ...] = ()
+    softened: tuple[str, ...] = ()
+
+    @property
+    def softened_by(self) -> tuple[str, ...]:
+        """How `missing` names the open breakers that softened the decision."""
+        return tuple([f"{OPEN_BREAKER}{name}" for name in self.softened])
 
 
 class Judge:
@@ -54,6 +73,7 @@ class Judge:
             raise BrokenBundle(f"The policy of {bundle.model_name} is not sound: {' '.join(problems)}", "Correct it.")
         self.bundle = bundle
         self.policy = bundle.policy
+        self.decline_as = below_decline(bundle.policy)
         self.scorer = Scorer(bundle.model_text)
         check_columns(bundle, self.scorer.names, catalog)
         self.calibrator = bundle.calibrator
@@ -86,13 +106,16 @@ class Judge:
         explain_approved: bool = False,
         spent_minor: int = 0,
         open_breakers: Collection[str] = (),
+        decline_as: Decision | None = None,
     ) -> Judgement:
         """Decide about a payment with what there is: vector and score, the vector alone, or neither.
 
         `explain` allows the exact contributions to be computed; an approved payment gets none unless
         `explain_approved`. `spent_minor` is what was approved without a score earlier in this minute;
-        declines of what is named in `open_breakers` become challenges.
+        declines of what is named in `open_breakers` become `decline_as` (None: the severest decision of a lower
+        score under this policy).
         """
+        decline_as = self.decline_as if decline_as is None else decline_as
         margin, score = scored if scored is not None else (None, None)
         listed = None if self.lists.empty else self.lists.find(payment)
         list_kind = None if listed is None else listed.kind
@@ -101,10 +124,13 @@ class Judge:
         if hits:
             declining = tuple([hit.name for hit in hits if hit.action is Decision.DECLINE])
             if open_breakers:
-                hits = [h._replace(action=softened(h.action)) if h.name in open_breakers else h for h in hits]
+                hits = [
+                    hit._replace(action=softened(hit.action, decline_as)) if hit.name in open_breakers else hit
+                    for hit in hits
+                ]
         if score is not None and score >= self.policy.decline_at:
             declining = (*declining, MODEL)
-        model_trusted = MODEL not in open_breakers
+        model_decline_as = decline_as if MODEL in open_breakers else Decision.DECLINE
         reference_minor = self.reference_minor(payment)
         if vector is None:
             decision = by_amount(reference_minor, self.policy, listed=list_kind, spent_minor=spent_minor)
@@ -117,23 +143,22 @@ class Judge:
                 reference_minor,
                 listed=list_kind,
                 spent_minor=spent_minor,
-                model_trusted=model_trusted,
+                model_decline_as=model_decline_as,
             )
         names = tuple([hit.name for hit in hits])
         if listed is not None:
             names = (f"{listed.kind}_list_{listed.entity}", *names)
         exposed = reference_minor if decision is Decision.APPROVE and score is None and listed is None else 0
+        spared = declining if listed is None and decision is not Decision.DECLINE else ()
         if decision is Decision.APPROVE and not explain_approved:
-            return Judgement(decision, score, margin, names, (), exposed, declining)
+            return Judgement(decision, score, margin, names, (), exposed, declining, spared)
         values: list[float] = [] if vector is None else vector.tolist()
         found: list[Reason] = []
         if listed is not None:
             found.append(why.of_list(listed))
         else:
             # A rule that raised the decision beyond the score's own is what decided: it is told first.
-            alone = Decision.APPROVE if score is None else by_score(score, self.policy)
-            if not model_trusted:
-                alone = softened(alone)
+            alone = Decision.APPROVE if score is None else softened(by_score(score, self.policy), model_decline_as)
             found += [self.families.of_rule(h, values) for h in hits if h.action == decision > alone]
         if explain and vector is not None and scored is not None:
             found += self.families.strongest(self.scorer.contributions(vector), values)
@@ -142,7 +167,7 @@ class Judge:
                 found.append(why.exposure_used_up())
             else:
                 found += self._without_contributions(hits, values, vector is None)
-        return Judgement(decision, score, margin, names, tuple(found[: why.MOST_REASONS]), exposed, declining)
+        return Judgement(decision, score, margin, names, tuple(found[: why.MOST_REASONS]), exposed, declining, spared)
 
     def _used_up(self, reference_minor: int, spent_minor: int, banded: bool) -> bool:
         alone = by_band(reference_minor, self.policy) if banded else by_limit(reference_minor, self.policy)

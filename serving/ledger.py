@@ -59,7 +59,10 @@ _INSERT = "INSERT INTO events(kind, transaction_id, event_time_ms, arrival_time_
 
 
 class CaseRow(msgspec.Struct, frozen=True):
-    """What a case for the review desk is opened with, in the transaction of its decision."""
+    """What a case for the review desk is opened with, in the transaction of its decision.
+
+    `at_risk_minor` is in minor units of the deployment's reference currency; None in entries of older releases.
+    """
 
     transaction_id: str
     opened_ms: int
@@ -70,6 +73,7 @@ class CaseRow(msgspec.Struct, frozen=True):
     payer_id: str
     device_id: str | None
     payee_id: str
+    at_risk_minor: int | None = None
 
 
 def connect(path: Path, sync: str = "normal") -> sqlite3.Connection:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
+#: Rows that a walk reads with one statement.
+PAGE = 2_000
 COLUMNS = "seq, kind, transaction_id, event_time_ms, arrival_time_ms, body"
 
 
@@ -50,6 +52,11 @@ class LedgerReading:
 
     _connection: Reader
 
+    def event(self, seq: int) -> Event | None:
+        """The event of that sequence number, or None."""
+        row = self._connection.execute(f"SELECT {COLUMNS} FROM events WHERE seq = ?", (seq,)).fetchone()
+        return None if row is None else Event(*row)
+
     def payment(self, transaction_id: str) -> Event | None:
         """The scored payment of that id, or None."""
         row = self._connection.execute(
@@ -74,11 +81,25 @@ class LedgerReading:
         )
         return [Event(*row) for row in rows]
 
+    def each_of_kind(self, kind: str) -> Iterator[Event]:
+        """Every event of one kind other than payment, in order; holds one page of rows at a time."""
+        after_seq = 0
+        while True:
+            rows = self._connection.execute(
+                f"SELECT {COLUMNS} FROM events WHERE kind = ? AND seq > ? AND kind <> 'payment'"
+                f" ORDER BY seq LIMIT {PAGE}",
+                (kind, after_seq),
+            ).fetchall()
+            yield from (Event(*row) for row in rows)
+            if len(rows) < PAGE:
+                return
+            after_seq = rows[-1][0]
+
     def walk(self, after_seq: int = 0) -> Iterator[Event]:
         """Every event after a sequence number, in order; holds one page of rows at a time."""
         while True:
             rows = self._connection.execute(
-                f"SELECT {COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT 2000", (after_seq,)
+                f"SELECT {COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT {PAGE}", (after_seq,)
             ).fetchall()
             if not rows:
                 return
@@ -86,10 +107,24 @@ class LedgerReading:
                 yield Event(*row)
             after_seq = rows[-1][0]
 
+    def has_past(self) -> bool:
+        """Whether there is a payment or an imported history; reads one entry of an index of each."""
+        rows = self._connection.execute(
+            "SELECT 1 FROM events WHERE kind = 'payment' ORDER BY transaction_id LIMIT 1"
+        ).fetchall()
+        if rows:
+            return True
+        # There is one history at most. Where a limit stood, the planner might look for it row by row.
+        (histories,) = self._connection.execute(
+            "SELECT count(*) FROM events WHERE kind = 'history' AND kind <> 'payment'"
+        ).fetchone()
+        return bool(histories)
+
     def last_seq(self) -> int:
         """The sequence number of the latest event; 0 for an empty ledger."""
-        (seq,) = self._connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
-        return int(seq)
+        # PostgreSQL reads `max(seq)` off the index only where there is a plain table, and scans otherwise.
+        row = self._connection.execute("SELECT seq FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+        return 0 if row is None else int(row[0])
 
     def count(self) -> int:
         """How many events the ledger holds."""

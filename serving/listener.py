@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import os
 import resource
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -80,6 +81,20 @@ class BoundedHttp(HttpToolsProtocol):
     _without_offer: bytes | None = None
     #: Nothing was ever said: a caller may open connections ahead, and finds them open as long as kept ones are.
     _silent = True
+    #: Of all connections: seconds until an idle one is closed; 0: as the server that made it says.
+    keep_alive_seconds = 0
+    #: Called once, with what makes further connections, when the server has made the first.
+    on_first: Callable[[Callable[[], BoundedHttp]], None] | None = None
+
+    def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.access_log = False  # its line would be built for every reply, and our log has none of them
+        if self.keep_alive_seconds:
+            self.timeout_keep_alive = self.keep_alive_seconds
+        own = type(self)
+        if own.on_first is not None:
+            first, own.on_first = own.on_first, None
+            first(lambda: own(config, server_state, app_state))
 
     def connection_made(self, transport: Any) -> None:
         """A connection that says nothing is given up too, without a word: a 408 would be taken for a reply later."""

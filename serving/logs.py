@@ -43,6 +43,10 @@ def set_up(form: str, stream: TextIO | None = None) -> None:
         library.propagate = True
         library.setLevel(logging.WARNING)
     logging.captureWarnings(True)
+    # BentoML's set-up silences every logger that was there before it, ours among them.
+    for other in logging.root.manager.loggerDict.values():
+        if isinstance(other, logging.Logger):
+            other.disabled = False
 
 
 def told(error: BaseException) -> str:

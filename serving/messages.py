@@ -36,6 +36,12 @@ class Recorded(msgspec.Struct, frozen=True):
     recorded: str
 
 
+class Live(msgspec.Struct, frozen=True):
+    """The reply of `/livez`."""
+
+    live: bool
+
+
 class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
     """The reply of `/readyz`: each check is `ok` or a sentence that says what is not.
 

@@ -1,13 +1,25 @@
-"""Where bundles lie: a folder, or a tag of BentoML's model store."""
+"""Where bundles lie: a folder, or a tag of a BentoML model store.
+
+Inside a bento `riskgate:latest` is the model that the bento was built with; elsewhere, and for every other tag, it
+is looked up in the project's own store (`bentoml` below RISKGATE_VAR, or BENTOML_HOME where that is set).
+"""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import bentoml
+from bentoml._internal.models import ModelStore  # how BentoML itself opens a store at a path
 
+from features.settings import bentoml_home
 from serving.errors import CannotStart
 from serving.settings import Settings
+
+#: The folder of the source tree; in a bento it is called `src`, and the bento's description lies above it.
+SOURCE = Path(__file__).resolve().parents[1]
+#: BentoML's default folder, in which releases before kept their bundles.
+FORMER_HOME = Path("~/bentoml")
 
 
 def bundle_folder(settings: Settings) -> Path:
@@ -15,10 +27,10 @@ def bundle_folder(settings: Settings) -> Path:
 
     Raises: CannotStart when there is none.
     """
-    return folder_of(settings.bundle, "RISKGATE_BUNDLE")
+    return folder_of(settings, settings.bundle, "RISKGATE_BUNDLE")
 
 
-def folder_of(name: str, setting: str) -> Path:
+def folder_of(settings: Settings, name: str, setting: str) -> Path:
     """The folder of a bundle by its path or its tag.
 
     Raises: CannotStart when there is none.
@@ -26,10 +38,59 @@ def folder_of(name: str, setting: str) -> Path:
     path = Path(name)
     if path.is_dir():
         return path
-    try:
-        return Path(bentoml.models.get(name).path)
-    except (bentoml.exceptions.BentoMLException, ValueError) as error:
+    home = bentoml_home(settings.var)
+    tag = pinned(name, SOURCE)
+    for store in (*stores_of(SOURCE), home / "models"):
+        found = in_store(store, tag)
+        if found is not None:
+            return found
+    if tag != name:
         raise CannotStart(
-            f"There is no bundle `{name}`: neither a folder nor a tag of BentoML's model store.",
-            f"Train and promote a model (python -m training promote), or set {setting}.",
-        ) from error
+            f"Bundle `{tag}`, with which this bento was built, lies neither in the bento nor in {home}.",
+            f"Bring the bento here with `bentoml export` and `bentoml import`, or set {setting} to a folder.",
+        )
+    former = in_store(FORMER_HOME.expanduser() / "models", name)
+    if former is not None:
+        raise CannotStart(
+            f"There is no bundle `{name}` in {home}; the one of an earlier release lies in {former}.",
+            f"Promote it again (python -m training promote --version champion), or set {setting} to that folder.",
+        )
+    raise CannotStart(
+        f"There is no bundle `{name}`: neither a folder nor a tag of the model store in {home}.",
+        f"Train and promote a model (python -m training promote), or set {setting}.",
+    )
+
+
+def in_store(models: Path, tag: str) -> Path | None:
+    """The folder of a tag in the model store at a path; None when it holds none, or the tag is none."""
+    try:
+        return Path(bentoml.models.get(tag, _model_store=ModelStore(models)).path)
+    except (bentoml.exceptions.BentoMLException, ValueError, OSError):
+        return None
+
+
+def pinned(name: str, source: Path) -> str:
+    """The tag with which the bento of a source tree was built, for `riskgate` or `riskgate:latest`; else the name."""
+    model, _, version = name.partition(":")
+    return models_of(source).get(model, name) if version in ("", "latest") else name
+
+
+@cache
+def models_of(source: Path) -> dict[str, str]:
+    """The tag of each model of the bento that a source tree belongs to, by name; empty when there is no bento."""
+    if not _is_bento(source):
+        return {}
+    return {one.tag.name: str(one.tag) for one in bentoml.Bento.from_path(source.parent).info.all_models}
+
+
+def stores_of(source: Path) -> tuple[Path, ...]:
+    """The model stores of a bento: its own when it was exported, else the one that lies by the bento's store."""
+    if not _is_bento(source):
+        return ()
+    bento = source.parent
+    beside = (bento.parents[2] / "models",) if bento.parents[1].name == "bentos" else ()
+    return (bento / "models", *beside)
+
+
+def _is_bento(source: Path) -> bool:
+    return source.name == "src" and (source.parent / "bento.yaml").is_file()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from features.catalog import CatalogParameters
-from serving.http import FLAGS
+from serving.query_flags import MEANING, SPELLINGS, TAKEN
 from serving.shapes import TEXT, ref, schemas_of
 
 
@@ -48,16 +48,21 @@ SCOPES = {
 _ERRORS = {
     "400": "Malformed: not one JSON object.",
     "401": "No key, or a wrong or expired one.",
-    "403": "The key has not the scope.",
+    "403": "The key has not the scope; without keys: not a loopback `Host`, or a foreign `Origin`.",
     "404": "Unknown transaction.",
     "408": "The body did not arrive in time.",
     "409": "Same id with other content, or a contradicted report.",
     "413": "The body is too large.",
-    "422": "An invalid value; every problem at once.",
+    "415": "Without keys: the body has the type of a form or a text.",
+    "422": "An invalid value or an unknown query flag; every problem at once.",
     "429": "Over the caller's rate.",
     "503": "Refused at once; see Retry-After.",
 }
 _COMMON = ("400", "401", "403", "413", "422", "429", "503")
+
+
+def _error(status: str) -> dict[str, Any]:
+    return {"description": _ERRORS[status], "content": {"application/json": {"schema": ref("Error")}}}
 
 
 def _replies(schema: str, also: tuple[str, ...] = (), replay: bool = False) -> dict[str, Any]:
@@ -68,10 +73,7 @@ def _replies(schema: str, also: tuple[str, ...] = (), replay: bool = False) -> d
         }
     replies = {"200": good}
     for status in sorted((*_COMMON, *also)):
-        replies[status] = {
-            "description": _ERRORS[status],
-            "content": {"application/json": {"schema": ref("Error")}},
-        }
+        replies[status] = _error(status)
     return replies
 
 
@@ -92,7 +94,7 @@ def _post(summary: str, scope: str, body: str, reply: str, also: tuple[str, ...]
         "post": {
             "summary": summary,
             "requestBody": {"required": True, "content": {"application/json": {"schema": ref(body)}}},
-            "responses": _replies(reply, ("408", *also), replay=body != "Batch"),
+            "responses": _replies(reply, ("408", "415", *also), replay=body != "Batch"),
             **_needs(scope),
         }
     }
@@ -100,20 +102,23 @@ def _post(summary: str, scope: str, body: str, reply: str, also: tuple[str, ...]
 
 def _get(summary: str, content: str, schema: dict[str, Any], statuses: tuple[str, ...] = ("200",)) -> dict[str, Any]:
     reply = {"description": "Answered.", "content": {content: {"schema": schema}}}
-    return {"get": {"summary": summary, "responses": dict.fromkeys(statuses, reply), "security": []}}
+    replies = {**dict.fromkeys(statuses, reply), "422": _error("422")}
+    return {"get": {"summary": summary, "responses": dict(sorted(replies.items())), "security": []}}
 
 
-def _flag(name: str, description: str) -> dict[str, Any]:
-    schema = {"type": "string", "enum": list(FLAGS)}
-    return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
+def _flags(path: str) -> list[dict[str, Any]]:
+    schema = {"type": "string", "enum": list(SPELLINGS)}
+    return [
+        {"name": name, "in": "query", "required": False, "schema": schema, "description": MEANING[name]}
+        for name in TAKEN[path]
+    ]
 
 
 def _paths() -> dict[str, Any]:
     score = _post("Decide about one payment.", "score", "Payment", "Decision", ("409",))
-    score["post"]["parameters"] = [
-        _flag("explain", "Reasons for an approved payment too."),
-        _flag("dry_run", "Decide and explain with nothing recorded and nothing counted."),
-    ]
+    batch = _post("Decide about up to 1,000 payments, in order.", "score", "Batch", "Decisions")
+    score["post"]["parameters"] = _flags("/v1/score")
+    batch["post"]["parameters"] = _flags("/v1/score/batch")
     receipt = {
         "get": {
             "summary": "All that is needed to reproduce one decision.",
@@ -124,15 +129,15 @@ def _paths() -> dict[str, Any]:
     }
     metrics = _get("Counters and histograms for Prometheus.", "text/plain", {"type": "string"})
     for status in ("401", "403", "429", "503"):
-        metrics["get"]["responses"][status] = _replies("Error")[status]
+        metrics["get"]["responses"][status] = _error(status)
     metrics["get"] |= _needs("read") | {"description": "From the service's own machine no key is needed."}
     return {
         "/v1/score": score,
-        "/v1/score/batch": _post("Decide about up to 1,000 payments, in order.", "score", "Batch", "Decisions"),
+        "/v1/score/batch": batch,
         "/v1/outcomes": _post("Tell what the issuer then did.", "feedback", "Outcome", "Recorded", ("404",)),
         "/v1/labels": _post("Tell whether it was fraud.", "feedback", "Label", "Recorded", ("404", "409")),
         "/v1/receipts/{transaction_id}": receipt,
-        "/livez": _get("Whether the process answers.", "application/json", {"type": "object"}),
+        "/livez": _get("Whether the process answers.", "application/json", ref("Live")),
         "/readyz": _get(
             "Whether payments are scored in full, and if not why.", "application/json", ref("Ready"), ("200", "503")
         ),

@@ -38,7 +38,7 @@ def render(document: dict[str, Any]) -> str:
 
 
 def _curl() -> str:
-    return f"curl -s http://127.0.0.1:3000/v1/score -d '{json.dumps(EXAMPLE)}'"
+    return f"curl -s http://127.0.0.1:3000/v1/score -H 'content-type: application/json' -d '{json.dumps(EXAMPLE)}'"
 
 
 def _text(text: str) -> str:

@@ -1,46 +1,24 @@
-"""One process that serves: BentoML's service on uvicorn, without a supervisor that would restart a refusal."""
+"""One scoring process: BentoML's worker in this process, without the supervisor that would restart a refusal."""
 
 from __future__ import annotations
 
 import signal
-import socket
-
-import uvicorn
 
 from features.errors import RiskgateError
 from serving import start
-from serving.arrival import protocol_of
 from serving.door import Door
-from serving.drain import DrainingServer
-from serving.errors import CannotStart
-from serving.logs import set_up
-from serving.settings import Settings, listen_as
+from serving.listening import bind, check_listening
+from serving.model_store import bundle_folder
+from serving.settings import Settings, export_settings
+
+#: How long the server waits for replies under way once its port is closed, seconds.
+GRACEFUL_SECONDS = 10
 
 
-def shared(host: str, port: int) -> socket.socket:
-    """A socket for a port that several processes listen on; the kernel spreads connections over them.
+def check(settings: Settings) -> None:
+    """Look at all that a scoring process needs before one is started.
 
-    Raises: CannotStart.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    one = socket.socket(family, socket.SOCK_STREAM)
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    try:
-        one.bind((host, port))
-    except OSError as error:
-        one.close()
-        raise CannotStart(
-            f"Port {port} of {host} cannot be used: {error.strerror}.", "End what listens there, or choose another."
-        ) from error
-    return one
-
-
-def check_servers(settings: Settings) -> None:
-    """Ask both servers of the production profile before anything is loaded.
-
-    Raises: CannotStart.
+    Raises: CannotStart and the refusals of a bundle.
     """
     if settings.production:
         # Only here: the embedded profile needs no driver of a server.
@@ -48,45 +26,35 @@ def check_servers(settings: Settings) -> None:
 
         check_redis(settings)
         check_postgres(settings)
+    Door(settings)  # its key file
+    start.open_champion(lambda: bundle_folder(settings), settings)
 
 
-def serve(settings: Settings, sockets: list[socket.socket] | None = None) -> int:
-    """Serve until stopped, on these sockets if given; the exit code of the process.
+def serve(settings: Settings, *, share_port: bool = False, own_port: int | None = None) -> int:
+    """Serve until stopped; the exit code of the process.
+
+    `share_port`: several processes listen on the port. `own_port`: answer on that port of loopback too, alone.
 
     Raises: CannotStart and the refusals of a bundle, before anything listens.
     """
-    start.check_listening(settings)
-    check_servers(settings)
-    Door(settings)  # a key file that cannot be used is refused before anything listens
-    listen_as(settings)
-    from serving.model_store import bundle_folder
-    from serving.service import Front, application, service
+    check_listening(settings)
+    check(settings)
+    export_settings(settings)
+    from _bentoml_impl.worker.service import main as bentoml_worker
 
-    set_up(settings.log)  # after the import of BentoML, which brings handlers of its own
-    start.open_champion(lambda: bundle_folder(settings), settings)
-    config = uvicorn.Config(
-        Front(service.to_asgi()),  # no request needs BentoML's own layers, which answer in other shapes
-        ws="none",
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        http=protocol_of(application.backlog),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        lifespan="on",
-        backlog=2048,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=10,
-    )
-    server = DrainingServer(config, settings.drain_seconds, application.leave)
-    # uvicorn stops in order and then raises the signal anew; a stop in order is no failure.
+    from serving import service
+
+    listener = bind(settings.host, settings.port, shared=share_port)
+    if own_port is not None:
+        service.own_listeners.append(bind("127.0.0.1", own_port, shared=True))
+    # uvicorn stops in order and then raises the signal again; a stop in order is no failure.
     # A SIGHUP before the service is ready must not end it; then it means "look for a new bundle".
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda _number, _frame: None)
+    arguments = ["serving.service:Riskgate", "--fd", str(listener.detach())]
+    arguments += ["--timeout-graceful-shutdown", str(GRACEFUL_SECONDS)]
     try:
-        server.run(sockets)
+        bentoml_worker(arguments, standalone_mode=False)
     except (SystemExit, RiskgateError):
         return 3
-    return 0 if server.started and not application.failed else 3
+    return 3 if service.application.failed or service.application.runtime is None else 0

@@ -39,7 +39,8 @@ class Receipt(msgspec.Struct, frozen=True):
     device, ip, payee and pair had seen, -1 = not sent. `folded` says whether the payment entered the
     online state, `explained` whether contributions were computed. Digests are SHA-256 in hex, timings
     microseconds. `spent_minor` is what was approved without a score earlier in the minute of arrival
-    (reference minor units; 0 for a decision with a score), `breakers` names the open breakers.
+    (reference minor units; 0 for a decision with a score), `breakers` names the open breakers; those that softened
+    this decision are in `missing` too, but for receipts of before, whose declines were softened to challenges.
     `profile_row` is how far its worker had read the profile file, -1 = up to the events before it.
     """
 

@@ -56,7 +56,6 @@ class Runtime:
 
         Raises: CannotStart, BrokenBundle, ContractMismatch.
         """
-        start.check_listening(settings)
         self.settings = settings
         self.metrics = Metrics()
         self.clock = clock_named(settings.clock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -10,9 +11,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from features.settings import PREFIX, is_of_a_service, sent, use_bentoml_home
 from serving.errors import CannotStart
 
-PREFIX = "RISKGATE_"
+log = logging.getLogger("riskgate.settings")
 
 
 class Setting(NamedTuple):
@@ -47,6 +49,9 @@ TABLE = (
     Setting("LOG_DECISIONS", "notable", "none|notable|all", "decisions with a log line; notable: flagged or not full"),
     Setting("SWAP_SECONDS", "2", "seconds", "how often a newly promoted bundle is looked for; 0: on SIGHUP only"),
     Setting("DRAIN_SECONDS", "5", "seconds", "how long a stopping service still takes what callers keep sending"),
+    Setting("DRAIN_MIN_SECONDS", "2", "seconds", "how long the port stays open after SIGTERM even if no request comes"),
+    Setting("KEEP_ALIVE_SECONDS", "75", "seconds", "an idle connection is closed after this; above a balancer's own"),
+    Setting("FAST_PATH", "on", "on|off", "off: plain payments go through BentoML's application too"),
     Setting("REDIS_URL", "", "URL", "Redis of the production profile: `redis://…`; empty: embedded"),
     Setting("POSTGRES_URL", "", "URL", "PostgreSQL of the production profile: `postgresql://…`; empty: embedded"),
     Setting("REDIS_PREFIX", "rg", "word", "what every key in Redis begins with"),
@@ -58,6 +63,9 @@ TABLE = (
 
 #: Units of whole numbers.
 WHOLE = ("port", "bytes", "requests/s", "requests", "seconds", "events", "processes")
+#: At most 15 digits: Python refuses to read thousands of them.
+_WHOLE = re.compile(r"[0-9]{1,15}")
+LARGEST_PORT = 65_535
 #: The few billion IP addresses are hashed in minutes: only the key stands in the way.
 SHORTEST_HASH_KEY = 32
 #: What the URL of each server begins with.
@@ -89,6 +97,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_decisions: str = "notable"
     swap_seconds: int = 2
     drain_seconds: int = 5
+    drain_min_seconds: int = 2
+    keep_alive_seconds: int = 75
+    fast_path: str = "on"
     redis_url: str = ""
     postgres_url: str = ""
     redis_prefix: str = "rg"
@@ -124,24 +135,35 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
     Raises: CannotStart when a value is not of its unit.
     """
-    source = os.environ if environment is None else environment
     values: dict[str, str | int | Path] = {}
     problems = []
     for row in TABLE:
-        text = source.get(PREFIX + row.name, row.default)
+        text = sent(row.name, environment)
+        if text is None:
+            text = row.default
         field = row.name.lower()
         if field == "var":
             values[field] = Path(text)
         elif row.unit in WHOLE:
-            if text.isdigit():
-                values[field] = int(text)
+            if is_of_a_service(text):
+                log.warning(
+                    "%s%s is `%s`, which Kubernetes sets for a Service of that name: %s is used",
+                    PREFIX, row.name, text, row.default,
+                )  # fmt: skip
+                text = row.default
+            if _WHOLE.fullmatch(text) is None:
+                problems.append(f"{PREFIX}{row.name} is `{_short(text)}`, not a whole number of {row.unit}.")
+            elif row.unit == "port" and int(text) > LARGEST_PORT:
+                problems.append(f"{PREFIX}{row.name} is {int(text)}, above the largest port, {LARGEST_PORT}.")
             else:
-                problems.append(f"{PREFIX}{row.name} is `{text}`, not a whole number of {row.unit}.")
+                values[field] = int(text)
         elif "|" in row.unit and text not in row.unit.split("|"):
-            problems.append(f"{PREFIX}{row.name} is `{text}`, not one of {row.unit.replace('|', ', ')}.")
+            problems.append(f"{PREFIX}{row.name} is `{_short(text)}`, not one of {row.unit.replace('|', ', ')}.")
         else:
             values[field] = text
     problems += _of_servers(values)
+    if not str(values["api_key"]).isprintable():
+        problems.append(f"{PREFIX}API_KEY holds a line end or another character that no caller can send.")
     if 0 < len(str(values["hash_key"])) < SHORTEST_HASH_KEY:
         problems.append(f"{PREFIX}HASH_KEY is shorter than {SHORTEST_HASH_KEY} characters.")
     if problems:
@@ -151,8 +173,23 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
 def log_form(environment: Mapping[str, str] | None = None) -> str:
     """The form of the log, before the other settings are known to be right."""
-    source = os.environ if environment is None else environment
-    return "json" if source.get(PREFIX + "LOG") == "json" else "text"
+    return "json" if sent("LOG", environment) == "json" else "text"
+
+
+def _short(text: str) -> str:
+    """A value for a sentence: of a very long one its beginning."""
+    return text if len(text) <= 60 else text[:60] + "…"
+
+
+def fast_path_is_on(environment: Mapping[str, str] | None = None) -> bool:
+    """Whether plain payments take the fast path: BentoML's worker asks before it reads the other settings."""
+    return sent("FAST_PATH", environment) in (None, "on")
+
+
+def workers_wanted(environment: Mapping[str, str] | None = None) -> int:
+    """Workers that BentoML starts: one of the embedded profile, which has one order of events."""
+    text = sent("WORKERS", environment) or "2"
+    return int(text) if sent("REDIS_URL", environment) and _WHOLE.fullmatch(text) and int(text) else 1
 
 
 def _of_servers(values: Mapping[str, str | int | Path]) -> Iterator[str]:
@@ -169,14 +206,28 @@ def _of_servers(values: Mapping[str, str | int | Path]) -> Iterator[str]:
         )
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", str(values["redis_prefix"])):
         yield f"{PREFIX}REDIS_PREFIX is not a word of up to 40 letters, digits, hyphens and underscores."
-    for field in ("workers", "stream_limit", "idempotency_seconds"):
+    for field in ("workers", "stream_limit", "idempotency_seconds", "keep_alive_seconds"):
         if values.get(field) == 0:
             yield f"{PREFIX}{field.upper()} is 0; it must be at least 1."
 
 
-def listen_as(settings: Settings) -> None:
-    """Let BentoML's service, which reads the environment itself, see the chosen address."""
-    os.environ[PREFIX + "HOST"], os.environ[PREFIX + "PORT"] = settings.host, str(settings.port)
+def export_settings(settings: Settings) -> None:
+    """Let BentoML's service, which reads the environment itself, see these settings."""
+    os.environ.update(environment_of(settings))
+
+
+def make_places_absolute() -> None:
+    """Fix the files and folders of the environment for children that start in another folder than this process."""
+    for row in TABLE:
+        place = Path(os.environ.get(PREFIX + row.name, row.default))
+        is_place = row.unit in ("folder", "file") or (row.unit == "folder or tag" and place.is_dir())
+        if is_place and place.parts:
+            os.environ[PREFIX + row.name] = str(place.absolute())
+
+
+def use_own_model_store() -> None:
+    """Let this process and those it starts share the project's model store; the settings may still be wrong."""
+    use_bentoml_home(Path(sent("VAR") or TABLE[0].default))
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from features.catalog import CatalogParameters
 from features.checks import LONGEST_DEADLINE_MS, LONGEST_TEXT
 from features.money import CURRENCY_CODES, LARGEST_AMOUNT_MINOR
 from features.payment import CHANNELS, LABEL_SOURCES, LABELS, OUTCOMES, RAILS
 from features.policy import DECISIONS
 from serving.judge import TIERS
+from serving.messages import Error, Live, Ready, Recorded
+from serving.receipt import Receipt as ReceiptBody
 
 TEXT = {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT}
 _TIME = {"type": "string", "format": "date-time", "description": "RFC 3339 with an offset."}
@@ -106,6 +110,25 @@ def _payment(parameters: CatalogParameters) -> dict[str, Any]:
     return {**_object({**required, **optional}, tuple(optional)), "example": EXAMPLE}
 
 
+def _derived() -> dict[str, Any]:
+    """The shapes of replies whose types say it all; a reply holds no field that its type does not have."""
+    _, shapes = msgspec.json.schema_components(
+        [Error, Live, Ready, Recorded, ReceiptBody], ref_template="#/components/schemas/{name}"
+    )
+    for shape in shapes.values():
+        shape["additionalProperties"] = False
+        shape["description"] = " ".join(shape["description"].split())
+        for field in shape["properties"].values():
+            field.pop("default", None)  # what a field is when it is left out matters to who sends, not to who reads
+    receipt = shapes["ReceiptBody"] = shapes.pop("Receipt")
+    receipt["description"] = (
+        "What one decision was made from. `seen` counts the events that the state of payer, instrument, device, ip, "
+        "payee and pair held (-1: not sent); digests are SHA-256 in hex, timings microseconds."
+    )
+    receipt["properties"]["vector"]["description"] = "The features as served: float64, little endian; NaN is missing."
+    return shapes
+
+
 def schemas_of(parameters: CatalogParameters) -> dict[str, Any]:
     """Every shape by name, for a service with these catalogue parameters."""
     reason = _object(
@@ -125,37 +148,24 @@ def schemas_of(parameters: CatalogParameters) -> dict[str, Any]:
             "reasons": {"type": "array", "items": ref("Reason"), "maxItems": 4},
             "rules": {"type": "array", "items": {"type": "string"}},
             "tier": _one_of(TIERS),
-            "missing": {"type": "array", "items": {"type": "string"}},
+            "missing": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "What the decision had to do without: features, profiles, state, model, contributions, "
+                "ledger; `breaker:model` or `breaker:` and a rule where an open breaker softened a decline.",
+            },
             "model": {"type": "string"},
             "policy": {"type": "string"},
             "features": {"type": "string"},
             "receipt_id": {**_nullable("string"), "description": "Null when nothing was recorded (dry run)."},
         }
     )
-    problem = _object(
-        {
-            "code": {"type": "string"},
-            "message": {"type": "string"},
-            "field": _nullable("string"),
-            "repair": {"type": "string"},
-        }
-    )
-    error = _object(
-        {
-            "code": {"type": "string", "description": "Stable, for machines."},
-            "message": {"type": "string", "description": "What is wrong, every problem at once."},
-            "repair": {"type": "string"},
-            "field": {"type": "string"},
-            "problems": {"type": "array", "items": ref("Problem"), "description": "Present when there are several."},
-        },
-        ("field", "problems"),
-    )
     receipt = _object(
         {
             "seq": {"type": "integer", "description": "Place in the ledger."},
             "payment": ref("Payment"),
             "answer": ref("Decision"),
-            "receipt": {"type": "object", "description": "Vector as served, events seen, digests, tier, timings."},
+            "receipt": ref("ReceiptBody"),
             "values": {"type": ["object", "null"], "description": "The vector by feature name; null is missing."},
         }
     )
@@ -172,14 +182,8 @@ def schemas_of(parameters: CatalogParameters) -> dict[str, Any]:
                 "reported_at": _TIME,
             }
         ),
-        "Recorded": _object({"transaction_id": {"type": "string"}, "recorded": {"type": "string"}}),
         "Batch": _object({"payments": {"type": "array", "maxItems": 1000, "items": ref("Payment")}}),
         "Decisions": _object({"decisions": {"type": "array", "items": {"anyOf": [ref("Decision"), ref("Error")]}}}),
         "Receipt": receipt,
-        "Ready": _object(
-            {"ready": {"type": "boolean"}, "checks": {"type": "object", "additionalProperties": {"type": "string"}}}
-        ),
-        "Problem": problem,
-        "ErrorBody": error,
-        "Error": _object({"error": ref("ErrorBody")}),
+        **_derived(),
     }

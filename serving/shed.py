@@ -89,8 +89,9 @@ _DEADLINE = re.compile(rb'"deadline_ms"\s*:\s*(\d{1,9})')
 class Eye:
     """Looks at a body that was not parsed: only the order of shedding depends on what it sees, never a decision."""
 
-    def __init__(self, reference_currency: str, channel_risk: Mapping[str, float]) -> None:
-        self._weights = {code.encode(): weight for code, weight in reference_weights(reference_currency).items()}
+    def __init__(self, reference_currency: str | None, channel_risk: Mapping[str, float]) -> None:
+        weights = {} if reference_currency is None else reference_weights(reference_currency)
+        self._weights = {code.encode(): weight for code, weight in weights.items()}
         self._risk = {channel.encode(): risk for channel, risk in channel_risk.items()}
 
     def glance(self, body: bytes) -> Glance:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import ipaddress
 import logging
 import time
 from collections.abc import Callable
@@ -14,11 +13,10 @@ import msgspec
 
 from features.bundle import Bundle, read_bundle
 from features.catalog import Catalog, catalog_of
-from features.errors import BrokenBundle, ContractMismatch, RiskgateError
+from features.errors import BrokenBundle, RiskgateError
 from features.profiles import ProfileFile, encode_profile
 from features.pseudonyms import Pseudonyms
-from features.state import State
-from serving import archive, bundles
+from serving import archive, bundles, snapshots
 from serving.errors import CannotStart
 from serving.fold import Fold, ProfileEvent, Promotion, decode_promotion, encode
 from serving.hashing import pseudonyms_of
@@ -35,28 +33,6 @@ class Opened(msgspec.Struct, frozen=True):
     bundle: Bundle
     catalog: Catalog
     judge: Judge
-
-
-def check_listening(settings: Settings) -> None:
-    """Refuse to listen where strangers can reach a service without a key.
-
-    Raises: CannotStart.
-    """
-    if settings.api_key or settings.keys or _is_loopback(settings.host):
-        return
-    raise CannotStart(
-        f"The service will not listen on {settings.host} without an API key.",
-        "Set RISKGATE_KEYS or RISKGATE_API_KEY, or listen on 127.0.0.1.",
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def open_bundle(folder: Path, settings: Settings) -> Opened:
@@ -125,8 +101,8 @@ def lock(settings: Settings) -> IO[str]:
 def fold_ledger(ledger: Ledger, catalog: Catalog, settings: Settings) -> Fold:
     """State, profiles and segment after every event: the latest snapshot and the tail, or the whole ledger."""
     segments = settings.var / "segments"
-    snapshot = _snapshot(settings, catalog)
-    if snapshot is None or snapshot[1] > ledger.last_seq():
+    snapshot = snapshots.newest(settings.var / "snapshots", ledger, catalog)
+    if snapshot is None:
         fold = Fold(catalog, segments)
     else:
         state, seq = snapshot
@@ -142,24 +118,8 @@ def fold_ledger(ledger: Ledger, catalog: Catalog, settings: Settings) -> Fold:
 
 
 def save_snapshot(fold: Fold, ledger: Ledger, settings: Settings) -> Path:
-    """Write the state with the sequence number it stands for; the ledger must be flushed."""
-    folder = settings.var / "snapshots"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"state-{ledger.last_seq():012d}.state"
-    fold.state.save(path)
-    for old in sorted(folder.glob("state-*.state"))[:-2]:
-        old.unlink()
-    return path
-
-
-def _snapshot(settings: Settings, catalog: Catalog) -> tuple[State, int] | None:
-    for path in sorted((settings.var / "snapshots").glob("state-*.state"), reverse=True):
-        try:
-            return State.load(path, catalog), int(path.stem.removeprefix("state-"))
-        except (ContractMismatch, msgspec.DecodeError, OSError, ValueError, EOFError) as error:
-            # A snapshot only saves time: without it the state is folded from the whole ledger.
-            log.warning("snapshot %s is not used: %s", path.name, error)
-    return None
+    """Write the state with the position it stands for; the ledger must be flushed."""
+    return snapshots.save(fold.state, ledger, settings.var / "snapshots")
 
 
 def note_promotion(ledger: Ledger, opened: Opened, features: str, code: str, now_ms: int) -> None:

@@ -113,9 +113,10 @@ class Users:
             return {}
         try:
             return {user.name: user for user in msgspec.json.decode(data, type=list[User])}
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
             raise InvalidUser(
-                f"{self._path} is not a list of users: {error}.",
+                f"{self._path} is not a list of users: {why}.",
                 "Restore it, or remove it and add the users again with `python -m serving user-add`.",
             ) from error
 

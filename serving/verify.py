@@ -18,10 +18,11 @@ from features.profiles import NumberedProfiles
 from serving import bundles
 from serving import receipt as receipts
 from serving.archive import opened
+from serving.decision import Decision
 from serving.errors import BrokenReceipt, CannotStart
 from serving.fold import Fold, decode_promotion
 from serving.hashing import check_hashing
-from serving.judge import DEFAULT, STALE, Judge
+from serving.judge import DEFAULT, OPEN_BREAKER, STALE, Judge
 from serving.ledger_reading import Event, LedgerReading
 from serving.receipt import Receipt
 from serving.settings import Settings
@@ -145,6 +146,7 @@ class Walk:
             self.result.vectors += 1
             found += _vector_differences(vector, recorded, self._fold.catalog.names)
         scored = judge.score(vector) if vector is not None and receipt.score is not None else None
+        softened_by = tuple([one for one in receipt.missing if one.startswith(OPEN_BREAKER)])
         judgement = judge.judge(
             payment,
             vector,
@@ -153,7 +155,11 @@ class Walk:
             explain_approved=receipt.explain_approved,
             spent_minor=receipt.spent_minor,
             open_breakers=receipt.breakers,
+            # Receipts that do not name what softened a decision are older: a decline became a challenge then.
+            decline_as=None if softened_by else Decision.CHALLENGE,
         )
+        if softened_by and softened_by != judgement.softened_by:
+            found.append(f"softened by {judgement.softened_by!r} instead of {softened_by!r}")
         if judgement.margin != receipt.margin:
             found.append(f"margin {judgement.margin!r} instead of {receipt.margin!r}")
         if judgement.score != receipt.score:

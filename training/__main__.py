@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from features.catalog import catalog_of
 from features.errors import RiskgateError
 from training.mapping import Dataset, known_datasets, load
-from training.settings import TABLE, Settings, read_settings
+from training.settings import TABLE, Settings, read_settings, use_own_model_store
 from training.world_command import evaluate_world, festival, simulate
 
 app = typer.Typer(
@@ -130,11 +130,13 @@ def promote(
     from training.promote import promote as promote_version
 
     with console.status("promoting"):
-        done = promote_version(read_settings(), version, despite)
+        settings = read_settings()
+        done = promote_version(settings, version, despite)
     for objection in done.overruled:
         console.print(f"[yellow]overruled:[/yellow] {objection}")
     former = f", risk@{done.previous} is now previous" if done.previous else ""
-    console.print(f"risk@{done.version} is champion{former}. Bundle: {done.tag}")
+    where = f"Bundle: {done.tag} in {settings.model_store}"
+    console.print(f"risk@{done.version} is champion{former}. {where}", soft_wrap=True)
 
 
 @app.command()
@@ -143,8 +145,28 @@ def nominate(version: str = typer.Option("challenger", help="Alias or number of 
     from training.promote import nominate as nominate_version
 
     with console.status("exporting"):
-        tag = nominate_version(read_settings(), version)
-    console.print(f"{tag}. Serve it beside the champion: RISKGATE_CHALLENGER={tag.partition(':')[0]}:latest")
+        settings = read_settings()
+        tag = nominate_version(settings, version)
+    beside = f"Serve it beside the champion: RISKGATE_CHALLENGER={tag.partition(':')[0]}:latest"
+    console.print(f"Bundle: {tag} in {settings.model_store}. {beside}", soft_wrap=True)
+
+
+@app.command()
+def bento() -> None:
+    """Build a bento of the champion: one folder that `bentoml serve` serves on any machine."""
+    from training.bento import build
+
+    with console.status("building"):
+        built = build(read_settings())
+    folder = built.folder.resolve()
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    say(f"{built.tag} with {built.model} lies in {folder}. Copied to any machine, it serves there:")
+    say(f"  pip install --require-hashes -r {folder}/env/python/requirements.txt")
+    say(f"  RISKGATE_VAR=FOLDER bentoml serve {folder} --host 127.0.0.1 --port 3000")
+    say(f"  RISKGATE_VAR=FOLDER PYTHONPATH={folder}/src python -m serving --help")
 
 
 @app.command()
@@ -227,6 +249,7 @@ def _rows(path: Path) -> int:
 
 def main() -> None:
     """Run the command line; a refusal is one sentence on standard error and exit code 2."""
+    use_own_model_store()
     try:
         app()
     except RiskgateError as problem:

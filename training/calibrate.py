@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
+from features.calibration import probabilities
 from training.shapes import Flags, Floats
 
 SMALLEST_SLOPE = 1e-3
@@ -39,7 +40,7 @@ def platt(margins: Floats, fraud: Flags) -> tuple[float, float]:
     slope, intercept = 0.0, float(np.log((frauds + 1) / (others + 1)))
     loss = _loss(x, target, slope, intercept)
     for _ in range(_STEPS):
-        p = _sigmoid(slope * x + intercept)
+        p = probabilities(x, slope, intercept)
         error, weight = p - target, np.maximum(p * (1 - p), 1e-12)
         gradient = np.array([np.sum(error * x), np.sum(error)])
         cross = np.sum(weight * x)
@@ -59,11 +60,6 @@ def platt(margins: Floats, fraud: Flags) -> tuple[float, float]:
         base = float(np.log((frauds + 1) / (others + 1)))
         return SMALLEST_SLOPE, base - SMALLEST_SLOPE * centre
     return slope / spread, intercept - slope * centre / spread
-
-
-def probabilities(margins: Floats, slope: float, intercept: float) -> Floats:
-    """The calibrated scores of margins."""
-    return _sigmoid(slope * margins + intercept)
 
 
 def reliability(scores: Floats, fraud: Flags, bins: int = 12) -> tuple[Bin, ...]:
@@ -88,10 +84,6 @@ def expected_calibration_error(table: tuple[Bin, ...]) -> float | None:
     """Mean distance between promised and observed fraud rate, weighted by payments (0..1)."""
     total = sum(b.payments for b in table)
     return sum(b.payments * abs(b.mean_score - b.fraud_rate) for b in table) / total if total else None
-
-
-def _sigmoid(z: Floats) -> Floats:
-    return np.asarray(np.where(z >= 0, 1 / (1 + np.exp(-np.abs(z))), 1 - 1 / (1 + np.exp(-np.abs(z)))))
 
 
 def _loss(x: Floats, target: Floats, slope: float, intercept: float) -> float:

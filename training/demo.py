@@ -102,10 +102,12 @@ def demo(settings: Settings, port: int, console_port: int, console: Console) -> 
         _, version = run(known, past, settings, "demo", profiles, True, listener)
     with console.status("passing the gate and exporting the bundle"):
         promoted = promote(settings, version.version)
-    console.print(f"risk@{promoted.version} is champion, exported as {promoted.tag}.")
+    exported = f"exported as {promoted.tag} to {settings.model_store}"
+    console.print(f"risk@{promoted.version} is champion, {exported}.", soft_wrap=True)
 
     password, log = secrets.token_urlsafe(9), folder / "serving.log"
-    place = {"VAR": str(folder.resolve()), "PROFILES": str(profiles.resolve()), "BUNDLE": promoted.tag}
+    place = {"VAR": str(folder.resolve()), "PROFILES": str(profiles.resolve())}
+    place |= {"BUNDLE": str(promoted.path.resolve())}  # the store lies below our VAR, not below that of the demo
     place |= {"CLOCK": "replay", "API_KEY": "", "HOST": "127.0.0.1"}
     with _ending_is_an_interrupt(), ExitStack() as stack:
         with console.status("starting the service and the review console"):

@@ -10,10 +10,11 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 
 from features.bundle import Bundle, Calibrator
+from features.calibration import probabilities
 from features.catalog import Catalog
 from features.errors import InvalidDeclaration
 from features.policy import Policy
-from training.calibrate import platt, probabilities
+from training.calibrate import platt
 from training.evaluate import Report, evaluate
 from training.fit import Model, TreeDone, fit, margins, refit
 from training.frame import Frame

@@ -27,7 +27,9 @@ from training.track import (
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # BentoML imports with names that its own dependencies have deprecated
+    import bentoml.exceptions
     import bentoml.models
+    from bentoml._internal.models import ModelStore  # how BentoML itself opens a store at a path
 
 STORE_NAME = "riskgate"
 CHALLENGER_STORE = "riskgate-challenger"
@@ -57,10 +59,10 @@ class Promotion(msgspec.Struct, frozen=True):
 
 
 def promote(settings: Settings, which: str = CHALLENGER, despite: str | None = None) -> Promotion:
-    """Make a version champion: the former one becomes `previous`, the bundle goes to BentoML's model store.
+    """Make a version champion: the former one becomes `previous`, the bundle goes to the model store.
 
     Args:
-        settings: where MLflow keeps things.
+        settings: where MLflow and BentoML keep things.
         which: alias or number of the version.
         despite: a person's reason to overrule the gate; kept with the version.
 
@@ -79,7 +81,7 @@ def promote(settings: Settings, which: str = CHALLENGER, despite: str | None = N
                 f"{bundle.model_name} may not become champion: {' '.join(objections)}",
                 'Train a better one, or overrule the gate with --despite "your reason".',
             )
-        tag, exported = export(bundle, path)
+        tag, exported = export(bundle, path, settings.model_store)
     if despite:
         note_on_version(candidate.version, "overruled", despite, settings)
     _rename(candidate, champion, settings)
@@ -97,7 +99,7 @@ def nominate(settings: Settings, which: str = CHALLENGER) -> str:
         raise NotPromoted(f"There is no version {which!r}.", "Train one: python -m training fit.")
     with tempfile.TemporaryDirectory() as folder:
         bundle, path = bundle_of(candidate, settings, Path(folder))
-        tag, _ = export(bundle, path, CHALLENGER_STORE)
+        tag, _ = export(bundle, path, settings.model_store, CHALLENGER_STORE)
     return tag
 
 
@@ -124,16 +126,42 @@ def refusals(candidate: Version, champion: Version | None, bundle: Bundle) -> li
     return found
 
 
-def export(bundle: Bundle, folder: Path, store: str = STORE_NAME) -> tuple[str, Path]:
-    """Copy a bundle's files into BentoML's model store, where `riskgate:latest` then finds it."""
-    tag = f"{store}:{bundle.version}-{bundle.digest[:12]}"
-    if any(str(model.tag) == tag for model in bentoml.models.list()):
-        bentoml.models.delete(tag)  # the newest entry is the one that is served, so a return is a new entry
+def export(bundle: Bundle, folder: Path, home: Path, name: str = STORE_NAME) -> tuple[str, Path]:
+    """Copy a bundle's files into the model store of a BentoML folder, where `riskgate:latest` then finds it.
+
+    Raises: NotPromoted when the folder cannot be written.
+    """
+    tag = f"{name}:{bundle.version}-{bundle.digest[:12]}"
     labels = {"model": bundle.model_name.replace("@", "-"), "features": bundle.contract.hash[:12]}
-    with bentoml.models.create(tag, labels=labels, metadata=dict(bundle.trained)) as model:
-        for file in sorted(folder.iterdir()):
-            shutil.copy2(file, model.path_of(file.name))
-    return tag, Path(bentoml.models.get(tag).path)
+    try:
+        store = store_in(home)
+        if any(str(model.tag) == tag for model in bentoml.models.list(_model_store=store)):
+            # The newest entry is the one that is served, so a return is a new entry.
+            bentoml.models.delete(tag, _model_store=store)
+        with bentoml.models.create(tag, labels=labels, metadata=dict(bundle.trained), _model_store=store) as model:
+            for file in sorted(folder.iterdir()):
+                shutil.copy2(file, model.path_of(file.name))
+        return tag, Path(bentoml.models.get(tag, _model_store=store).path)
+    except OSError as error:
+        raise NotPromoted(
+            f"The bundle cannot be written to {home}: {error.strerror}.",
+            "Make it a folder that this user may write, or set BENTOML_HOME to another one.",
+        ) from error
+
+
+def latest(home: Path, name: str) -> str | None:
+    """The newest tag of this name in the model store of a BentoML folder; None when there is none."""
+    try:
+        return str(bentoml.models.get(f"{name}:latest", _model_store=ModelStore(home / "models")).tag)
+    except (bentoml.exceptions.BentoMLException, OSError):
+        return None
+
+
+def store_in(home: Path) -> ModelStore:
+    """The model store of a BentoML folder, made if need be; never the default one in the user's home."""
+    models = home / "models"
+    models.mkdir(parents=True, exist_ok=True)
+    return ModelStore(models)
 
 
 def _behind(candidate: Version, champion: Version | None) -> list[str]:

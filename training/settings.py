@@ -9,9 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from features.settings import with_driver
-
-PREFIX = "RISKGATE_"
+from features.settings import PREFIX, bentoml_home, sent, use_bentoml_home, with_driver
 
 
 class Setting(NamedTuple):
@@ -50,6 +48,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return with_driver(self.mlflow) or f"sqlite:///{(self.var / 'mlflow' / 'mlflow.db').resolve()}"
 
     @property
+    def model_store(self) -> Path:
+        """BentoML's folder of this project, to which bundles are exported and from which serving takes them."""
+        return bentoml_home(self.var)
+
+    @property
     def artifact_root(self) -> str:
         """Where MLflow keeps files, said explicitly."""
         return self.mlflow_artifacts or (self.var / "mlflow" / "artifacts").resolve().as_uri()
@@ -57,8 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """The settings of this process's environment; unset or empty means the default."""
-    told = os.environ if environment is None else environment
-    values = {row.name: told.get(PREFIX + row.name) or row.default for row in TABLE}
+    values = {row.name: sent(row.name, environment) or row.default for row in TABLE}
     return Settings(
         var=Path(values["VAR"]),
         data=Path(values["DATA"]),
@@ -68,6 +70,16 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         redis_url=values["REDIS_URL"],
         postgres_url=values["POSTGRES_URL"],
     )
+
+
+def use_own_model_store() -> None:
+    """Let this process and the services it starts share the project's model store."""
+    use_bentoml_home(read_settings().var)
+
+
+def environment_with_model_store(settings: Settings) -> dict[str, str]:
+    """This process's environment for one of BentoML's commands, which is to find the project's model store."""
+    return dict(os.environ) | {"BENTOML_HOME": str(settings.model_store.resolve())}
 
 
 def environment_of_child(**overrides: str) -> dict[str, str]:

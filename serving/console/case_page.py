@@ -58,7 +58,7 @@ def case_page(
     families, features_note = feature_families(
         body.receipt, catalog, {reason.feature for reason in answer.reasons if reason.feature is not None}
     )
-    reference = catalogs.default.parameters.reference_currency
+    reference = catalogs.reference_currency(view.promotion)
     return CasePage(
         frame=frame,
         transaction_id=case.transaction_id,

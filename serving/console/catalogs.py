@@ -1,4 +1,4 @@
-"""The feature catalogue a payment was scored with, found by the hash in its receipt."""
+"""The feature catalogue a payment was scored with, found by the hash in its receipt, and the deployment's currency."""
 
 from __future__ import annotations
 
@@ -10,6 +10,18 @@ import msgspec
 from features.catalog import Catalog, catalog, catalog_of
 from features.contract import Contract
 from features.errors import InvalidDeclaration
+from serving.bundles import folder_name
+
+#: The sign for a currency that is not known (ISO 8859-1, 0xA4): the bundle that decides is not kept on this host.
+UNKNOWN_CURRENCY = "¤"
+
+
+class _Promotion(msgspec.Struct):
+    """What a `promotion` event says of the bundle that decides; digests."""
+
+    bundle: str
+    policy: str
+    features: str
 
 
 class Catalogs:
@@ -20,6 +32,7 @@ class Catalogs:
         self.default = catalog()
         self._known: dict[str, Catalog] = {self.default.contract().hash: self.default}
         self._read: set[Path] = set()
+        self._currencies: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def of(self, contract_hash: str) -> Catalog | None:
@@ -28,6 +41,23 @@ class Catalogs:
             if contract_hash not in self._known:
                 self._read_new_bundles()
             return self._known.get(contract_hash)
+
+    def reference_currency(self, promotion: bytes | None) -> str:
+        """The currency in which the deployment counts money at risk, by its newest `promotion` event."""
+        if promotion is None:  # nothing was decided yet
+            return self.default.parameters.reference_currency
+        latest = msgspec.json.decode(promotion, type=_Promotion)
+        name = folder_name(latest.bundle, latest.policy)
+        found = self._currencies.get(name)
+        if found is None:
+            try:
+                contract = Contract.from_json((self._bundles / name / "contract.json").read_bytes())
+                found = str(contract.parameters["reference_currency"])
+            except (OSError, KeyError, msgspec.MsgspecError):
+                known = self.of(latest.features)
+                return UNKNOWN_CURRENCY if known is None else known.parameters.reference_currency
+            self._currencies[name] = found
+        return found
 
     def _read_new_bundles(self) -> None:
         for path in set(self._bundles.glob("*/contract.json")) - self._read:

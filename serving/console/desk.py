@@ -23,7 +23,10 @@ SLICES_PER_PAGE = 5
 
 @dataclass(frozen=True)
 class QueueView:
-    """One stretch of the queue; `payments` holds the payment events of its cases by transaction."""
+    """One stretch of the queue; `payments` holds the payment events of its cases by transaction.
+
+    `promotion` is the body of the newest `promotion` event: it names the bundle that decides.
+    """
 
     cases: tuple[Case, ...]
     payments: dict[str, LedgerEvent]
@@ -31,6 +34,7 @@ class QueueView:
     open_count: int
     open_risk_minor: int
     now_ms: int
+    promotion: bytes | None
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class CaseView:
 
     `events` are in order of arrival; `recent` newest first, per party that the payment names;
     `reports` are the outcomes, labels and verdicts about the recent payments; `unread` is how many
-    events of the ledger the lists of recent payments may not know yet.
+    events of the ledger the lists of recent payments may not know yet; `promotion` as in QueueView.
     """
 
     case: Case
@@ -47,6 +51,7 @@ class CaseView:
     recent: dict[Party, tuple[LedgerEvent, ...]]
     reports: tuple[LedgerEvent, ...]
     unread: int
+    promotion: bytes | None
 
 
 class DeskLedger(Protocol):
@@ -109,7 +114,8 @@ class Desk:
             )
             count, risk = cases.open_totals(ledger)
             payments = case_events.payments_by_id(ledger, [case.transaction_id for case in found])
-            return QueueView(tuple(found), payments, total, count, risk, self._now_ms(ledger))
+            promotion = case_events.latest_promotion(ledger)
+            return QueueView(tuple(found), payments, total, count, risk, self._now_ms(ledger), promotion)
 
     def case(self, actor: Actor, transaction_id: str) -> CaseView:
         """One case.
@@ -135,7 +141,8 @@ class Desk:
                 }
             around = {event.transaction_id for events_of in recent.values() for event in events_of}
             reports = case_events.reports_of(ledger, sorted(around))
-        return CaseView(case, tuple(events), recent, tuple(reports), unread)
+            promotion = case_events.latest_promotion(ledger)
+        return CaseView(case, tuple(events), recent, tuple(reports), unread, promotion)
 
     def resolve(self, actor: Actor, transaction_id: str, verdict: str, note: str) -> int:
         """Record a verdict and close its case; returns how many cases are still open.

@@ -77,7 +77,7 @@ class Routes:
                 page=asked.page,
             )
         )
-        reference = self._catalogs.default.parameters.reference_currency
+        reference = await asyncio.to_thread(self._catalogs.reference_currency, view.promotion)
         return render(queue_page(view, asked, frame_of("Queue", entrant), reference))
 
     async def case(self, request: Request) -> Response:

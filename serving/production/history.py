@@ -36,7 +36,7 @@ def take_history(settings: Settings, source: Path, until_ms: int | None) -> Hist
     schema.prepare(settings.postgres_url, settings.redis_prefix)
     ledger = PostgresLedger(settings, "riskgate-import")
     try:
-        if _waiting(settings) or any(event.kind in ("payment", "history") for event in ledger.walk()):
+        if _waiting(settings) or ledger.has_past():
             raise CannotStart(
                 "The ledger already holds payments or a history: the past comes first, and once.",
                 "Set RISKGATE_POSTGRES_URL and RISKGATE_REDIS_PREFIX to new ones, import there, and start on them.",

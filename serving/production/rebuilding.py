@@ -101,7 +101,7 @@ def compare(settings: Settings, ledger: LedgerReading, opened: Opened, most_sent
     for event in ledger.walk():
         fold.apply(event)
     expected = {(kind, key): packed for kind, key, packed in strings.pack_state(fold.state)}
-    found: list[str] = []
+    differing, sentences = 0, list[str]()
     live: set[tuple[int, str]] = set()
     for names in _pages(_entity_names(client, keys)):
         for name, string in zip(names, _values(client, names), strict=True):
@@ -114,10 +114,16 @@ def compare(settings: Settings, ledger: LedgerReading, opened: Opened, most_sent
             except BrokenState:
                 same = False
             if not same:
-                found.append(f"{name.decode()} is not what the ledger says")
-    found += [f"{keys.entity(*entity).decode()} is missing in Redis" for entity in expected.keys() - live]
+                differing += 1
+                if len(sentences) < most_sentences:
+                    sentences.append(f"{name.decode()} is not what the ledger says")
+    for entity in expected:
+        if entity not in live:
+            differing += 1
+            if len(sentences) < most_sentences:
+                sentences.append(f"{keys.entity(*entity).decode()} is missing in Redis")
     client.close()
-    return Comparison(len(live | expected.keys()), len(found), tuple(found[:most_sentences]))
+    return Comparison(len(live | expected.keys()), differing, tuple(sentences))
 
 
 def _wait_until_recorded(client: Any, keys: Keys) -> None:

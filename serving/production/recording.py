@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import msgspec
 import psycopg
 
-from serving.cases import risk_minor
+from serving.cases import FORMER_REFERENCE, risk_minor
+from serving.ledger import CaseRow
 from serving.production.database import Session
 from serving.production.schema import LOCK
 from serving.production.stream import Entry, Unreadable
@@ -70,11 +71,7 @@ def record(session: Session, batch: Sequence[Entry | Unreadable]) -> Written:
     unreadable = [one for one in batch if isinstance(one, Unreadable)]
     events = [one for one in found if one.payment_seq is None]
     decisions = [one for one in found if one.payment_seq is not None]
-    opened = [
-        (*msgspec.structs.astuple(case), risk_minor(case.score, case.amount_minor, case.currency, "INR"))
-        for case in (one.case for one in found)
-        if case is not None
-    ]
+    opened = [_case_columns(one.case) for one in found if one.case is not None]
     with session.transaction():
         new = 0
         if events:
@@ -104,6 +101,13 @@ def record_each(session: Session, batch: Sequence[Entry | Unreadable]) -> Writte
             written = record(session, [Unreadable(one.seq, repr(tuple(one)).encode(), reason)])
         total = Written(*(a + b for a, b in zip(total, written, strict=True)))
     return total
+
+
+def _case_columns(case: CaseRow) -> tuple[Any, ...]:
+    *columns, at_risk = msgspec.structs.astuple(case)
+    if at_risk is None:  # an entry of an older release
+        at_risk = risk_minor(case.score, case.amount_minor, case.currency, FORMER_REFERENCE)
+    return (*columns, at_risk)
 
 
 def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:

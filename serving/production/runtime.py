@@ -54,7 +54,6 @@ class RedisRuntime:
 
         Raises: CannotStart, BrokenBundle, ContractMismatch, InvalidHistory.
         """
-        start.check_listening(settings)
         for sentence in (*check_redis(settings), *check_postgres(settings)):
             log.warning("%s", sentence)
         self.settings = settings
@@ -93,7 +92,7 @@ class RedisRuntime:
         exposure = Exposure(self.settings.workers)
         decider = Decider(opened.judge, opened.catalog, code_version(), exposure, notice=self._notice)
         engine = RedisEngine(catalog=opened.catalog, decider=decider, state=state, clock=self.clock, past=self.past)
-        await agreement.agree_on_state(state, decider.features_hash, await asyncio.to_thread(self._has_payments))
+        await agreement.agree_on_state(state, decider.features_hash, await asyncio.to_thread(self.ledger.has_past))
         state.expect(agreement.contract_of(decider.features_hash))
         await agreement.agree_on_hashing(state, self.names)
         await agreement.note_promotion(state, opened, decider.features_hash, decider.code, self.clock.now_ms())
@@ -104,9 +103,6 @@ class RedisRuntime:
         self._show(engine)
         keep_what_is_there()
         log.info("ready: %s, %.1f s", decider.model, time.monotonic() - began)
-
-    def _has_payments(self) -> bool:
-        return any(event.kind in ("payment", "history") for event in self.ledger.walk())
 
     def begin(self) -> None:
         """Start what runs beside the requests; needs the event loop."""

@@ -1,14 +1,16 @@
 """The tables of the ledger in PostgreSQL: created and brought up to date under one lock, so that starts may race.
 
 `entries` are the entries of the stream as recorded, `decisions` what was decided about the payments among
-them. The view `events` joins both to the rows that the embedded ledger has: a `payment` event carries
-payment, receipt and answer; receipt and answer are null for one that was admitted and never decided.
+them. The view `events` puts both together to the rows that the embedded ledger has: a `payment` event carries
+payment, receipt and answer; receipt and answer are null for one that was admitted and never decided. Readers
+bring the same statement along (serving/production/events.py), so a view that an older release made is not in use.
 """
 
 from __future__ import annotations
 
 from serving.errors import CannotStart
 from serving.production.database import Session, first_session, place_of
+from serving.production.events import EVENTS
 
 #: One more for each change of the tables; `MIGRATIONS[n]` leads from version n to n + 1.
 VERSION = 1
@@ -62,13 +64,6 @@ CREATE TABLE unreadable (seq bigint PRIMARY KEY, fields bytea NOT NULL, reason t
 CREATE TABLE stream_position (seq bigint NOT NULL);
 INSERT INTO stream_position (seq) VALUES (0);
 CREATE VIEW events AS
-    SELECT p.seq, p.kind, p.transaction_id, p.event_time_ms, p.arrival_time_ms,
-        CASE
-            WHEN p.kind <> 'payment' THEN p.body
-            WHEN d.body IS NULL THEN '{"payment":'::bytea || p.body || ',"receipt":null,"answer":null}'::bytea
-            ELSE '{"payment":'::bytea || p.body || ','::bytea || substring(d.body FROM 2)
-        END AS body
-    FROM entries p LEFT JOIN decisions d ON d.payment_seq = p.seq
 """
 
 #: From version n to n + 1.
@@ -86,7 +81,7 @@ def prepare(url: str, prefix: str) -> int:
         connection.execute(_KEEPER)
         found = connection.execute("SELECT version, prefix FROM riskgate_schema").fetchone()
         if found is None:
-            connection.execute(_TABLES)
+            connection.execute(_TABLES + EVENTS)
             connection.execute("INSERT INTO riskgate_schema (version, prefix) VALUES (%s, %s)", (VERSION, prefix))
             return VERSION
         _refuse_others(url, int(found[0]), str(found[1]), prefix)

@@ -34,6 +34,8 @@ class Contender:
     environment: dict[str, str] = field(default_factory=dict)
     beside: tuple[tuple[str, ...], ...] = ()
     """Commands that run beside it, with the same environment."""
+    cwd: Path | None = None
+    """Where they run; None: here."""
 
 
 def bentoml_serve(target: str) -> tuple[str, ...]:
@@ -143,6 +145,7 @@ def running(contender: Contender, logs: Path, patience_seconds: float = 120.0) -
         for command in (*contender.beside, contender.command):
             process = subprocess.Popen(
                 [part.format(port=port) for part in command],
+                cwd=contender.cwd,
                 env={**os.environ, **QUIET, **home, **contender.environment},
                 stdout=out,
                 stderr=subprocess.STDOUT,

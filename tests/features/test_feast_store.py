@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -99,6 +100,38 @@ def test_velocity_comes_from_the_newest_snapshot_when_no_state_is_attached(tmp_p
     other = catalog(CatalogParameters(label_delay_days=14))
     State(other).save(tmp_path / "snapshots" / "b.state")
     with pytest.raises(ContractMismatch):
+        catalogue_store.online_vectors(store, KNOWN, [a_payment()])
+    catalogue_store.close(store)
+
+
+def test_a_damaged_snapshot_is_named_once_and_the_next_older_one_is_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from features import catalogue_store
+
+    store = catalogue_store.open_store(tmp_path, KNOWN)
+    catalogue_store.apply(store, KNOWN)
+    folder = tmp_path / "snapshots"
+    folder.mkdir()
+    state = State(KNOWN)
+    state.apply(a_payment())
+    state.save(folder / "a.state")
+    expected = catalogue_store.online_vectors(store, KNOWN, [a_payment()])[0]
+    for name, later in (("b.state", 5), ("c.state", 10)):
+        state.apply(a_payment())
+        state.save(folder / name)
+        damaged = bytearray((folder / name).read_bytes())
+        damaged[len(damaged) // 2] ^= 1
+        (folder / name).write_bytes(damaged)
+        os.utime(folder / name, (2**31 + later, 2**31 + later))
+    for _ in range(2):
+        found = catalogue_store.online_vectors(store, KNOWN, [a_payment()])[0]
+        places = [KNOWN.index["payer_count_30d"], KNOWN.index["payee_count_30d"]]
+        np.testing.assert_array_equal(found[places], expected[places])
+    told = [record.getMessage() for record in caplog.records if "is not used" in record.getMessage()]
+    assert [one.split()[1] for one in told] == ["c.state", "b.state"]
+    (folder / "a.state").unlink()
+    with pytest.raises(InvalidHistory, match="no snapshot"):
         catalogue_store.online_vectors(store, KNOWN, [a_payment()])
     catalogue_store.close(store)
 

@@ -16,9 +16,7 @@ from tests.features.oracle import Oracle
 from tests.features.streams import START_MS, Event, Later, streams
 
 CATALOG = catalog()
-SLOW = settings(
-    max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+SLOW = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 def run(events: list[Event], state: State) -> list[np.ndarray]:

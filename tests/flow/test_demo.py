@@ -13,11 +13,13 @@ from training.live import HOST, free_port
 
 
 def _run(arguments: list[str], var: Path) -> subprocess.CompletedProcess[str]:
+    (var / "home").mkdir()
     environment = dict(os.environ) | {
         "RISKGATE_VAR": str(var / "var"),
-        "BENTOML_HOME": str(var / "bentoml"),
+        "HOME": str(var / "home"),
         "COLUMNS": "160",
     }
+    environment.pop("BENTOML_HOME", None)
     return subprocess.run(
         [sys.executable, "-m", "training", "demo", *arguments],
         env=environment, capture_output=True, text=True, timeout=280, check=False,
@@ -30,6 +32,9 @@ def test_the_demo_trains_serves_shows_decisions_and_stops(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stdout[-2_000:] + done.stderr[-2_000:]
     said = done.stdout
     assert "is champion" in said
+    assert f" to {tmp_path / 'var' / 'bentoml'}." in said
+    assert list((tmp_path / "var" / "bentoml" / "models" / "riskgate").glob("1-*/model.txt"))
+    assert not (tmp_path / "home" / "bentoml").exists()
     assert re.search(r"\d{3} payments scored over HTTP", said)
     assert re.search(r"│ (review|decline) ", said), "nobody at the desk would have anything to do"
     assert f"curl -s 'http://127.0.0.1:{port}/v1/score" in said

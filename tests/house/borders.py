@@ -18,7 +18,7 @@ BORDERS: dict[str, tuple[str, ...]] = {
         "features/catalogue_store.py",
     ),
     "mlflow": ("training/track.py", "training/promote.py"),
-    "bentoml": ("serving/service.py", "serving/model_store.py", "training/promote.py"),
+    "bentoml": ("serving/service.py", "serving/model_store.py", "serving/image.py", "training/promote.py"),
     "duckdb": ("features/asof.py",),
     "sqlite3": (
         "serving/ledger.py",
@@ -41,6 +41,7 @@ BORDERS: dict[str, tuple[str, ...]] = {
 SQL_BORDER: tuple[str, ...] = (
     "serving/ledger.py",
     "serving/ledger_reading.py",
+    "serving/production/events.py",
     "serving/production/schema.py",
     "serving/production/recording.py",
     "serving/production/desk.py",
@@ -74,6 +75,6 @@ PURE_MAY_IMPORT: tuple[str, ...] = (
 TOP_LEVEL: frozenset[str] = frozenset(
     (
         *("pyproject.toml", "README.md", "bentofile.yaml", "Makefile", "constraints.txt", "LICENSE", "CHANGELOG.md"),
-        *("features", "training", "serving", "notebooks", "tests", ".gitignore", ".ci"),
+        *("features", "training", "serving", "notebooks", "tests", "docs", ".gitignore", ".ci"),
     )
 )

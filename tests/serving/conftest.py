@@ -10,14 +10,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.serving.bento_world import bento_with
 from tests.serving.production.servers import servers_here
 from tests.serving.profiles import Embedded, Production, Profile
 from tests.serving.scoring_world import Service, make_bundle
+from training.bento import Built
 
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bundle(tmp_path_factory.mktemp("bundle") / "risk")
+
+
+@pytest.fixture(scope="session")
+def bento(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """A bento of this repository with that bundle; its store lies above it."""
+    return bento_with(bundle, tmp_path_factory.mktemp("built"))
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -143,20 +143,45 @@ def environment_of(var: Path, bundle: Path, more: Mapping[str, str]) -> dict[str
         "RISKGATE_VAR": str(var),
         "RISKGATE_BUNDLE": str(bundle),
         "RISKGATE_CLOCK": "replay",
+        "RISKGATE_DRAIN_MIN_SECONDS": "0",  # no balancer has to learn of the end
         "BENTOML_HOME": str(var.parent / "bentoml"),
         **more,
     }
 
 
+#: How a service is started: from its port to a command.
+Way = Callable[[int], list[str]]
+
+
+def by_itself(port: int) -> list[str]:
+    """The command of one scoring process: what `make serve` runs."""
+    return [sys.executable, "-m", "serving", "run", "--port", str(port)]
+
+
+def by_bentoml(port: int) -> list[str]:
+    """The same service under BentoML's own command line and supervisor."""
+    where = ["--host", "127.0.0.1", "--port", str(port)]
+    return [sys.executable, "-m", "bentoml", "serve", "serving.service:Riskgate", *where]
+
+
 class Service:
     """The running service: its address, its folder, its process and all it wrote."""
 
-    def __init__(self, var: Path, bundle: Path, port: int, log: Path, **environment: str) -> None:
+    def __init__(
+        self,
+        var: Path,
+        bundle: Path,
+        port: int,
+        log: Path,
+        way: Callable[[int], list[str]] = by_itself,
+        /,
+        **environment: str,
+    ) -> None:
         self.var, self.port, self.log = var, port, log
         self.environment = environment_of(var, bundle, environment)
         with log.open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "serving", "run", "--port", str(port)],
+                way(port),
                 cwd=ROOT,
                 env=self.environment,
                 stdout=out,
@@ -220,10 +245,10 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(folder: Path, bundle: Path, **environment: str) -> Iterator[Service]:
-    """The service over `folder/var` until the block ends."""
+def running(folder: Path, bundle: Path, way: Way = by_itself, /, **environment: str) -> Iterator[Service]:
+    """The service over `folder/var` until the block ends, started in one of the ways there are."""
     folder.mkdir(parents=True, exist_ok=True)
-    service = Service(folder / "var", bundle, free_port(), folder / "service.log", **environment)
+    service = Service(folder / "var", bundle, free_port(), folder / "service.log", way, **environment)
     try:
         service.wait_until_ready()
         yield service

@@ -16,7 +16,7 @@ from tests.serving.test_short_way import read_replies
 
 def request(fields: dict[str, object]) -> bytes:
     body = json.dumps(fields).encode()
-    return b"POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    return b"POST /v1/score HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
 def test_a_payment_that_waited_in_the_socket_has_used_up_its_deadline(service: Service) -> None:
@@ -53,16 +53,20 @@ def test_a_patient_caller_gets_the_full_tier_even_then(service: Service) -> None
 def test_unusual_requests_go_the_ordinary_way(service: Service) -> None:
     with socket.create_connection(("127.0.0.1", service.port), timeout=10) as line:
         body = json.dumps(payment("chunked", START_MS + 4)).encode()
-        head = b"POST /v1/score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        head = b"POST /v1/score HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
         line.sendall(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
         assert b'"full"' in read_replies(line, 1)[0]
     with socket.create_connection(("127.0.0.1", service.port), timeout=10) as line:
-        sent = request(payment("closing", START_MS + 5)).replace(b"Host: x", b"Host: x\r\nConnection: close")
+        sent = request(payment("closing", START_MS + 5)).replace(
+            b"Host: localhost", b"Host: localhost\r\nConnection: close"
+        )
         line.sendall(sent)
         assert b'"full"' in read_replies(line, 1)[0]
         assert line.recv(10) == b""
     with socket.create_connection(("127.0.0.1", service.port), timeout=10) as line:
-        twice = request(payment("twice", START_MS + 6)).replace(b"Host: x", b"Content-Length: 3\r\nHost: x")
+        twice = request(payment("twice", START_MS + 6)).replace(
+            b"Host: localhost", b"Content-Length: 3\r\nHost: localhost"
+        )
         line.sendall(twice)
         assert line.recv(100).startswith(b"HTTP/1.1 400")
 

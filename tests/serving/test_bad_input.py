@@ -84,6 +84,36 @@ def test_a_body_that_is_no_payment_is_refused_in_the_one_shape(
     assert profile.written(service) == before
 
 
+#: A whole number that JSON allows, and a float does not hold; and one that Python refuses to read.
+ENDLESS = ["1" + "0" * 310, "-1" + "0" * 310, "1" * 5_001, "1e999", "1e" + "9" * 400]
+
+
+@pytest.mark.parametrize("number", ENDLESS, ids=lambda text: f"{text[:3]}({len(text)})")
+@pytest.mark.parametrize("field", ["amount_minor", "latitude", "deadline_ms", "basket_items", "payer_id", "metadata"])
+def test_a_number_without_end_is_refused_in_a_payment_alone_and_in_a_batch(
+    profile: Profile, service: Service, field: str, number: str
+) -> None:
+    before = profile.written(service)
+    fields = payment("bad", **({"attributes": {field: "@"}} if field == "basket_items" else {field: "@"}))
+    body = json.dumps(fields).replace('"@"', number)
+    for query in ("", "?dry_run=1"):
+        reply = service.client.post(f"/v1/score{query}", content=body)
+        assert reply.status_code in (400, 422)
+        assert reply.json()["error"]["message"]
+    batch = service.client.post("/v1/score/batch", content=f'{{"payments": [{body}, {number}]}}')
+    assert batch.status_code in (200, 400)
+    if batch.status_code == 200:
+        assert all("error" in one for one in batch.json()["decisions"])
+    assert profile.written(service) == before
+
+
+@pytest.mark.parametrize("path", ["/v1/labels", "/v1/outcomes"])
+@pytest.mark.parametrize("number", ENDLESS, ids=lambda text: f"{text[:3]}({len(text)})")
+def test_a_number_without_end_is_refused_in_a_report(service: Service, path: str, number: str) -> None:
+    for name in ("transaction_id", "outcome", "source", "event_time", "reported_at", "more"):
+        assert service.client.post(path, content=f'{{"{name}": {number}}}').status_code in (400, 422)
+
+
 @pytest.mark.parametrize("path", ["/v1/labels", "/v1/outcomes"])
 @pytest.mark.parametrize(
     "body", ["7", "{}", '{"transaction_id": 7, "label": [], "outcome": {}, "reported_at": 1, "event_time": "x"}']

@@ -3,106 +3,148 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
-from tests.serving.scoring_world import ROOT, free_port, payment
+from tests.house.serving_pins import PINS
+from tests.serving.bento_world import BentoElsewhere, requirements_of
+from tests.serving.scoring_world import free_port, payment
+from training.bento import Built
 
-BENTOML = [sys.executable, "-m", "bentoml"]
-HIDE_TRAINING = """
-import sys
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("mlflow", "feast", "training"):
-            raise ImportError(f"{name} is not in the bento")
-sys.meta_path.insert(0, Absent())
-"""
+
+@pytest.fixture
+def elsewhere(bento: Built, tmp_path: Path) -> BentoElsewhere:
+    return BentoElsewhere(bento.folder, tmp_path)
+
+
+def test_the_bento_requires_the_locked_versions_word_for_word(bento: Built) -> None:
+    environment = bento.folder / "env"
+    assert (environment / "python" / "requirements.txt").read_text() == PINS.read_text()
+    assert sorted(path.name for path in (environment / "python").iterdir()) == ["requirements.txt"]
+    lines = requirements_of(bento.folder)
+    assert len(lines) > 50
+    for line in lines:
+        assert re.match(r"[a-z0-9._-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line), line[:80]
+    described = yaml.load((bento.folder / "bento.yaml").read_text(), Loader=yaml.CSafeLoader)
+    assert described["image"]["python_requirements"] == PINS.read_text()
+
+
+def test_the_bento_holds_all_of_serving_and_nothing_of_training(bento: Built) -> None:
+    source = bento.folder / "src"
+    assert not (source / "training").exists()
+    assert not (source / "tests").exists()
+    assert not (source / "features" / "store").exists()
+    assert not list(source.glob("features/feast_*"))
+    for part in ("console/templates/base.html", "console/static/console.css", "dashboards/riskgate.json", "production"):
+        assert (source / "serving" / part).exists()
+    assert bento.model.startswith("riskgate:1-")
+    assert (bento.folder / "models" / Path(*bento.model.split(":")) / "model.txt").is_file()
+
+
+@contextmanager
+def served(elsewhere: BentoElsewhere, what: str, **more: str) -> Iterator[int]:
+    """The port of `bentoml serve` in the empty directory, once the service is ready."""
+    port, log = free_port(), elsewhere.home / "serve.log"
+    arguments = ("-m", "bentoml", "serve", what, "--port", str(port), "--host", "127.0.0.1")
+    process = elsewhere.started(log, *arguments, BENTOML_DO_NOT_TRACK="True", **more)
+    try:
+        _until_ready(port, process, log)
+        yield port
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(60)
 
 
 @pytest.mark.slow
-def test_a_bento_serves_from_an_empty_directory_without_the_repository(bundle: Path, tmp_path: Path) -> None:
-    home, empty, hidden = tmp_path / "home", tmp_path / "empty", tmp_path / "hidden"
-    empty.mkdir()
-    hidden.mkdir()
-    (hidden / "sitecustomize.py").write_text(HIDE_TRAINING)
-    environment = {
-        **os.environ,
-        "BENTOML_HOME": str(home),
-        "BENTOML_DO_NOT_TRACK": "True",
-        "RISKGATE_VAR": str(tmp_path / "var"),
-        "RISKGATE_CLOCK": "replay",
-    }
-    environment.pop("RISKGATE_BUNDLE", None)
-    export = (
-        "import bentoml, shutil, sys, pathlib\n"
-        "with bentoml.models.create('riskgate:1-test') as model:\n"
-        "    [shutil.copy2(f, model.path_of(f.name)) for f in pathlib.Path(sys.argv[1]).iterdir()]\n"
-    )
-    subprocess.run([sys.executable, "-c", export, str(bundle)], env=environment, check=True, cwd=ROOT)
-    built = subprocess.run(
-        [*BENTOML, "build", "--output", "tag", "."],
-        env=environment,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert built.returncode == 0, built.stdout + built.stderr
-    tag = built.stdout.strip().rpartition("__tag__:")[2].strip()
+def test_a_bento_serves_from_an_empty_directory_without_the_repository(
+    bento: Built, elsewhere: BentoElsewhere, tmp_path: Path
+) -> None:
+    # By its tag, from a store of its own, as somebody has it who imported the bento.
+    home = tmp_path / "bentoml"
+    shutil.copytree(bento.folder.parents[1] / "bentoml", home)
     (source,) = (home / "bentos" / "riskgate").glob("*/src")
     assert not (source / "training").exists()
-    # The editable install of the repository must not answer in the bento's place: an environment of its own.
-    site = tmp_path / "site"
-    site.mkdir()
-    for path in Path(httpx.__file__).parents[1].iterdir():
-        if "riskgate" not in path.name and path.name not in ("mlflow", "feast"):
-            (site / path.name).symlink_to(path)
-    for row in site.glob("*.pth"):
-        row.unlink()
     # Seen in a reply, this mark shows that the bento's own source answers.
     page = source / "serving" / "page.py"
     page.write_text(page.read_text().replace("the HTTP contract", "the contract, from the bento"))
-    port = free_port()
-    served = {**environment, "PYTHONPATH": f"{hidden}:{site}"}
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-S", "-m", "bentoml", "serve", tag, "--port", str(port), "--host", "127.0.0.1"],
-            cwd=empty,
-            env=served,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        reply = _first_answer(port, process, tmp_path / "log")
+    site = elsewhere.environment["PYTHONPATH"].partition(":")[2]
+    with served(elsewhere, bento.tag, BENTOML_HOME=str(home), PYTHONPATH=site) as port:
+        reply = _decided(port)
         assert reply.json()["tier"] == "full"
         assert reply.json()["model"] == "risk@1"
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
             assert client.get("/readyz").json()["ready"] is True
             assert "bentoml" not in client.get("/metrics").text
             assert "the contract, from the bento" in client.get("/").text
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(60)
-        shutil.rmtree(home, ignore_errors=True)
 
 
-def _first_answer(port: int, process: subprocess.Popen[bytes], log: Path) -> httpx.Response:
-    deadline = time.monotonic() + 120
+@pytest.mark.slow
+def test_a_copied_folder_serves_keeps_its_ledger_where_it_was_started_and_is_proved_there(
+    elsewhere: BentoElsewhere,
+) -> None:
+    site = elsewhere.environment["PYTHONPATH"].partition(":")[2]
+    del elsewhere.environment["RISKGATE_VAR"]
+    with served(elsewhere, str(elsewhere.folder), PYTHONPATH=site) as port:
+        assert _decided(port).json()["model"] == "risk@1"
+    assert (elsewhere.empty / "var" / "ledger.sqlite").is_file()
+    assert not (elsewhere.source / "var").exists()
+    proved = elsewhere.command("verify")
+    assert proved.returncode == 0, proved.stderr
+    assert "no difference" in proved.stdout + proved.stderr
+
+
+@pytest.mark.parametrize("declared", [True, False], ids=["its model was not copied", "it was built without a model"])
+def test_a_bento_without_a_model_ends_with_a_sentence(elsewhere: BentoElsewhere, declared: bool) -> None:
+    shutil.rmtree(elsewhere.folder / "models")
+    if not declared:
+        path = elsewhere.folder / "bento.yaml"
+        described = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
+        path.write_text(yaml.dump({**described, "models": []}, Dumper=yaml.CSafeDumper))
+    port = str(free_port())
+    done = elsewhere.python("-m", "bentoml", "serve", str(elsewhere.folder), "--host", "127.0.0.1", "--port", port)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    if declared:  # BentoML refuses before any code of ours is asked
+        assert "Model riskgate:1-" in done.stderr
+    else:
+        assert "There is no bundle `riskgate:latest`" in done.stderr
+        assert "RISKGATE_BUNDLE" in done.stderr
+    done = elsewhere.command("run", "--port", port)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert ("with which this bento was built" if declared else "There is no bundle `riskgate:latest`") in done.stderr
+
+
+def _until_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 180
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
         while time.monotonic() < deadline:
             assert process.poll() is None, log.read_text()
             try:
                 if client.get("/readyz").status_code == 200:
-                    return client.post("/v1/score", json=payment("bento", attributes=None))
+                    return
             except httpx.TransportError:
                 pass
             time.sleep(0.3)
     raise AssertionError(log.read_text())
+
+
+def _decided(port: int) -> httpx.Response:
+    """The answer to one payment; the first one may wait for what is compiled when it is first called."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        for _ in range(20):
+            reply = client.post("/v1/score", json=payment("bento", attributes=None))
+            if reply.status_code == 200:
+                return reply
+            time.sleep(1)
+    raise AssertionError(reply.text)

@@ -11,11 +11,11 @@ import pytest
 from serving.api_keys import SCOPES, InvalidKeys, KeyFile, new_key
 from serving.door import Door, from_here
 from serving.errors import CannotStart, Forbidden, TooManyRequests, Unauthorised
+from serving.listening import check_listening
 from serving.openapi import SCOPES as DOCUMENTED
 from serving.openapi import document
 from serving.rate import Rate
 from serving.settings import Settings
-from serving.start import check_listening
 from tests.serving.scoring_world import PARAMETERS
 
 NOW = datetime(2026, 11, 11, tzinfo=UTC)

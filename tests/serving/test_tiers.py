@@ -183,7 +183,7 @@ def test_without_a_score_no_more_is_approved_in_a_minute_than_the_policy_allows(
     assert score(runtime, "e-scored").decision == "approve"
 
 
-def test_an_open_breaker_turns_declines_of_the_model_into_challenges_and_is_named_in_the_receipt(
+def test_an_open_breaker_turns_declines_of_the_model_into_reviews_and_is_named_in_answer_and_receipt(
     runtime: Runtime,
 ) -> None:
     engine = engine_of(runtime)
@@ -197,10 +197,12 @@ def test_an_open_breaker_turns_declines_of_the_model_into_challenges_and_is_name
         breakers.observe(now_ms, ("model",))
     assert breakers.open == ("model",)
     answer = score(runtime, "during", **dear | {"device_id": "d-new-2"})
-    assert answer.decision == "challenge"
-    assert answer.reasons, "a challenge says why"
-    assert receipt_of(runtime, "during").breakers == ("model",)
-    assert score(runtime, "small").decision == "approve"
+    assert (answer.decision, answer.missing) == ("review", ("breaker:model",))
+    assert answer.reasons, "a review says why"
+    receipt = receipt_of(runtime, "during")
+    assert (receipt.breakers, receipt.missing) == (("model",), ("breaker:model",))
+    small = score(runtime, "small")
+    assert (small.decision, small.missing) == ("approve", ())
     ready = runtime.ready()
     assert ready.ready, "an open breaker is told, but the service still decides in full"
-    assert ready.checks["breakers"].startswith("Open, declines are challenges: model asks to decline")
+    assert ready.checks["breakers"].startswith("Open, declines are reviews: model asks to decline")

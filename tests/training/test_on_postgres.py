@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
@@ -30,19 +29,6 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@contextmanager
-def model_store(folder: Path) -> Iterator[None]:
-    from bentoml._internal.configuration.containers import BentoMLContainer
-    from bentoml._internal.models import ModelStore
-
-    folder.mkdir()
-    BentoMLContainer.model_store.set(ModelStore(folder))
-    try:
-        yield
-    finally:
-        BentoMLContainer.model_store.reset()
-
-
 def tables(url: str) -> set[str]:
     with psycopg.connect(url) as one:
         return {name for (name,) in one.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
@@ -53,12 +39,11 @@ def test_a_model_is_tracked_registered_and_promoted_on_postgres(database: str, t
     settings = read_settings({**told, "RISKGATE_MLFLOW_ARTIFACTS": (tmp_path / "artifacts").as_uri()})
     known = catalog()
     trained = train(frame(small_history(), known), known, RECIPE, DELAY, dataset="small", data_digest="ab")
-    with model_store(tmp_path / "models"):
-        made = track(trained, "risk_v1_test", settings)
-        assert version_of("challenger", settings) == made
-        bundle, _ = bundle_of(made, settings, tmp_path / "kept")
-        assert score_with(bundle, trained.test).tobytes() == trained.test_scores.tobytes()
-        done = promote(settings)
+    made = track(trained, "risk_v1_test", settings)
+    assert version_of("challenger", settings) == made
+    bundle, _ = bundle_of(made, settings, tmp_path / "kept")
+    assert score_with(bundle, trained.test).tobytes() == trained.test_scores.tobytes()
+    done = promote(settings)
     assert (done.version, done.previous) == ("1", None)
     champion = version_of("champion", settings)
     assert champion is not None and champion.run_id == made.run_id

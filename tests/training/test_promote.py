@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +17,10 @@ from features.bundle import read_bundle
 from features.catalog import catalog
 from tests.training.histories import small_history
 from tests.training.test_pipeline import DELAY, RECIPE
+from training.bento import NotBuilt, build
 from training.frame import frame
 from training.pipeline import Trained, calibrated, score_with, train
-from training.promote import NotPromoted, nominate, promote, refusals
+from training.promote import NotPromoted, nominate, promote, refusals, store_in
 from training.run import incumbent_figures
 from training.settings import Settings
 from training.track import Version, bundle_of, files_of, track, version_of
@@ -32,14 +37,14 @@ def trained() -> Trained:
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     from bentoml._internal.configuration.containers import BentoMLContainer
-    from bentoml._internal.models import ModelStore
 
-    folder = tmp_path_factory.mktemp("training")
-    (folder / "models").mkdir()
+    own = Settings(var=tmp_path_factory.mktemp("training"))
     store = BentoMLContainer.model_store
-    store.set(ModelStore(folder / "models"))
-    yield Settings(var=folder)
-    store.reset()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("BENTOML_HOME", raising=False)
+        store.set(store_in(own.model_store))  # what the tests look up by BentoML's own calls
+        yield own
+        store.reset()
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +146,43 @@ def test_a_nominated_version_lies_in_a_store_of_its_own_and_champions_stay(first
     assert tag.startswith(f"riskgate-challenger:{first.version}-")
     assert Path(bentoml.models.get("riskgate-challenger:latest").path).joinpath("model.txt").exists()
     assert [str(model.tag) for model in bentoml.models.list() if model.tag.name == "riskgate"] == before
+
+
+def test_the_commands_write_to_the_projects_store_name_it_and_leave_the_home_alone(
+    first: Version, settings: Settings, tmp_path: Path
+) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "BENTOML_HOME"}
+    environment |= {"RISKGATE_VAR": str(settings.var), "HOME": str(tmp_path)}
+    for command, name in (("promote", "riskgate"), ("nominate", "riskgate-challenger")):
+        shutil.rmtree(settings.model_store / "models" / name, ignore_errors=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "training", command, "--version", first.version],
+            env=environment, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=180, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert f"Bundle: {name}:{first.version}-" in done.stdout
+        assert f" in {settings.var / 'bentoml'}" in done.stdout
+        assert list((settings.var / "bentoml" / "models" / name).glob(f"{first.version}-*/model.txt"))
+    assert not (tmp_path / "bentoml").exists()
+
+
+def test_a_store_that_cannot_be_written_is_a_sentence(
+    first: Version, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "file"))
+    with pytest.raises(NotPromoted, match=r"cannot be written to .*file: Not a directory.*BENTOML_HOME"):
+        nominate(settings, first.version)
+
+
+def test_a_bento_needs_a_champion_and_a_source_tree(first: Version, settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(NotBuilt, match=r"There is no champion in .*bentoml.*python -m training promote"):
+        build(Settings(var=tmp_path))
+    with pytest.raises(NotBuilt, match=r"has no bentofile\.yaml"):
+        build(settings, tmp_path)
+    (tmp_path / "bentofile.yaml").write_text("service: nowhere:service\n")
+    with pytest.raises(NotBuilt, match=r"BentoML could not build the bento: .*nowhere"):
+        build(settings, tmp_path)
 
 
 def test_calibration_is_part_of_the_score(trained: Trained) -> None:

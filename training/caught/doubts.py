@@ -69,9 +69,7 @@ def doubts(
         )
     for one in by_story:
         if one.auc >= SEPARATES:
-            found.append(
-                f"{one.feature} alone separates {one.story} (AUC {one.auc:.3f}): a leak, or too easy a world."
-            )
+            found.append(f"{one.feature} alone separates {one.story} (AUC {one.auc:.3f}): a leak, or too easy a world.")
     rows = _looked_at(test)
     overall = max(
         ((separation(test.values[rows, place], test.fraud[rows]), name) for place, name in enumerate(test.names)),

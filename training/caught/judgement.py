@@ -9,8 +9,9 @@ import msgspec
 import numpy as np
 import pandas as pd
 
+from features.calibration import probabilities
 from features.catalog import Catalog
-from training.calibrate import platt, probabilities
+from training.calibrate import platt
 from training.caught.budget import BUDGET, Caught, Share, caught, threshold_at
 from training.caught.doubts import Separation, doubts, separations
 from training.caught.periods import Periods

@@ -12,12 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.bundle import Bundle, Calibrator, write_bundle
+from features.calibration import probabilities
 from features.catalog import catalog
 from features.encode import amounts_of
 from features.history import times_ms
 from features.policy import Band, Policy
 from features.profiles import ProfileFile
-from training.calibrate import platt, probabilities
+from training.calibrate import platt
 from training.caught.budget import BUDGET, threshold_at
 from training.caught.periods import Plan, periods
 from training.caught.rivals import everything

@@ -1,0 +1,104 @@
+"""A file of words and a head that is whole or is not used: a digest over all of it, synced before it gets its name.
+
+Layout, little-endian: 8 bytes that name the format, two uint64 (bytes of the head, words), the head, the words
+(int64), SHA-256 of everything before. The lengths are compared with the size of the file before anything is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import stat
+import struct
+from pathlib import Path
+
+from features.errors import BrokenState
+from features.heap import Words, new_heap, with_room
+
+_MAGIC = b"RGSTATE2"
+_START = struct.Struct("<8sQQ")
+_DIGEST_BYTES = 32
+#: Read and hashed together, so that the bytes are still in the processor's cache.
+_CHUNK_BYTES = 1 << 20
+_REPAIR = "Delete it; the state is folded from the ledger."
+
+
+def write(path: Path, head: bytes, words: Words) -> None:
+    """Put a snapshot at `path`, whole or not at all: a power cut leaves the file that was there before, or this one.
+
+    Raises: OSError; nothing is left of the file then.
+    """
+    partial = path.with_suffix(".partial")
+    digest = hashlib.sha256()
+    try:
+        with io.FileIO(partial, "w") as file:
+            start = _START.pack(_MAGIC, len(head), len(words))
+            for part in (memoryview(start), memoryview(head), words.data.cast("B")):
+                for at in range(0, len(part), _CHUNK_BYTES):
+                    chunk = part[at : at + _CHUNK_BYTES]
+                    digest.update(chunk)
+                    _write(file, chunk)
+            _write(file, memoryview(digest.digest()))
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
+    # The new name is safe only when the folder is: without it a power cut could bring back the old file.
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _write(file: io.FileIO, part: memoryview) -> None:
+    while part:
+        part = part[file.write(part) :]
+
+
+def read(path: Path, room: int) -> tuple[bytes, Words]:
+    """The head, and the words in a heap with room for so many more.
+
+    Raises: BrokenState when it is not, to the last bit, what `write` wrote; OSError when it cannot be read.
+    """
+    # Not blocking: a pipe of that name must not stop the start of a service.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise BrokenState("It is not a file.", "Remove it.")
+        with io.FileIO(descriptor, closefd=False) as file:
+            return _parts(file, found.st_size, room)
+    finally:
+        os.close(descriptor)
+
+
+def _parts(file: io.FileIO, size: int, room: int) -> tuple[bytes, Words]:
+    digest = hashlib.sha256()
+    start = bytearray(_START.size)
+    _read_into(file, memoryview(start), digest)
+    magic, head_bytes, words = _START.unpack(start)
+    if magic != _MAGIC:
+        raise BrokenState("It has no digest: it is of an earlier release, or it is damaged.", _REPAIR)
+    if size != len(start) + head_bytes + 8 * words + _DIGEST_BYTES:
+        raise BrokenState(f"It has {size:,} bytes, not as many as it says.", _REPAIR)
+    head = bytearray(head_bytes)
+    _read_into(file, memoryview(head), digest)
+    heap = with_room(new_heap(), words + room)
+    _read_into(file, heap[:words].data.cast("B"), digest)
+    if file.read(_DIGEST_BYTES) != digest.digest():
+        raise BrokenState("It does not match its digest: it is damaged.", _REPAIR)
+    return bytes(head), heap
+
+
+def _read_into(file: io.FileIO, part: memoryview, digest: hashlib._Hash) -> None:
+    while part:
+        count = file.readinto(part[:_CHUNK_BYTES])
+        if not count:
+            raise BrokenState("It ends too early.", _REPAIR)
+        digest.update(part[:count])
+        part = part[count:]

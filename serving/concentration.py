@@ -1,0 +1,86 @@
+"""How much one party may add to the declines that a breaker counts: an attack is no reason to distrust a rule.
+
+A model that goes wrong declines many unrelated parties; an attack declines one device, payer, payee, instrument or
+address many times. So a decline counts only while each of its parties holds fewer than `LEAST` of the declines
+counted within the last minute or two, or less than `LARGEST_SHARE` of them. A party not sent is not a party.
+
+The counts are a count-min sketch of one row: its size is fixed, and two parties that share a cell can only make a
+breaker slower to open, never let an attack count for more.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+
+from features.payment import Payment
+
+#: What an attacker must vary to count as many, and what unrelated payments may well have in common.
+OWN, SHARED = ("payer_id", "instrument_id", "device_id"), ("payee_id", "ip")
+LEAST = 3
+LARGEST_SHARE = 0.1
+CELLS = 1 << 14
+SAMPLES = 64
+#: A share is never of fewer samples than this: the first payment of a service is not all of its traffic.
+FEWEST_SAMPLES = 20
+#: A payee or address may hold this many times its share of payments in the declines: chance makes shares uneven.
+SLACK = 2.0
+
+
+class UsualParties:
+    """Payees and addresses of payments that were not declined, one of each ten seconds or so.
+
+    The one shop of a deployment, or the gateway that all its payments come through, is part of every surge. What is
+    declined is no sample, so an attack cannot become usual.
+    """
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[str | None, ...]] = deque(maxlen=SAMPLES)
+
+    def note(self, payment: Payment) -> None:
+        """Keep one payment that was not declined."""
+        self._samples.append(tuple([getattr(payment, kind) for kind in SHARED]))
+
+    def share(self, kind: str, party: str) -> float:
+        """The share of payments that usually carry this payee or address, 0 to 1."""
+        place = SHARED.index(kind)
+        return sum(one[place] == party for one in self._samples) / max(len(self._samples), FEWEST_SAMPLES)
+
+
+class Concentration:
+    """The declines of one rule or model by party, over the present minute and the one before; one thread."""
+
+    def __init__(self, usual: UsualParties) -> None:
+        self._usual = usual
+        self._now, self._before = _cells(), _cells()
+        self._total_now = self._total_before = 0
+
+    def counts(self, payment: Payment) -> bool:
+        """Whether a decline of this payment counts; if so, it is counted."""
+        now, before, total = self._now, self._before, self._total_now + self._total_before
+        found = []
+        for kind in (*OWN, *SHARED):
+            party = getattr(payment, kind)
+            if party is None:
+                continue
+            cell = hash((kind, party)) % CELLS
+            held = now[cell] + before[cell]
+            if held >= LEAST and held >= LARGEST_SHARE * total and not self._is_usual(kind, party, held, total):
+                return False
+            found.append(cell)
+        for cell in found:
+            now[cell] += 1
+        self._total_now += 1
+        return True
+
+    def turn(self) -> None:
+        """A minute has passed."""
+        self._now, self._before = _cells(), self._now
+        self._total_now, self._total_before = 0, self._total_now
+
+    def _is_usual(self, kind: str, party: str, held: int, total: int) -> bool:
+        return kind in SHARED and held < SLACK * self._usual.share(kind, party) * total
+
+
+def _cells() -> array[int]:
+    return array("I", bytes(array("I").itemsize * CELLS))

@@ -1,0 +1,90 @@
+"""The sockets on which this process listens, and whether strangers reach them.
+
+A setting says where the service was meant to listen; `bentoml serve` decides where it does. So the sockets are judged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import socket
+import stat
+from collections.abc import Iterable
+
+from serving.errors import CannotStart
+from serving.settings import Settings
+
+#: Connections that wait to be accepted; BentoML's own number.
+BACKLOG = 2_048
+
+
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A listening socket; `shared`: several processes listen on the port, the kernel spreads connections over them.
+
+    Raises: CannotStart.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    one = socket.socket(family, socket.SOCK_STREAM)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        one.bind((host, port))
+        one.listen(BACKLOG)
+    except OSError as error:
+        one.close()
+        raise CannotStart(
+            f"Port {port} of {host} cannot be used: {error.strerror}.", "End what listens there, or choose another."
+        ) from error
+    return one
+
+
+def listeners() -> list[int]:
+    """The descriptors of this process on which TCP connections arrive."""
+    found = []
+    for name in os.listdir("/dev/fd"):
+        with contextlib.suppress(OSError, ValueError):  # the descriptor of this very listing is gone by now
+            if stat.S_ISSOCK(os.fstat(int(name)).st_mode) and _listens(int(name)):
+                found.append(int(name))
+    return sorted(found)
+
+
+def addresses(descriptors: Iterable[int]) -> list[str]:
+    """The address of each listening descriptor."""
+    found = []
+    for one in descriptors:
+        with socket.socket(fileno=os.dup(one)) as own:
+            found.append(str(own.getsockname()[0]))
+    return found
+
+
+def check_listening(settings: Settings, hosts: Iterable[str] = ()) -> None:
+    """Refuse to listen where strangers can reach a service without a key; without `hosts`, that of the settings.
+
+    Raises: CannotStart.
+    """
+    strange = [host for host in hosts or (settings.host,) if not is_loopback(host)]
+    if settings.api_key or settings.keys or not strange:
+        return
+    raise CannotStart(
+        f"The service will not listen on {strange[0]} without an API key.",
+        "Set RISKGATE_KEYS or RISKGATE_API_KEY, or listen on 127.0.0.1.",
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listens(descriptor: int) -> bool:
+    with socket.socket(fileno=os.dup(descriptor)) as one:
+        tcp = one.family in (socket.AF_INET, socket.AF_INET6) and one.type == socket.SOCK_STREAM
+        return tcp and bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))

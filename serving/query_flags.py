@@ -1,0 +1,64 @@
+"""The flags of the query string: one table of which path takes which, and one place that refuses all others."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from features.errors import Problem, Refused
+
+#: What each flag does, in the words of the OpenAPI document.
+MEANING = {
+    "explain": "Reasons for an approved payment too.",
+    "dry_run": "Decide and explain with nothing recorded and nothing counted.",
+}
+#: The paths that take flags; every other path takes none.
+TAKEN = {"/v1/score": tuple(MEANING), "/v1/score/batch": tuple(MEANING)}
+#: How a flag is spelled.
+SPELLINGS = {"": True, "1": True, "true": True, "0": False, "false": False}
+
+
+class Flags(msgspec.Struct, frozen=True):
+    """What a query string switches on."""
+
+    explain: bool = False
+    dry_run: bool = False
+
+
+NONE = Flags()
+
+
+def flags_of(path: str, query: bytes) -> Flags:
+    """The flags that a request to this path sends.
+
+    Raises: Refused, with every problem, for a flag that the path does not take, that is sent twice, or that is
+    neither on nor off.
+
+    >>> flags_of("/v1/score", b"explain=1")
+    Flags(explain=True, dry_run=False)
+    """
+    if not query:
+        return NONE
+    taken = TAKEN.get(path, ())
+    values: dict[str, bool] = {}
+    problems = []
+    for name, text in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name not in taken:
+            # The name itself may hold what must not be repeated, such as a card number: the reply does not echo it.
+            problems.append(Problem("unknown_flag", "An unknown query flag was sent.", None, _repair(taken)))
+        elif name in values:
+            problems.append(Problem("repeated_flag", f"`{name}` is sent more than once.", name, "Send it once."))
+        elif text not in SPELLINGS:
+            problems.append(
+                Problem("invalid_flag", f"`{name}` is neither on nor off.", name, "Send 1 or 0, or leave it out.")
+            )
+        else:
+            values[name] = SPELLINGS[text]
+    if problems:
+        raise Refused(list(dict.fromkeys(problems)))
+    return Flags(**values)
+
+
+def _repair(taken: tuple[str, ...]) -> str:
+    return f"Send {' or '.join(taken)} only." if taken else "Send no query: this path takes none."

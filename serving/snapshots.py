@@ -1,0 +1,81 @@
+"""Snapshots of the online state in `snapshots/`: each that is not surely right is skipped and named in the log.
+
+A snapshot only saves time. It stands for one position in one ledger: the number in its name, the position inside it
+and the event that the ledger holds there must agree.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from features.catalog import Catalog
+from features.errors import BrokenState, RiskgateError
+from features.state import Position, State
+from serving.ledger_reading import LedgerReading
+
+log = logging.getLogger("riskgate.snapshots")
+
+_NAME = re.compile(r"state-([0-9]{12,18})\.state")
+_REPAIR = "Delete it; the state is folded from the ledger."
+
+
+def save(state: State, ledger: LedgerReading, folder: Path) -> Path:
+    """Write the state after the last event of a flushed ledger; this snapshot and the one before it are kept.
+
+    Raises: OSError.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    position = position_of(ledger, ledger.last_seq())
+    path = folder / f"state-{position.seq:012d}.state"
+    state.save(path, position)
+    before = sorted(one for one in folder.glob("state-*.state") if one.name < path.name)
+    for one in {*folder.glob("state-*.state"), *folder.glob("state-*.partial")} - {path, *before[-1:]}:
+        with contextlib.suppress(OSError):  # a folder, perhaps: it is named at each start
+            one.unlink()
+    return path
+
+
+def newest(folder: Path, ledger: LedgerReading, catalog: Catalog) -> tuple[State, int] | None:
+    """The state of the newest snapshot that is whole and of this ledger, and its position; None without one."""
+    last_seq = ledger.last_seq()
+    for path, seq in _found(folder):
+        try:
+            if seq > last_seq:
+                raise BrokenState(f"It stands for event {seq}, and the ledger ends at event {last_seq}.", _REPAIR)
+            state, position = State.load_at(path, catalog)
+            if position.seq != seq:
+                raise BrokenState(f"It stands for event {position.seq}, not for the one in its name.", _REPAIR)
+            if position != position_of(ledger, seq):
+                raise BrokenState(f"It is of another ledger: event {seq} of this one is not the same.", _REPAIR)
+        except (RiskgateError, OSError) as error:
+            log.warning("snapshot %s is not used: %s", path.name, _sentence(error))
+        else:
+            return state, seq
+    return None
+
+
+def _found(folder: Path) -> Iterator[tuple[Path, int]]:
+    """Every snapshot and the position in its name, newest first."""
+    for path in sorted(folder.glob("state-*.state"), reverse=True):
+        named = _NAME.fullmatch(path.name)
+        if named is None:
+            log.warning("snapshot %s is not used: Its name gives no position. %s", path.name, _REPAIR)
+        else:
+            yield path, int(named[1])
+
+
+def position_of(ledger: LedgerReading, seq: int) -> Position:
+    """The position after event `seq` of this ledger; 0: before the first."""
+    event = ledger.event(seq)
+    return Position(seq, "" if event is None else hashlib.sha256(msgspec.msgpack.encode(event)).hexdigest())
+
+
+def _sentence(error: Exception) -> str:
+    return f"It cannot be read: {error.strerror}." if isinstance(error, OSError) else str(error)

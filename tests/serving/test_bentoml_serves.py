@@ -1,0 +1,211 @@
+"""BentoML's own server serves, in every way of starting: what passes through it, how it stops, what it says."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from serving.ledger import Ledger
+from tests.serving.load import calling
+from tests.serving.scoring_world import (
+    ROOT,
+    Service,
+    Way,
+    by_bentoml,
+    by_itself,
+    environment_of,
+    free_port,
+    payment,
+    running,
+)
+
+every_way = pytest.mark.parametrize("way", [by_itself, by_bentoml])
+
+#: Marks every reply that passed through a middleware of the BentoML service.
+MARKED = """
+from serving.service import service
+class Mark:
+    def __init__(self, app): self.app = app
+    async def __call__(self, scope, receive, send):
+        async def marked(message):
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], (b"x-through", b"bentoml")]}
+            await send(message)
+        await self.app(scope, receive, marked if scope["type"] == "http" else send)
+service.middlewares.insert(0, (Mark, {}))  # before ours: the outermost of the service's own
+import sys
+from serving.__main__ import main
+sys.argv = ["serving", *sys.argv[1:]]
+main()
+"""
+#: (method, path, body): one request to every route.
+REQUESTS = (
+    ("POST", "/v1/score/batch", '{"payments": []}'),
+    ("POST", "/v1/outcomes", "{}"),
+    ("POST", "/v1/labels", "{}"),
+    ("GET", "/v1/receipts/nobody", ""),
+    ("GET", "/livez", ""),
+    ("GET", "/readyz", ""),
+    ("GET", "/metrics", ""),
+    ("GET", "/openapi.json", ""),
+    ("GET", "/docs", ""),
+    ("GET", "/", ""),
+    ("GET", "/healthz", ""),
+    ("GET", "/elsewhere", ""),
+    ("POST", "/v1/score?explain=1", json.dumps(payment("explained"))),
+)
+
+
+def marked(port: int) -> list[str]:
+    return [sys.executable, "-c", MARKED, "run", "--port", str(port)]
+
+
+@pytest.fixture(scope="module", params=["on", "off"])
+def through(
+    request: pytest.FixtureRequest, bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("through")
+    environment = {"RISKGATE_FAST_PATH": request.param, "RISKGATE_KEEP_ALIVE_SECONDS": "1"}
+    with running(folder, bundle, marked, **environment) as service:
+        yield service
+
+
+@pytest.mark.parametrize(("method", "path", "body"), REQUESTS)
+def test_every_route_but_the_fast_path_passes_through_bentomls_application(
+    through: Service, method: str, path: str, body: str
+) -> None:
+    reply = through.client.request(method, path, content=body)
+    assert reply.headers["x-through"] == "bentoml"
+
+
+def test_a_plain_payment_passes_through_bentoml_unless_the_fast_path_takes_it(through: Service) -> None:
+    fast = through.environment["RISKGATE_FAST_PATH"] == "on"
+    reply = through.score(payment(f"plain-{fast}"))
+    assert reply.status_code == 200
+    assert ("x-through" not in reply.headers) == fast
+
+
+def test_both_ways_answer_a_payment_alike(through: Service) -> None:
+    body = payment("alike-first")
+    fast, ordinary = through.score(body), through.score({**body, "transaction_id": "alike-second"}, "?explain=0")
+    same = ("decision", "reasons", "rules", "tier", "missing", "model", "policy", "features")
+    assert [fast.json()[name] for name in same] == [ordinary.json()[name] for name in same]
+    dropped = {"date", "x-through", "content-length"}
+    assert {n: v for n, v in fast.headers.items() if n not in dropped} == {
+        n: v for n, v in ordinary.headers.items() if n not in dropped
+    }
+
+
+def test_an_idle_connection_is_closed_after_the_keep_alive(through: Service) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", through.port, timeout=30)
+    connection.request("POST", "/v1/score", body=json.dumps(payment("idle")))
+    connection.getresponse().read()
+    assert connection.sock.recv(1) == b""  # closed by the service
+    connection.close()
+
+
+# -- under BentoML's own command line ----------------------------------------------------------
+
+
+def on_every_address(port: int) -> list[str]:
+    return [*by_bentoml(port)[:-3], "0.0.0.0", "--port", str(port)]
+
+
+def test_without_a_key_it_does_not_listen_on_every_address_whatever_the_settings_say(
+    bundle: Path, tmp_path: Path
+) -> None:
+    done = ended(on_every_address(free_port()), environment_of(tmp_path / "var", bundle, {}))
+    assert "The service will not listen on 0.0.0.0 without an API key." in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert "loopback only" not in done.stderr
+    assert not (tmp_path / "var" / "ledger.sqlite").exists()
+
+
+def test_with_a_key_it_answers_who_has_it_and_outlives_bentomls_five_seconds_of_keep_alive(
+    bundle: Path, tmp_path: Path
+) -> None:
+    with running(tmp_path, bundle, on_every_address, RISKGATE_API_KEY="k" * 32) as service:
+        assert service.score(payment("stranger")).status_code == 401
+        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+        headers = {"authorization": f"Bearer {'k' * 32}"}
+        connection.request("POST", "/v1/score", body=json.dumps(payment("first")), headers=headers)
+        assert connection.getresponse().read()
+        connection.sock.settimeout(7)
+        with pytest.raises(TimeoutError):
+            connection.sock.recv(1)
+        connection.request("POST", "/v1/score", body=json.dumps(payment("second")), headers=headers)
+        assert connection.getresponse().status == 200
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("RISKGATE_FAST_PATH", "perhaps", "RISKGATE_FAST_PATH is `perhaps`, not one of on, off."),
+        ("RISKGATE_KEYS", "no-such-file", "There is no key file no-such-file."),
+    ],
+)
+@every_way
+def test_a_wrong_start_is_one_sentence_in_every_way(
+    way: Way, setting: str, value: str, words: str, bundle: Path, tmp_path: Path
+) -> None:
+    done = ended(way(free_port()), environment_of(tmp_path / "var", bundle, {setting: value}))
+    assert done.returncode != 0
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def ended(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_killed_worker_comes_back_and_sigterm_drains_what_was_taken_up(bundle: Path, tmp_path: Path) -> None:
+    logged = {"RISKGATE_LOG": "json", "RISKGATE_LOG_DECISIONS": "all", "RISKGATE_DRAIN_SECONDS": "1"}
+    with running(tmp_path, bundle, by_bentoml, **logged) as service:
+        assert service.score(payment("before")).json()["receipt_id"]
+        for child in psutil.Process(service.process.pid).children():
+            child.kill()
+            child.wait(10)
+        service.wait_until_ready()
+        assert service.client.get("/v1/receipts/before").status_code == 200
+        with calling(service.port, lanes=4) as callers:
+            callers.again = False
+            callers.wait_for(50)
+            service.process.send_signal(signal.SIGTERM)
+            assert service.process.wait(60) == 0
+            heard = callers.end()
+    ledger = Ledger(tmp_path / "var" / "ledger.sqlite", read_only=True)
+    names = {event.transaction_id for event in ledger.walk() if event.kind == "payment"}
+    ledger.release()
+    assert names == {"before", *heard.answers}
+    assert not heard.refusals
+    assert list((tmp_path / "var" / "snapshots").glob("*.state"))
+    # RISKGATE_LOG is obeyed to the last line, by the supervisor too.
+    words = [json.loads(line)["message"] for line in service.log.read_text().splitlines()]
+    assert any(line.startswith("the port closes") for line in words)
+
+
+@every_way
+def test_a_quiet_service_keeps_its_port_open_for_the_minimum(way: Way, bundle: Path, tmp_path: Path) -> None:
+    with running(tmp_path, bundle, way, RISKGATE_DRAIN_MIN_SECONDS="4", RISKGATE_DRAIN_SECONDS="9") as service:
+        service.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + 10
+        while httpx.get(f"http://127.0.0.1:{service.port}/readyz", timeout=5).status_code != 503:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        # Several times the quiet after which a service without a minimum closes its port, and no request comes.
+        time.sleep(1.0)
+        reply = httpx.post(f"http://127.0.0.1:{service.port}/v1/score", content=json.dumps(payment("late")), timeout=5)
+        assert reply.status_code == 200
+        assert reply.headers["connection"] == "close"
+        assert service.process.wait(60) == 0

@@ -1,0 +1,44 @@
+"""The sockets on which a process listens are found and judged, whatever its settings say."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from serving.errors import CannotStart
+from serving.listening import addresses, bind, check_listening, is_loopback, listeners
+from serving.settings import Settings
+
+
+def test_listening_sockets_are_found_and_no_others() -> None:
+    before = set(listeners())
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as bound, socket.socket() as unix_like:
+        bound.bind(("127.0.0.1", 0))  # bound, and not listening
+        with socket.create_connection(server.getsockname()), unix_like:
+            found = set(listeners()) - before
+        assert found == {server.fileno()}
+        assert addresses(found) == ["127.0.0.1"]
+    assert set(listeners()) == before
+
+
+def test_both_families_are_judged() -> None:
+    with socket.create_server(("::", 0), family=socket.AF_INET6) as server:
+        (host,) = addresses([server.fileno()])
+    assert not is_loopback(host)
+    with pytest.raises(CannotStart, match="will not listen on :: without an API key"):
+        check_listening(Settings(), [host])
+    check_listening(Settings(api_key="k"), [host])
+    check_listening(Settings(host="0.0.0.0"), ["127.0.0.1", "::1"])  # the socket counts, not what was meant
+
+
+def test_a_port_in_use_is_a_sentence() -> None:
+    with bind("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        with pytest.raises(CannotStart, match=f"Port {port} of 127.0.0.1 cannot be used: Address already in use"):
+            bind("127.0.0.1", port)
+
+
+def test_a_shared_port_is_shared() -> None:
+    with bind("127.0.0.1", 0, shared=True) as first, bind(*first.getsockname(), shared=True) as second:
+        assert first.getsockname() == second.getsockname()
