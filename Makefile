@@ -42,6 +42,9 @@ overload: $(READY) ## more than can be decided, on a schedule -> var/overload.js
 chaos: $(READY) ## faults under load, a proof after each -> var/chaos.json (ARGS="--runs 20 --only killed")
 	$(BIN)/python -m tests.chaos $(ARGS)
 
+proxy: $(READY) ## 20,000 mixed, pipelined and aborted requests through nginx, with the fast path and without
+	PROXY_REQUESTS=20000 $(BIN)/python -m pytest -n 0 --timeout 1200 tests/serving/test_proxy.py $(ARGS)
+
 world: $(READY) ## the simulated payment world -> var/world/ (ARGS="--payments 10000000")
 	$(BIN)/python -m training simulate $(ARGS)
 
@@ -91,7 +94,7 @@ distclean: clean ## remove the environment too
 	rm -rf .venv
 
 .PHONY: help demo test check handbook bench overload chaos serve up bento console notebooks lock audit clean distclean
-.PHONY: world evaluate-world festival ways pairs
+.PHONY: world evaluate-world festival ways pairs proxy
 
 # Done once; again when the pins or the package's own declaration change.
 $(READY): constraints.txt pyproject.toml

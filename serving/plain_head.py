@@ -50,7 +50,7 @@ def read_head(data: bytes) -> PlainHead | None:
 
     >>> head = b"POST /v1/score HTTP/1.1\r\nHost: risk:3000\r\nContent-Length: 2\r\n\r\n{}"
     >>> read_head(head)
-    PlainHead(body_at=64, content_length=2, host=b'risk:3000', authorization=None)
+    PlainHead(body_at=63, content_length=2, host=b'risk:3000', authorization=None)
     >>> read_head(head.replace(b"Length: 2", b"Length: +2")) is None
     True
     """
