@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.catalog import CatalogParameters, catalog_of
+from features.catalog import Catalog
 from features.history import history_schema
-from features.intake import stored_payment
+from features.history_words import normalised
 from features.payment import Payment
-from serving import bundles
-from serving import receipt as receipts
 from serving.archive import opened
-from serving.fold import decode_history, decode_promotion, decode_report
-from serving.ledger_reading import LedgerReading
+from serving.foldable import CannotFold, Imported, Paid, Reported, Step, whole_step_of
+from serving.ledger_reading import Event, LedgerReading
+from serving.promotions import latest_catalog
 from serving.settings import Settings
+
+log = logging.getLogger("riskgate.export")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FROM_PAYMENT = tuple(
@@ -37,10 +39,11 @@ def export(settings: Settings, target: Path) -> int:
     Raises: CannotStart when there is no ledger.
     """
     with opened(settings) as ledger:
-        schema = history_schema(_parameters(settings, ledger))
-        reports = _reports(ledger)
-        past = [_segment(settings, ledger, schema, reports)]
-        live = pa.Table.from_pylist(list(_payments(ledger, reports)), schema=schema)
+        known = latest_catalog(settings, ledger)
+        schema = history_schema(known.parameters)
+        reports = _reports(ledger, known)
+        past = [_segment(settings, ledger, known, schema, reports)]
+        live = pa.Table.from_pylist(list(_payments(ledger, known, reports)), schema=schema)
     table = pa.concat_tables([*[one for one in past if one is not None], live])
     # Stable: payments of the same millisecond keep their order of arrival.
     table = table.append_column("arrival", pa.array(range(table.num_rows)))
@@ -52,25 +55,26 @@ def export(settings: Settings, target: Path) -> int:
     return int(table.num_rows)
 
 
-def _parameters(settings: Settings, ledger: LedgerReading) -> CatalogParameters:
-    promotions = ledger.of_kind("promotion")
-    if not promotions:
-        return CatalogParameters()
-    latest = decode_promotion(promotions[-1].body)
-    bundle = bundles.kept_bundle(settings.var / "bundles", latest.bundle, latest.policy)
-    return catalog_of(bundle.contract).parameters
+def _steps(events: Iterable[Event], known: Catalog) -> Iterator[tuple[Event, Step]]:
+    """What can be folded of these events; what is set aside is named in the log."""
+    for event in events:
+        try:
+            yield event, whole_step_of(event, known)
+        except CannotFold as error:
+            log.warning("event %d is not exported, it is set aside: %s", event.seq, error.reason)
 
 
-def _reports(ledger: LedgerReading) -> dict[str, Row]:
+def _reports(ledger: LedgerReading, known: Catalog) -> dict[str, Row]:
     """What became known of each transaction; of several labels the one reported last, of outcomes the last."""
     found: dict[str, Row] = {}
     for kind in ("outcome", "label"):
-        for event in ledger.of_kind(kind):
-            report = decode_report(event.body)
+        for _, step in _steps(ledger.of_kind(kind), known):
+            assert isinstance(step, Reported)
+            report = step.report
             row = found.setdefault(report.transaction_id, {})
-            known = row.get(f"{kind}_time")
+            latest = row.get(f"{kind}_time")
             moment = _moment(report.reported_at_ms)
-            if known is not None and moment < known:
+            if latest is not None and moment < latest:
                 continue
             row[kind], row[f"{kind}_time"] = report.value, moment
             if kind == "label":
@@ -78,28 +82,30 @@ def _reports(ledger: LedgerReading) -> dict[str, Row]:
     return found
 
 
-def _payments(ledger: LedgerReading, reports: dict[str, Row]) -> Iterator[Row]:
-    for event in ledger.walk():
-        if event.kind != "payment":
-            continue
-        payment = stored_payment(receipts.payment_in(event.body))
+def _payments(ledger: LedgerReading, known: Catalog, reports: dict[str, Row]) -> Iterator[Row]:
+    for event, step in _steps((one for one in ledger.walk() if one.kind == "payment"), known):
+        assert isinstance(step, Paid)
+        payment = step.payment
         row: Row = {name: getattr(payment, name) for name in _FROM_PAYMENT}
         row["event_time"] = _moment(payment.event_time_ms)
         row |= {f"attr_{name}": value for name, value in payment.attributes.items()}
         yield row | _not_before(reports.get(event.transaction_id, {}), row["event_time"])
 
 
-def _segment(settings: Settings, ledger: LedgerReading, schema: pa.Schema, reports: dict[str, Row]) -> pa.Table | None:
-    histories = ledger.of_kind("history")
+def _segment(
+    settings: Settings, ledger: LedgerReading, known: Catalog, schema: pa.Schema, reports: dict[str, Row]
+) -> pa.Table | None:
+    histories = [step.body for _, step in _steps(ledger.of_kind("history"), known) if isinstance(step, Imported)]
     if not histories:
         return None
-    body = decode_history(histories[0].body)
+    body = histories[0]
     table = pq.read_table(settings.var / "segments" / f"{body.sha256}.parquet")
     columns = [
         table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(table.num_rows, field.type)
         for field in schema
     ]
-    table = pa.table(columns, schema=schema)
+    # What an older release kept as it came is exported as the next training run must read it.
+    table = normalised(pa.table(columns, schema=schema))
     ids = table["transaction_id"].to_pylist()
     told = [place for place, one in enumerate(ids) if one in reports]
     if not told:
