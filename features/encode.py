@@ -15,7 +15,7 @@ from features.history import times_ms, valid
 from features.money import CURRENCIES, CURRENCY_CODES
 from features.payment import CHANNELS, RAILS, Payment
 from features.places import UTC_OFFSET_MINUTES
-from features.profiles import InstrumentProfile, PayeeProfile, PayerProfile, Profiles
+from features.profiles import InstrumentProfile, InvalidProfile, PayeeProfile, PayerProfile, ProfileRow, Profiles
 
 Vector = npt.NDArray[np.float64]
 
@@ -83,20 +83,37 @@ def encode_profiles(payment: Payment, profiles: Profiles | None, profile: Vector
     if profiles is None or profiles.empty:
         return
     at = payment.event_time_ms
-    payer = profiles.get("payer", payment.payer_id, at)
-    if isinstance(payer, PayerProfile):
-        profile[request.PAYER_SINCE] = _number(payer.known_since_ms)
-        profile[request.PAYER_HOME] = country_code(payer.home_country)
-        profile[request.PAYER_LEVEL] = _number(payer.verification_level)
-    instrument = profiles.get("instrument", payment.instrument_id, at)
-    if isinstance(instrument, InstrumentProfile):
-        profile[request.INSTRUMENT_SINCE] = _number(instrument.known_since_ms)
-        profile[request.INSTRUMENT_ISSUER] = country_code(instrument.issuer_country)
-    payee = profiles.get("payee", payment.payee_id, at)
-    if isinstance(payee, PayeeProfile):
-        profile[request.PAYEE_SINCE] = _number(payee.known_since_ms)
-        profile[request.PAYEE_MCC] = MISSING if payee.mcc is None else float(payee.mcc)
-        profile[request.PAYEE_SIZE] = _number(payee.size)
+    _write_profile(profiles.get("payer", payment.payer_id, at), profile)
+    _write_profile(profiles.get("instrument", payment.instrument_id, at), profile)
+    _write_profile(profiles.get("payee", payment.payee_id, at), profile)
+
+
+def check_profile(row: ProfileRow) -> None:
+    """Refuse a row with which no payment of its party could be encoded.
+
+    Raises: InvalidProfile.
+    """
+    try:
+        _write_profile(row, np.empty(request.PROFILE_WORDS))
+    except (ValueError, IndexError, TypeError, OverflowError) as error:
+        raise InvalidProfile(
+            "A profile holds a country, a category or a number that cannot be read.",
+            "Write countries as two capitals, categories as four digits, and times as milliseconds.",
+        ) from error
+
+
+def _write_profile(row: ProfileRow | None, profile: Vector) -> None:
+    if isinstance(row, PayerProfile):
+        profile[request.PAYER_SINCE] = _number(row.known_since_ms)
+        profile[request.PAYER_HOME] = country_code(row.home_country)
+        profile[request.PAYER_LEVEL] = _number(row.verification_level)
+    elif isinstance(row, InstrumentProfile):
+        profile[request.INSTRUMENT_SINCE] = _number(row.known_since_ms)
+        profile[request.INSTRUMENT_ISSUER] = country_code(row.issuer_country)
+    elif isinstance(row, PayeeProfile):
+        profile[request.PAYEE_SINCE] = _number(row.known_since_ms)
+        profile[request.PAYEE_MCC] = MISSING if row.mcc is None else float(row.mcc)
+        profile[request.PAYEE_SIZE] = _number(row.size)
 
 
 def _number(value: int | None) -> float:

@@ -210,12 +210,20 @@ class ProfileFile:
 
     def new_rows_since(self, rowid: int, limit: int = 10_000) -> list[tuple[int, str, str, ProfileRow]]:
         """Versions written after `rowid` as (rowid, entity, id, row): the service folds them as events."""
+        return [
+            (seq, entity, entity_id, decode_profile(body))
+            for seq, entity, entity_id, _, body in self.bodies_since(rowid, limit)
+        ]
+
+    def bodies_since(self, rowid: int, limit: int = 10_000) -> list[tuple[int, str, str, int, bytes]]:
+        """Versions written after `rowid` as (rowid, entity, id, created time in ms, body), as the file holds them."""
         with self._lock:
             rows: list[Any] = self._db.execute(
-                "SELECT rowid, entity, entity_id, body FROM profiles WHERE rowid > ? ORDER BY rowid LIMIT ?",
+                "SELECT rowid, entity, entity_id, created_time_ms, body FROM profiles"
+                " WHERE rowid > ? ORDER BY rowid LIMIT ?",
                 (rowid, limit),
             ).fetchall()
-        return [(int(seq), entity, entity_id, decode_profile(body)) for seq, entity, entity_id, body in rows]
+        return [(int(seq), *rest) for seq, *rest in rows]
 
     def load(self) -> Profiles:
         """Every version, in the order written, as the in-memory profiles of the hot path."""

@@ -20,6 +20,7 @@ from features.catalog import Catalog
 from features.encode import amounts_of, encode_profiles, extras_of
 from features.heap import new_heap, with_room
 from features.history import check_history, complete, history_schema, times_ms
+from features.history_words import normalised
 from features.parquet import read_table
 from features.payment import Payment
 from features.profiles import Profiles
@@ -73,8 +74,12 @@ class Events:
 class _Run:
     """One pass of the kernel over a history."""
 
-    def __init__(self, history: pa.Table, catalog: Catalog, profiles: Profiles | None, until_ms: int | None) -> None:
+    def __init__(
+        self, history: pa.Table, catalog: Catalog, profiles: Profiles | None, until_ms: int | None, *, as_kept: bool
+    ) -> None:
         history = complete(history, history_schema(catalog.parameters))
+        if not as_kept:
+            history = normalised(history)
         check_history(history)
         self.catalog, self.plan, self.history = catalog, catalog.plan, history
         self.events = Events(history, until_ms)
@@ -135,7 +140,7 @@ def replay(
     after this time, ms UTC.
     Raises: InvalidHistory.
     """
-    run = _Run(history, catalog, profiles, until_ms)
+    run = _Run(history, catalog, profiles, until_ms, as_kept=False)
     return pa.Table.from_batches(list(_batches(run, progress)), schema=features_schema(catalog))
 
 
@@ -151,7 +156,7 @@ def replay_some(
     The windows see every payment; a long history of which few rows are wanted needs little memory.
     Raises: InvalidHistory.
     """
-    run, at = _Run(history, catalog, profiles, None), 0
+    run, at = _Run(history, catalog, profiles, None, as_kept=False), 0
     kept = np.empty((int(keep.sum()), len(catalog.names)))
     for row, done, out in run.chunks():
         chosen = out[keep[row : row + len(out)]]
@@ -174,7 +179,7 @@ def replay_to_parquet(
     The target appears whole or not at all.
     Raises: InvalidHistory.
     """
-    run = _Run(read_table(source), catalog, profiles, None)
+    run = _Run(read_table(source), catalog, profiles, None, as_kept=False)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
     with ThreadPoolExecutor(1) as beside, pq.ParquetWriter(
@@ -195,8 +200,8 @@ def replay_to_parquet(
 
 
 def fold(history: pa.Table, catalog: Catalog, until_ms: int | None = None, progress: Progress | None = None) -> State:
-    """The online state after a history (what happened before `until_ms`), by the bulk path."""
-    run = _Run(history, catalog, None, until_ms)
+    """The online state after a history as it is kept (what happened before `until_ms`), by the bulk path."""
+    run = _Run(history, catalog, None, until_ms, as_kept=True)
     for _, done, _ in run.chunks():
         if progress:
             progress(done)

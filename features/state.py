@@ -45,7 +45,8 @@ NOWHERE = Position()
 class State:
     """Window state of every entity. Not thread-safe: one thread observes and applies, in the order of the ledger.
 
-    `observe` changes nothing; `observe_and_apply` is the hot path, one call of the kernel.
+    `observe` changes nothing; `observe_and_apply` is the hot path, one call of the kernel. What cannot be encoded
+    raises before the kernel runs: a call that raises has changed nothing.
     """
 
     def __init__(self, catalog: Catalog) -> None:

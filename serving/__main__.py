@@ -36,6 +36,9 @@ def run(
 def verify(
     first_differences: Annotated[int, typer.Option(help="How many differences to show.")] = 5,
     report: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
+    explained: Annotated[
+        list[int] | None, typer.Option(help="Sequence number of an event that is set aside for a known reason.")
+    ] = None,
 ) -> None:
     """Walk the ledger, recompute every decision from its events, and compare bit for bit."""
     from serving.verify import progress_of, verify_ledger
@@ -49,8 +52,10 @@ def verify(
         report.write_bytes(msgspec.json.format(msgspec.json.encode(result.figures()), indent=2))
     for difference in result.differences:
         out.print(difference, style="red")
+    for aside in result.set_aside.named():
+        out.print(aside.sentence(), style="yellow", markup=False)
     out.print(result.sentence())
-    if result.mismatches:
+    if result.mismatches or result.unexplained(explained or ()):
         raise typer.Exit(1)
 
 

@@ -46,7 +46,7 @@ from serving.messages import Error, ErrorBody, Live, Ready, refusal
 from serving.metrics import CONTENT_TYPE
 from serving.patience import Patience
 from serving.query_flags import Flags, flags_of
-from serving.receipt import decode_body, readable
+from serving.receipt import decode_record, readable
 from serving.reports import read_label, read_outcome
 from serving.shed import ADMITTED
 from serving.short_way import ShortWay
@@ -288,7 +288,7 @@ class Application:
             raise UnknownTransaction(
                 "No payment of this transaction_id was scored here.", "Correct the transaction_id.", "transaction_id"
             )
-        return json_reply({"seq": event.seq, **readable(decode_body(event.body), engine.catalog.names)})
+        return json_reply({"seq": event.seq, **readable(decode_record(event), engine.catalog.names)})
 
     # -- about the service ---------------------------------------------------------------------
 

@@ -15,13 +15,15 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
+
 from features.bundle import read_bundle
 from features.catalog import catalog_of
 from features.errors import RiskgateError
-from features.intake import stored_payment
 from serving import archive
 from serving import receipt as receipts
 from serving.errors import BrokenReceipt
+from serving.foldable import CannotFold, Paid, step_of
 from serving.hashing import pseudonyms_of
 from serving.judge import Judge
 from serving.ledger import LedgerError
@@ -46,7 +48,8 @@ class Challenger:
         Raises: BrokenBundle, ContractMismatch.
         """
         bundle = read_bundle(folder)
-        self.judge = Judge(bundle, catalog_of(bundle.contract), pseudonyms_of(settings))
+        self.catalog = catalog_of(bundle.contract)
+        self.judge = Judge(bundle, self.catalog, pseudonyms_of(settings))
         self.features = bundle.contract.hash
         self.name = f"{bundle.model_name} {bundle.digest[:8]}-{bundle.policy.digest[:8]}"
         self.scores = scores
@@ -67,18 +70,22 @@ class Challenger:
         return after_seq
 
     def _shadow(self, event: Event) -> Shadow | None:
-        body = receipts.decode_body(event.body)
-        receipt = body.receipt
-        if receipt is None or receipt.features != self.features:
-            return None  # decided by nobody, or from features this challenger does not know
-        answer = receipts.decode_answer(body.answer)
         try:
+            step = step_of(event, self.catalog)
+        except CannotFold:
+            return None  # it is set aside; `verify` names it
+        body = step.body if isinstance(step, Paid) else None
+        receipt = None if body is None else body.receipt
+        if not isinstance(step, Paid) or body is None or receipt is None or receipt.features != self.features:
+            return None  # decided by nobody, or from features this challenger does not know
+        try:
+            answer = receipts.decode_answer(body.answer)
             vector = receipts.vector_of(receipt)
-        except BrokenReceipt:
+        except (BrokenReceipt, msgspec.DecodeError):
             return None  # `verify` tells of it
         # Like the champion: without a score where the champion had none.
         scored = self.judge.score(vector) if vector is not None and receipt.score is not None else None
-        judgement = self.judge.judge(stored_payment(body.payment), vector, scored, explain=False)
+        judgement = self.judge.judge(step.payment, vector, scored, explain=False)
         return Shadow(
             event.seq,
             event.transaction_id,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -11,7 +13,8 @@ import numpy as np
 from serving import archive
 from serving.decision import Decision
 from serving.errors import CannotStart
-from serving.fold import decode_report
+from serving.fold import Report, decode_report
+from serving.ledger_reading import Event
 from serving.settings import Settings
 from serving.shadow_scores import Shadow, ShadowScores
 
@@ -92,7 +95,7 @@ def compare(settings: Settings) -> Comparison:
     if progress is None or not rows:
         raise CannotStart("No challenger has scored here.", repair)
     with archive.opened(settings) as ledger:
-        labels = {report.transaction_id: report.value for report in map(_report, ledger.each_of_kind("label"))}
+        labels = {report.transaction_id: report.value for report in _reports(ledger.each_of_kind("label"))}
     return of_rows(progress.challenger, rows, labels)
 
 
@@ -139,5 +142,7 @@ def _quantiles(values: np.ndarray[Any, np.dtype[np.float64]]) -> list[float]:
     return [float(v) for v in np.quantile(values, QUANTILES)] if len(values) else []
 
 
-def _report(event: Any) -> Any:
-    return decode_report(event.body)
+def _reports(events: Iterable[Event]) -> Iterator[Report]:
+    for event in events:
+        with contextlib.suppress(msgspec.DecodeError, TypeError):  # it is set aside; `verify` names it
+            yield decode_report(event.body)

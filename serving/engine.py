@@ -7,6 +7,7 @@ ledger. The answer leaves only when the event is in the file.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections import OrderedDict
@@ -23,6 +24,7 @@ from serving.clock import WINDOW_MS, Clock
 from serving.deciding import Decided, Decider, Deciding, Moments, Reading, deadline_of
 from serving.errors import Conflict
 from serving.fold import Fold
+from serving.foldable import UNFOLDABLE, reason_of
 from serving.judge import DEFAULT, FULL, STALE, Judge
 from serving.ledger import Event, Ledger, LedgerError, NotYetWritten
 from serving.recorded import Recorded
@@ -108,6 +110,10 @@ class Engine(Deciding):
             known = self._known(payment.transaction_id)
         except LedgerError as error:
             return self.ledger_failed(payment, error)
+        except UNFOLDABLE as error:
+            # Its id is taken in the ledger, so nothing more can be recorded under it.
+            log.error("the event of a payment that is sent again cannot be read: %s", reason_of(error))
+            return self.unrecorded(payment)
         if known is not None:
             return self._again(payment, content, known)
         self._check_time(payment)
@@ -118,15 +124,14 @@ class Engine(Deciding):
         begin_ns = self.now_ns()
         reading = self._read_and_fold(payment, most if begin_ns < deadline_ns else DEFAULT)
         moments = Moments(started_ns, begin_ns, self.now_ns(), deadline_ns, arrival_ms)
-        decided = self.decider.decide(payment, reading, moments, self.now_ns, explain_approved=explain_approved)
+        try:
+            decided = self.decider.decide(payment, reading, moments, self.now_ns, explain_approved=explain_approved)
+            body = receipts.encode_body(content, decided.receipt, decided.answer)
+        except Exception:  # law 2: the state must not keep what no event will say
+            return self._undecided(payment, reading)
         self.clock.advance(payment.event_time_ms)
         recorded = self.ledger.append(
-            "payment",
-            payment.transaction_id,
-            payment.event_time_ms,
-            arrival_ms,
-            receipts.encode_body(content, decided.receipt, decided.answer),
-            decided.case,
+            "payment", payment.transaction_id, payment.event_time_ms, arrival_ms, body, decided.case
         )
         self._remember(payment.transaction_id, Known(content, decided.answer, recorded))
         return Scored(decided.answer, False, recorded, decided.judgement.decision.word, decided.tier)
@@ -165,6 +170,17 @@ class Engine(Deciding):
         self._recent.clear()
         return self.unrecorded(payment)
 
+    def _undecided(self, payment: Payment, reading: Reading) -> Scored:
+        """Answer a payment that the state took and no event will name: the state is folded again from the ledger."""
+        log.exception("the payment could not be decided")
+        if reading.folded:
+            with contextlib.suppress(LedgerError):
+                self.ledger.flush()
+            error = LedgerError("the state holds a payment that could not be decided")
+            self.ledger.broken = self.ledger.broken or error
+            return self.ledger_failed(payment, error)
+        return self.unrecorded(payment)
+
     def ledger_restored(self, fold: Fold) -> None:
         """Go on with a state that was folded anew from the ledger."""
         self.fold = fold
@@ -181,6 +197,7 @@ class Engine(Deciding):
         if event is None:
             return None
         body = receipts.decode_body(event.body)
+        receipts.decode_answer(body.answer)
         return Known(bytes(body.payment), bytes(body.answer), None)
 
     def _again(self, payment: Payment, content: bytes, known: Known) -> Scored:
@@ -214,8 +231,12 @@ class Engine(Deciding):
         """Features and what is missing of them: the payment always enters the state, even past its deadline."""
         state, profiles = self.fold.state, self.fold.profiles
         if most == DEFAULT:
-            state.apply(payment)
-            return Reading(None, DEFAULT, ("features", "model"), True, state.last_seen())
+            try:
+                state.apply(payment)
+                return Reading(None, DEFAULT, ("features", "model"), True, state.last_seen())
+            except Exception:  # law 4, as below; what raises has changed nothing
+                log.exception("the payment could not be folded")
+                return Reading(None, DEFAULT, ("features", "model"), False, tuple(state.events_seen(payment)))
         try:
             vector = state.observe_and_apply(payment, profiles)
             return Reading(vector, most, (), True, state.last_seen())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.catalog import CatalogParameters, catalog_of
+from features.catalog import Catalog
 from features.history import history_schema
-from features.intake import stored_payment
+from features.history_words import normalised
 from features.payment import Payment
-from serving import bundles
-from serving import receipt as receipts
 from serving.archive import opened
-from serving.fold import decode_history, decode_promotion, decode_report
+from serving.foldable import CannotFold, Imported, Paid, Reported, Step, whole_step_of
 from serving.ledger_reading import Event, LedgerReading
+from serving.promotions import latest_catalog
 from serving.settings import Settings
+
+log = logging.getLogger("riskgate.export")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FROM_PAYMENT = tuple(
@@ -43,9 +45,10 @@ def export(settings: Settings, target: Path) -> int:
     Raises: CannotStart when there is no ledger.
     """
     with opened(settings) as ledger:
-        schema = history_schema(_parameters(settings, ledger))
-        reports = _Reports(ledger)
-        tables = [_segment(settings, ledger, schema, reports), *_payments(ledger, schema, reports)]
+        known = latest_catalog(settings, ledger)
+        schema = history_schema(known.parameters)
+        reports = _Reports(ledger, known)
+        tables = [_segment(settings, ledger, known, schema, reports), *_payments(ledger, known, schema, reports)]
     table = pa.concat_tables([one for one in tables if one is not None], promote_options="none")
     del tables
     # Stable: payments of the same millisecond keep their order of arrival.
@@ -58,13 +61,13 @@ def export(settings: Settings, target: Path) -> int:
     return int(table.num_rows)
 
 
-def _parameters(settings: Settings, ledger: LedgerReading) -> CatalogParameters:
-    promotions = ledger.of_kind("promotion")
-    if not promotions:
-        return CatalogParameters()
-    latest = decode_promotion(promotions[-1].body)
-    bundle = bundles.kept_bundle(settings.var / "bundles", latest.bundle, latest.policy)
-    return catalog_of(bundle.contract).parameters
+def _steps(events: Iterable[Event], known: Catalog) -> Iterator[tuple[Event, Step]]:
+    """What can be folded of these events; what is set aside is named in the log."""
+    for event in events:
+        try:
+            yield event, whole_step_of(event, known)
+        except CannotFold as error:
+            log.warning("event %d is not exported, it is set aside: %s", event.seq, error.reason)
 
 
 class _Reports:
@@ -73,16 +76,18 @@ class _Reports:
     A ledger may hold an outcome of every payment: one tuple a report, not one dictionary.
     """
 
-    def __init__(self, ledger: LedgerReading) -> None:
+    def __init__(self, ledger: LedgerReading, known: Catalog) -> None:
         self._outcomes: dict[str, tuple[int, str]] = {}
         self._labels: dict[str, tuple[int, str, str | None]] = {}
-        for event in ledger.each_of_kind("outcome"):
-            report = decode_report(event.body)
+        for _, step in _steps(ledger.each_of_kind("outcome"), known):
+            assert isinstance(step, Reported)
+            report = step.report
             outcome = self._outcomes.get(report.transaction_id)
             if outcome is None or report.reported_at_ms >= outcome[0]:
                 self._outcomes[report.transaction_id] = (report.reported_at_ms, sys.intern(report.value))
-        for event in ledger.each_of_kind("label"):
-            report = decode_report(event.body)
+        for _, step in _steps(ledger.each_of_kind("label"), known):
+            assert isinstance(step, Reported)
+            report = step.report
             label = self._labels.get(report.transaction_id)
             if label is None or report.reported_at_ms >= label[0]:
                 source = None if report.source is None else sys.intern(report.source)
@@ -101,33 +106,38 @@ class _Reports:
         return row
 
 
-def _payments(ledger: LedgerReading, schema: pa.Schema, reports: _Reports) -> Iterator[pa.Table]:
+def _payments(ledger: LedgerReading, known: Catalog, schema: pa.Schema, reports: _Reports) -> Iterator[pa.Table]:
     """The scored payments, a table for every `ROWS_PER_TABLE`: rows of Python objects take ten times the memory."""
-    rows = (_row(event, reports) for event in ledger.walk() if event.kind == "payment")
+    steps = _steps((event for event in ledger.walk() if event.kind == "payment"), known)
+    rows = (_row(event, step, reports) for event, step in steps)
     while page := list(itertools.islice(rows, ROWS_PER_TABLE)):
         yield pa.Table.from_pylist(page, schema=schema)
     yield schema.empty_table()
 
 
-def _row(event: Event, reports: _Reports) -> Row:
-    payment = stored_payment(receipts.payment_in(event.body))
+def _row(event: Event, step: Step, reports: _Reports) -> Row:
+    assert isinstance(step, Paid)
+    payment = step.payment
     row: Row = {name: getattr(payment, name) for name in _FROM_PAYMENT}
     row["event_time"] = _moment(payment.event_time_ms)
     row |= {f"attr_{name}": value for name, value in payment.attributes.items()}
     return row | reports.of(event.transaction_id, row["event_time"])
 
 
-def _segment(settings: Settings, ledger: LedgerReading, schema: pa.Schema, reports: _Reports) -> pa.Table | None:
-    histories = ledger.of_kind("history")
+def _segment(
+    settings: Settings, ledger: LedgerReading, known: Catalog, schema: pa.Schema, reports: _Reports
+) -> pa.Table | None:
+    histories = [step.body for _, step in _steps(ledger.of_kind("history"), known) if isinstance(step, Imported)]
     if not histories:
         return None
-    body = decode_history(histories[0].body)
+    body = histories[0]
     table = pq.read_table(settings.var / "segments" / f"{body.sha256}.parquet")
     columns = [
         table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(table.num_rows, field.type)
         for field in schema
     ]
-    table = pa.table(columns, schema=schema)
+    # What an older release kept as it came is exported as the next training run must read it.
+    table = normalised(pa.table(columns, schema=schema))
     ids = table["transaction_id"].to_pylist()
     told = [place for place, one in enumerate(ids) if one in reports]
     if not told:

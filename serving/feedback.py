@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from features.intake import payment_json, stored_payment
+from features.catalog import Catalog
+from features.errors import InvalidHistory
+from features.intake import payment_json
 from features.payment import Payment
-from serving import receipt as receipts
 from serving.clock import Clock
 from serving.errors import Conflict, UnknownTransaction
-from serving.fold import Effect, Fold, Report, decode_report, encode
-from serving.ledger import Ledger
+from serving.fold import Effect, Fold, Report, encode
+from serving.foldable import UNFOLDABLE, CannotFold, Paid, Reported, reason_of, step_of
+from serving.ledger import Event, Ledger
 from serving.messages import Recorded
 from serving.reports import LabelReport, OutcomeReport
 from serving.segments import Segment, milliseconds, payment_of_row
@@ -58,12 +61,12 @@ class Feedback:
     def outcome(self, report: OutcomeReport) -> Taken:
         """Record what the issuer did; the same outcome again changes nothing.
 
-        Raises: UnknownTransaction.
+        Raises: UnknownTransaction, CannotFold.
         """
         self.ledger.flush()
         original = self._original(report.transaction_id)
         reply = Recorded(report.transaction_id, report.outcome)
-        known = [decode_report(event.body) for event in self.ledger.reports(report.transaction_id, "outcome")]
+        known = self._known(report.transaction_id, "outcome")
         effects = effects_of_outcome(report, original, known)
         if effects is None:
             return Taken(reply, True)
@@ -73,12 +76,12 @@ class Feedback:
     def label(self, report: LabelReport, verdict_seq: int | None = None) -> Taken:
         """Record a label; the same again changes nothing, of two that disagree the later reported wins.
 
-        Raises: UnknownTransaction, Conflict if a later report says otherwise.
+        Raises: UnknownTransaction, CannotFold, Conflict if a later report says otherwise.
         """
         self.ledger.flush()
         original = self._original(report.transaction_id)
         reply = Recorded(report.transaction_id, report.label)
-        known = [decode_report(event.body) for event in self.ledger.reports(report.transaction_id, "label")]
+        known = self._known(report.transaction_id, "label")
         effects = effects_of_label(report, original, known)
         if effects is None:
             return Taken(reply, True)
@@ -97,24 +100,66 @@ class Feedback:
         effects: tuple[Effect, ...],
         verdict_seq: int | None,
     ) -> None:
-        raw = msgspec.Raw(payment_json(payment))
-        body = encode(Report(payment.transaction_id, value, source, reported_at_ms, effects, raw, verdict_seq))
-        arrival_ms = time.time_ns() // 1_000_000
+        event = event_of(kind, payment, value, source, reported_at_ms, effects, verdict_seq)
+        step = step_of(event, self.fold.catalog)
         # The ledger first: an event that is not in the file must not change the state.
-        self.ledger.append_now(kind, payment.transaction_id, reported_at_ms, arrival_ms, body)
-        self.fold.annotate(payment, effects)
-        if verdict_seq is not None:
-            self.fold.verdict_seq = max(self.fold.verdict_seq, verdict_seq)
+        self.ledger.append_now(*event[1:])
+        self.fold.take(step)
         self.clock.advance(reported_at_ms)
+
+    def _known(self, transaction_id: str, kind: str) -> list[Report]:
+        return reports_in(self.ledger.reports(transaction_id, kind), self.fold.catalog)
 
     def _original(self, transaction_id: str) -> Original:
         event = self.ledger.payment(transaction_id)
         if event is not None:
-            return Original(stored_payment(receipts.payment_in(event.body)), None, 0, None)
+            return scored_here(event, self.fold.catalog)
         found = None if self.fold.segment is None else in_history(self.fold.segment, transaction_id)
         if found is None:
             raise unknown_transaction(transaction_id)
         return found
+
+
+def event_of(
+    kind: str,
+    payment: Payment,
+    value: str,
+    source: str | None,
+    reported_at_ms: int,
+    effects: tuple[Effect, ...],
+    verdict_seq: int | None,
+) -> Event:
+    """The event of a report, with no number yet.
+
+    Raises: CannotFold for a payment that JSON cannot carry.
+    """
+    try:
+        raw = msgspec.Raw(payment_json(payment))
+    except UNFOLDABLE as error:
+        raise CannotFold(reason_of(error), "transaction_id") from error
+    body = encode(Report(payment.transaction_id, value, source, reported_at_ms, effects, raw, verdict_seq))
+    return Event(0, kind, payment.transaction_id, reported_at_ms, time.time_ns() // 1_000_000, body)
+
+
+def reports_in(events: Iterable[Event], catalog: Catalog) -> list[Report]:
+    """The reports of these events, without those that are set aside."""
+    found = []
+    for event in events:
+        with contextlib.suppress(CannotFold):
+            step = step_of(event, catalog)
+            if isinstance(step, Reported):
+                found.append(step.report)
+    return found
+
+
+def scored_here(event: Event, catalog: Catalog) -> Original:
+    """The payment of a `payment` event.
+
+    Raises: CannotFold when the event is set aside.
+    """
+    step = step_of(event, catalog)
+    assert isinstance(step, Paid)
+    return Original(step.payment, None, 0, None)
 
 
 class Known(Protocol):
@@ -176,10 +221,20 @@ def unknown_transaction(transaction_id: str) -> UnknownTransaction:
 
 
 def in_history(segment: Segment, transaction_id: str) -> Original | None:
-    """What an imported history knows of a transaction; reports later than its cut do not count."""
-    row = segment.row(transaction_id)
-    if row is None:
-        return None
+    """What an imported history knows of a transaction; reports later than its cut do not count.
+
+    Raises: CannotFold for a row that is no payment, InvalidHistory.
+    """
+    try:
+        row = segment.row(transaction_id)
+        return None if row is None else _original_of(row, segment)
+    except InvalidHistory:
+        raise
+    except UNFOLDABLE as error:
+        raise CannotFold(reason_of(error), "transaction_id") from error
+
+
+def _original_of(row: dict[str, Any], segment: Segment) -> Original:
     label, outcome = row.get("label"), row.get("outcome")
     label_ms = milliseconds(row["label_time"]) if label is not None else 0
     if label_ms >= segment.until_ms:

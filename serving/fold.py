@@ -3,104 +3,53 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from features.catalog import Catalog
-from features.intake import stored_payment
-from features.payment import Payment
-from features.profiles import Profiles, decode_profile
+from features.profiles import Profiles
 from features.state import State
-from serving import receipt as receipts
-from serving.ledger import Event
+from serving.event_bodies import (
+    Effect,
+    HistoryEvent,
+    ProfileEvent,
+    Promotion,
+    Report,
+    decode_history,
+    decode_promotion,
+    decode_report,
+    encode,
+)
+from serving.foldable import (
+    UNFOLDABLE,
+    CannotFold,
+    Imported,
+    Paid,
+    Profiled,
+    Reported,
+    Step,
+    reason_of,
+    step_of,
+    whole_step_of,
+)
+from serving.ledger_reading import Event
 from serving.segments import Segment
+from serving.set_aside import SetAside
 
-
-class Effect(msgspec.Struct, frozen=True, array_like=True):
-    """What a report changes in the state: a filter of the catalogue and +1, or -1 to take it back."""
-
-    what: str
-    weight: int
-
-
-class Report(msgspec.Struct, frozen=True):
-    """The body of an `outcome` or `label` event.
-
-    It carries the payment it speaks about, so folding needs no look-up. `verdict_seq` is the sequence
-    number of the review verdict a label was derived from.
-    """
-
-    transaction_id: str
-    value: str
-    source: str | None
-    reported_at_ms: int
-    effects: tuple[Effect, ...]
-    payment: msgspec.Raw
-    verdict_seq: int | None = None
-
-
-class ProfileEvent(msgspec.Struct, frozen=True):
-    """The body of a `profile` event; `row` is the profile's own JSON, `file_row` its place in the profile file."""
-
-    entity: str
-    entity_id: str
-    row: msgspec.Raw
-    file_row: int = 0
-
-
-class HistoryEvent(msgspec.Struct, frozen=True):
-    """The body of a `history` event: a parquet segment kept beside the ledger under its digest.
-
-    What became known at or after `until_ms` does not enter the state.
-    """
-
-    sha256: str
-    rows: int
-    first_ms: int
-    last_ms: int
-    until_ms: int
-    source: str
-
-
-class Promotion(msgspec.Struct, frozen=True):
-    """The body of a `promotion` event: from here on this bundle decides."""
-
-    bundle: str
-    model: str
-    policy: str
-    features: str
-    code: str
-
-
-_reports = msgspec.json.Decoder(Report)
-_profiles = msgspec.json.Decoder(ProfileEvent)
-_histories = msgspec.json.Decoder(HistoryEvent)
-_promotions = msgspec.json.Decoder(Promotion)
-
-
-def decode_report(body: bytes) -> Report:
-    """The body of an `outcome` or `label` event."""
-    return _reports.decode(body)
-
-
-def decode_history(body: bytes) -> HistoryEvent:
-    """The body of a `history` event."""
-    return _histories.decode(body)
-
-
-def decode_promotion(body: bytes) -> Promotion:
-    """The body of a `promotion` event."""
-    return _promotions.decode(body)
-
-
-def encode(body: Any) -> bytes:
-    """The JSON of any event body of this module."""
-    return msgspec.json.encode(body)
+__all__ = [
+    "Effect",
+    "Fold",
+    "HistoryEvent",
+    "ProfileEvent",
+    "Promotion",
+    "Report",
+    "decode_history",
+    "decode_promotion",
+    "decode_report",
+    "encode",
+]
 
 
 class Fold:
-    """State, profiles and history segment after the events up to `seq`."""
+    """State, profiles and history segment after the events up to `seq`; what cannot be folded is set aside."""
 
     def __init__(self, catalog: Catalog, folder: Path, state: State | None = None) -> None:
         self.catalog = catalog
@@ -112,38 +61,66 @@ class Fold:
         #: The latest verdict that has become a label, and the latest row of the profile file taken over.
         self.verdict_seq = 0
         self.profile_row = 0
+        #: The events that changed nothing because they cannot be folded.
+        self.set_aside = SetAside()
 
-    def apply(self, event: Event, *, state_included: bool = False) -> None:
-        """Fold one event in; `state_included` when a snapshot of the state already holds it."""
-        if event.kind == "profile":
-            self._profile(event)
-        elif event.kind == "history":
-            self._history(event, state_included)
-        elif event.kind in ("label", "outcome"):
-            report = _reports.decode(event.body)
-            if report.verdict_seq is not None:
-                self.verdict_seq = max(self.verdict_seq, report.verdict_seq)
-            if not state_included:
-                self.annotate(stored_payment(report.payment), report.effects)
-        elif event.kind == "payment" and not state_included:
-            body = receipts.decided(event.body)
-            # Never decided, yet admitted: that is when a payment enters the state.
-            if body is None or body.receipt.folded:
-                self.state.apply(stored_payment(receipts.payment_in(event.body) if body is None else body.payment))
+    def apply(self, event: Event, *, state_included: bool = False) -> bool:
+        """Fold one event in; False when it is set aside instead, and nothing has changed.
+
+        `state_included` when a snapshot of the state already holds the event.
+        Raises: InvalidHistory when the file of an imported history is missing or damaged.
+        """
         self.seq = event.seq
+        try:
+            if state_included and event.kind == "label":
+                self._note_verdict(decode_report(event.body))
+            else:
+                self.take(step_of(event, self.catalog), state_included=state_included)
+        except CannotFold as error:
+            self.set_aside.add(event, error.reason)
+            return False
+        except UNFOLDABLE as error:
+            if event.kind == "history":
+                raise  # its file is missing or damaged: that is repaired, not passed over
+            self.set_aside.add(event, reason_of(error))
+            return False
+        return True
 
-    def annotate(self, payment: Payment, effects: tuple[Effect, ...]) -> None:
-        """Let what became known about an earlier payment enter the state."""
-        for effect in effects:
-            self.state.annotate(payment, effect.what, effect.weight)
+    def look_again(self, event: Event) -> None:
+        """Set an event aside that a snapshot was made without, if it still cannot be folded; the state stays."""
+        try:
+            whole_step_of(event, self.catalog)
+        except CannotFold as error:
+            self.set_aside.add(event, error.reason)
 
-    def _profile(self, event: Event) -> None:
-        body = _profiles.decode(event.body)
-        self.profiles.put(body.entity, body.entity_id, decode_profile(bytes(body.row)), body.file_row)
-        self.profile_row = max(self.profile_row, body.file_row)
+    def take(self, step: Step, *, state_included: bool = False) -> None:
+        """Let a step change the state; either all of it does, or it raises and none of it has."""
+        match step:
+            case Paid(payment=payment, enters=enters):
+                if enters and not state_included:
+                    self.state.apply(payment)
+            case Reported(report=report, payment=payment, effects=effects):
+                self._note_verdict(report)
+                if not state_included:
+                    # `step_of` has looked at every effect: none of them raises after another was applied.
+                    for effect in effects:
+                        self.state.annotate(payment, effect.what, effect.weight)
+            case Profiled(entity=entity, entity_id=entity_id, row=row, file_row=file_row):
+                self.profiles.put(entity, entity_id, row, file_row)
+                self.profile_row = max(self.profile_row, file_row)
+            case Imported(body=body):
+                self._import(body, state_included)
+            case _:
+                pass
 
-    def _history(self, event: Event, state_included: bool) -> None:
-        body = _histories.decode(event.body)
-        self.segment = Segment(self.folder, body.sha256, body.until_ms)
+    def _note_verdict(self, report: Report) -> None:
+        if report.verdict_seq is not None:
+            self.verdict_seq = max(self.verdict_seq, report.verdict_seq)
+
+    def _import(self, body: HistoryEvent, state_included: bool) -> None:
+        if self.segment is not None:
+            raise CannotFold("a history was imported before it: the past comes first, and once")
+        segment = Segment(self.folder, body.sha256, body.until_ms)
         if not state_included:
-            self.state = self.segment.fold(self.catalog)
+            self.state = segment.fold(self.catalog)
+        self.segment = segment

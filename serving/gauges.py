@@ -16,6 +16,7 @@ from serving.metrics import Metrics
 from serving.swap import Succession
 
 LAG_EVERY_SECONDS = 0.1
+SET_ASIDE = "Events of the ledger that cannot be folded and changed nothing."
 
 
 def show_engine(metrics: Metrics, engine: Engine) -> None:
@@ -24,6 +25,7 @@ def show_engine(metrics: Metrics, engine: Engine) -> None:
     metrics.count("riskgate_too_late", "Entity updates older than every window.", lambda: engine.fold.state.too_late)
     watch("riskgate_entities", "Entities with a record in the state.", lambda: engine.fold.state.entities())
     watch("riskgate_state_bytes", "Bytes of window state in use.", lambda: engine.fold.state.bytes_used())
+    watch("riskgate_events_set_aside", SET_ASIDE, lambda: engine.fold.set_aside.count)
     show_decider(metrics, lambda: engine.decider)
 
 

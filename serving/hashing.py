@@ -6,24 +6,25 @@ every window, list and case would lose its past.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import time
 
 import msgspec
 
-from features.pseudonyms import Pseudonyms
+from features.pseudonyms import Pseudonyms, is_pseudonym
 from serving.errors import CannotStart
+from serving.event_bodies import Hashing, decode_hashing
 from serving.ledger import Ledger
 from serving.ledger_reading import LedgerReading
 from serving.settings import Settings
 
+__all__ = ["KIND", "Hashing", "check_hashing", "pseudonyms_of", "settle_hashing"]
+
+log = logging.getLogger("riskgate.ledger")
+
 KIND = "hashing"
 _BACK = "Set RISKGATE_HASH_KEY to the key of this ledger, or RISKGATE_VAR to a new folder."
-
-
-class Hashing(msgspec.Struct, frozen=True):
-    """The body of a `hashing` event: which key, not the key."""
-
-    fingerprint: str
 
 
 #: How a line end is written that belongs to the key: one behind the value is cut off, and once was not.
@@ -54,7 +55,9 @@ def check_hashing(ledger: LedgerReading, settings: Settings) -> Pseudonyms | Non
     Raises: CannotStart when the ledger was written with another key, with one, or without.
     """
     names = pseudonyms_of(settings)
-    known = [msgspec.json.decode(event.body, type=Hashing).fingerprint for event in ledger.of_kind(KIND)]
+    known, damaged = _fingerprints(ledger)
+    if damaged and not known:
+        return _by_content(ledger, names)
     if known and names is None:
         raise CannotStart("The ledger holds hashed identifiers, and RISKGATE_HASH_KEY is not set.", _BACK)
     if known and names is not None and names.fingerprint != known[-1]:
@@ -78,13 +81,54 @@ def check_hashing(ledger: LedgerReading, settings: Settings) -> Pseudonyms | Non
     return names
 
 
+def _fingerprints(ledger: LedgerReading) -> tuple[list[str], int]:
+    """The fingerprints that the ledger names, and how many events that should name one cannot be read."""
+    known, damaged = [], 0
+    for event in ledger.of_kind(KIND):
+        try:
+            known.append(decode_hashing(event.body).fingerprint)
+        except (msgspec.DecodeError, TypeError):
+            damaged += 1
+    return known, damaged
+
+
+def _by_content(ledger: LedgerReading, names: Pseudonyms | None) -> Pseudonyms | None:
+    """Whether identifiers are hashed, when the event that says so is damaged: the first payment shows it.
+
+    Raises: CannotStart.
+    """
+    for event in ledger.walk():
+        if event.kind == "payment":
+            with contextlib.suppress(msgspec.DecodeError, TypeError, UnicodeDecodeError):
+                instrument_id = msgspec.json.decode(event.body, type=_Hinted).payment.instrument_id
+                hashed = is_pseudonym("instrument", instrument_id)
+                break
+    else:
+        return names
+    if hashed and names is None:
+        raise CannotStart("The ledger holds hashed identifiers, and RISKGATE_HASH_KEY is not set.", _BACK)
+    if not hashed and names is not None:
+        raise CannotStart("The ledger holds clear identifiers, and RISKGATE_HASH_KEY is set.", "Unset it.")
+    if names is not None:
+        log.error("the event that names the hash key cannot be read: RISKGATE_HASH_KEY is taken as it is")
+    return names
+
+
+class _HintedPayment(msgspec.Struct):
+    instrument_id: str
+
+
+class _Hinted(msgspec.Struct):
+    payment: _HintedPayment
+
+
 def settle_hashing(ledger: Ledger, settings: Settings) -> Pseudonyms | None:
     """As `check_hashing`; a ledger without payments takes the key of the settings for good.
 
     Raises: CannotStart.
     """
     names = check_hashing(ledger, settings)
-    if names is not None and not ledger.of_kind(KIND):
+    if names is not None and not _fingerprints(ledger)[0]:
         now_ms = time.time_ns() // 1_000_000
         ledger.append_now(KIND, "", now_ms, now_ms, msgspec.json.encode(Hashing(names.fingerprint)))
     return names

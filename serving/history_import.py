@@ -5,18 +5,22 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.catalog import Catalog, catalog, catalog_of
+from features.catalog import catalog
 from features.errors import InvalidHistory
 from features.history import check_history, complete, own_schema, times_ms
+from features.history_words import check_words, normalised
 from features.parquet import read_table
 from features.pseudonyms import Pseudonyms
-from serving import bundles, segments
+from serving import segments
 from serving.errors import CannotStart
-from serving.fold import HistoryEvent, decode_promotion, encode
+from serving.fold import HistoryEvent, encode
+from serving.foldable import step_of
 from serving.hashing import settle_hashing
-from serving.ledger import Ledger
+from serving.ledger import Event, Ledger
+from serving.promotions import latest_catalog
 from serving.settings import Settings
 from serving.start import fold_ledger, lock, save_snapshot
 
@@ -59,17 +63,20 @@ def take_history(settings: Settings, source: Path, until_ms: int | None = None) 
 def kept_history(settings: Settings, source: Path, until_ms: int | None, names: Pseudonyms | None) -> HistoryEvent:
     """Check a history, keep it beside the ledger (hashed when `names` says so), and what the ledger says of it.
 
-    Raises: InvalidHistory.
+    Raises: InvalidHistory, CannotFold for an `until_ms` out of range.
     """
     given = read_table(source)
-    table = complete(given, own_schema(given))
+    complete_table = complete(given, own_schema(given))
+    table = normalised(complete_table)
     check_history(table)
+    check_words(table)
     if table.num_rows == 0:
         raise InvalidHistory(f"{source} holds no payment.", "Import a history that does, or start without one.")
     times = times_ms(table["event_time"])
     last_ms = int(times.max())
     folder = settings.var / "segments"
-    if names is None and table.schema.names == given.schema.names:
+    # A file of other types, words or columns is kept as what was checked: labels read its rows one by one.
+    if names is None and table is complete_table and _as_given(table, given):
         sha256 = segments.keep(source, folder)
     else:
         folder.mkdir(parents=True, exist_ok=True)
@@ -77,7 +84,7 @@ def kept_history(settings: Settings, source: Path, until_ms: int | None, names: 
         pq.write_table(table if names is None else names.of_history(table), kept, row_group_size=ROWS_PER_GROUP)
         sha256 = segments.keep(kept, folder)
         kept.unlink()
-    return HistoryEvent(
+    event = HistoryEvent(
         sha256=sha256,
         rows=table.num_rows,
         first_ms=int(times.min()),
@@ -85,6 +92,12 @@ def kept_history(settings: Settings, source: Path, until_ms: int | None, names: 
         until_ms=last_ms + 1 if until_ms is None else until_ms,
         source=source.name,
     )
+    step_of(Event(0, "history", "", last_ms, last_ms, encode(event)), catalog())
+    return event
+
+
+def _as_given(table: pa.Table, given: pa.Table) -> bool:
+    return bool(table.schema.names == given.schema.names and table.schema.types == given.schema.types)
 
 
 def write_snapshot(settings: Settings) -> Path:
@@ -101,16 +114,8 @@ def write_snapshot(settings: Settings) -> Path:
     try:
         ledger = Ledger(settings.ledger_path, settings.ledger_sync)
         try:
-            return save_snapshot(fold_ledger(ledger, _catalog(settings, ledger), settings), ledger, settings)
+            return save_snapshot(fold_ledger(ledger, latest_catalog(settings, ledger), settings), ledger, settings)
         finally:
             ledger.close()
     finally:
         held.close()
-
-
-def _catalog(settings: Settings, ledger: Ledger) -> Catalog:
-    promotions = ledger.of_kind("promotion")
-    if not promotions:
-        return catalog()
-    latest = decode_promotion(promotions[-1].body)
-    return catalog_of(bundles.kept_bundle(settings.var / "bundles", latest.bundle, latest.policy).contract)

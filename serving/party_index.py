@@ -78,10 +78,18 @@ def catch_up(index: sqlite3.Connection, ledger: Reader) -> int:
             " WHERE kind = 'payment' AND seq > ? ORDER BY seq LIMIT ?",
             (last, SLICE),
         ):
-            parties = _decode(body).payment
+            parties = _parties(body)
             rows.append((seq, transaction_id, parties.payer_id, parties.device_id, parties.payee_id, event_time_ms))
         index.executemany("INSERT INTO payment_index VALUES (?, ?, ?, ?, ?, ?)", rows)
     return len(rows)
+
+
+def _parties(body: bytes) -> _Parties:
+    """The parties of a payment; of one that cannot be read a row that no search finds, so that the index goes on."""
+    try:
+        return _decode(body).payment
+    except (msgspec.DecodeError, TypeError):
+        return _Parties(payer_id="", payee_id="")
 
 
 def _last_folded(index: sqlite3.Connection, ledger: Reader) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serving.errors import BrokenReceipt
+from serving.ledger_reading import Event
 from serving.reasons import Reason
 from serving.vector_bytes import vector_from
 
@@ -105,6 +106,20 @@ def encode_body(payment: bytes, receipt: Receipt, answer: bytes) -> bytes:
 def decode_body(body: bytes) -> Body:
     """The ledger body of a scored payment, payment and answer still as bytes."""
     return _body_decoder.decode(body)
+
+
+def decode_record(event: Event) -> Body:
+    """The ledger body of a payment that somebody asks to see.
+
+    Raises: BrokenReceipt.
+    """
+    try:
+        return _body_decoder.decode(event.body)
+    except (msgspec.DecodeError, TypeError) as error:
+        raise BrokenReceipt(
+            f"Event {event.seq} of the ledger cannot be read: its bytes were changed.",
+            "Find out who wrote to the ledger (python -m serving verify names every such event), and restore it.",
+        ) from error
 
 
 def decided(body: bytes) -> Body | None:

@@ -11,8 +11,6 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import IO, Any
 
-import msgspec
-
 from features.errors import RiskgateError
 from features.payment import Payment
 from features.profiles import ProfileFile
@@ -22,8 +20,10 @@ from serving.clock import clock_named
 from serving.deciding import Decided
 from serving.decision_log import DecisionLog
 from serving.engine import Engine
-from serving.errors import UnknownTransaction
+from serving.errors import Conflict
+from serving.event_bodies import decode_verdict
 from serving.feedback import Feedback
+from serving.foldable import UNFOLDABLE, reason_of
 from serving.garbage import keep_what_is_there
 from serving.gauges import measure_lag, show_engine, show_ledger, show_succession
 from serving.hashing import settle_hashing
@@ -40,12 +40,6 @@ from serving.swap import Succession, warm
 log = logging.getLogger("riskgate")
 
 VERDICTS_EVERY_SECONDS = 1.0
-
-
-class Verdict(msgspec.Struct):
-    """What the service reads of a `verdict` event; the desk writes more."""
-
-    verdict: str
 
 
 class Runtime:
@@ -162,6 +156,8 @@ class Runtime:
         if self.engine is not None:  # told, but no reason to send payments elsewhere
             checks["breakers"] = self.engine.decider.breakers.sentence()
         notes = {"bundle": self.succession.refused} if self.succession.refused else {}
+        if self.engine is not None and (aside := self.engine.fold.set_aside.note()):
+            notes["set_aside"] = aside
         return Ready(ready, checks, notes)
 
     @property
@@ -206,6 +202,8 @@ class Runtime:
                     await self.rebuild(self.engine, self.feedback)
             except LedgerError as error:
                 log.warning("the ledger did not answer: %s", error)
+            except Exception:  # one event must not end what is done for all others
+                log.exception("verdicts and profiles wait")
 
     def take_verdicts(self) -> int:
         """Make each new verdict of the review desk a label, once; how many there were."""
@@ -218,11 +216,12 @@ class Runtime:
 
     def _take_verdict(self, feedback: Feedback, event: Event) -> None:
         try:
-            verdict = msgspec.json.decode(event.body, type=Verdict).verdict
+            verdict = decode_verdict(event.body).verdict
             feedback.label(LabelReport(event.transaction_id, verdict, "review", event.event_time_ms), event.seq)
-        except (RiskgateError, msgspec.DecodeError) as error:
-            level = logging.WARNING if isinstance(error, UnknownTransaction) else logging.INFO
-            log.log(level, "verdict %d became no label: %s", event.seq, error)
+        except UNFOLDABLE as error:
+            told = error if isinstance(error, RiskgateError) else reason_of(error)
+            level = logging.INFO if isinstance(error, Conflict) else logging.WARNING
+            log.log(level, "verdict %d became no label: %s", event.seq, told)
         feedback.fold.verdict_seq = max(feedback.fold.verdict_seq, event.seq)
 
     async def rebuild(self, engine: Engine, feedback: Feedback) -> None:

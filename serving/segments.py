@@ -7,9 +7,10 @@ arrives; it is derived from the segment and made anew when missing.
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 from collections import OrderedDict
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,18 @@ import pyarrow.parquet as pq
 
 from features.catalog import Catalog
 from features.errors import InvalidHistory
+from features.history import complete, own_schema
+from features.history_words import normalised_payment
 from features.payment import Payment
 from features.replay import fold
 from features.state import State
 from serving.seen_ids import SeenIds
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+#: What a damaged file raises, and what its content raises where no encoder knows it.
+_UNREADABLE = (pa.ArrowException, OSError, ValueError, LookupError, OverflowError)
 
 #: Row groups kept decoded: late labels come roughly in time order, so neighbours are asked for next.
 CACHED_GROUPS = 4
@@ -84,8 +93,11 @@ class Segment:
                 f"The ledger refers to the history {self.path.name}, which is not in {folder}.",
                 "Put the file back from a backup: without it the online state cannot be rebuilt.",
             )
-        self._hashes, self._rows = _index(self.path)
-        self._file = pq.ParquetFile(self.path, memory_map=True)
+        try:
+            self._hashes, self._rows = _index(self.path)
+            self._file = pq.ParquetFile(self.path, memory_map=True)
+        except _UNREADABLE as error:
+            raise self._damaged() from error
         metadata = self._file.metadata
         sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         self._starts = np.concatenate([[0], np.cumsum(sizes)]) if sizes else np.zeros(1, dtype=np.int64)
@@ -104,8 +116,20 @@ class Segment:
             )
 
     def fold(self, catalog: Catalog) -> State:
-        """The state after every payment and report before the cut, by the bulk path."""
-        return fold(pq.read_table(self.path, memory_map=True), catalog, until_ms=self.until_ms)
+        """The state after every payment and report before the cut, by the bulk path.
+
+        Raises: InvalidHistory when the file is damaged.
+        """
+        try:
+            return fold(pq.read_table(self.path, memory_map=True), catalog, until_ms=self.until_ms)
+        except _UNREADABLE as error:
+            raise self._damaged() from error
+
+    def _damaged(self) -> InvalidHistory:
+        return InvalidHistory(
+            f"The history {self.path.name} cannot be read: it is damaged, or holds words that nothing can encode.",
+            f"Put the file back in {self.path.parent} from a backup, or import a repaired history into a new ledger.",
+        )
 
     def __contains__(self, transaction_id: str) -> bool:
         if self._seen is None:  # made by who asks often: a look into ten million sorted hashes misses every cache
@@ -130,7 +154,9 @@ class Segment:
     def _row(self, number: int) -> dict[str, Any]:
         group = int(np.searchsorted(self._starts, number, side="right")) - 1
         if group not in self._groups:
-            self._groups[group] = self._file.read_row_group(group)
+            found = self._file.read_row_group(group)
+            # An older release kept files with columns of other types.
+            self._groups[group] = complete(found, own_schema(found))
             if len(self._groups) > CACHED_GROUPS:
                 self._groups.popitem(last=False)
         self._groups.move_to_end(group)
@@ -139,17 +165,24 @@ class Segment:
 
 
 def payment_of_row(row: dict[str, Any]) -> Payment:
-    """A row of HISTORY_SCHEMA as the payment it records."""
+    """A row of HISTORY_SCHEMA as the payment it records, in the words of the contract."""
     values: dict[str, Any] = {name: row.get(name) for name in Payment.__struct_fields__ if row.get(name) is not None}
     values["event_time_ms"] = milliseconds(row["event_time"])
     values["attributes"] = {
         name.removeprefix("attr_"): value
-        for name, value in row.items()
-        if name.startswith("attr_") and value is not None
+        for name, one in row.items()
+        if name.startswith("attr_") and (value := _attribute(one)) is not None
     }
-    return Payment(**values)
+    return normalised_payment(Payment(**values))
+
+
+def _attribute(value: Any) -> float | str | None:
+    """An own field as JSON can carry it; NaN is how pandas writes that nothing was sent."""
+    if isinstance(value, bool | int | float):
+        return float(value) if math.isfinite(value) else None
+    return value if isinstance(value, str) else None
 
 
 def milliseconds(moment: datetime) -> int:
     """An aware moment as milliseconds UTC, exactly."""
-    return int(moment.timestamp()) * 1000 + moment.microsecond // 1000
+    return (moment - _EPOCH) // _MILLISECOND

@@ -14,14 +14,17 @@ import msgspec
 from features.bundle import Bundle, read_bundle
 from features.catalog import Catalog, catalog_of
 from features.errors import BrokenBundle, RiskgateError
-from features.profiles import ProfileFile, encode_profile
+from features.profiles import ProfileFile
 from features.pseudonyms import Pseudonyms
 from serving import archive, bundles, snapshots
 from serving.errors import CannotStart
-from serving.fold import Fold, ProfileEvent, Promotion, decode_promotion, encode
+from serving.fold import Fold, Promotion, encode
 from serving.hashing import pseudonyms_of
 from serving.judge import Judge
 from serving.ledger import Ledger, LedgerError
+from serving.profile_events import profile_page
+from serving.promotions import promotions
+from serving.set_aside import remember, remembered
 from serving.settings import Settings
 
 log = logging.getLogger("riskgate.start")
@@ -68,10 +71,10 @@ def open_champion(find: Callable[[], Path], settings: Settings) -> tuple[Opened,
 def _last_champion(settings: Settings) -> Opened | None:
     try:
         with archive.opened(settings) as ledger:
-            events = ledger.of_kind("promotion")
-        if not events:
+            known = promotions(ledger)
+        if not known:
             return None
-        last = decode_promotion(events[-1].body)
+        last = known[-1]
         bundle = bundles.kept_bundle(settings.var / "bundles", last.bundle, last.policy)
         catalog = catalog_of(bundle.contract)
         return Opened(bundle, catalog, Judge(bundle, catalog, pseudonyms_of(settings)))
@@ -111,9 +114,13 @@ def fold_ledger(ledger: Ledger, catalog: Catalog, settings: Settings) -> Fold:
             for event in ledger.of_kind(kind):
                 if event.seq <= seq:
                     fold.apply(event, state_included=True)
+        for event in remembered(settings.var, ledger, seq):
+            fold.look_again(event)
         fold.seq = seq
     for event in ledger.walk(fold.seq):
         fold.apply(event)
+    fold.set_aside.tell()
+    remember(settings.var, fold.set_aside)
     return fold
 
 
@@ -125,35 +132,23 @@ def save_snapshot(fold: Fold, ledger: Ledger, settings: Settings) -> Path:
 def note_promotion(ledger: Ledger, opened: Opened, features: str, code: str, now_ms: int) -> None:
     """Write a `promotion` event when another bundle decides from here on."""
     own = Promotion(opened.bundle.digest, opened.bundle.model_name, opened.bundle.policy.digest, features, code)
-    events = ledger.of_kind("promotion")
-    if not events or decode_promotion(events[-1].body) != own:
+    known = promotions(ledger)
+    if not known or known[-1] != own:
         ledger.append_now("promotion", "", now_ms, time.time_ns() // 1_000_000, encode(own))
 
 
 def take_profiles(file: ProfileFile, ledger: Ledger, fold: Fold, names: Pseudonyms | None = None) -> int:
     """Make new rows of the profile file events of the ledger, and fold them; how many there were.
 
-    The file has clear instruments; with `names` the ledger gets pseudonyms.
+    The file has clear instruments; with `names` the ledger gets pseudonyms. A row that cannot be folded is named
+    in the log and passed over.
     """
     taken = 0
-    while rows := file.new_rows_since(fold.profile_row):
-        if names is not None:
-            rows = [(number, entity, names.of(entity, one), row) for number, entity, one, row in rows]
-        now_ms = time.time_ns() // 1_000_000
-        ledger.append_many(
-            [
-                (
-                    "profile",
-                    "",
-                    row.created_time_ms,
-                    now_ms,
-                    encode(ProfileEvent(entity, entity_id, msgspec.Raw(encode_profile(row)), number)),
-                )
-                for number, entity, entity_id, row in rows
-            ]
-        )
-        for number, entity, entity_id, row in rows:
-            fold.profiles.put(entity, entity_id, row)
-            fold.profile_row = number
-        taken += len(rows)
+    while page := profile_page(file, fold.profile_row, fold.catalog, names):
+        if page.events:
+            ledger.append_many([event[1:] for event in page.events])
+        for step in page.steps:
+            fold.take(step)
+        fold.profile_row = page.last_row
+        taken += len(page.events)
     return taken

@@ -10,6 +10,9 @@ import pyarrow.parquet as pq
 
 from serving import receipt as receipts
 from serving.archive import opened
+from serving.errors import BrokenReceipt
+from serving.foldable import CannotFold, Paid, whole_step_of
+from serving.promotions import latest_catalog
 from serving.settings import Settings
 
 ROWS_PER_GROUP = 1 << 14
@@ -40,11 +43,16 @@ def export_vectors(settings: Settings, target: Path) -> int:
             for column in (ids, scores, vectors):
                 column.clear()
 
+        known = latest_catalog(settings, ledger)
         for event in ledger.walk():
             if event.kind != "payment":
                 continue
-            body = receipts.decided(event.body)
-            vector = None if body is None else receipts.vector_of(body.receipt)
+            try:
+                step = whole_step_of(event, known)
+                body = step.body if isinstance(step, Paid) else None
+                vector = None if body is None else receipts.vector_of(body.receipt)
+            except (CannotFold, BrokenReceipt):
+                continue  # `verify` names it
             if body is None or vector is None:
                 continue
             ids.append(event.transaction_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import msgspec
@@ -12,7 +12,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 
 from features.catalog import Catalog, catalog_of
 from features.errors import RiskgateError
-from features.intake import stored_payment
 from features.payment import Payment
 from features.profiles import NumberedProfiles
 from serving import bundles
@@ -21,10 +20,13 @@ from serving.archive import opened
 from serving.decision import Decision
 from serving.errors import BrokenReceipt, CannotStart
 from serving.fold import Fold, decode_promotion
+from serving.foldable import CannotFold, Paid, reason_of, whole_step_of
 from serving.hashing import check_hashing
 from serving.judge import DEFAULT, OPEN_BREAKER, STALE, Judge
 from serving.ledger_reading import Event, LedgerReading
+from serving.promotions import promotions
 from serving.receipt import Receipt
+from serving.set_aside import SetAside
 from serving.settings import Settings
 
 Advance = Callable[[int], None]
@@ -36,7 +38,8 @@ COMPARED = ("decision", "score", "reasons", "rules", "tier", "missing", "model",
 class Result(msgspec.Struct):
     """What a walk found; `vectors` is how many feature vectors were compared.
 
-    `undecided` payments entered the state, and no process lived long enough to answer them.
+    `undecided` payments entered the state, and no process lived long enough to answer them. `set_aside` events
+    cannot be folded and changed nothing; whoever found out why a number stands there names it in `explained`.
     """
 
     events: int = 0
@@ -46,17 +49,23 @@ class Result(msgspec.Struct):
     differences: list[str] = []
     models: list[str] = []
     undecided: int = 0
+    set_aside: SetAside = msgspec.field(default_factory=SetAside)
+
+    def unexplained(self, explained: Collection[int]) -> int:
+        """How many events are set aside for no reason that is known."""
+        return self.set_aside.count - sum(seq in self.set_aside for seq in set(explained))
 
     def sentence(self) -> str:
         """The result in words."""
+        aside = f" {self.set_aside.count:,} cannot be folded and are set aside." if self.set_aside.count else ""
         if not self.payments:
-            return f"{self.events:,} events, no payment among them: nothing to compare."
+            return f"{self.events:,} events, no payment among them: nothing to compare.{aside}"
         found = "no difference" if not self.mismatches else f"{self.mismatches:,} that differ"
         left = f" {self.undecided:,} were admitted and never decided." if self.undecided else ""
         models = f"; {', '.join(self.models)}" if self.models else ""
         return (
             f"{self.payments:,} payments in {self.events:,} events recomputed "
-            f"({self.vectors:,} vectors, bit for bit{models}): {found}.{left}"
+            f"({self.vectors:,} vectors, bit for bit{models}): {found}.{left}{aside}"
         )
 
     def figures(self) -> dict[str, Any]:
@@ -68,6 +77,7 @@ class Result(msgspec.Struct):
             "mismatches": self.mismatches,
             "differences": self.differences,
             "undecided": self.undecided,
+            "set_aside": [one._asdict() for one in self.set_aside.named()],
         }
 
 
@@ -86,26 +96,35 @@ class Walk:
 
     def step(self, event: Event) -> None:
         """Compare a payment event with its recomputation, fold any event in."""
+        assert self._fold is not None
         self.result.events += 1
-        if event.kind != "payment":
+        try:
+            step = whole_step_of(event, self._catalog)
+        except CannotFold as error:
+            self.result.set_aside.add(event, error.reason)
+            return
+        if not isinstance(step, Paid):
             if event.kind == "promotion":
                 self._begin_anew_for(event)
-            if self._fold is not None:
-                self._fold.apply(event)
+            self._apply(event)
             return
-        body = receipts.decided(event.body)
-        if body is None:
-            assert self._fold is not None
-            self._fold.apply(event)
+        if step.body is None:
+            self._apply(event)
             self.result.undecided += 1
             return
         self.result.payments += 1
-        found = self._compare(event, body)
+        found = self._compare(event, step.payment, step.body)
         if found:
             self.result.mismatches += 1
             if len(self.result.differences) < self.most_differences:
                 told = "; ".join(found)
                 self.result.differences.append(f"event {event.seq}, transaction {event.transaction_id}: {told}")
+
+    def _apply(self, event: Event) -> None:
+        assert self._fold is not None
+        if not self._fold.apply(event):
+            reasons = {one.seq: one.reason for one in self._fold.set_aside.named()}
+            self.result.set_aside.add(event, reasons.get(event.seq, "see the first of them"))
 
     def start_with(self, catalog: Catalog) -> None:
         """Begin with an empty state of this catalogue."""
@@ -126,10 +145,9 @@ class Walk:
                 break
             self._fold.apply(earlier)
 
-    def _compare(self, event: Event, body: receipts.Body) -> list[str]:
+    def _compare(self, event: Event, payment: Payment, body: receipts.Body) -> list[str]:
         assert self._fold is not None
         receipt = body.receipt
-        payment = stored_payment(body.payment)
         judge = self._judge(receipt)
         if isinstance(judge, RiskgateError):
             self._fold.apply(event)
@@ -177,7 +195,10 @@ class Walk:
             receipt.features,
             receipt.receipt_id,
         )
-        answer = receipts.decode_answer(body.answer)
+        try:
+            answer = receipts.decode_answer(body.answer)
+        except msgspec.DecodeError as error:
+            return [*found, f"the answer cannot be read: {reason_of(error)}"]
         for name in COMPARED:
             if getattr(again, name) != getattr(answer, name):
                 found.append(f"{name} {getattr(again, name)!r} instead of {getattr(answer, name)!r}")
@@ -250,13 +271,13 @@ def verify_ledger(settings: Settings, most_differences: int = 5, advance: Advanc
 
 def _catalog_of(settings: Settings, ledger: LedgerReading) -> Catalog:
     """The catalogue of the bundles that decided; the first promotion says which."""
-    promotions = [decode_promotion(event.body) for event in ledger.of_kind("promotion")]
-    if not promotions:
+    known = promotions(ledger)
+    if not known:
         raise CannotStart(
             f"The ledger in {settings.var} names no bundle: no payment was ever decided with it.",
             "Start the service once, then verify.",
         )
-    first = promotions[0]
+    first = known[0]
     return catalog_of(bundles.kept_bundle(settings.var / "bundles", first.bundle, first.policy).contract)
 
 

@@ -13,6 +13,7 @@ from prometheus_client import start_http_server
 
 from serving.errors import CannotStart
 from serving.garbage import keep_what_is_there
+from serving.set_aside import SetAside
 from serving.settings import Settings, environment_of, read_settings
 from serving.terminal import out, telling
 
@@ -90,17 +91,24 @@ def rebuild_state(
         ledger = PostgresLedger(settings, "riskgate-rebuild")
         if not check:
             made = rebuild(settings, ledger, opened)
+            _name(made.set_aside)
             out.print(
                 f"{made.entities:,} entities have their state again ({made.string_bytes:,} bytes), "
                 f"{made.payments:,} payments their answers."
             )
             return
         found = compare(settings, ledger, opened)
+        _name(found.set_aside)
     for sentence in found.sentences:
         out.print(sentence, style="red")
     out.print(f"{found.entities:,} entities compared with the ledger, {found.differing:,} differ.")
     if found.differing:
         raise typer.Exit(1)
+
+
+def _name(aside: SetAside) -> None:
+    for one in aside.named():
+        out.print(one.sentence(), style="yellow", markup=False)
 
 
 def production_settings() -> Settings:

@@ -67,7 +67,7 @@ class RedisEngine(Deciding):
         self.past = past
         self.now_ns = now_ns
         self.strings = EntityStrings(catalog)
-        self.shared_profiles = SharedProfiles(state, None, None)
+        self.shared_profiles = SharedProfiles(state, None, None, catalog)
         self.stream_full = False
         self.misses = 0
         self._quiet_until_ns = 0

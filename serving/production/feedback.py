@@ -7,19 +7,26 @@ which the recorder has long brought up to date by the time Redis forgets them.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from features.entity_strings import EntityStrings
-from features.intake import payment_json, stored_payment
+from features.intake import stored_payment
 from features.payment import Payment
 from serving.clock import Clock
 from serving.errors import LedgerUnavailable
-from serving.feedback import Original, Taken, effects_of_label, effects_of_outcome, unknown_transaction
-from serving.fold import Effect, Report, encode
+from serving.feedback import (
+    Original,
+    Taken,
+    effects_of_label,
+    effects_of_outcome,
+    event_of,
+    unknown_transaction,
+)
+from serving.fold import Effect
+from serving.foldable import UNFOLDABLE, CannotFold, Reported, reason_of, step_of
 from serving.messages import Recorded
 from serving.production.fresh import fresh_content
 from serving.production.state import RedisState
@@ -61,7 +68,7 @@ class RedisFeedback:
     async def take_outcome(self, report: OutcomeReport) -> Taken:
         """Record what the issuer did; the same outcome again changes nothing.
 
-        Raises: UnknownTransaction, LedgerUnavailable.
+        Raises: UnknownTransaction, CannotFold, LedgerUnavailable.
         """
         one = Past("outcome", report.outcome, None, report.event_time_ms)
 
@@ -73,7 +80,7 @@ class RedisFeedback:
     async def take_label(self, report: LabelReport, verdict_seq: int | None = None) -> Taken:
         """Record a label; the same again changes nothing, of two that disagree the later reported wins.
 
-        Raises: UnknownTransaction, LedgerUnavailable, Conflict if a later report says otherwise.
+        Raises: UnknownTransaction, CannotFold, LedgerUnavailable, Conflict if a later report says otherwise.
         """
         one = Past("label", report.label, report.source, report.reported_at_ms)
 
@@ -114,17 +121,17 @@ class RedisFeedback:
         former: bytes,
         reports: Sequence[Past],
     ) -> bool:
-        raw = msgspec.Raw(payment_json(payment))
-        body = encode(
-            Report(payment.transaction_id, one.value, one.source, one.reported_at_ms, effects, raw, verdict_seq)
-        )
+        event = event_of(one.kind, payment, one.value, one.source, one.reported_at_ms, effects, verdict_seq)
+        step = step_of(event, self.strings.catalog)
+        assert isinstance(step, Reported)
+        # Of the payment as it will be read back: what is folded here is what any later fold makes of the event.
         foldings = [
-            Folding(kind, key, event)
-            for effect in effects
-            for kind, (key, event) in self.strings.report(payment, effect.what, effect.weight).items()
+            Folding(kind, key, tail)
+            for effect in step.effects
+            for kind, (key, tail) in self.strings.report(step.payment, effect.what, effect.weight).items()
         ]
-        outline = Outline(one.kind, payment.transaction_id, one.reported_at_ms, time.time_ns() // 1_000_000)
-        done = await self.state.report(outline, body, former, msgspec.json.encode(reports), foldings)
+        outline = Outline(event.kind, event.transaction_id, event.event_time_ms, event.arrival_time_ms)
+        done = await self.state.report(outline, event.body, former, msgspec.json.encode(reports), foldings)
         if done is None:
             raise LedgerUnavailable(
                 "The stream holds as many unrecorded events as RISKGATE_STREAM_LIMIT allows.",
@@ -135,7 +142,10 @@ class RedisFeedback:
     async def _original(self, transaction_id: str) -> Original:
         content = await fresh_content(self.state, transaction_id)
         if content is not None:
-            return Original(stored_payment(content), None, 0, None)
+            try:
+                return Original(stored_payment(content), None, 0, None)
+            except UNFOLDABLE as error:
+                raise CannotFold(reason_of(error), "transaction_id") from error
         found = await asyncio.to_thread(self._find_original, transaction_id)
         if found is None:
             raise unknown_transaction(transaction_id)

@@ -23,6 +23,8 @@ class Keys:
         #: The fingerprint of the hash key, or `clear`; the bundle that decides.
         self.hashing = f"{prefix}:hashing".encode()
         self.promotion = f"{prefix}:promotion".encode()
+        #: What was set aside when the state was last built from the ledger: JSON of `SetAsideThere`.
+        self.set_aside = f"{prefix}:set_aside".encode()
         #: The latest row of the profile file that became an event.
         self.profile_lease = f"{prefix}:profile_lease".encode()
         self.profile_row = f"{prefix}:profile_row".encode()

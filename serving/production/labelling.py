@@ -10,13 +10,13 @@ from features.entity_strings import EntityStrings
 from serving import bundles
 from serving.clock import clock_named
 from serving.errors import LedgerUnavailable
-from serving.fold import decode_promotion
 from serving.production.connecting import connect
 from serving.production.database import Session
 from serving.production.feedback import RedisFeedback
 from serving.production.ledger import PostgresLedger
 from serving.production.past import RecordedPast
 from serving.production.verdicts import label_verdicts
+from serving.promotions import promotions
 from serving.reports import LabelReport
 from serving.settings import Settings
 
@@ -49,18 +49,19 @@ class Labelling:
 
     async def _label(self, ledger: PostgresLedger, report: LabelReport, verdict_seq: int) -> None:
         settings = self.settings
-        past = RecordedPast(ledger, settings.var / "segments")
+        catalog = self._catalog(ledger)
+        past = RecordedPast(ledger, settings.var / "segments", catalog)
         state = await connect(settings)
         try:
-            strings = EntityStrings(self._catalog(ledger))
+            strings = EntityStrings(catalog)
             clock = clock_named(settings.clock)
             await RedisFeedback(state, strings, clock, past.original, past.reports).take_label(report, verdict_seq)
         finally:
             state.close()
 
     def _catalog(self, ledger: PostgresLedger) -> Catalog:
-        promotions = ledger.of_kind("promotion")
-        if not promotions:
+        known = promotions(ledger)
+        if not known:
             raise LedgerUnavailable("No bundle was promoted yet.", "Start a scoring process.")
-        latest = decode_promotion(promotions[-1].body)
+        latest = known[-1]
         return catalog_of(bundles.kept_bundle(self.settings.var / "bundles", latest.bundle, latest.policy).contract)

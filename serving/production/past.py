@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
-from features.intake import stored_payment
+from features.catalog import Catalog
 from serving import receipt as receipts
-from serving.feedback import Original, in_history
-from serving.fold import decode_history, decode_report
+from serving.feedback import Original, in_history, reports_in, scored_here
+from serving.foldable import CannotFold, Imported, step_of
 from serving.ledger_reading import Event, LedgerReading
 from serving.production.feedback import Past
 from serving.segments import Segment
@@ -16,8 +17,9 @@ from serving.segments import Segment
 class RecordedPast:
     """Finds older payments and reports in the ledger; questions may take a while, so ask beside the event loop."""
 
-    def __init__(self, ledger: LedgerReading, segments: Path) -> None:
+    def __init__(self, ledger: LedgerReading, segments: Path, catalog: Catalog) -> None:
         self.ledger = ledger
+        self.catalog = catalog
         self._folder = segments
         self._segment: Segment | None = None
 
@@ -27,7 +29,7 @@ class RecordedPast:
         Raises: LedgerUnavailable.
         """
         event = self.ledger.payment(transaction_id)
-        return None if event is None or receipts.decided(event.body) is None else event
+        return None if event is None or event.body.endswith(receipts.UNDECIDED) else event
 
     def content(self, transaction_id: str) -> bytes | None:
         """The payment as it was admitted, decided or not.
@@ -44,11 +46,11 @@ class RecordedPast:
     def original(self, transaction_id: str) -> Original | None:
         """The payment, scored here or in an imported history; None if there is none.
 
-        Raises: LedgerUnavailable.
+        Raises: LedgerUnavailable, CannotFold when the ledger or the history holds it and it is no payment.
         """
         event = self.ledger.payment(transaction_id)
         if event is not None:
-            return Original(stored_payment(receipts.payment_in(event.body)), None, 0, None)
+            return scored_here(event, self.catalog)
         segment = self.segment()
         return None if segment is None else in_history(segment, transaction_id)
 
@@ -58,8 +60,11 @@ class RecordedPast:
         Raises: LedgerUnavailable.
         """
         events = [event for kind in ("outcome", "label") for event in self.ledger.reports(transaction_id, kind)]
-        bodies = [(event.kind, decode_report(event.body)) for event in sorted(events)]
-        return [Past(kind, body.value, body.source, body.reported_at_ms) for kind, body in bodies]
+        found = []
+        for event in sorted(events):
+            for body in reports_in([event], self.catalog):
+                found.append(Past(event.kind, body.value, body.source, body.reported_at_ms))
+        return found
 
     def segment(self) -> Segment | None:
         """The imported history, if there is one.
@@ -67,8 +72,10 @@ class RecordedPast:
         Raises: LedgerUnavailable, InvalidHistory when its file is not on this machine.
         """
         if self._segment is None:
-            histories = self.ledger.of_kind("history")
-            if histories:
-                body = decode_history(histories[0].body)
-                self._segment = Segment(self._folder, body.sha256, body.until_ms)
+            for event in self.ledger.of_kind("history"):
+                with contextlib.suppress(CannotFold):  # it is set aside
+                    step = step_of(event, self.catalog)
+                    assert isinstance(step, Imported)
+                    self._segment = Segment(self._folder, step.body.sha256, step.body.until_ms)
+                    break
         return self._segment

@@ -8,42 +8,46 @@ through the same eyes.
 from __future__ import annotations
 
 import asyncio
-import time
 
-import msgspec
-
-from features.profiles import ProfileFile, ProfileRow, Profiles, encode_profile
+from features.catalog import Catalog
+from features.catalog import catalog as default_catalog
+from features.profiles import ProfileFile, Profiles
 from features.pseudonyms import Pseudonyms
-from serving.fold import ProfileEvent, encode
 from serving.production.state import RedisState
 from serving.production.trips import Outline
+from serving.profile_events import ProfilePage, profile_page
 
 #: How long one worker may take to record what it found, before another tries.
 LEASE_SECONDS = 60
 _AT_ONCE = 200
 
-Rows = list[tuple[int, str, str, ProfileRow]]
-
 
 class SharedProfiles:
     """What this worker sees of the profile file, and up to which row."""
 
-    def __init__(self, state: RedisState, file: ProfileFile | None, names: Pseudonyms | None) -> None:
+    def __init__(
+        self,
+        state: RedisState,
+        file: ProfileFile | None,
+        names: Pseudonyms | None,
+        catalog: Catalog | None = None,
+    ) -> None:
         self.profiles = Profiles()
         #: The last row that is seen.
         self.row = 0
         self._state = state
         self._file = file
         self._names = names
-        self._next: Rows = []
+        self._catalog = catalog or default_catalog()  # no profile depends on its parameters
+        self._next: ProfilePage | None = None
 
     async def read_all(self) -> None:
         """See every row there is: at start, when no payment is under way.
 
         Raises: StateUnavailable.
         """
-        while await self.look() or self._next:
-            if not self._next:
+        while await self.look() or self._next is not None:
+            if self._next is None:
                 await asyncio.sleep(0.1)
 
     async def look(self) -> bool:
@@ -51,39 +55,34 @@ class SharedProfiles:
 
         Raises: StateUnavailable.
         """
-        for number, entity, entity_id, row in self._next:
-            self.profiles.put(entity, entity_id, row)
-            self.row = number
-        self._next = []
+        if self._next is not None:
+            for step in self._next.steps:
+                self.profiles.put(step.entity, step.entity_id, step.row)
+            self.row = self._next.last_row
+            self._next = None
         if self._file is None:
             return False
-        rows = self._file.new_rows_since(self.row)
-        if not rows:
+        page = profile_page(self._file, self.row, self._catalog, self._names)
+        if page is None:
             return False
-        if self._names is not None:
-            rows = [(number, entity, self._names.of(entity, one), row) for number, entity, one, row in rows]
-        if await self._recorded(rows):
-            self._next = rows
+        if await self._recorded(page):
+            self._next = page
         return True
 
-    async def _recorded(self, rows: Rows) -> bool:
+    async def _recorded(self, page: ProfilePage) -> bool:
         """Whether the ledger knows these rows; of the workers that find they are new one records them."""
-        state, last = self._state, rows[-1][0]
+        state, last = self._state, page.last_row
         former = await state.get(state.keys.profile_row) or b""
         if int(former or 0) >= last:
             return True
         if await state.exchange(state.keys.profile_lease, b"", b"1", LEASE_SECONDS) is not None:
             return False
-        now_ms = time.time_ns() // 1_000_000
-        new = [row for row in rows if row[0] > int(former or 0)]
+        new = [event for event, step in zip(page.events, page.steps, strict=True) if step.file_row > int(former or 0)]
         for first in range(0, len(new), _AT_ONCE):
             await asyncio.gather(
                 *[
-                    state.append(
-                        Outline("profile", "", row.created_time_ms, now_ms),
-                        encode(ProfileEvent(entity, entity_id, msgspec.Raw(encode_profile(row)), number)),
-                    )
-                    for number, entity, entity_id, row in new[first : first + _AT_ONCE]
+                    state.append(Outline("profile", "", event.event_time_ms, event.arrival_time_ms), event.body)
+                    for event in new[first : first + _AT_ONCE]
                 ]
             )
         await state.exchange(state.keys.profile_row, former, str(last).encode())

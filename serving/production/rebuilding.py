@@ -22,6 +22,7 @@ from serving.production.keys import Keys
 from serving.production.records import answered_record, digest_of, lost_record
 from serving.production.servers import redis_client
 from serving.production.stream import stream_id_of
+from serving.set_aside import SetAside, encode_there
 from serving.settings import Settings
 from serving.start import Opened
 
@@ -34,19 +35,27 @@ _PAGE = 500
 
 
 class Rebuilt(NamedTuple):
-    """What was made: entities with a string, bytes of all strings, payments whose retries are known again."""
+    """What was made: entities with a string, bytes of all strings, payments whose retries are known again.
+
+    `set_aside` are the events that cannot be folded.
+    """
 
     entities: int
     string_bytes: int
     payments: int
+    set_aside: SetAside
 
 
 class Comparison(NamedTuple):
-    """Live state beside the ledger's: entities of either, and the first sentences about those that differ."""
+    """Live state beside the ledger's: entities of either, and the first sentences about those that differ.
+
+    `set_aside` are the events that cannot be folded: no state holds them.
+    """
 
     entities: int
     differing: int
     sentences: tuple[str, ...]
+    set_aside: SetAside
 
 
 def rebuild(settings: Settings, ledger: LedgerReading, opened: Opened) -> Rebuilt:
@@ -63,8 +72,8 @@ def rebuild(settings: Settings, ledger: LedgerReading, opened: Opened) -> Rebuil
     since_ms = time.time_ns() // 1_000_000 - settings.idempotency_seconds * 1000
     pipe = client.pipeline(transaction=False)
     for event in ledger.walk():
-        fold.apply(event)
-        if event.kind == "payment" and event.arrival_time_ms >= since_ms:
+        folded = fold.apply(event)
+        if folded and event.kind == "payment" and event.arrival_time_ms >= since_ms:
             record = _record(event.body, stream_id_of(event.seq))
             left = settings.idempotency_seconds - max(0, time.time_ns() // 1_000_000 - event.arrival_time_ms) // 1000
             pipe.set(keys.transaction(event.transaction_id), record, ex=max(1, left), nx=True)
@@ -83,10 +92,11 @@ def rebuild(settings: Settings, ledger: LedgerReading, opened: Opened) -> Rebuil
         _send(pipe, _PAGE)
     if fold.profile_row:
         pipe.set(keys.profile_row, str(fold.profile_row))
+    pipe.set(keys.set_aside, encode_there(fold.set_aside))
     pipe.set(keys.contract, contract_of(opened.catalog.contract().hash))
     _send(pipe, 0)
     client.close()
-    return Rebuilt(entities, size, payments)
+    return Rebuilt(entities, size, payments, fold.set_aside)
 
 
 def compare(settings: Settings, ledger: LedgerReading, opened: Opened, most_sentences: int = 5) -> Comparison:
@@ -123,7 +133,7 @@ def compare(settings: Settings, ledger: LedgerReading, opened: Opened, most_sent
             if len(sentences) < most_sentences:
                 sentences.append(f"{keys.entity(*entity).decode()} is missing in Redis")
     client.close()
-    return Comparison(len(live | expected.keys()), differing, tuple(sentences))
+    return Comparison(len(live | expected.keys()), differing, tuple(sentences), fold.set_aside)
 
 
 def _wait_until_recorded(client: Any, keys: Keys) -> None:

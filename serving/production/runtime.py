@@ -20,7 +20,7 @@ from serving.decision_log import DecisionLog
 from serving.errors import StateUnavailable
 from serving.exposure import Exposure
 from serving.garbage import keep_what_is_there
-from serving.gauges import measure_lag, show_decider, show_succession
+from serving.gauges import SET_ASIDE, measure_lag, show_decider, show_succession
 from serving.hashing import check_hashing
 from serving.ledger import LedgerError
 from serving.messages import Ready
@@ -35,6 +35,7 @@ from serving.production.profiles import SharedProfiles
 from serving.production.servers import check_postgres, check_redis
 from serving.receipt import code_version
 from serving.runtime import ANYBODY
+from serving.set_aside import SetAsideThere, decode_there
 from serving.settings import Settings
 from serving.start import Opened
 from serving.swap import Succession, warm
@@ -66,13 +67,14 @@ class RedisRuntime:
         self.decision_log = DecisionLog(settings.log_decisions, settings.log)
         self.ledger = PostgresLedger(settings, "riskgate-worker")
         self.names = check_hashing(self.ledger, settings)
-        self.past = RecordedPast(self.ledger, settings.var / "segments")
+        self.past = RecordedPast(self.ledger, settings.var / "segments", opened.catalog)
         self.past.segment()
         self.profiles = ProfileFile(Path(settings.profiles)) if settings.profiles else None
         self.engine: RedisEngine | None = None
         self.feedback: RedisFeedback | None = None
         self.stopping = False
         self.trouble = "The worker is still getting ready."
+        self.set_aside = SetAsideThere()
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -97,8 +99,9 @@ class RedisRuntime:
         await agreement.agree_on_hashing(state, self.names)
         await agreement.note_promotion(state, opened, decider.features_hash, decider.code, self.clock.now_ms())
         self.feedback = RedisFeedback(state, engine.strings, self.clock, self.past.original, self.past.reports)
-        engine.shared_profiles = SharedProfiles(state, self.profiles, self.names)
+        engine.shared_profiles = SharedProfiles(state, self.profiles, self.names, opened.catalog)
         await engine.shared_profiles.read_all()
+        self.set_aside = decode_there(await state.get(state.keys.set_aside))
         self.engine, self.trouble = engine, ""
         self._show(engine)
         keep_what_is_there()
@@ -142,6 +145,8 @@ class RedisRuntime:
         """Whether payments are scored in full, and if not why."""
         checks = {"bundle": "ok", "state": self.trouble or "ok", "ledger": "ok"}
         notes = {"bundle": self.succession.refused} if self.succession.refused else {}
+        if aside := self.set_aside.note():
+            notes["set_aside"] = aside
         engine = self.engine
         if engine is not None and not self.trouble and not engine.state.works:
             checks["state"] = "Redis does not answer; payments get the policy's default decision."
@@ -170,6 +175,7 @@ class RedisRuntime:
 
     async def _check_state(self, engine: RedisEngine) -> None:
         """A Redis that came back without its data must not pass for one in which nobody ever paid."""
+        self.set_aside = decode_there(await engine.state.get(engine.state.keys.set_aside))
         found = await engine.state.get(engine.state.keys.contract)
         engine.state.trusted = found == agreement.contract_of(engine.decider.features_hash)
         trouble = "" if engine.state.trusted else (
@@ -204,6 +210,7 @@ class RedisRuntime:
         watch = self.metrics.watch
         watch("riskgate_ready", "1 when payments are scored in full.", lambda: float(self.ready().ready))
         watch("riskgate_redis_up", "1 while Redis answers.", lambda: float(engine.state.works))
+        watch("riskgate_events_set_aside", SET_ASIDE, lambda: self.set_aside.count)
         watch("riskgate_unsettled", "Decisions told and not recorded yet.", lambda: len(engine.settling))
         self.metrics.count(
             "riskgate_too_late", "Entity updates older than every window.", lambda: engine.strings.too_late

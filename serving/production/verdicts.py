@@ -12,14 +12,17 @@ from typing import Protocol
 
 import msgspec
 
-from serving.errors import Conflict, UnknownTransaction
+from features.errors import Refused, RiskgateError
+from serving.errors import Conflict, LedgerUnavailable, UnknownTransaction
+from serving.event_bodies import decode_verdict
+from serving.foldable import CannotFold, reason_of
 from serving.production.database import Session
 from serving.reports import LabelReport
 
 log = logging.getLogger("riskgate.recorder")
 
 _WAITING = """SELECT e.seq, e.transaction_id, e.event_time_ms, e.body
-FROM verdicts_to_label v JOIN entries e ON e.seq = v.seq ORDER BY e.seq LIMIT 100"""
+FROM verdicts_to_label v JOIN entries e ON e.seq = v.seq WHERE v.seq > %s ORDER BY e.seq LIMIT 100"""
 
 
 class Labelling(Protocol):
@@ -28,23 +31,38 @@ class Labelling(Protocol):
     def __call__(self, report: LabelReport, verdict_seq: int, /) -> None:
         """Record a label derived from a verdict; the same again changes nothing.
 
-        Raises: UnknownTransaction and Conflict, which are final; after anything else it is asked again.
+        Raises: UnknownTransaction, Conflict, CannotFold, which are final; after anything else it is asked again.
         """
         ...
 
 
-class _Verdict(msgspec.Struct):
-    verdict: str
+#: What no second try repairs.
+_FINAL = (UnknownTransaction, Conflict, CannotFold, Refused, msgspec.DecodeError)
 
 
 def label_verdicts(session: Session, label: Labelling) -> int:
-    """Make labels of the verdicts that wait for it; how many there were."""
-    waiting = session.execute(_WAITING).fetchall()
-    for seq, transaction_id, event_time_ms, body in waiting:
-        try:
-            verdict = msgspec.json.decode(body, type=_Verdict).verdict
-            label(LabelReport(transaction_id, verdict, "review", event_time_ms), seq)
-        except (UnknownTransaction, Conflict, msgspec.DecodeError) as error:
-            log.warning("verdict %d became no label: %s", seq, error)
-        session.execute("DELETE FROM verdicts_to_label WHERE seq = %s", (seq,))
-    return len(waiting)
+    """Make labels of the verdicts that wait for it; how many there were.
+
+    A verdict that cannot become a label, now or ever, holds up none of the others.
+    Raises: LedgerUnavailable when verdicts are left waiting.
+    """
+    done, left, after = 0, 0, 0
+    while waiting := session.execute(_WAITING, (after,)).fetchall():
+        for seq, transaction_id, event_time_ms, body in waiting:
+            after = seq
+            try:
+                label(LabelReport(transaction_id, decode_verdict(body).verdict, "review", event_time_ms), seq)
+            except _FINAL as error:
+                told = error if isinstance(error, RiskgateError) else reason_of(error)
+                log.warning("verdict %d became no label: %s", seq, told)
+            except RiskgateError:
+                raise  # a server or the bundle is not there: the others would not fare better
+            except Exception:  # its note stays, and the verdicts behind it are looked at
+                log.exception("verdict %d waits to become a label", seq)
+                left += 1
+                continue
+            session.execute("DELETE FROM verdicts_to_label WHERE seq = %s", (seq,))
+            done += 1
+    if left:
+        raise LedgerUnavailable(f"{left} verdicts could not become labels.", "The log of the recorder says why.")
+    return done

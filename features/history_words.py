@@ -1,0 +1,138 @@
+"""A history as people have it: what has one obvious meaning is normalised, what could never be labelled is refused.
+
+Both happen once, before a history is kept or replayed. A history that an older release kept is folded as it
+was kept: the decisions made from it must come out the same again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.checks import COUNTRY
+from features.errors import InvalidHistory
+from features.history import AFTERWARDS, OPTIONAL, REQUIRED, times_ms, valid
+from features.money import CURRENCIES, LARGEST_AMOUNT_MINOR
+from features.payment import Payment
+
+#: What a moment of Python can hold, ms UTC.
+EARLIEST_MS, LATEST_MS = -62_135_596_800_000, 253_402_300_799_999
+_COUNTRIES = ("payer_country", "payee_country")
+_OTHER_NAMES = {"UK": "GB"}
+#: Rows that a sentence names.
+_MOST_ROWS = 3
+
+
+def currency_word(text: str) -> str:
+    """The ISO 4217 code that a text means.
+
+    >>> currency_word(" usd")
+    'USD'
+    """
+    return text.strip().upper()
+
+
+def country_word(text: str | None) -> str | None:
+    """The ISO 3166-1 alpha-2 code that a text means, None for an empty one.
+
+    >>> country_word("in"), country_word("uk"), country_word("")
+    ('IN', 'GB', None)
+    """
+    if text is None or not (word := text.strip().upper()):
+        return None
+    return _OTHER_NAMES.get(word, word)
+
+
+def normalised_payment(payment: Payment) -> Payment:
+    """The payment that a row of a history records, in the words of the contract."""
+    currency = currency_word(payment.currency)
+    payer, payee = country_word(payment.payer_country), country_word(payment.payee_country)
+    if (currency, payer, payee) == (payment.currency, payment.payer_country, payment.payee_country):
+        return payment
+    fields = {name: getattr(payment, name) for name in Payment.__struct_fields__}
+    return Payment(**fields | {"currency": currency, "payer_country": payer, "payee_country": payee})
+
+
+def normalised(history: pa.Table) -> pa.Table:
+    """A completed history with currencies and countries as the contract writes them; the same table if they are.
+
+    Raises: InvalidHistory for text that is not UTF-8.
+    """
+    try:
+        history.validate(full=True)
+    except pa.ArrowInvalid as problem:
+        raise InvalidHistory(
+            "The history holds text that is not UTF-8.", "Write the file again with its texts in UTF-8."
+        ) from problem
+    for column, word in (("currency", currency_word), *((name, country_word) for name in _COUNTRIES)):
+        history = _rewritten(history, column, word)
+    return _rewritten(history, "mcc", lambda text: text.strip() or None)
+
+
+def _rewritten(history: pa.Table, column: str, word: Callable[[str], str | None]) -> pa.Table:
+    coded = history[column].combine_chunks()
+    coded = coded if pa.types.is_dictionary(coded.type) else coded.dictionary_encode()
+    known = coded.dictionary.to_pylist()
+    words = [word(one) for one in known]
+    if words == known:
+        return history
+    values = pa.DictionaryArray.from_arrays(coded.indices, pa.array(words, pa.string())).cast(pa.string())
+    place = history.schema.get_field_index(column)
+    return history.set_column(place, history.schema.field(place), values)
+
+
+def check_words(history: pa.Table) -> None:
+    """Refuse a completed history with rows that could not be folded, or that no label could ever reach.
+
+    Raises: InvalidHistory naming every problem found, its first rows, and the repair.
+    """
+    found = list(_problems(history))
+    if found:
+        raise InvalidHistory("The history cannot be imported: " + "; ".join(found) + ".", "Repair the rows named.")
+
+
+def _problems(history: pa.Table) -> Iterator[str]:
+    amounts = history["amount_minor"].to_numpy()
+    yield from _named(
+        (amounts < 0) | (amounts > LARGEST_AMOUNT_MINOR),
+        f"amount_minor lies outside 0..{LARGEST_AMOUNT_MINOR} (a refund is an outcome, not a payment)",
+    )
+    yield from _named(
+        ~_each(history["currency"], lambda word: word in CURRENCIES),
+        "currency is none that this release knows (an ISO 4217 code)",
+    )
+    for column in _COUNTRIES:
+        yield from _named(
+            ~_each(history[column], lambda word: COUNTRY.fullmatch(word) is not None),
+            f"{column} is no country code (two letters, ISO 3166-1)",
+        )
+    yield from _named(~_each(history["mcc"], _is_category), "mcc is no category code (four digits, ISO 18245)")
+    for field in (*REQUIRED, *OPTIONAL, *AFTERWARDS):
+        if pa.types.is_timestamp(field.type):
+            times = times_ms(history[field.name])
+            outside = valid(history[field.name]) & ((times < EARLIEST_MS) | (times > LATEST_MS))
+            yield from _named(outside, f"{field.name} lies outside the years 1..9999")
+
+
+def _is_category(word: str) -> bool:
+    return word.isascii() and word.isdigit() and len(word) <= 4
+
+
+def _named(wrong: npt.NDArray[np.bool_], what: str) -> Iterator[str]:
+    rows = np.flatnonzero(wrong)
+    if rows.size:
+        first = ", ".join(str(row) for row in rows[:_MOST_ROWS].tolist())
+        more = f" and {rows.size - _MOST_ROWS} more" if rows.size > _MOST_ROWS else ""
+        yield f"row {first}{more}: {what}"
+
+
+def _each(column: pa.ChunkedArray, fits: Callable[[str], bool]) -> npt.NDArray[np.bool_]:
+    """For each row whether its word fits, by way of the few different words; an empty value fits, bool[n]."""
+    coded = column.combine_chunks()
+    coded = coded if pa.types.is_dictionary(coded.type) else coded.dictionary_encode()
+    table = np.array([fits(word) for word in coded.dictionary.to_pylist()] + [True], np.bool_)
+    return np.asarray(table[pc.fill_null(coded.indices.cast(pa.int64()), len(table) - 1).to_numpy()], np.bool_)

@@ -1,0 +1,52 @@
+"""Rows of the profile file as events of the ledger; a row that cannot be folded becomes none."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import NamedTuple
+
+import msgspec
+
+from features.catalog import Catalog
+from features.profiles import ProfileFile
+from features.pseudonyms import Pseudonyms
+from serving.event_bodies import ProfileEvent, encode
+from serving.foldable import CannotFold, Profiled, step_of
+from serving.ledger_reading import Event
+
+log = logging.getLogger("riskgate.profiles")
+
+
+class ProfilePage(NamedTuple):
+    """New rows of the profile file: events without a number, what each changes, and the last row looked at."""
+
+    events: list[Event]
+    steps: list[Profiled]
+    last_row: int
+
+
+def profile_page(file: ProfileFile, after_row: int, catalog: Catalog, names: Pseudonyms | None) -> ProfilePage | None:
+    """The rows after a row of the file, None when there is none.
+
+    The file has clear instruments; with `names` the events have pseudonyms.
+    """
+    rows = file.bodies_since(after_row)
+    if not rows:
+        return None
+    page = ProfilePage([], [], rows[-1][0])
+    now_ms = time.time_ns() // 1_000_000
+    for number, entity, entity_id, created_time_ms, row in rows:
+        try:
+            known_as = entity_id if names is None else names.of(entity, entity_id)
+            body = encode(ProfileEvent(entity, known_as, msgspec.Raw(row), number))
+            event = Event(0, "profile", "", created_time_ms, now_ms, body)
+            step = step_of(event, catalog)
+            assert isinstance(step, Profiled)
+        except (CannotFold, TypeError, AttributeError, msgspec.MsgspecError) as error:
+            reason = error.reason if isinstance(error, CannotFold) else "a column of it is of the wrong type"
+            log.error("row %d of the profile file cannot be folded and is passed over: %s", number, reason)
+            continue
+        page.events.append(event)
+        page.steps.append(step)
+    return page

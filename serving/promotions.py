@@ -1,0 +1,33 @@
+"""Which bundles decided, as the ledger says it; an event that cannot be read is passed over."""
+
+from __future__ import annotations
+
+import contextlib
+
+import msgspec
+
+from features.catalog import Catalog, catalog, catalog_of
+from serving import bundles
+from serving.event_bodies import Promotion, decode_promotion
+from serving.ledger_reading import LedgerReading
+from serving.settings import Settings
+
+
+def promotions(ledger: LedgerReading) -> list[Promotion]:
+    """Every promotion that can be read, in the order of the ledger."""
+    found = []
+    for event in ledger.of_kind("promotion"):
+        with contextlib.suppress(msgspec.DecodeError, TypeError):
+            found.append(decode_promotion(event.body))
+    return found
+
+
+def latest_catalog(settings: Settings, ledger: LedgerReading) -> Catalog:
+    """The catalogue of the bundle that decides; the default one before any did.
+
+    Raises: BrokenBundle.
+    """
+    known = promotions(ledger)
+    if not known:
+        return catalog()
+    return catalog_of(bundles.kept_bundle(settings.var / "bundles", known[-1].bundle, known[-1].policy).contract)
