@@ -160,5 +160,3 @@ def test_the_view_of_the_first_release_has_the_same_rows(world: World) -> None:
     rows = world.session.execute(joined).fetchall()
     assert [Event(*row) for row in rows] == list(world.ledger.walk())
     assert world.session.execute("TABLE events ORDER BY seq").fetchall() == rows
-
-
