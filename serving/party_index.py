@@ -6,7 +6,9 @@ ledger is ever taken. It may be deleted at any time; the next look builds it aga
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -18,8 +20,13 @@ from serving.ledger_reading import Reader
 Party = Literal["payer", "device", "payee"]
 PARTIES: tuple[Party, ...] = ("payer", "device", "payee")
 
-#: Payments folded in one transaction; a slice keeps the read of the ledger short.
+#: Payments that one statement reads: it keeps the read of the ledger short.
 SLICE = 2_000
+#: Slices that the background folds in one transaction. The indexes are in random order: every transaction writes
+#: most of the pages that its payments fall on, in a long index nearly one for each of them.
+BULK_SLICES = 25
+#: What a bulk touches stays in memory until its commit, kilobytes.
+CACHE_KB = 65_536
 MOST_COUNTED = 1_000_000
 
 _SCHEMA = """
@@ -58,30 +65,48 @@ def connect(path: Path) -> sqlite3.Connection:
     index.execute("PRAGMA journal_mode=WAL")
     # It can always be built again: no need to wait for the disk.
     index.execute("PRAGMA synchronous=OFF")
+    index.execute(f"PRAGMA cache_size=-{CACHE_KB}")
     for statement in _SCHEMA.split(";"):
         if statement.strip():
             index.execute(statement)
     return index
 
 
-def catch_up(index: sqlite3.Connection, ledger: Reader) -> int:
-    """Fold the next slice of the ledger's payments into the index; returns how many, 0 when level.
+def catch_up(index: sqlite3.Connection, ledger: Reader, slices: int = 1) -> int:
+    """Fold the next slices of the ledger's payments into the index; returns how many payments, 0 when level.
 
-    Safe to call from several threads: each slice is folded under the index's own write lock.
+    All of them are one transaction, and the ledger is read before it begins: it is short, and safe to run from
+    several threads, which may fold the same payments.
     """
+    last = _last_folded(index, ledger)
+    rows = list(itertools.islice(_payments_after(ledger, last), slices * SLICE))
     index.execute("BEGIN IMMEDIATE")
     with index:
-        last = _last_folded(index, ledger)
-        rows = []
-        for seq, transaction_id, event_time_ms, body in ledger.execute(
+        # Emptied since then by another thread: the next call begins at the first payment.
+        if _newest(index)[0] >= last:
+            index.executemany("INSERT OR IGNORE INTO payment_index VALUES (?, ?, ?, ?, ?, ?)", rows)
+    return len(rows)
+
+
+def _payments_after(ledger: Reader, last: int) -> Iterator[tuple[int, str, str, str | None, str, int]]:
+    """Rows of the index for the payments after a sequence number; each statement reads one slice of the ledger."""
+    while True:
+        found = ledger.execute(
             "SELECT seq, transaction_id, event_time_ms, body FROM events"
             " WHERE kind = 'payment' AND seq > ? ORDER BY seq LIMIT ?",
             (last, SLICE),
-        ):
+        ).fetchall()
+        for seq, transaction_id, event_time_ms, body in found:
             parties = _parties(body)
-            rows.append((seq, transaction_id, parties.payer_id, parties.device_id, parties.payee_id, event_time_ms))
-        index.executemany("INSERT INTO payment_index VALUES (?, ?, ?, ?, ?, ?)", rows)
-    return len(rows)
+            yield seq, transaction_id, parties.payer_id, parties.device_id, parties.payee_id, event_time_ms
+        if len(found) < SLICE:
+            return
+        last = found[-1][0]
+
+
+def _newest(index: sqlite3.Connection) -> tuple[int, str]:
+    row = index.execute("SELECT seq, transaction_id FROM payment_index ORDER BY seq DESC LIMIT 1").fetchone()
+    return (0, "") if row is None else (int(row[0]), str(row[1]))
 
 
 def _parties(body: bytes) -> _Parties:
@@ -94,14 +119,13 @@ def _parties(body: bytes) -> _Parties:
 
 def _last_folded(index: sqlite3.Connection, ledger: Reader) -> int:
     """The newest payment already folded; an index that was made of another ledger is emptied first."""
-    newest = index.execute("SELECT seq, transaction_id FROM payment_index ORDER BY seq DESC LIMIT 1").fetchone()
-    if newest is None:
+    newest = _newest(index)
+    if not newest[0]:
         return 0
-    same = ledger.execute("SELECT 1 FROM events WHERE seq = ? AND transaction_id = ?", newest).fetchone()
-    if same is None:
+    if ledger.execute("SELECT 1 FROM events WHERE seq = ? AND transaction_id = ?", newest).fetchone() is None:
         index.execute("DELETE FROM payment_index")
         return 0
-    return int(newest[0])
+    return newest[0]
 
 
 def behind(index: sqlite3.Connection, ledger: Reader) -> int:

@@ -163,9 +163,9 @@ class Desk:
             return cases.open_totals(ledger)[0]
 
     def fold_index(self) -> int:
-        """Fold one slice of the ledger into the desk's index; returns how many payments, 0 when level."""
+        """Fold the next slices of the ledger into the desk's index; returns how many payments, 0 when level."""
         with self._ledger.opened() as ledger, closing(party_index.connect(self._index_path)) as index:
-            return party_index.catch_up(index, ledger)
+            return party_index.catch_up(index, ledger, party_index.BULK_SLICES)
 
     def _now_ms(self, ledger: Connection) -> int:
         """The present; on the replay clock that is the time of the newest payment."""

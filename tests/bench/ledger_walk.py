@@ -89,7 +89,7 @@ def _index(settings: Settings, folder: Path) -> Work:
     def work() -> str:
         folded = 0
         with ServerCases(settings).opened() as ledger, contextlib.closing(party_index.connect(path)) as index:
-            while count := party_index.catch_up(index, ledger):
+            while count := party_index.catch_up(index, ledger, party_index.BULK_SLICES):
                 folded += count
         return f"{folded:,} payments"
 

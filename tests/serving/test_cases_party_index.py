@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import random
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from serving import party_index
+from serving import case_events, party_index
+from serving.ledger import Ledger
 from tests.serving.desk_world import START_MS, DeskWorld, busy_desk, payment
 
 
@@ -47,6 +51,45 @@ def test_catching_up_in_slices_misses_nothing_and_counts_nothing_twice(
     world.scored(payment("t-late", event_time_ms=START_MS - 1), "approve", 0.1)
     assert party_index.behind(index, world.connection) == 1
     assert party_index.catch_up(index, world.connection) == 1
+
+
+def test_a_bulk_writes_each_page_of_the_index_once(
+    world: DeskWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(party_index, "SLICE", 20)
+    ledger, dice = Ledger(tmp_path / "long.sqlite"), random.Random(4)
+    body = '{{"payment":{{"payer_id":"u-{}","payee_id":"m-{}","device_id":"d-{}"}}}}'
+    names = ((dice.randrange(2_000), dice.randrange(500), dice.randrange(1_600)) for _ in range(4_000))
+    ledger.append_many([("payment", f"t-{n}", n, n, body.format(*one).encode()) for n, one in enumerate(names)])
+    written = {}
+    for slices in (1, 25):
+        path = tmp_path / f"index-{slices}.sqlite"
+        with closing(party_index.connect(path)) as index:
+            index.execute("PRAGMA wal_autocheckpoint=0")
+            while party_index.catch_up(index, ledger._connection, slices):
+                pass
+            written[slices] = path.with_name(f"{path.name}-wal").stat().st_size
+            assert index.execute("SELECT count(*) FROM payment_index").fetchone() == (4_000,)
+    ledger.close()
+    assert written[25] * 4 < written[1]
+
+
+def test_threads_that_fold_the_same_payments_count_nothing_twice(world: DeskWorld) -> None:
+    busy_desk(world)
+
+    def fold(slices: int) -> None:
+        with (
+            closing(case_events.connect(world.ledger_path)) as ledger,
+            closing(party_index.connect(world.index_path)) as one,
+        ):
+            while party_index.catch_up(one, ledger, slices):
+                pass
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(fold, (1, 25, 1, 25)))
+    with closing(party_index.connect(world.index_path)) as index:
+        assert index.execute("SELECT count(*) FROM payment_index").fetchone() == (13,)
+        assert party_index.behind(index, world.connection) == 0
 
 
 def test_a_payment_without_a_device_is_nobodys_device(index: sqlite3.Connection, world: DeskWorld) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import psycopg
 import pytest
@@ -47,7 +47,7 @@ DROP VIEW events; CREATE VIEW events AS
 class Counting(psycopg.Cursor[Any]):
     """Counts the blocks that PostgreSQL looks at for each statement before it runs it."""
 
-    blocks: list[int] = []
+    blocks: ClassVar[list[int]] = []
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
         with psycopg.Cursor(self.connection) as beside:

@@ -1,0 +1,84 @@
+"""Commands over a long ledger hold one page of it, and SQLite finds each page by its key."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+
+from features.intake import payment_json
+from serving import export, ledger_reading
+from serving.fold import Report, encode
+from serving.ledger import Ledger
+from serving.settings import Settings
+from tests.serving.desk_world import START_MS, payment
+
+UNDECIDED = b',"receipt":null,"answer":null}'
+
+
+def filled(var: Path, count: int) -> Settings:
+    """An embedded ledger of payments with an outcome of each; every ninth is a fraud that became known later."""
+    ledger, rows = Ledger(var / "ledger.sqlite"), []
+    for n in range(count):
+        at = START_MS + n * 1_000 - (n % 7) * 5_000
+        content = payment_json(payment(f"t-{n}", event_time_ms=at, payer_id=f"u-{n % 90}"))
+        rows.append(("payment", f"t-{n}", at, at, b'{"payment":' + content + UNDECIDED))
+        reports = [("outcome", "settled", None), *([("label", "fraud", "chargeback")] if n % 9 == 0 else [])]
+        for kind, value, source in reports:
+            report = Report(f"t-{n}", value, source, at + 60_000, (), msgspec.Raw(content))
+            rows.append((kind, f"t-{n}", at + 60_000, at + 60_000, encode(report)))
+    ledger.append_many(rows)
+    ledger.close()
+    return Settings(var=var)
+
+
+def test_an_export_in_many_pages_has_the_rows_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = filled(tmp_path, 100)
+    assert export.export(settings, tmp_path / "whole.parquet") == 100
+    monkeypatch.setattr(export, "ROWS_PER_TABLE", 7)
+    monkeypatch.setattr(ledger_reading, "PAGE", 5)
+    assert export.export(settings, tmp_path / "pages.parquet") == 100
+    whole = pq.read_table(tmp_path / "whole.parquet")
+    assert whole.equals(pq.read_table(tmp_path / "pages.parquet"))
+    times = whole["event_time"].to_pylist()
+    assert times == sorted(times)
+    assert (whole["outcome"].null_count, whole["label"].null_count) == (0, 88)
+
+
+def test_an_export_keeps_no_object_for_each_payment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "ROWS_PER_TABLE", 250, raising=False)
+    monkeypatch.setattr(ledger_reading, "PAGE", 250, raising=False)
+    export.export(filled(tmp_path / "warm", 10), tmp_path / "warm.parquet")
+    peaks = []
+    for count in (1_000, 3_000):
+        settings = filled(tmp_path / str(count), count)
+        tracemalloc.start()
+        export.export(settings, tmp_path / f"{count}.parquet")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # An identifier and a report remain; a payment as Python objects takes kilobytes.
+    assert (peaks[1] - peaks[0]) / 2_000 < 500
+
+
+def test_sqlite_finds_every_page_by_a_key(tmp_path: Path) -> None:
+    filled(tmp_path, 200)
+    ledger = Ledger(tmp_path / "ledger.sqlite", read_only=True)
+    asked: list[str] = []
+    ledger._connection.set_trace_callback(asked.append)
+    assert len(list(ledger.walk(20))) == 200 + 200 + 23 - 20
+    assert len(list(ledger.each_of_kind("label"))) == len(ledger.of_kind("label")) == 23
+    assert len(ledger.reports("t-9", "label")) == 1
+    assert ledger.payment("t-9") is not None
+    assert ledger.has_past()
+    assert ledger.last_seq() == 423
+    ledger._connection.set_trace_callback(None)
+    for statement in asked:
+        plan = [row[3] for row in ledger._connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+        # The last number and one entry of an index: SQLite calls the first step of an ordered scan a scan.
+        first_row_only = statement.endswith("LIMIT 1")
+        assert first_row_only or all(step.startswith("SEARCH") for step in plan), (statement, plan)
+        assert not any("TEMP B-TREE" in step for step in plan), (statement, plan)
+    ledger.release()
