@@ -74,6 +74,6 @@ PURE_MAY_IMPORT: tuple[str, ...] = (
 TOP_LEVEL: frozenset[str] = frozenset(
     (
         *("pyproject.toml", "README.md", "bentofile.yaml", "Makefile", "constraints.txt", "LICENSE", "CHANGELOG.md"),
-        *("features", "training", "serving", "notebooks", "tests", ".gitignore", ".ci"),
+        *("features", "training", "serving", "notebooks", "tests", "docs", ".gitignore", ".ci"),
     )
 )
