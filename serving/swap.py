@@ -21,6 +21,7 @@ from serving.ledger import LedgerError
 from serving.metrics import Counted
 from serving.settings import Settings
 from serving.start import Opened
+from serving.vector_bytes import vector_bytes
 
 log = logging.getLogger("riskgate.swap")
 
@@ -121,10 +122,15 @@ def mark_of(find: Callable[[], Path]) -> Mark:
 
 
 def warm(opened: Opened) -> None:
-    """Page the trees in, before the first payment rather than by it; every feature missing is a valid vector."""
+    """Page the trees in and compile, before the first payment rather than by it.
+
+    A vector in which every feature is missing is a valid one. Where no compiled code is cached yet, as in a bento that
+    was just copied, the packing of the first receipt would take seconds.
+    """
     vector = np.full(len(opened.catalog.names), np.nan)
     opened.judge.score(vector)
     opened.judge.scorer.contributions(vector)
+    vector_bytes(vector)
 
 
 def _same(one: Opened, other: Opened) -> bool:

@@ -57,6 +57,6 @@ def _run(settings: Settings, source: Path, *arguments: str) -> str:
         [sys.executable, *arguments], env=environment, cwd=source, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
-        raise NotBuilt(f"BentoML could not build the bento: {' '.join(last)}", "Run it again with that put right.")
+        said = " ".join((done.stderr or done.stdout).split()).rpartition("failed: ")[2]
+        raise NotBuilt(f"BentoML could not build the bento: {said}", "Put that right and run it again.")
     return done.stdout

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -48,3 +52,21 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
         vector_from(data)
     except ValueError:
         return
+
+
+def test_the_packing_is_compiled_before_the_first_payment(bundle: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from serving import start, vector_bytes; from serving.settings import Settings\n"
+        "from serving.swap import warm\n"
+        "warm(start.open_bundle(Path(sys.argv[1]), Settings(var=Path(sys.argv[2]))))\n"
+        "assert vector_bytes.pack.signatures\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(bundle), str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
