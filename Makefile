@@ -83,6 +83,9 @@ ways: $(READY) ## contract, bad input and generated requests with and without th
 pairs: $(READY) ## an earlier checkout beside this one -> var/pairs-*.json (ARGS="--before ../earlier --profile redis")
 	$(BIN)/python -m tests.bench.pairs $(ARGS)
 
+bench-ledger: $(READY) ## time a payment of every command that walks the ledger in PostgreSQL, at 100,000 and 1,000,000
+	$(BIN)/python -m tests.bench.ledger_walk $(ARGS)
+
 notebooks: $(READY) ## execute the notebooks again and store what they say
 	$(BIN)/python -m tests.notebooks
 
@@ -94,7 +97,7 @@ distclean: clean ## remove the environment too
 	rm -rf .venv
 
 .PHONY: help demo test check handbook bench overload chaos serve up bento console notebooks lock audit clean distclean
-.PHONY: world evaluate-world festival ways pairs proxy
+.PHONY: world evaluate-world festival ways pairs proxy bench-ledger
 
 # Done once; again when the pins or the package's own declaration change.
 $(READY): constraints.txt pyproject.toml
