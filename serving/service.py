@@ -55,14 +55,17 @@ own_listeners: list[socket.socket] = []
 
 
 class Claimed:
-    """Lets the contract answer the routes that BentoML claims, and nothing else."""
+    """Lets the contract answer what BentoML would not hand to anything mounted, and nothing else.
+
+    Those are the routes that it claims, and paths with a line end in them, which Starlette's mounts do not match.
+    """
 
     def __init__(self, app: Any) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI connection."""
-        mine = scope["type"] == "http" and scope["path"] in CLAIMED
+        mine = scope["type"] == "http" and (scope["path"] in CLAIMED or "\n" in scope["path"])
         await (application if mine else self.app)(scope, receive, send)
 
 

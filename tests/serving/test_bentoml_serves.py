@@ -153,7 +153,7 @@ def test_with_a_key_it_answers_who_has_it_and_outlives_bentomls_five_seconds_of_
     ("setting", "value", "words"),
     [
         ("RISKGATE_FAST_PATH", "perhaps", "RISKGATE_FAST_PATH is `perhaps`, not one of on, off."),
-        ("RISKGATE_KEYS", "no-such-file", "There is no key file no-such-file."),
+        ("RISKGATE_KEYS", "no-such-file", "There is no key file "),
     ],
 )
 @every_way
