@@ -78,7 +78,8 @@ audit: $(READY) ## known vulnerabilities of every pin, by pip-audit; says so if 
 
 ways: $(READY) ## contract, bad input and generated requests with and without the fast path, here and in a bento elsewhere
 	RISKGATE_TEST_WAYS=all $(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS) tests/serving/test_contract.py \
-	  tests/serving/test_bad_input.py tests/serving/test_openapi_properties.py
+	  tests/serving/test_bad_input.py tests/serving/test_openapi_properties.py tests/serving/test_bento.py \
+	  tests/serving/test_bento_commands.py
 
 pairs: $(READY) ## an earlier checkout beside this one -> var/pairs-*.json (ARGS="--before ../earlier --profile redis")
 	$(BIN)/python -m tests.bench.pairs $(ARGS)

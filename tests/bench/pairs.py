@@ -28,6 +28,7 @@ SERVICE = "serving.service:Riskgate"
 #: (what is looked at, what it is compared with).
 RATIOS = (
     ("after", "before"),
+    ("again", "after"),  # this code with itself: how much a ratio of this run may be off
     ("bento", "after"),
     ("ordinary", "after"),
     ("ordinary", "ordinary_before"),
@@ -80,7 +81,7 @@ def ratios(seen: dict[str, list[Round]], one: str, other: str) -> Iterator[tuple
 def main(
     before: Path | None = typer.Option(None, help="a checkout of the code to compare with"),
     profile: str = typer.Option("embedded", help="embedded or redis"),
-    names: str = typer.Option("before,after", help="before, after, ordinary, ordinary_before, bento"),
+    names: str = typer.Option("before,after", help="before, after, again, ordinary, ordinary_before, bento"),
     count: int = typer.Option(7, "--pairs", help="interleaved pairs"),
     connections: int = typer.Option(8),
     warm_seconds: float = typer.Option(1.0),

@@ -29,10 +29,13 @@ from tests.serving.scoring_world import BY_ITSELF, Service, Way, free_port
 both_profiles = pytest.mark.parametrize("profile", ["embedded", "production"], indirect=True, scope="module")
 #: For files that hold however requests reach the service, too: `ordinary` is without the fast path, `bento` a built
 #: bento that `bentoml serve` serves elsewhere. `make ways` runs all of them.
-_WAYS = ["embedded", "embedded-ordinary", "production"]
-if os.environ.get("RISKGATE_TEST_WAYS") == "all":
-    _WAYS += ["production-ordinary", "embedded-bento", "embedded-bento-ordinary", "production-bento"]
-every_way = pytest.mark.parametrize("profile", _WAYS, indirect=True, scope="module")
+_EVERY = ["embedded-ordinary", "production-ordinary", "embedded-bento", "embedded-bento-ordinary", "production-bento"]
+_MORE = _EVERY if os.environ.get("RISKGATE_TEST_WAYS") == "all" else []
+every_way = pytest.mark.parametrize(
+    "profile", ["embedded", "production", *(_MORE or _EVERY[:1])], indirect=True, scope="module"
+)
+#: The same for requests made from the document, of which there are thousands: both profiles, all else in `make ways`.
+generated_ways = pytest.mark.parametrize("profile", ["embedded", "production", *_MORE], indirect=True, scope="module")
 
 
 class Profile(Protocol):

@@ -85,6 +85,7 @@ def test_every_command_is_there_shows_its_help_and_is_run_by_a_test(commands: se
     assert commands == EMBEDDED | PRODUCTION, "run the new command for real in a test of this file, then name it above"
 
 
+@pytest.mark.slow  # `make ways`
 def test_the_ledger_is_verified_exported_and_folded(scored: BentoElsewhere, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     assert "no difference" in well(scored, "verify", "--report", str(report))
@@ -96,12 +97,14 @@ def test_the_ledger_is_verified_exported_and_folded(scored: BentoElsewhere, tmp_
     assert str(scored.var / "snapshots") in well(scored, "snapshot")
 
 
+@pytest.mark.slow  # `make ways`
 def test_a_history_is_imported(elsewhere: BentoElsewhere, tmp_path: Path) -> None:
     pq.write_table(small_history(200), tmp_path / "history.parquet")
     said = well(elsewhere, "import-history", str(tmp_path / "history.parquet"), RISKGATE_VAR=str(tmp_path / "var"))
     assert "200 payments entered the ledger" in said
 
 
+@pytest.mark.slow  # `make ways`
 def test_a_challenger_judges_the_past_and_is_compared(scored: BentoElsewhere, bundle: Path) -> None:
     assert f"{PAYMENTS} payments" in well(scored, "challenge", "--bundle", str(bundle))
     assert f"{PAYMENTS} payments" in well(scored, "compare")
@@ -116,6 +119,7 @@ def test_keys_users_and_pseudonyms_are_made(elsewhere: BentoElsewhere, tmp_path:
     assert well(elsewhere, "hash-id", "ip", "203.0.113.9", RISKGATE_HASH_KEY="k" * 32).strip()
 
 
+@pytest.mark.slow  # `make ways`
 def test_the_review_desk_has_its_pages_and_its_style(scored: BentoElsewhere, tmp_path: Path) -> None:
     port, log = free_port(), tmp_path / "console.log"
     well(scored, "user-add", "asha", "--password", "correct-horse-battery", "--replace")
@@ -133,6 +137,7 @@ def test_the_review_desk_has_its_pages_and_its_style(scored: BentoElsewhere, tmp
         ended(process)
 
 
+@pytest.mark.slow  # `make ways`
 def test_nothing_was_written_to_the_home_or_the_working_directory(scored: BentoElsewhere) -> None:
     assert not (scored.home / "bentoml").exists()
     assert not list(scored.empty.iterdir())
@@ -145,7 +150,7 @@ def test_without_servers_the_production_commands_end_with_a_sentence(elsewhere: 
         assert "RISKGATE_REDIS_URL and RISKGATE_POSTGRES_URL are not set" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # `make ways`
 def test_the_production_profile_comes_up_and_is_rebuilt(
     elsewhere: BentoElsewhere, server_urls: tuple[str, str], tmp_path: Path
 ) -> None:

@@ -19,7 +19,6 @@ from serving.ledger import Ledger
 from tests.serving.load import calling
 from tests.serving.scoring_world import (
     BY_BENTOML,
-    BY_ITSELF,
     ROOT,
     Service,
     Way,
@@ -29,8 +28,6 @@ from tests.serving.scoring_world import (
     payment,
     running,
 )
-
-every_way = pytest.mark.parametrize("way", [BY_ITSELF, BY_BENTOML], ids=["run", "bentoml"])
 
 #: Marks every reply that passed through a middleware of the BentoML service.
 MARKED = """
@@ -156,11 +153,8 @@ def test_with_a_key_it_answers_who_has_it_and_outlives_bentomls_five_seconds_of_
         ("RISKGATE_KEYS", "no-such-file", "There is no key file "),
     ],
 )
-@every_way
-def test_a_wrong_start_is_one_sentence_in_every_way(
-    way: Way, setting: str, value: str, words: str, bundle: Path, tmp_path: Path
-) -> None:
-    done = ended(way.command(free_port()), environment_of(tmp_path / "var", bundle, {setting: value}))
+def test_a_wrong_start_is_one_sentence(setting: str, value: str, words: str, bundle: Path, tmp_path: Path) -> None:
+    done = ended(bentoml_command(free_port()), environment_of(tmp_path / "var", bundle, {setting: value}))
     assert done.returncode != 0
     assert words in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
@@ -196,9 +190,8 @@ def test_a_killed_worker_comes_back_and_sigterm_drains_what_was_taken_up(bundle:
     assert any(line.startswith("the port closes") for line in words)
 
 
-@every_way
-def test_a_quiet_service_keeps_its_port_open_for_the_minimum(way: Way, bundle: Path, tmp_path: Path) -> None:
-    with running(tmp_path, bundle, way, RISKGATE_DRAIN_MIN_SECONDS="4", RISKGATE_DRAIN_SECONDS="9") as service:
+def test_a_quiet_service_keeps_its_port_open_for_the_minimum(bundle: Path, tmp_path: Path) -> None:
+    with running(tmp_path, bundle, BY_BENTOML, RISKGATE_DRAIN_MIN_SECONDS="4", RISKGATE_DRAIN_SECONDS="9") as service:
         service.process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + 10
         while httpx.get(f"http://127.0.0.1:{service.port}/readyz", timeout=5).status_code != 503:

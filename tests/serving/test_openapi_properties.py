@@ -28,10 +28,10 @@ from schemathesis.specs.openapi.checks import (
 
 from serving.api_keys import KeyFile, new_key
 from serving.openapi import document
-from tests.serving.profiles import Profile, every_way
+from tests.serving.profiles import Profile, generated_ways
 from tests.serving.scoring_world import PARAMETERS, Service
 
-pytestmark = every_way
+pytestmark = generated_ways
 
 CHECKS = [
     not_a_server_error,
