@@ -32,6 +32,7 @@ RATIOS = (
     ("bento", "after"),
     ("ordinary", "after"),
     ("ordinary", "ordinary_before"),
+    ("bentoml_workers", "shared_port"),
 )
 
 
@@ -62,6 +63,13 @@ class Contenders:
             return replace(base, environment=base.environment | {"RISKGATE_FAST_PATH": "off"})
         if name == "bento":
             return self._bento(base)
+        if name == "shared_port":  # two processes of ours behind one port, as `make up` has them
+            one = (*base.command, "--share-port")
+            return replace(base, command=one, beside=(*base.beside, one))
+        if name == "bentoml_workers":  # two workers of BentoML's supervisor, which share its socket
+            return replace(
+                base, command=bentoml_serve(SERVICE), environment=base.environment | {"RISKGATE_WORKERS": "2"}
+            )
         return base
 
     def _bento(self, base: Contender) -> Contender:
@@ -81,7 +89,10 @@ def ratios(seen: dict[str, list[Round]], one: str, other: str) -> Iterator[tuple
 def main(
     before: Path | None = typer.Option(None, help="a checkout of the code to compare with"),
     profile: str = typer.Option("embedded", help="embedded or redis"),
-    names: str = typer.Option("before,after", help="before, after, again, ordinary, ordinary_before, bento"),
+    names: str = typer.Option(
+        "before,after",
+        help="before, after, again, ordinary, ordinary_before, bento; redis: shared_port, bentoml_workers",
+    ),
     count: int = typer.Option(7, "--pairs", help="interleaved pairs"),
     connections: int = typer.Option(8),
     warm_seconds: float = typer.Option(1.0),
