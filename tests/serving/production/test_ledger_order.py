@@ -139,7 +139,7 @@ def test_a_walk_amid_the_recorder_misses_nothing_and_reads_each_page_as_of_one_m
         recording.record(world.session, batch)
         union.record(batch)
         moments.append(union.events())
-        # A walk that has caught up ends, and every page that it reads here must be full: the comparison below cuts `seen` into pages.
+        # A walk that has caught up ends; and every page must be full, for the comparison below cuts `seen` into pages..
         if len(union.events()) - len(seen) > 2 * PAGE:
             seen += islice(walk, data.draw(st.integers(1, PAGE)))
     seen += walk
