@@ -97,9 +97,7 @@ def decide(
     if score is None:
         decision = bounded(by_limit(reference_minor, policy), reference_minor, spent_minor, policy)
     else:
-        decision = by_score(score, policy)
-        if decision is Decision.DECLINE:
-            decision = model_decline_as
+        decision = softened(by_score(score, policy), model_decline_as)
     for action in hits:
         if action > decision:
             decision = action

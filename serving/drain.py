@@ -11,7 +11,6 @@ The server belongs to BentoML's worker: its own signal handler is kept and calle
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 import threading
@@ -48,7 +47,7 @@ class Drain:
         #: What is done just before the server stops.
         self.before_end: list[Callable[[], None]] = []
         self._server: dict[int, Any] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None  # held, for the event loop holds tasks only weakly
         self._draining = False
         self._loop = asyncio.get_running_loop()
 
@@ -71,13 +70,6 @@ class Drain:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
             signal.raise_signal(number)
 
-    async def close(self) -> None:
-        """Give the server its handlers back."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if self._draining:
             self.end(number)
@@ -87,7 +79,7 @@ class Drain:
 
     def _begin(self, number: int) -> None:
         self.leaving.leave()
-        # Whoever presses Ctrl-C waits in front of the screen; a balancer sends SIGTERM.
+        # A person who presses Ctrl-C waits in front of the screen; an orchestrator sends SIGTERM.
         least = self.least_seconds if number == signal.SIGTERM else 0.0
         self._task = self._loop.create_task(self._drain(number, least))
 

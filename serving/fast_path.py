@@ -38,7 +38,7 @@ def bounded() -> type[BoundedHttp]:
 
 
 class OwnPort:
-    """A second port of this worker on loopback, for whoever reads the metrics of each worker apart."""
+    """A second port of this worker on loopback, where its own metrics and readiness are read."""
 
     def __init__(self, listener: socket.socket, app: Any, keep_alive_seconds: int) -> None:
         self._listener = listener

@@ -50,7 +50,7 @@ REPLY_SECONDS = 10
 
 application = Application()
 protocol = install(application.backlog, fast=fast_path_is_on())
-#: Ports of this worker alone, bound by whoever started it.
+#: Ports of this worker alone, bound before it is started (serving/process.py).
 own_listeners: list[socket.socket] = []
 
 
