@@ -41,6 +41,8 @@ from serving.settings import (
 )
 
 log = logging.getLogger("riskgate")
+# BentoML says there that a bento was loaded, before it calls anything that could set up our log.
+logging.getLogger("bentoml._internal.service.loader").setLevel(logging.WARNING)
 
 #: Every route that BentoML answers before anything mounted, in another shape or with another meaning; it offers no way
 #: to do without them (docs/decisions/0010-bentoml-serves.md).

@@ -29,6 +29,12 @@ def bento(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 
 @pytest.fixture(scope="session")
+def bento_elsewhere(bento: Built, tmp_path_factory: pytest.TempPathFactory) -> BentoElsewhere:
+    """That bento away from the repository; services that share it compile its kernel once."""
+    return BentoElsewhere(bento.folder, tmp_path_factory.mktemp("elsewhere"))
+
+
+@pytest.fixture(scope="session")
 def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """(URL of Redis, URL of PostgreSQL without a database): found, or started once per test process."""
     with servers_here(tmp_path_factory.mktemp("redis")) as urls:
@@ -36,14 +42,13 @@ def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str,
 
 
 @pytest.fixture(scope="module")
-def profile(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Profile]:
+def profile(request: pytest.FixtureRequest) -> Iterator[Profile]:
     """Embedded, unless the file asks for both profiles, or for every way to the service."""
     base, *more = getattr(request, "param", "embedded").split("-")
     environment = {"RISKGATE_FAST_PATH": "off"} if "ordinary" in more else {}
     way = None
     if "bento" in more:
-        built = request.getfixturevalue("bento")
-        way = BentoElsewhere(built.folder, tmp_path_factory.mktemp("elsewhere")).way()
+        way = request.getfixturevalue("bento_elsewhere").way()
     if base == "embedded":
         yield Embedded(way or BY_ITSELF, environment)
         return
