@@ -43,7 +43,7 @@ chaos: $(READY) ## faults under load, a proof after each -> var/chaos.json (ARGS
 	$(BIN)/python -m tests.chaos $(ARGS)
 
 proxy: $(READY) ## 20,000 mixed, pipelined and aborted requests through nginx, with the fast path and without
-	PROXY_REQUESTS=20000 $(BIN)/python -m pytest -n 0 --timeout 1200 tests/serving/test_proxy.py $(ARGS)
+	PROXY_REQUESTS=20000 $(BIN)/python -m pytest -n 0 --timeout 1200 tests/serving/overload/test_proxy.py $(ARGS)
 
 world: $(READY) ## the simulated payment world -> var/world/ (ARGS="--payments 10000000")
 	$(BIN)/python -m training simulate $(ARGS)
@@ -77,9 +77,9 @@ audit: $(READY) ## known vulnerabilities of every pin, by pip-audit; says so if 
 	$(BIN)/python -m tests.house.audit .venv/audit/bin/pip-audit
 
 ways: $(READY) ## contract, bad input and generated requests with and without the fast path, here and in a bento elsewhere
-	RISKGATE_TEST_WAYS=all $(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS) tests/serving/test_contract.py \
-	  tests/serving/test_bad_input.py tests/serving/test_openapi_properties.py tests/serving/test_bento.py \
-	  tests/serving/test_bento_commands.py
+	RISKGATE_TEST_WAYS=all $(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS) tests/serving/api/test_contract.py \
+	  tests/serving/api/test_bad_input.py tests/serving/api/test_openapi_properties.py tests/serving/bento/test_bento.py \
+	  tests/serving/bento/test_bento_commands.py
 
 pairs: $(READY) ## an earlier checkout beside this one -> var/pairs-*.json (ARGS="--before ../earlier --profile redis")
 	$(BIN)/python -m tests.bench.pairs $(ARGS)
@@ -91,7 +91,7 @@ notebooks: $(READY) ## execute the notebooks again and store what they say
 	$(BIN)/python -m tests.notebooks
 
 clean: ## remove what was generated (var, caches), keep the environment
-	rm -rf var dist .pytest_cache .mypy_cache .ruff_cache .hypothesis features/store/data
+	rm -rf var dist .pytest_cache .mypy_cache .ruff_cache .hypothesis features/feast_store/repo/data
 	find features training serving tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environment too

@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from features import store_command
-from features.choice import chosen_catalog
+from features.catalogue.choose import chosen_catalog
 from features.errors import RiskgateError
-from features.parquet import count_rows
-from features.replay import replay_to_parquet
+from features.feast_store import command
+from features.history.parquet import count_rows
+from features.state.replay import replay_to_parquet
 
 app = typer.Typer(help="What was known at a moment: the feature catalogue and its replay.", no_args_is_help=True)
-app.add_typer(store_command.app, name="store")
+app.add_typer(command.app, name="store")
 console = Console()
 
 

@@ -24,7 +24,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from features.errors import RiskgateError
-from features.own_folder import own_folder
+from features.private_folder import own_folder
 from features.settings import var_folder
 
 log = logging.getLogger("riskgate.compiled")
@@ -33,7 +33,8 @@ F = TypeVar("F", bound=Callable[..., object])
 
 _HERE = Path(__file__).parent
 _SOURCES = (
-    *("aggregate", "compiled", "entity_strings", "heap", "kernel", "others", "packed", "payment", "request", "tiles"),
+    *("jit", "domain/payment", "catalogue/aggregate", "catalogue/payment_features"),
+    *("kernel/counterparties", "kernel/heap", "kernel/step", "kernel/tiles", "state/codec", "state/remote"),
 )
 
 

@@ -9,9 +9,9 @@ import msgspec
 import typer
 
 from serving.errors import CannotStart
-from serving.logs import set_up
+from serving.output import out, telling
 from serving.settings import Settings, log_form, read_settings, use_own_model_store
-from serving.terminal import out, telling
+from serving.telemetry.logs import set_up
 
 app = typer.Typer(no_args_is_help=True, help="Serve payment-fraud decisions, and prove each of them again.")
 
@@ -26,7 +26,7 @@ def run(
     own_port: Annotated[int | None, typer.Option(help="Answer on this port of loopback too, alone.")] = None,
 ) -> None:
     """Serve the contract with the bundle of RISKGATE_BUNDLE until stopped (Ctrl-C writes a snapshot)."""
-    from serving.process import serve
+    from serving.serve import serve
 
     with telling():
         raise typer.Exit(serve(_with(read_settings(), port, host), share_port=share_port, own_port=own_port))
@@ -41,7 +41,7 @@ def verify(
     ] = None,
 ) -> None:
     """Walk the ledger, recompute every decision from its events, and compare bit for bit."""
-    from serving.verify import progress_of, verify_ledger
+    from serving.audit.verify import progress_of, verify_ledger
 
     with telling():
         settings = read_settings()
@@ -61,13 +61,13 @@ def verify(
 
 @app.command("import-history")
 def import_history(
-    history: Annotated[Path, typer.Argument(help="Parquet in the normalised schema (features/history.py).")],
+    history: Annotated[Path, typer.Argument(help="Parquet in the normalised schema (features/history/schema.py).")],
     until_ms: Annotated[
         int | None, typer.Option(help="What became known from here on (ms UTC) is not yet known; default: the end.")
     ] = None,
 ) -> None:
     """Let past payments enter an empty ledger as one event."""
-    from serving.history_import import take_history
+    from serving.audit.import_history import take_history
 
     with telling(), out.status("checking and keeping the history"):
         settings = read_settings()
@@ -82,7 +82,7 @@ def export_history(
     target: Annotated[Path, typer.Argument(help="Parquet to write, in the normalised schema.")],
 ) -> None:
     """Write every payment with its outcome and label, verdicts included, for the next training run."""
-    from serving.export import export
+    from serving.audit.export_history import export
 
     with telling(), out.status("exporting the history"):
         rows = export(read_settings(), target)
@@ -92,7 +92,7 @@ def export_history(
 @app.command("export-vectors")
 def export_vectors(target: Annotated[Path, typer.Argument(help="Parquet to write.")]) -> None:
     """Write every feature vector and score as served, for comparison with a replay."""
-    from serving.vectors import export_vectors
+    from serving.audit.export_vectors import export_vectors
 
     with telling(), out.status("exporting vectors and scores"):
         rows = export_vectors(read_settings(), target)
@@ -102,7 +102,7 @@ def export_vectors(target: Annotated[Path, typer.Argument(help="Parquet to write
 @app.command()
 def snapshot() -> None:
     """Fold the ledger of a stopped service and write its state, so that the next start is quick."""
-    from serving.history_import import write_snapshot
+    from serving.audit.import_history import write_snapshot
 
     with telling(), out.status("folding the ledger"):
         path = write_snapshot(read_settings())
@@ -115,8 +115,8 @@ def hash_id(
     identifier: Annotated[str, typer.Argument(help="The clear identifier.")],
 ) -> None:
     """Show the pseudonym of an instrument or IP address, for a list or a search."""
-    from features.pseudonyms import PREFIXES
-    from serving.hashing import pseudonyms_of
+    from features.intake.pseudonyms import PREFIXES
+    from serving.ledger.hash_key import pseudonyms_of
 
     with telling():
         names = pseudonyms_of(read_settings())
@@ -134,10 +134,10 @@ def _with(settings: Settings, port: int | None, host: str | None) -> Settings:
 
 
 def _add_others() -> None:
-    from serving.challenger_command import challenger_app
+    from serving.cli.challenger import challenger_app
+    from serving.cli.keys import key_app
+    from serving.cli.production import production_app
     from serving.console.command import console_app
-    from serving.key_command import key_app
-    from serving.production.command import production_app
 
     # The commands of the desk, the keys and the production profile stand beside ours: `python -m serving console`.
     for other in (challenger_app, console_app, key_app, production_app):

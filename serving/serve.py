@@ -5,11 +5,11 @@ from __future__ import annotations
 import signal
 
 from features.errors import RiskgateError
-from serving import start
-from serving.door import Door
-from serving.listening import bind, check_listening
-from serving.model_store import bundle_folder
+from serving.access.authenticator import Door
+from serving.model.model_store import bundle_folder
+from serving.server.sockets import bind, check_listening
 from serving.settings import Settings, export_settings
+from serving.state import startup
 
 #: How long the server waits for replies under way once its port is closed, seconds.
 GRACEFUL_SECONDS = 10
@@ -22,12 +22,12 @@ def check(settings: Settings) -> None:
     """
     if settings.production:
         # Only here: the embedded profile needs no driver of a server.
-        from serving.production.servers import check_postgres, check_redis
+        from serving.redis_store.server_checks import check_postgres, check_redis
 
         check_redis(settings)
         check_postgres(settings)
     Door(settings)  # its key file
-    start.open_champion(lambda: bundle_folder(settings), settings)
+    startup.open_champion(lambda: bundle_folder(settings), settings)
 
 
 def serve(settings: Settings, *, share_port: bool = False, own_port: int | None = None) -> int:

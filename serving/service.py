@@ -1,6 +1,6 @@
 """The BentoML service: its settings as measured, and the contract mounted in it.
 
-BentoML's own server serves: `bentoml serve`, or the worker that it starts (serving/process.py). Nothing is opened at
+BentoML's own server serves: `bentoml serve`, or the worker that it starts (serving/serve.py). Nothing is opened at
 import: BentoML imports this module in its parent process and in each worker.
 """
 
@@ -18,27 +18,20 @@ from bentoml._internal.context import server_context
 from bentoml.exceptions import BentoMLException
 
 from features.errors import RiskgateError
-from serving.accepting import Acceptor
-from serving.app import Application
-from serving.drain import Drain
-from serving.either import AnyRuntime
-from serving.fast_path import OwnPort, install
-from serving.http import Receive, Scope, Send
+from serving.api.app import Application
+from serving.api.asgi import Receive, Scope, Send
+from serving.engine.embedded.runtime import Runtime
+from serving.engine.protocols import AnyRuntime
 from serving.image import LockedImage
-from serving.listener import make_room_for_connections
-from serving.listening import addresses, check_listening, listeners
-from serving.logs import set_up
-from serving.model_store import bundle_folder
-from serving.process import check
-from serving.runtime import Runtime
-from serving.settings import (
-    Settings,
-    fast_path_is_on,
-    log_form,
-    make_places_absolute,
-    read_settings,
-    workers_wanted,
-)
+from serving.model.model_store import bundle_folder
+from serving.overload.uvicorn_protocol import OwnPort, install
+from serving.serve import check
+from serving.server.acceptor import Acceptor
+from serving.server.bounded_http import make_room_for_connections
+from serving.server.drain import Drain
+from serving.server.sockets import addresses, check_listening, listeners
+from serving.settings import Settings, fast_path_is_on, log_form, make_places_absolute, read_settings, workers_wanted
+from serving.telemetry.logs import set_up
 
 log = logging.getLogger("riskgate")
 # BentoML says there that a bento was loaded, before it calls anything that could set up our log.
@@ -52,7 +45,7 @@ REPLY_SECONDS = 10
 
 application = Application()
 protocol = install(application.backlog, fast=fast_path_is_on())
-#: Ports of this worker alone, bound before it is started (serving/process.py).
+#: Ports of this worker alone, bound before it is started (serving/serve.py).
 own_listeners: list[socket.socket] = []
 
 
@@ -79,7 +72,7 @@ def runtime_of(settings: Settings) -> AnyRuntime:
     folder = bundle_folder(settings)
     if settings.production:
         # Only here: the embedded profile needs no driver of a server.
-        from serving.production.runtime import RedisRuntime
+        from serving.engine.clustered.runtime import RedisRuntime
 
         return RedisRuntime(settings, folder, lambda: bundle_folder(settings))
     runtime = Runtime(settings, folder, lambda: bundle_folder(settings))

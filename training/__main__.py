@@ -10,11 +10,11 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from features.catalog import catalog_of
+from features.catalogue.catalogue import catalog_of
 from features.errors import RiskgateError
-from training.mapping import Dataset, known_datasets, load
+from training.data.source_map import Dataset, known_datasets, load
 from training.settings import TABLE, Settings, read_settings, use_own_model_store
-from training.world_command import evaluate_world, festival, simulate
+from training.world_commands import evaluate_world, festival, simulate
 
 app = typer.Typer(
     help="What we learned: from a history of payments to a calibrated model, its policy and its report.",
@@ -56,7 +56,7 @@ def history(
     out: Path | None = typer.Option(None, help="Parquet to write; default below var."),
 ) -> None:
     """Turn a source file into a normalised history by the data set's mapping."""
-    from training.dataset import write_history
+    from training.data.ingest import write_history
 
     known, settings = load(dataset), read_settings()
     target = out or _history_path(known, settings)
@@ -74,8 +74,8 @@ def fit(
     direct: bool = DIRECT,
 ) -> None:
     """Train, evaluate, track and register a challenger."""
-    from training.present import progress, show_report
-    from training.run import profiles_beside, run
+    from training.runs.run import profiles_beside, run
+    from training.runs.terminal import progress, show_report
 
     known, settings = load(dataset), read_settings()
     path = history or _history_path(known, settings)
@@ -96,13 +96,13 @@ def evaluate(
     direct: bool = DIRECT,
 ) -> None:
     """Judge a registered version on the test period of a recipe, in order of time."""
-    from training.evaluate import evaluate as judge
-    from training.pipeline import score_with
-    from training.present import progress, show_report
-    from training.promote import NotPromoted
-    from training.run import frame_of, profiles_beside, read_history
-    from training.split import split_by_time
-    from training.track import bundle_of, version_of
+    from training.evaluation.report import evaluate as judge
+    from training.model.split import split_by_time
+    from training.runs.mlflow_log import bundle_of, version_of
+    from training.runs.pipeline import score_with
+    from training.runs.registry_gate import NotPromoted
+    from training.runs.run import frame_of, profiles_beside, read_history
+    from training.runs.terminal import progress, show_report
 
     known, settings = load(dataset), read_settings()
     chosen = known.recipe(recipe)
@@ -127,7 +127,7 @@ def promote(
     despite: str | None = typer.Option(None, help="A reason to overrule the gate; kept with the version."),
 ) -> None:
     """Pass the gate, become champion, and be exported to the model store that serving reads."""
-    from training.promote import promote as promote_version
+    from training.runs.registry_gate import promote as promote_version
 
     with console.status("promoting"):
         settings = read_settings()
@@ -142,7 +142,7 @@ def promote(
 @app.command()
 def nominate(version: str = typer.Option("challenger", help="Alias or number of the version.")) -> None:
     """Export a version to the model store, so that it scores beside the champion and decides nothing."""
-    from training.promote import nominate as nominate_version
+    from training.runs.registry_gate import nominate as nominate_version
 
     with console.status("exporting"):
         settings = read_settings()
@@ -154,7 +154,7 @@ def nominate(version: str = typer.Option("challenger", help="Alias or number of 
 @app.command()
 def bento() -> None:
     """Build a bento of the champion: one folder that `bentoml serve` serves on any machine."""
-    from training.bento import build
+    from training.runs.bento import build
 
     with console.status("building"):
         built = build(read_settings())
@@ -175,10 +175,10 @@ def report(
     out: Path | None = typer.Option(None, help="Folder for the report and the plots of the run."),
 ) -> None:
     """Show what was measured when a version was trained, and copy its report and plots."""
-    from training.evaluate import Report
-    from training.present import show_report
-    from training.promote import NotPromoted
-    from training.track import bundle_of, files_of, version_of
+    from training.evaluation.report import Report
+    from training.runs.mlflow_log import bundle_of, files_of, version_of
+    from training.runs.registry_gate import NotPromoted
+    from training.runs.terminal import show_report
 
     settings = read_settings()
     found = version_of(version, settings) or version_of("champion", settings)
@@ -201,8 +201,8 @@ def handbook(
     """Train by the Handbook's protocols, send every test payment through the real service, and compare."""
     import time
 
-    from training.handbook import handbook as run_handbook
-    from training.handbook_report import show, write
+    from training.demo.handbook import handbook as run_handbook
+    from training.demo.handbook_page import show, write
 
     settings, began = read_settings(), time.monotonic()
     served = run_handbook(data, settings, console)
@@ -219,9 +219,9 @@ def demo(
     stop: bool = typer.Option(False, "--exit", help="Stop everything after printing."),
 ) -> None:
     """Simulate, train, promote, serve: everything once, on a small world, and keep serving."""
-    from training.demo import demo as start_demo
-    from training.demo import until_stopped
-    from training.demo_page import show
+    from training.demo.demo import demo as start_demo
+    from training.demo.demo import until_stopped
+    from training.demo.page import show
 
     settings = read_settings()
     with start_demo(settings, port, console_port, console) as running:
@@ -238,8 +238,8 @@ def _history_path(known: Dataset, settings: Settings) -> Path:
 
 
 def _rows(path: Path) -> int:
-    from features.parquet import count_rows
-    from training.world.manifest import read_manifest
+    from features.history.parquet import count_rows
+    from training.simulator.manifest import read_manifest
 
     if path.is_dir():
         manifest = read_manifest(path)

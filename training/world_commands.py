@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from features.errors import InvalidDeclaration
 from training.settings import read_settings
-from training.world.parameters import World, days_between
+from training.simulator.parameters import World, days_between
 
 USUAL = World()
 STORY = typer.Option(
@@ -37,7 +37,7 @@ def simulate(
     fresh: bool = typer.Option(False, "--fresh", help="Remove what the folder holds and begin again."),
 ) -> None:
     """Simulate the payment world; what an interrupted run has written is kept and gone on with."""
-    from training.world import written
+    from training.simulator import storage
 
     world = described(
         payments, payers, start, end, seed, fraud_share, stores, tuple(story or ()), stories, festival, adapts
@@ -46,10 +46,10 @@ def simulate(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console) as bars:
         bar = bars.add_task("payments", total=world.payments)
-        manifest = written.write_world(world, folder, fresh, lambda count: bars.advance(bar, count))
-    if profiles and not (folder / written.PROFILES).is_file():
+        manifest = storage.write_world(world, folder, fresh, lambda count: bars.advance(bar, count))
+    if profiles and not (folder / storage.PROFILES).is_file():
         with console.status("writing what is known of the parties"):
-            written.write_profiles(folder)
+            storage.write_profiles(folder)
     console.print(
         f"{manifest.payments:,} payments of {world.days} days, world {manifest.world} {manifest.digest[:12]}: {folder}"
     )
@@ -62,7 +62,7 @@ def evaluate_world(
     trees: int | None = typer.Option(None, help="Trees of the model; default: what the data set's recipe says."),
 ) -> None:
     """Judge who is caught in the simulated world: by story and segment, out of time, beside baselines."""
-    from training.caught.evaluated import evaluate_world as judge
+    from training.detection_report.run import evaluate_world as judge
 
     judge(world, small, trees, read_settings(), Console())
 
@@ -72,8 +72,8 @@ def festival(
     trees: int | None = typer.Option(None, help="Trees of the model; default: what the data set's recipe says."),
 ) -> None:
     """Rehearse the night of 11/11 against the real service, open loop, beside a normal day."""
-    from training.festival.page import written as write
-    from training.festival.rehearsal import rehearse
+    from training.load_test.page import written as write
+    from training.load_test.rehearsal import rehearse
 
     console, settings = Console(), read_settings()
     told = rehearse(settings, console, small, trees)

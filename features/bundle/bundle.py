@@ -11,10 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from features.calibration import probability
-from features.contract import Contract
+from features.bundle.calibration import probability
+from features.bundle.policy import Policy
+from features.domain.contract import Contract
 from features.errors import BrokenBundle
-from features.policy import Policy
 
 FORMAT = 1
 

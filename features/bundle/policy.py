@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from features.payment import CHANNELS
+from features.domain.payment import CHANNELS
 
 DECISIONS = ("approve", "challenge", "review", "decline")
 OPERATORS = ("<", "<=", ">", ">=", "==")

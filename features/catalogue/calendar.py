@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from features.aggregate import DAY, HOUR, MINUTE
+from features.catalogue.aggregate import DAY, HOUR, MINUTE
 
 HOURS = 24
 ORDINARY = 1.0

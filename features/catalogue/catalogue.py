@@ -9,15 +9,16 @@ from functools import cached_property
 
 import msgspec
 
-from features import kernel, request
-from features.aggregate import DAY, Aggregate
-from features.contract import Contract
+from features.catalogue import payment_features
+from features.catalogue.aggregate import DAY, Aggregate
+from features.catalogue.calendar import Calendar, calendar_problems
+from features.catalogue.typologies import REASONS, Ratio, Story, ratios, stories
+from features.domain.contract import Contract
+from features.domain.money import CURRENCIES, reference_weights
+from features.domain.utc_offsets import UTC_OFFSET_MINUTES
 from features.errors import InvalidDeclaration
-from features.money import CURRENCIES, reference_weights
-from features.places import UTC_OFFSET_MINUTES
-from features.plan import Plan, compile_plan
-from features.seasons import Calendar, calendar_problems
-from features.stories import REASONS, Ratio, Story, ratios, stories
+from features.kernel import step
+from features.kernel.plan import Plan, compile_plan
 
 
 class Attribute(msgspec.Struct, frozen=True):
@@ -89,7 +90,7 @@ class Catalog:
     @cached_property
     def plan(self) -> Plan:
         """The kernel's tables for this catalogue."""
-        first_attribute = len(request.REQUEST_FEATURES) + len(request.PROFILE_FEATURES)
+        first_attribute = len(payment_features.REQUEST_FEATURES) + len(payment_features.PROFILE_FEATURES)
         attributes = len(self.parameters.attributes)
         divisions = [
             (-1 if above == "amount" else self.index[above], self.index[below], self.index[name])
@@ -104,7 +105,7 @@ class Catalog:
     def contract(self) -> Contract:
         """What a model trained on this catalogue depends on."""
         return Contract(
-            kernel=kernel.VERSION,
+            kernel=step.VERSION,
             parameters={
                 "reference_currency": self.parameters.reference_currency,
                 "label_delay_days": self.parameters.label_delay_days,
@@ -142,7 +143,10 @@ def _features(
     codes = ("rail", "channel", "mcc")
     features = [
         Feature(name, story, reason, unit, sentence, None, group, f"{group} {name} v1", name in codes)
-        for group, rows in (("request", request.REQUEST_FEATURES), ("profile", request.PROFILE_FEATURES))
+        for group, rows in (
+            ("request", payment_features.REQUEST_FEATURES),
+            ("profile", payment_features.PROFILE_FEATURES),
+        )
         for name, story, reason, unit, sentence in rows
     ]
     for a in parameters.attributes:

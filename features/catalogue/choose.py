@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from features.catalog import Catalog, CatalogParameters, catalog, catalog_of
-from features.contract import Contract
+from features.catalogue.catalogue import Catalog, CatalogParameters, catalog, catalog_of
+from features.domain.contract import Contract
 from features.errors import InvalidDeclaration
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from features.aggregate import DAY, FILTERS, HOUR, MINUTE
-from features.compiled import compiled
-from features.payment import CHANNELS
+from features.catalogue.aggregate import DAY, FILTERS, HOUR, MINUTE
+from features.domain.payment import CHANNELS
+from features.jit import compiled
 
 Vector = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -188,7 +188,7 @@ def fill_ratios(ratios: Ints, amount: int, out: Vector) -> None:
 
 @compiled
 def mask_of(layout: Ints, ts: int, amount: int, extra: Vector) -> int:
-    """The bits of the filters (features.aggregate.FILTERS) that this payment passes."""
+    """The bits of the filters (features.catalogue.aggregate.FILTERS) that this payment passes."""
     mask = 1
     local_ms = ts + int(extra[UTC_OFFSET]) * MINUTE
     channel = extra[CHANNEL]

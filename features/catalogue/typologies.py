@@ -8,7 +8,7 @@ NPCI's UPI risk advisories (collect requests, QR swaps); FATF's mule and money-l
 
 from __future__ import annotations
 
-from features.aggregate import DAY, HOUR, MINUTE, Aggregate, How
+from features.catalogue.aggregate import DAY, HOUR, MINUTE, Aggregate, How
 
 M10, H1, H24, D7, D30 = 10 * MINUTE, HOUR, DAY, 7 * DAY, 30 * DAY
 Story = tuple[str, str, tuple[Aggregate, ...]]

@@ -23,16 +23,16 @@ from feast.repo_config import RepoConfig
 from feast.utils import _convert_arrow_to_proto
 from sqlalchemy.exc import SQLAlchemyError
 
-from features.catalog import Catalog
+from features.catalogue.catalogue import Catalog
+from features.domain.payment import Payment
 from features.errors import RegistryUnavailable
-from features.feast_offline import RiskgateOfflineStoreConfig
-from features.feast_online import Clock, RiskgateOnlineStore, RiskgateOnlineStoreConfig
-from features.payment import Payment
-from features.profiles import ProfileFile, Profiles
+from features.feast_store.offline_store import RiskgateOfflineStoreConfig
+from features.feast_store.online_store import Clock, RiskgateOnlineStore, RiskgateOnlineStoreConfig
+from features.feast_store.repo.definitions import declare, service_name
+from features.feast_store.views import PROFILE_COLUMNS, historical_rows, online_row, profile_table
 from features.settings import with_driver
-from features.state import State
-from features.store.definitions import declare, service_name
-from features.views import PROFILE_COLUMNS, historical_rows, online_row, profile_table
+from features.state.memory import State
+from features.state.profiles import ProfileFile, Profiles
 
 __all__ = [
     "apply",
@@ -113,7 +113,8 @@ def apply(store: FeatureStore, known: Catalog) -> str:
         if not _profile_path(store, entity).exists():
             pq.write_table(profile_table(Profiles(), entity), _profile_path(store, entity))
     with warnings.catch_warnings():
-        # Feast calls every on-demand view experimental; ours is computed in slices (features/feast_offline.py).
+        # Feast calls every on-demand view experimental; ours is computed in slices
+        # (features/feast_store/offline_store.py).
         warnings.filterwarnings("ignore", message="On demand feature view", category=RuntimeWarning)
         store.apply(declare(known).objects())
     return service_name(known)
@@ -182,7 +183,7 @@ def historical_frame(
 ) -> pd.DataFrame:
     """Features of every payment of a history as known just before it, in the history's order.
 
-    history: a table in the shape of features/history.py. service: the feature service, default the
+    history: a table in the shape of features/history/schema.py. service: the feature service, default the
     catalogue's own. Returns transaction_id, event_timestamp and one float64 column per feature, NaN = missing.
     """
     asked = historical_rows(history, known).to_pandas(

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from features.choice import chosen_catalog
+from features.catalogue.choose import chosen_catalog
 from features.settings import feast_registry
 
 app = typer.Typer(help="The Feast store: registry, views, services, profiles.", no_args_is_help=True)
@@ -22,35 +22,35 @@ _CONTRACT = typer.Option(None, help="Use the parameters of this contract.json in
 @app.command()
 def apply(folder: Path = _FOLDER, currency: str = _CURRENCY, contract: Path | None = _CONTRACT) -> None:
     """Register entities, views and the feature service of the catalogue."""
-    from features import catalogue_store  # Feast takes seconds to import: only these commands should wait
+    from features.feast_store import client  # Feast takes seconds to import: only these commands should wait
 
     known = chosen_catalog(contract, currency)
     with console.status("applying the catalogue to Feast"):
-        store = catalogue_store.open_store(folder, known, registry=feast_registry())
-        service = catalogue_store.apply(store, known)
-        catalogue_store.close(store)
+        store = client.open_store(folder, known, registry=feast_registry())
+        service = client.apply(store, known)
+        client.close(store)
     console.print(f"{folder}: feature service {service}, {len(known.names)} features.")
 
 
 @app.command()
 def materialize(folder: Path = _FOLDER, currency: str = _CURRENCY, contract: Path | None = _CONTRACT) -> None:
     """Bring every version of every profile from the offline files online."""
-    from features import catalogue_store
+    from features.feast_store import client
 
     with console.status("materialising the profiles"):
-        store = catalogue_store.open_store(folder, chosen_catalog(contract, currency), registry=feast_registry())
-        written = catalogue_store.materialize_profiles(store)
+        store = client.open_store(folder, chosen_catalog(contract, currency), registry=feast_registry())
+        written = client.materialize_profiles(store)
         rows = len(written.load())
-        catalogue_store.close(store)
+        client.close(store)
     console.print(f"{written.path}: {rows:,} profile versions.")
 
 
 @app.command()
 def show(folder: Path = _FOLDER, currency: str = _CURRENCY, contract: Path | None = _CONTRACT) -> None:
     """Print the feature views and services that the registry holds."""
-    from features import catalogue_store
+    from features.feast_store import client
 
-    store = catalogue_store.open_store(folder, chosen_catalog(contract, currency), registry=feast_registry())
+    store = client.open_store(folder, chosen_catalog(contract, currency), registry=feast_registry())
     views = Table("view", "ids", "features", "served from")
     for view in store.list_feature_views():
         served_from = view.tags.get("served_from", "")
@@ -60,4 +60,4 @@ def show(folder: Path = _FOLDER, currency: str = _CURRENCY, contract: Path | Non
     console.print(views)
     for service in store.list_feature_services():
         console.print(f"service {service.name}  contract {service.tags.get('contract', '')[:12]}")
-    catalogue_store.close(store)
+    client.close(store)

@@ -20,14 +20,11 @@ from feast.data_source import DataSource
 from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob, RetrievalMetadata
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
-from feast.utils import (
-    _get_requested_feature_views_to_features_dict,
-    _get_requested_on_demand_feature_views,
-)
+from feast.utils import _get_requested_feature_views_to_features_dict, _get_requested_on_demand_feature_views
 from pydantic import Field
 
-from features.asof import SeenRows, all_rows, microseconds, newest_rows
 from features.errors import InvalidHistory
+from features.feast_store.asof import SeenRows, all_rows, microseconds, newest_rows
 
 EVENT_TIMESTAMP: Final = "event_timestamp"
 _ROWS_PER_TRANSFORM: Final = 100_000
@@ -36,7 +33,9 @@ _ROWS_PER_TRANSFORM: Final = 100_000
 class RiskgateOfflineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
     """Where the offline store finds its parquet files."""
 
-    type: Literal["features.feast_offline.RiskgateOfflineStore"] = "features.feast_offline.RiskgateOfflineStore"
+    type: Literal["features.feast_store.offline_store.RiskgateOfflineStore"] = (
+        "features.feast_store.offline_store.RiskgateOfflineStore"
+    )
 
     paths: dict[str, str] = Field(default_factory=dict)
     """Source name to parquet file; a source that is not named here keeps the path of its definition."""

@@ -16,12 +16,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features import request
-from features.catalog import Catalog, CatalogParameters, catalog
-from features.compiled import compiled
-from features.encode import amounts_of, country_code, extras_of
-from features.history import TIME
-from features.views import PAYMENT_COLUMNS, computed_on_demand, windows_in_ratios
+from features.catalogue import payment_features
+from features.catalogue.catalogue import Catalog, CatalogParameters, catalog
+from features.feast_store.views import PAYMENT_COLUMNS, computed_on_demand, windows_in_ratios
+from features.history.schema import TIME
+from features.jit import compiled
+from features.state.columns import amounts_of, country_code, extras_of
 
 Ints = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float64]
@@ -32,7 +32,7 @@ def compute(columns: Columns, parameters: str) -> dict[str, Any]:
     """One column of float64 per on-demand feature, NaN where missing.
 
     columns: PAYMENT_COLUMNS, the caller's attributes, the profile columns and the windows that ratios are
-    made of (features/views.py), None where missing. parameters: the catalogue's parameters as JSON.
+    made of (features/feast_store/views.py), None where missing. parameters: the catalogue's parameters as JSON.
     Lists are answered with lists (Feast online), Arrow columns with arrays (our offline store).
     """
     known = _catalog_of(parameters)
@@ -56,9 +56,9 @@ def fill_rows(
 ) -> None:
     """What `kernel.step` does around the windows, row by row; `out`: float64[rows, catalogue columns]."""
     for i in range(ts.size):
-        request.fill_request(layout, ts[i], amounts[i], extra[i], out[i])
-        request.fill_profile(layout, ts[i], extra[i], profile[i], out[i])
-        request.fill_ratios(ratios, amounts[i], out[i])
+        payment_features.fill_request(layout, ts[i], amounts[i], extra[i], out[i])
+        payment_features.fill_profile(layout, ts[i], extra[i], profile[i], out[i])
+        payment_features.fill_ratios(ratios, amounts[i], out[i])
 
 
 @lru_cache(maxsize=8)
@@ -81,15 +81,15 @@ def _payments(columns: Columns, known: Catalog) -> pa.Table:
 
 def _profiles(columns: Columns, rows: int) -> Vectors:
     """float64[rows, PROFILE_WORDS], as `encode_profiles` writes it."""
-    profile = np.full((rows, request.PROFILE_WORDS), np.nan)
-    profile[:, request.PAYER_SINCE] = _numbers(columns["payer_profile_known_since_ms"])
-    profile[:, request.PAYER_HOME] = _codes(columns["payer_profile_home_country"], country_code)
-    profile[:, request.PAYER_LEVEL] = _numbers(columns["payer_profile_verification_level"])
-    profile[:, request.INSTRUMENT_SINCE] = _numbers(columns["instrument_profile_known_since_ms"])
-    profile[:, request.INSTRUMENT_ISSUER] = _codes(columns["instrument_profile_issuer_country"], country_code)
-    profile[:, request.PAYEE_SINCE] = _numbers(columns["payee_profile_known_since_ms"])
-    profile[:, request.PAYEE_MCC] = _codes(columns["payee_profile_mcc"], float)
-    profile[:, request.PAYEE_SIZE] = _numbers(columns["payee_profile_size"])
+    profile = np.full((rows, payment_features.PROFILE_WORDS), np.nan)
+    profile[:, payment_features.PAYER_SINCE] = _numbers(columns["payer_profile_known_since_ms"])
+    profile[:, payment_features.PAYER_HOME] = _codes(columns["payer_profile_home_country"], country_code)
+    profile[:, payment_features.PAYER_LEVEL] = _numbers(columns["payer_profile_verification_level"])
+    profile[:, payment_features.INSTRUMENT_SINCE] = _numbers(columns["instrument_profile_known_since_ms"])
+    profile[:, payment_features.INSTRUMENT_ISSUER] = _codes(columns["instrument_profile_issuer_country"], country_code)
+    profile[:, payment_features.PAYEE_SINCE] = _numbers(columns["payee_profile_known_since_ms"])
+    profile[:, payment_features.PAYEE_MCC] = _codes(columns["payee_profile_mcc"], float)
+    profile[:, payment_features.PAYEE_SIZE] = _numbers(columns["payee_profile_size"])
     return profile
 
 

@@ -28,13 +28,13 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from pydantic import Field
 
-from features.catalog import Catalog, CatalogParameters, catalog
+from features.catalogue.catalogue import Catalog, CatalogParameters, catalog
+from features.domain.payment import Payment
 from features.errors import BrokenState, InvalidHistory
-from features.payment import Payment
-from features.profiles import ProfileFile
-from features.redis_velocity import RedisVelocity
-from features.state import State
-from features.views import NOT_SENT, PROFILE_COLUMNS, id_column, profile_of, profile_values
+from features.feast_store.redis_reader import RedisVelocity
+from features.feast_store.views import NOT_SENT, PROFILE_COLUMNS, id_column, profile_of, profile_values
+from features.state.memory import State
+from features.state.profiles import ProfileFile
 
 log = logging.getLogger("riskgate.feast")
 
@@ -46,7 +46,9 @@ Written = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 class RiskgateOnlineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
     """Where the online store finds profiles and snapshots; relative paths start at the repository."""
 
-    type: Literal["features.feast_online.RiskgateOnlineStore"] = "features.feast_online.RiskgateOnlineStore"
+    type: Literal["features.feast_store.online_store.RiskgateOnlineStore"] = (
+        "features.feast_store.online_store.RiskgateOnlineStore"
+    )
 
     profiles: str = "data/profiles.sqlite"
     """The SQLite file of profile versions."""

@@ -1,6 +1,6 @@
 """Velocity out of Redis for Feast: the strings that the workers write, read without a trace and folded here.
 
-The hot path has a faster client (serving/production/wire.py); here convenience counts, and the values are the
+The hot path has a faster client (serving/redis_store/connection.py); here convenience counts, and the values are the
 same bit for bit because names, strings and kernel are.
 """
 
@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import redis
 
-from features.catalog import Catalog
-from features.entity_strings import EntityStrings
+from features.catalogue.catalogue import Catalog
+from features.domain.payment import Payment
 from features.errors import StoreUnavailable
-from features.payment import Payment
-from features.profiles import Profiles
-from features.string_names import entity_prefixes
+from features.state.profiles import Profiles
+from features.state.redis_keys import entity_prefixes
+from features.state.remote import EntityStrings
 
 Vector = npt.NDArray[np.float64]
 

@@ -13,10 +13,10 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.aggregate import Aggregate
-from features.catalog import Catalog, Feature
-from features.payment import ENTITIES, Payment
-from features.profiles import PROFILE_KINDS, ProfileRow, Profiles, profile_columns
+from features.catalogue.aggregate import Aggregate
+from features.catalogue.catalogue import Catalog, Feature
+from features.domain.payment import ENTITIES, Payment
+from features.state.profiles import PROFILE_KINDS, ProfileRow, Profiles, profile_columns
 
 #: The entities that have an id of their own; `pair` is looked up by two of them.
 KEYED: Final = tuple(entity for entity in ENTITIES if entity != "pair")

@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.catalog import CatalogParameters
+from features.catalogue.catalogue import CatalogParameters
+from features.domain.payment import LABELS, OUTCOMES
 from features.errors import InvalidHistory
-from features.payment import LABELS, OUTCOMES
 
 TIME = pa.timestamp("ms", tz="UTC")
 

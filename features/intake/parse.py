@@ -9,13 +9,13 @@ from typing import Any
 
 import msgspec
 
-from features import checks
-from features.catalog import Catalog
+from features.catalogue.catalogue import Catalog
+from features.domain.money import CURRENCIES, LARGEST_AMOUNT_MINOR
+from features.domain.payment import CHANNELS, DEFAULT_DEADLINE_MS, RAILS, Payment
 from features.errors import Malformed, Problem, Refused
-from features.firewall import may_hold_card_number
-from features.money import CURRENCIES, LARGEST_AMOUNT_MINOR
-from features.payment import CHANNELS, DEFAULT_DEADLINE_MS, RAILS, Payment
-from features.pseudonyms import Pseudonyms, canonical_ip
+from features.intake import validate
+from features.intake.card_numbers import may_hold_card_number
+from features.intake.pseudonyms import Pseudonyms, canonical_ip
 
 _REPAIR_JSON = "Send one JSON object (RFC 8259) as the document at /openapi.json describes it."
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -131,7 +131,7 @@ def payment_from(raw: Any, catalog: Catalog, names: Pseudonyms | None = None) ->
 
     Raises: Refused with every problem if something is not valid.
     """
-    problems = checks.problems_of(raw, catalog)
+    problems = validate.problems_of(raw, catalog)
     if problems:
         raise Refused(problems)
     given = {name: value for name, value in raw.items() if value is not None}
@@ -199,7 +199,7 @@ def _plainly_valid(wire: Wire, catalog: Catalog) -> bool:
     moment = wire.event_time
     return (
         moment.tzinfo is not None
-        and checks.FIRST_YEAR <= moment.year < checks.LAST_YEAR
+        and validate.FIRST_YEAR <= moment.year < validate.LAST_YEAR
         and 0 <= wire.amount_minor <= LARGEST_AMOUNT_MINOR
         and wire.currency in CURRENCIES
         and wire.rail in _RAILS
@@ -210,15 +210,15 @@ def _plainly_valid(wire: Wire, catalog: Catalog) -> bool:
         and _fine(wire.payee_id)
         and (wire.device_id is None or _fine(wire.device_id))
         and (wire.ip is None or _IPV4.fullmatch(wire.ip) is not None)
-        and (wire.mcc is None or checks.MCC.fullmatch(wire.mcc) is not None)
-        and (wire.payer_country is None or checks.COUNTRY.fullmatch(wire.payer_country) is not None)
-        and (wire.payee_country is None or checks.COUNTRY.fullmatch(wire.payee_country) is not None)
+        and (wire.mcc is None or validate.MCC.fullmatch(wire.mcc) is not None)
+        and (wire.payer_country is None or validate.COUNTRY.fullmatch(wire.payer_country) is not None)
+        and (wire.payee_country is None or validate.COUNTRY.fullmatch(wire.payee_country) is not None)
         and (wire.latitude is None or -90.0 <= wire.latitude <= 90.0)
         and (wire.longitude is None or -180.0 <= wire.longitude <= 180.0)
-        and 1 <= wire.deadline_ms <= checks.LONGEST_DEADLINE_MS
-        and (not wire.attributes or not checks.problems_of_attributes(wire.attributes, catalog))
+        and 1 <= wire.deadline_ms <= validate.LONGEST_DEADLINE_MS
+        and (not wire.attributes or not validate.problems_of_attributes(wire.attributes, catalog))
     )
 
 
 def _fine(text: str) -> bool:
-    return 0 < len(text) <= checks.LONGEST_TEXT and text.isprintable()
+    return 0 < len(text) <= validate.LONGEST_TEXT and text.isprintable()

@@ -53,7 +53,7 @@ class Pseudonyms:
         return self.instrument(identifier) if entity == "instrument" else self.ip(identifier)
 
     def of_history(self, history: pa.Table) -> pa.Table:
-        """A history (features/history.py) with pseudonyms in place of instruments and IP addresses."""
+        """A history (features/history/schema.py) with pseudonyms in place of instruments and IP addresses."""
         for entity, column in (("instrument", "instrument_id"), ("ip", "ip")):
             if column not in history.column_names:
                 continue

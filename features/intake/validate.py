@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from features.catalog import Catalog
+from features.catalogue.catalogue import Catalog
+from features.domain.money import CURRENCIES, LARGEST_AMOUNT_MINOR
+from features.domain.payment import CHANNELS, RAILS
 from features.errors import Problem
-from features.firewall import holds_card_number, is_card_number
-from features.money import CURRENCIES, LARGEST_AMOUNT_MINOR
-from features.payment import CHANNELS, RAILS
+from features.intake.card_numbers import holds_card_number, is_card_number
 
 LONGEST_TEXT = 128
 #: A caller's own fields, and problems told at once: a reply must not be many times the request.

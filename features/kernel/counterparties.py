@@ -7,8 +7,8 @@ most recently seen is a mergeable summary: the result does not depend on the ord
 
 from __future__ import annotations
 
-from features.compiled import compiled
-from features.heap import KIND_LIST, Words, give_back, take_block
+from features.jit import compiled
+from features.kernel.heap import KIND_LIST, Words, give_back, take_block
 
 # words of a list inside its entity's record
 OFFSET, ROOM, LENGTH, LIST_WORDS = 0, 1, 2, 3

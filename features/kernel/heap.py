@@ -18,7 +18,7 @@ import sys
 import numpy as np
 import numpy.typing as npt
 
-from features.compiled import compiled
+from features.jit import compiled
 
 Words = npt.NDArray[np.int64]
 

@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from features import kernel, tiles
-from features.aggregate import FILTERS, HOPS, Aggregate, How
+from features.catalogue.aggregate import FILTERS, HOPS, Aggregate, How
+from features.domain.payment import ENTITIES
 from features.errors import InvalidDeclaration
-from features.heap import LARGEST_CAPACITY
-from features.others import LIST_WORDS
-from features.payment import ENTITIES
+from features.kernel import step, tiles
+from features.kernel.counterparties import LIST_WORDS
+from features.kernel.heap import LARGEST_CAPACITY
 
 Ints = npt.NDArray[np.int64]
 
@@ -27,10 +27,10 @@ class Plan(NamedTuple):
     fields: Ints  # [*, 4]: how a field of a tile accumulates, filter bit, word of the tile, shift in the word
     heads: Ints  # [*, 2]: first or last, filter bit
     lists: Ints  # [*, 4]: other entity, filter bit, cap, reach in ms (0 = for ever)
-    bounds: Ints  # [*, 3]: reach and hop in ms, blocker (features/tiles.py)
+    bounds: Ints  # [*, 3]: reach and hop in ms, blocker (features/kernel/tiles.py)
     outs: Ints  # [*, 8]: kind, a, b, tail boundary, head boundary, column, shifts of a and b
     ratios: Ints  # [*, 3]: numerator column (-1 = amount), denominator column, column
-    layout: Ints  # [3]: see features/request.py
+    layout: Ints  # [3]: see features/catalogue/payment_features.py
     scratch: tuple[int, int]  # shape of the `cum` table
     slack_words: int  # free heap words that one event may need at most
 
@@ -49,7 +49,7 @@ class _Entity:
         self.bounds = sorted({b for a in aggregates for b in _bounds(a).values()})
 
     def bound_rows(self) -> list[tuple[int, int, int]]:
-        """Rows (reach, hop, blocker) of the boundary table, see features/tiles.py."""
+        """Rows (reach, hop, blocker) of the boundary table, see features/kernel/tiles.py."""
         hops = [hop for _, hop in self.bounds]
         return [
             (reach, hop, max((j for j, other in enumerate(hops) if other % hop), default=-1))
@@ -106,27 +106,27 @@ class _Entity:
         at = {side: self.bounds.index(b) for side, b in _bounds(a).items()}
         tail, head = at.get("tail", -1), at.get("head", -1)
         if a.how is How.IS_NEW:
-            return (kernel.OUT_IS_NEW, first_list + self.others(a), 0, -1, -1, column, -1, -1)
+            return (step.OUT_IS_NEW, first_list + self.others(a), 0, -1, -1, column, -1, -1)
         if a.how is How.DISTINCT:
             met = first_list + self.others(a)
-            return (kernel.OUT_DISTINCT, met, 0, tail, -1, column, -1, -1)
+            return (step.OUT_DISTINCT, met, 0, tail, -1, column, -1, -1)
         if a.how in (How.SINCE_FIRST, How.SINCE_LAST) and a.over_ms is None:
-            kind = kernel.FIRST if a.how is How.SINCE_FIRST else kernel.LAST
-            return (kernel.OUT_SINCE, first_head + self.head(kind, bit), 0, -1, -1, column, -1, -1)
+            kind = step.FIRST if a.how is How.SINCE_FIRST else step.LAST
+            return (step.OUT_SINCE, first_head + self.head(kind, bit), 0, -1, -1, column, -1, -1)
         count, half = self.place(tiles.COUNT, bit)
         if a.how is How.SINCE_FIRST:
-            return (kernel.OUT_FIRST, count, 0, tail, -1, column, half, -1)
+            return (step.OUT_FIRST, count, 0, tail, -1, column, half, -1)
         if a.how is How.COUNT:
-            return (kernel.OUT_VALUE, count, 0, tail, head, column, half, -1)
+            return (step.OUT_VALUE, count, 0, tail, head, column, half, -1)
         if a.how is How.SHARE:
             everything, its_half = self.place(tiles.COUNT, 0)
-            return (kernel.OUT_RATIO, count, everything, tail, head, column, half, its_half)
+            return (step.OUT_RATIO, count, everything, tail, head, column, half, its_half)
         if a.how is How.MAX:
-            return (kernel.OUT_MAX, self.place(tiles.MAX, bit)[0], 0, tail, head, column, -1, -1)
+            return (step.OUT_MAX, self.place(tiles.MAX, bit)[0], 0, tail, head, column, -1, -1)
         total, _ = self.place(tiles.SUM, bit)
         if a.how is How.SUM:
-            return (kernel.OUT_VALUE, total, 0, tail, head, column, -1, -1)
-        return (kernel.OUT_RATIO, total, count, tail, head, column, -1, half)
+            return (step.OUT_VALUE, total, 0, tail, head, column, -1, -1)
+        return (step.OUT_RATIO, total, count, tail, head, column, -1, half)
 
 
 def _place(known: list[tuple[int, int]], item: tuple[int, int]) -> int:
@@ -154,9 +154,9 @@ def compile_plan(
 
     Raises: InvalidDeclaration if an entity has no window feature.
     """
-    ents = np.zeros((kernel.ENTITY_COUNT, kernel.ENTITY_COLUMNS), np.int64)
+    ents = np.zeros((step.ENTITY_COUNT, step.ENTITY_COLUMNS), np.int64)
     gathered: dict[int, list[Sequence[int]]] = {
-        kernel.FIELDS: [], kernel.HEADS: [], kernel.LISTS: [], kernel.BOUNDS: [], kernel.OUTS: []
+        step.FIELDS: [], step.HEADS: [], step.LISTS: [], step.BOUNDS: [], step.OUTS: []
     }  # fmt: skip
     scratch, slack = [1, 1], 0
     for e, name in enumerate(ENTITIES):
@@ -164,35 +164,35 @@ def compile_plan(
         entity = _Entity([a for _, a in own])
         if not entity.bounds:
             raise InvalidDeclaration([f"{name}: declare at least one window feature, its state needs a reach."])
-        first_head, first_list = len(gathered[kernel.HEADS]), len(gathered[kernel.LISTS])
+        first_head, first_list = len(gathered[step.HEADS]), len(gathered[step.LISTS])
         for column, a in own:
             entity.out(a, column, first_head, first_list)  # gathers what must be remembered
         outs = [entity.out(a, column, first_head, first_list) for column, a in own]
         rows: dict[int, list[Sequence[int]]] = {
-            kernel.FIELDS: list(entity.fields()),
-            kernel.HEADS: list(entity.heads),
-            kernel.LISTS: [(*key, *kept) for key, kept in entity.caps.items()],
-            kernel.BOUNDS: list(entity.bound_rows()),
-            kernel.OUTS: list(outs),
+            step.FIELDS: list(entity.fields()),
+            step.HEADS: list(entity.heads),
+            step.LISTS: [(*key, *kept) for key, kept in entity.caps.items()],
+            step.BOUNDS: list(entity.bound_rows()),
+            step.OUTS: list(outs),
         }
         for table, added in rows.items():
             ents[e, table] = len(gathered[table])
             gathered[table] += added
             ents[e, table + 1] = len(gathered[table])
-        ents[e, kernel.ADDS], ents[e, kernel.WIDTH] = entity.adds, entity.width
-        ents[e, kernel.BITS] = sum(1 << bit for bit in entity.bits())
-        ents[e, kernel.FIELD_BITS] = sum(1 << bit for bit in {bit for _, bit in entity.needs})
-        ents[e, kernel.FINEST] = min(hop for _, hop in entity.bounds)
+        ents[e, step.ADDS], ents[e, step.WIDTH] = entity.adds, entity.width
+        ents[e, step.BITS] = sum(1 << bit for bit in entity.bits())
+        ents[e, step.FIELD_BITS] = sum(1 << bit for bit in {bit for _, bit in entity.needs})
+        ents[e, step.FINEST] = min(hop for _, hop in entity.bounds)
         scratch = [max(scratch[0], len(entity.bounds)), max(scratch[1], entity.width)]
         slack += tiles.RECORD_WORDS + len(entity.heads) + LIST_WORDS * len(entity.caps)
         slack += LARGEST_CAPACITY * entity.width + sum(8 * cap for cap, _ in entity.caps.values())
     return Plan(
         ents,
-        _rows(gathered[kernel.FIELDS], 4),
-        _rows(gathered[kernel.HEADS], 2),
-        _rows(gathered[kernel.LISTS], 4),
-        _rows(gathered[kernel.BOUNDS], 3),
-        _rows(gathered[kernel.OUTS], kernel.OUT_COLUMNS),
+        _rows(gathered[step.FIELDS], 4),
+        _rows(gathered[step.HEADS], 2),
+        _rows(gathered[step.LISTS], 4),
+        _rows(gathered[step.BOUNDS], 3),
+        _rows(gathered[step.OUTS], step.OUT_COLUMNS),
         _rows(ratios, 3),
         np.array(layout, np.int64),
         (scratch[0], scratch[1]),

@@ -2,7 +2,7 @@
 
 Law 1 of DESIGN §2: `step` is the only implementation of a window feature. `State` calls it for one
 payment, `replay_events` for millions. The catalogue is compiled into a few integer tables (`Plan` in
-features/plan.py) that the kernel interprets.
+features/kernel/plan.py) that the kernel interprets.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from features.compiled import compiled, prefetch
-from features.heap import Words, take
-from features.others import LIST_WORDS, has_met, meet, met_since
-from features.request import fill_profile, fill_ratios, fill_request, mask_of
-from features.tiles import (
+from features.catalogue.payment_features import fill_profile, fill_ratios, fill_request, mask_of
+from features.jit import compiled, prefetch
+from features.kernel.counterparties import LIST_WORDS, has_met, meet, met_since
+from features.kernel.heap import Words, take
+from features.kernel.tiles import (
     FILLED,
     NEWEST,
     RECORD_WORDS,
@@ -46,7 +46,7 @@ ADDS, WIDTH, FINEST, BITS, FIELD_BITS, ENTITY_COLUMNS = 10, 11, 12, 13, 14, 15
 # kinds of head
 FIRST, LAST = 0, 1
 # columns of the output table: kind, a, b, tail boundary, head boundary (-1: now), column of the vector, and for
-# values that come out of tiles the shift of a and of b inside their words (features/tiles.py, `part`)
+# values that come out of tiles the shift of a and of b inside their words (features/kernel/tiles.py, `part`)
 OUT_KIND, OUT_A, OUT_B, OUT_TAIL, OUT_HEAD, OUT_COLUMN, OUT_SHIFT_A, OUT_SHIFT_B, OUT_COLUMNS = (
     0,
     1,
@@ -173,7 +173,8 @@ def step(
     written back. ids: int64[6], by what others remember each entity, -1 = not sent: `recs` itself where records
     stay in their place, else a lasting identity above 0. seen: int64[6], how many events each entity's state
     had folded (-1 = not sent). ts: event time in ms. amount: reference minor units. extra, profile: what the
-    request and the profiles say (features/request.py). out: float64[columns], NaN = missing; of no length: nobody
+    request and the profiles say (features/catalogue/payment_features.py).
+    out: float64[columns], NaN = missing; of no length: nobody
     wants the features.
     """
     for e in range(ENTITY_COUNT):

@@ -20,8 +20,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from features.compiled import compiled
-from features.heap import LARGEST_CAPACITY, Words, give_back, take_block
+from features.jit import compiled
+from features.kernel.heap import LARGEST_CAPACITY, Words, give_back, take_block
 
 Table = npt.NDArray[np.int64]
 

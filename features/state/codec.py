@@ -15,11 +15,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from features.compiled import compiled
-from features.heap import FREE_LISTS, HEADER_WORDS, KIND_LIST, LARGEST_CAPACITY, Words, take, take_block
-from features.kernel import ADDS, BOUNDS, ENTITY_COUNT, FIELDS, HEADS, LISTS, WIDTH, record_words, write_entity
-from features.others import LENGTH, LIST_WORDS, OFFSET, ROOM
-from features.tiles import (
+from features.jit import compiled
+from features.kernel.counterparties import LENGTH, LIST_WORDS, OFFSET, ROOM
+from features.kernel.heap import FREE_LISTS, HEADER_WORDS, KIND_LIST, LARGEST_CAPACITY, Words, take, take_block
+from features.kernel.step import ADDS, BOUNDS, ENTITY_COUNT, FIELDS, HEADS, LISTS, WIDTH, record_words, write_entity
+from features.kernel.tiles import (
     CAPACITY,
     COUNT,
     COUNT_BITS,

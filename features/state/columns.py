@@ -9,13 +9,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features import request
-from features.catalog import Catalog
-from features.history import times_ms, valid
-from features.money import CURRENCIES, CURRENCY_CODES
-from features.payment import CHANNELS, RAILS, Payment
-from features.places import UTC_OFFSET_MINUTES
-from features.profiles import InstrumentProfile, InvalidProfile, PayeeProfile, PayerProfile, ProfileRow, Profiles
+from features.catalogue import payment_features
+from features.catalogue.catalogue import Catalog
+from features.domain.money import CURRENCIES, CURRENCY_CODES
+from features.domain.payment import CHANNELS, RAILS, Payment
+from features.domain.utc_offsets import UTC_OFFSET_MINUTES
+from features.history.schema import times_ms, valid
+from features.state.profiles import InstrumentProfile, InvalidProfile, PayeeProfile, PayerProfile, ProfileRow, Profiles
 
 Vector = npt.NDArray[np.float64]
 
@@ -48,33 +48,35 @@ def reference_amount(payment: Payment, catalog: Catalog) -> int:
 
 
 def encode_extra(payment: Payment, catalog: Catalog, extra: Vector) -> None:
-    """Write the places of features/request.py's `extra` for one payment."""
+    """Write the places of features/catalogue/payment_features.py's `extra` for one payment."""
     payer_country, payee_country = payment.payer_country, payment.payee_country
-    extra[request.RAIL] = _RAIL_CODE[payment.rail]
-    extra[request.CHANNEL] = _CHANNEL_CODE[payment.channel]
-    extra[request.MCC] = MISSING if payment.mcc is None else float(payment.mcc)
-    extra[request.PAYER_COUNTRY] = country_code(payer_country)
-    extra[request.PAYEE_COUNTRY] = country_code(payee_country)
-    extra[request.FOREIGN] = 0.0 if payment.currency == catalog.parameters.reference_currency else 1.0
-    extra[request.UTC_OFFSET] = _OFFSETS.get(payer_country or payee_country or "", 0.0)
-    extra[request.HAS_DEVICE] = 0.0 if payment.device_id is None else 1.0
-    extra[request.HAS_LOCATION] = 0.0 if payment.latitude is None or payment.longitude is None else 1.0
-    extra[request.AMOUNT_AS_SENT] = payment.amount_minor
-    extra[request.MINOR_PER_MAJOR] = _MINOR_PER_MAJOR[payment.currency]
-    extra[request.EXPECTED_RATE] = catalog.calendar.rate_at(payment.event_time_ms, extra[request.UTC_OFFSET])
+    extra[payment_features.RAIL] = _RAIL_CODE[payment.rail]
+    extra[payment_features.CHANNEL] = _CHANNEL_CODE[payment.channel]
+    extra[payment_features.MCC] = MISSING if payment.mcc is None else float(payment.mcc)
+    extra[payment_features.PAYER_COUNTRY] = country_code(payer_country)
+    extra[payment_features.PAYEE_COUNTRY] = country_code(payee_country)
+    extra[payment_features.FOREIGN] = 0.0 if payment.currency == catalog.parameters.reference_currency else 1.0
+    extra[payment_features.UTC_OFFSET] = _OFFSETS.get(payer_country or payee_country or "", 0.0)
+    extra[payment_features.HAS_DEVICE] = 0.0 if payment.device_id is None else 1.0
+    extra[payment_features.HAS_LOCATION] = 0.0 if payment.latitude is None or payment.longitude is None else 1.0
+    extra[payment_features.AMOUNT_AS_SENT] = payment.amount_minor
+    extra[payment_features.MINOR_PER_MAJOR] = _MINOR_PER_MAJOR[payment.currency]
+    extra[payment_features.EXPECTED_RATE] = catalog.calendar.rate_at(
+        payment.event_time_ms, extra[payment_features.UTC_OFFSET]
+    )
     for i, attribute in enumerate(catalog.parameters.attributes):
         value = payment.attributes.get(attribute.name)
         if value is None:
-            extra[request.ATTRIBUTES + i] = MISSING
+            extra[payment_features.ATTRIBUTES + i] = MISSING
         elif attribute.categories:
-            extra[request.ATTRIBUTES + i] = category_code(value, attribute.categories)
+            extra[payment_features.ATTRIBUTES + i] = category_code(value, attribute.categories)
         else:
-            extra[request.ATTRIBUTES + i] = float(value)
+            extra[payment_features.ATTRIBUTES + i] = float(value)
 
 
 def extra_words(catalog: Catalog) -> int:
     """Length of `extra` for this catalogue."""
-    return request.ATTRIBUTES + len(catalog.parameters.attributes)
+    return payment_features.ATTRIBUTES + len(catalog.parameters.attributes)
 
 
 def encode_profiles(payment: Payment, profiles: Profiles | None, profile: Vector) -> None:
@@ -94,7 +96,7 @@ def check_profile(row: ProfileRow) -> None:
     Raises: InvalidProfile.
     """
     try:
-        _write_profile(row, np.empty(request.PROFILE_WORDS))
+        _write_profile(row, np.empty(payment_features.PROFILE_WORDS))
     except (ValueError, IndexError, TypeError, OverflowError) as error:
         raise InvalidProfile(
             "A profile holds a country, a category or a number that cannot be read.",
@@ -104,16 +106,16 @@ def check_profile(row: ProfileRow) -> None:
 
 def _write_profile(row: ProfileRow | None, profile: Vector) -> None:
     if isinstance(row, PayerProfile):
-        profile[request.PAYER_SINCE] = _number(row.known_since_ms)
-        profile[request.PAYER_HOME] = country_code(row.home_country)
-        profile[request.PAYER_LEVEL] = _number(row.verification_level)
+        profile[payment_features.PAYER_SINCE] = _number(row.known_since_ms)
+        profile[payment_features.PAYER_HOME] = country_code(row.home_country)
+        profile[payment_features.PAYER_LEVEL] = _number(row.verification_level)
     elif isinstance(row, InstrumentProfile):
-        profile[request.INSTRUMENT_SINCE] = _number(row.known_since_ms)
-        profile[request.INSTRUMENT_ISSUER] = country_code(row.issuer_country)
+        profile[payment_features.INSTRUMENT_SINCE] = _number(row.known_since_ms)
+        profile[payment_features.INSTRUMENT_ISSUER] = country_code(row.issuer_country)
     elif isinstance(row, PayeeProfile):
-        profile[request.PAYEE_SINCE] = _number(row.known_since_ms)
-        profile[request.PAYEE_MCC] = MISSING if row.mcc is None else float(row.mcc)
-        profile[request.PAYEE_SIZE] = _number(row.size)
+        profile[payment_features.PAYEE_SINCE] = _number(row.known_since_ms)
+        profile[payment_features.PAYEE_MCC] = MISSING if row.mcc is None else float(row.mcc)
+        profile[payment_features.PAYEE_SIZE] = _number(row.size)
 
 
 def _number(value: int | None) -> float:
@@ -150,29 +152,29 @@ def extras_of(history: pa.Table, catalog: Catalog) -> Vector:
     extra = np.full((n, extra_words(catalog)), MISSING)
     countries = {c for name in ("payer_country", "payee_country") for c in _strings(history[name])}
     codes = {c: country_code(c) for c in countries}
-    extra[:, request.RAIL] = _mapped(history["rail"], _RAIL_CODE, MISSING)
-    extra[:, request.CHANNEL] = _mapped(history["channel"], _CHANNEL_CODE, MISSING)
-    extra[:, request.MCC] = _mapped(history["mcc"], {m: float(m) for m in _strings(history["mcc"])}, MISSING)
-    extra[:, request.PAYER_COUNTRY] = _mapped(history["payer_country"], codes, MISSING)
-    extra[:, request.PAYEE_COUNTRY] = _mapped(history["payee_country"], codes, MISSING)
-    extra[:, request.FOREIGN] = _mapped(history["currency"], {catalog.parameters.reference_currency: 0.0}, 1.0)
+    extra[:, payment_features.RAIL] = _mapped(history["rail"], _RAIL_CODE, MISSING)
+    extra[:, payment_features.CHANNEL] = _mapped(history["channel"], _CHANNEL_CODE, MISSING)
+    extra[:, payment_features.MCC] = _mapped(history["mcc"], {m: float(m) for m in _strings(history["mcc"])}, MISSING)
+    extra[:, payment_features.PAYER_COUNTRY] = _mapped(history["payer_country"], codes, MISSING)
+    extra[:, payment_features.PAYEE_COUNTRY] = _mapped(history["payee_country"], codes, MISSING)
+    extra[:, payment_features.FOREIGN] = _mapped(history["currency"], {catalog.parameters.reference_currency: 0.0}, 1.0)
     payer_offset = _mapped(history["payer_country"], _OFFSETS, 0.0)
     payee_offset = _mapped(history["payee_country"], _OFFSETS, 0.0)
-    extra[:, request.UTC_OFFSET] = np.where(valid(history["payer_country"]), payer_offset, payee_offset)
-    extra[:, request.HAS_DEVICE] = valid(history["device_id"])
-    extra[:, request.HAS_LOCATION] = valid(history["latitude"]) & valid(history["longitude"])
-    extra[:, request.AMOUNT_AS_SENT] = history["amount_minor"].to_numpy()
-    extra[:, request.MINOR_PER_MAJOR] = _mapped(history["currency"], _MINOR_PER_MAJOR, 1.0)
-    extra[:, request.EXPECTED_RATE] = catalog.calendar.rates_at(
-        times_ms(history["event_time"]), extra[:, request.UTC_OFFSET]
+    extra[:, payment_features.UTC_OFFSET] = np.where(valid(history["payer_country"]), payer_offset, payee_offset)
+    extra[:, payment_features.HAS_DEVICE] = valid(history["device_id"])
+    extra[:, payment_features.HAS_LOCATION] = valid(history["latitude"]) & valid(history["longitude"])
+    extra[:, payment_features.AMOUNT_AS_SENT] = history["amount_minor"].to_numpy()
+    extra[:, payment_features.MINOR_PER_MAJOR] = _mapped(history["currency"], _MINOR_PER_MAJOR, 1.0)
+    extra[:, payment_features.EXPECTED_RATE] = catalog.calendar.rates_at(
+        times_ms(history["event_time"]), extra[:, payment_features.UTC_OFFSET]
     )
     for i, attribute in enumerate(catalog.parameters.attributes):
         values = history[f"attr_{attribute.name}"]
         if attribute.categories:
             known = {c: category_code(c, attribute.categories) for c in _strings(values)}
-            extra[:, request.ATTRIBUTES + i] = _mapped(values, known, MISSING)
+            extra[:, payment_features.ATTRIBUTES + i] = _mapped(values, known, MISSING)
         else:
-            extra[:, request.ATTRIBUTES + i] = values.to_numpy()
+            extra[:, payment_features.ATTRIBUTES + i] = values.to_numpy()
     return extra
 
 

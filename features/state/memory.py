@@ -9,22 +9,23 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from features import kernel, snapshot
-from features.aggregate import FILTERS
-from features.catalog import Catalog
-from features.encode import encode_extra, encode_profiles, extra_words, reference_amount
+from features.catalogue.aggregate import FILTERS
+from features.catalogue.catalogue import Catalog
+from features.catalogue.payment_features import PROFILE_WORDS
+from features.domain.payment import Payment
 from features.errors import BrokenState, ContractMismatch
-from features.heap import new_heap, with_room
-from features.key_table import LAST, KeyTable
-from features.payment import Payment
-from features.profiles import Profiles
-from features.request import PROFILE_WORDS
-from features.tiles import SEEN
+from features.kernel import step
+from features.kernel.heap import new_heap, with_room
+from features.kernel.tiles import SEEN
+from features.state import snapshot
+from features.state.columns import encode_extra, encode_profiles, extra_words, reference_amount
+from features.state.key_table import LAST, KeyTable
+from features.state.profiles import Profiles
 
 Vector = npt.NDArray[np.float64]
 
 #: Writes a list into int64[6] in a fifth of the time that numpy takes.
-_PUT_RECORDS = struct.Struct(f"={kernel.ENTITY_COUNT}q").pack_into
+_PUT_RECORDS = struct.Struct(f"={step.ENTITY_COUNT}q").pack_into
 
 _NOT_SENT, _NO_HISTORY = -1, 0
 _NOT_WANTED = np.empty(0)
@@ -57,9 +58,9 @@ class State:
         self._tables = (plan.ents, plan.fields, plan.heads, plan.lists, plan.bounds)
         self._reading = (plan.outs, plan.ratios, plan.layout, np.zeros(plan.scratch, np.int64))
         self._heap = new_heap()
-        self._records = tuple(KeyTable() for _ in range(kernel.ENTITY_COUNT))
-        self._recs = np.zeros(kernel.ENTITY_COUNT, np.int64)
-        self._seen = np.zeros(kernel.ENTITY_COUNT, np.int64)
+        self._records = tuple(KeyTable() for _ in range(step.ENTITY_COUNT))
+        self._recs = np.zeros(step.ENTITY_COUNT, np.int64)
+        self._seen = np.zeros(step.ENTITY_COUNT, np.int64)
         self._extra = np.zeros(extra_words(catalog))
         self._profile = np.zeros(PROFILE_WORDS)
 
@@ -82,7 +83,7 @@ class State:
         keys, found = self._find(payment)
         if keep:
             self._heap = with_room(self._heap, self._plan.slack_words)
-        self.too_late += kernel.step(
+        self.too_late += step.step(
             self._heap, *self._tables, *self._reading, self._recs, self._recs, self._seen, payment.event_time_ms,
             reference_amount(payment, self.catalog), self._extra, self._profile, out, keep,
         )  # fmt: skip
@@ -111,7 +112,7 @@ class State:
         """
         self._find(payment)
         self._heap = with_room(self._heap, self._plan.slack_words)
-        self.too_late += kernel.annotate(
+        self.too_late += step.annotate(
             self._heap, *self._tables, self._recs, self._recs, payment.event_time_ms,
             reference_amount(payment, self.catalog), FILTERS[what].bit, weight,
         )  # fmt: skip

@@ -1,6 +1,6 @@
 """Window state that lives elsewhere: prepare a payment for it, and read features out of the strings it returns.
 
-A store keeps one string per entity (features/packed.py). For a payment it must read six strings and append
+A store keeps one string per entity (features/state/codec.py). For a payment it must read six strings and append
 an event to each; what to append is made here before the trip (`entry`), what was read is folded here after
 it (`observe`), by the same kernel as everywhere. `packed` is the new record for a string whose tail got long.
 """
@@ -16,15 +16,16 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from features import kernel
-from features.aggregate import FILTERS
-from features.catalog import Catalog
-from features.compiled import compiled
-from features.encode import encode_extra, encode_profiles, extra_words, reference_amount
+from features.catalogue.aggregate import FILTERS
+from features.catalogue.catalogue import Catalog
+from features.catalogue.payment_features import PROFILE_WORDS, mask_of
+from features.domain.payment import ENTITIES, Payment
 from features.errors import BrokenState
-from features.heap import HEADER_WORDS, LARGEST_CAPACITY, Words, new_heap
-from features.kernel import ENTITY_COUNT, step
-from features.packed import (
+from features.jit import compiled
+from features.kernel.heap import HEADER_WORDS, LARGEST_CAPACITY, Words, new_heap
+from features.kernel.step import BITS, ENTITY_COUNT, LISTS, WIDTH, step
+from features.kernel.tiles import Table
+from features.state.codec import (
     EMPTY,
     HEADER_BYTES,
     TAG_BITS,
@@ -37,11 +38,9 @@ from features.packed import (
     tail_events,
     write_event,
 )
-from features.payment import ENTITIES, Payment
-from features.profiles import Profiles
-from features.request import PROFILE_WORDS, mask_of
-from features.state import SEPARATOR, State
-from features.tiles import Table
+from features.state.columns import encode_extra, encode_profiles, extra_words, reference_amount
+from features.state.memory import SEPARATOR, State
+from features.state.profiles import Profiles
 
 Vector = npt.NDArray[np.float64]
 
@@ -145,7 +144,7 @@ class EntityStrings:
         self._layout = plan.layout
         self._others = np.zeros(ENTITY_COUNT, np.int64)
         for e in range(ENTITY_COUNT):
-            for row in range(plan.ents[e, kernel.LISTS], plan.ents[e, kernel.LISTS + 1]):
+            for row in range(plan.ents[e, LISTS], plan.ents[e, LISTS + 1]):
                 self._others[e] |= 1 << int(plan.lists[row, 0])
         self._remembered = [bool(np.any(self._others >> kind & 1)) for kind in range(ENTITY_COUNT)]
         words = [event_words(self._others, e) for e in range(ENTITY_COUNT)]
@@ -154,7 +153,7 @@ class EntityStrings:
         self._cuts = [WORD_BYTES * sum(words[:e]) for e in range(ENTITY_COUNT + 1)]
         self._heap = new_heap(HEADER_WORDS + 4 * plan.slack_words)
         self._events = np.zeros(sum(words), np.int64)
-        widest = int(plan.ents[:, kernel.WIDTH].max())
+        widest = int(plan.ents[:, WIDTH].max())
         lists_words = 3 * _MOST * int(plan.lists[:, 2].sum()) if len(plan.lists) else 0
         self._out = np.zeros(LARGEST_CAPACITY * (2 * widest + 2) * _MOST + lists_words + 64 * _MOST, np.uint8)
         self._places = np.zeros(ENTITY_COUNT + 1, np.int64)
@@ -194,7 +193,7 @@ class EntityStrings:
         tag = crc32(payment.transaction_id.encode()) & _TAG
         found = {}
         for e, key in enumerate(keys):
-            if key is not None and (int(self._tables[0][e, kernel.BITS]) >> bit) & 1:
+            if key is not None and (int(self._tables[0][e, BITS]) >> bit) & 1:
                 write_event(self._others, e, payment.event_time_ms, amount, 1 << bit, weight, tag, ids, self._events, 0)
                 found[e] = key, self._events.tobytes()[: self.event_bytes[e]]
         return found

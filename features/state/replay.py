@@ -14,18 +14,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features import kernel
-from features.aggregate import FILTERS
-from features.catalog import Catalog
-from features.encode import amounts_of, encode_profiles, extras_of
-from features.heap import new_heap, with_room
-from features.history import check_history, complete, history_schema, times_ms
-from features.history_words import normalised
-from features.parquet import read_table
-from features.payment import Payment
-from features.profiles import Profiles
-from features.request import PROFILE_WORDS
-from features.state import State
+from features.catalogue.aggregate import FILTERS
+from features.catalogue.catalogue import Catalog
+from features.catalogue.payment_features import PROFILE_WORDS
+from features.domain.payment import Payment
+from features.history.normalise import normalised
+from features.history.parquet import read_table
+from features.history.schema import check_history, complete, history_schema, times_ms
+from features.kernel import step
+from features.kernel.heap import new_heap, with_room
+from features.state.columns import amounts_of, encode_profiles, extras_of
+from features.state.memory import State
+from features.state.profiles import Profiles
 
 Ints = npt.NDArray[np.int64]
 Vector = npt.NDArray[np.float64]
@@ -95,7 +95,7 @@ class _Run:
         begin, row, columns = 0, 0, len(self.catalog.names)
         plan = self.plan
         cum = np.zeros(plan.scratch, np.int64)
-        recs, seen = np.zeros(kernel.ENTITY_COUNT, np.int64), np.zeros(kernel.ENTITY_COUNT, np.int64)
+        recs, seen = np.zeros(step.ENTITY_COUNT, np.int64), np.zeros(step.ENTITY_COUNT, np.int64)
         room = np.empty((min(CHUNK, self.events.payments), columns))  # one buffer: the consumer copies what it keeps
         while begin < len(self.events):
             end = min(begin + CHUNK, len(self.events))
@@ -104,7 +104,7 @@ class _Run:
             done = begin
             while done < end:
                 self.heap = with_room(self.heap, 4 * plan.slack_words)
-                done = kernel.replay_events(
+                done = step.replay_events(
                     self.heap, *plan[:8], cum, self.table, self.events.rows, self.events.whats, done, end,
                     self.codes, recs, seen, self.events.times, self.amounts, self.extra, self.profile, out, row,
                     plan.slack_words,
@@ -232,7 +232,7 @@ def _batches(run: _Run, progress: Progress | None, rooms: Sequence[Vector] = ())
 def _codes_of(history: pa.Table) -> tuple[Ints, list[tuple[int, list[str]]]]:
     """Entity codes int64[n, 6] into one table, -1 = not sent, and per entity (first code, its keys)."""
     n, start = history.num_rows, 0
-    codes = np.full((n, kernel.ENTITY_COUNT), -1, np.int64)
+    codes = np.full((n, step.ENTITY_COUNT), -1, np.int64)
     keys: list[tuple[int, list[str]]] = []
     parties: dict[str, tuple[Ints, list[str]]] = {}
     for e, name in enumerate(_ENTITY_COLUMNS):

@@ -15,7 +15,7 @@ import struct
 from pathlib import Path
 
 from features.errors import BrokenState
-from features.heap import Words, new_heap, with_room
+from features.kernel.heap import Words, new_heap, with_room
 
 _MAGIC = b"RGSTATE2"
 _START = struct.Struct("<8sQQ")

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from features.errors import RiskgateError
-from serving.api_keys import SCOPES, Key, KeyFile, digest_of, id_of
+from serving.access.api_keys import SCOPES, Key, KeyFile, digest_of, id_of
+from serving.access.rate_limit import Rate
 from serving.errors import CannotStart, Forbidden, TooManyRequests, Unauthorised
-from serving.rate import Rate
 from serving.settings import Settings
 
 log = logging.getLogger("riskgate.door")

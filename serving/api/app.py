@@ -10,23 +10,12 @@ from typing import Any
 import msgspec
 
 from features.errors import RiskgateError
-from features.intake import payment_from, read_json, read_payment
-from features.pseudonyms import Pseudonyms
-from serving import openapi, page
-from serving.backlog import Backlog
-from serving.door import Caller, Door, from_here
-from serving.either import AnyEngine, AnyRuntime
-from serving.engine import Scored
-from serving.errors import (
-    Overloaded,
-    UnknownRoute,
-    UnknownTransaction,
-    WrongMethod,
-)
-from serving.gauges import show_backlog
-from serving.hashing import pseudonyms_of
-from serving.headers import ALWAYS, security_headers
-from serving.http import (
+from features.intake.parse import payment_from, read_json, read_payment
+from features.intake.pseudonyms import Pseudonyms
+from serving.access.authenticator import Caller, Door, from_here
+from serving.access.loopback_only import refusal_of
+from serving.api import docs_page, openapi
+from serving.api.asgi import (
     JSON,
     REPLAYED,
     Receive,
@@ -40,16 +29,22 @@ from serving.http import (
     read_body,
     send_reply,
 )
-from serving.judge import FULL
-from serving.loopback_only import refusal_of
+from serving.api.body_timeout import Patience
+from serving.api.query_flags import Flags, flags_of
+from serving.decision.evaluator import FULL
+from serving.decision.receipt import decode_record, readable
+from serving.engine.embedded.engine import Scored
+from serving.engine.gauges import show_backlog
+from serving.engine.protocols import AnyEngine, AnyRuntime
+from serving.errors import Overloaded, UnknownRoute, UnknownTransaction, WrongMethod
+from serving.ledger.hash_key import pseudonyms_of
 from serving.messages import Error, ErrorBody, Live, Ready, refusal
-from serving.metrics import CONTENT_TYPE
-from serving.patience import Patience
-from serving.query_flags import Flags, flags_of
-from serving.receipt import decode_record, readable
-from serving.reports import read_label, read_outcome
-from serving.shed import ADMITTED
-from serving.short_way import ShortWay
+from serving.overload.admission_queue import Backlog
+from serving.overload.fast_path import ShortWay
+from serving.overload.load_shedding import ADMITTED
+from serving.server.headers import ALWAYS, security_headers
+from serving.state.outcomes import read_label, read_outcome
+from serving.telemetry.metrics import CONTENT_TYPE
 
 BATCH_LARGEST = 1_000
 #: Payments of a batch scored before other requests get their turn.
@@ -309,7 +304,7 @@ class Application:
         return json_reply(self._document())
 
     async def _page(self, request: Request) -> Reply:
-        return html_reply(page.render(self._document()))
+        return html_reply(docs_page.render(self._document()))
 
     def _document(self) -> dict[str, Any]:
         parameters = None if self.runtime is None else self.runtime.opened.catalog.parameters

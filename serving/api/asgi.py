@@ -11,9 +11,9 @@ import msgspec
 
 from features.errors import Malformed, RiskgateError
 from serving.errors import LedgerUnavailable, TooLarge, WrongMethod
-from serving.headers import ALWAYS, PAGE, Header
-from serving.ledger import LedgerError
+from serving.ledger.sqlite.ledger import LedgerError
 from serving.messages import refusal, retry_after_seconds, unexpected
+from serving.server.headers import ALWAYS, PAGE, Header
 
 log = logging.getLogger("riskgate.http")
 

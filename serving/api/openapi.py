@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from features.catalog import CatalogParameters
-from serving.query_flags import MEANING, SPELLINGS, TAKEN
-from serving.shapes import TEXT, ref, schemas_of
+from features.catalogue.catalogue import CatalogParameters
+from serving.api.query_flags import MEANING, SPELLINGS, TAKEN
+from serving.api.schemas import TEXT, ref, schemas_of
 
 
 def document(parameters: CatalogParameters | None = None, keyed: bool = False) -> dict[str, Any]:

@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 
-from features.catalog import CatalogParameters
-from features.checks import LONGEST_DEADLINE_MS, LONGEST_TEXT
-from features.money import CURRENCY_CODES, LARGEST_AMOUNT_MINOR
-from features.payment import CHANNELS, LABEL_SOURCES, LABELS, OUTCOMES, RAILS
-from features.policy import DECISIONS
-from serving.judge import TIERS
+from features.bundle.policy import DECISIONS
+from features.catalogue.catalogue import CatalogParameters
+from features.domain.money import CURRENCY_CODES, LARGEST_AMOUNT_MINOR
+from features.domain.payment import CHANNELS, LABEL_SOURCES, LABELS, OUTCOMES, RAILS
+from features.intake.validate import LONGEST_DEADLINE_MS, LONGEST_TEXT
+from serving.decision.evaluator import TIERS
+from serving.decision.receipt import Receipt as ReceiptBody
 from serving.messages import Error, Live, Ready, Recorded
-from serving.receipt import Receipt as ReceiptBody
 
 TEXT = {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT}
 _TIME = {"type": "string", "format": "date-time", "description": "RFC 3339 with an offset."}

@@ -14,15 +14,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.catalog import Catalog
-from features.history import history_schema
-from features.history_words import normalised
-from features.payment import Payment
-from serving.archive import opened
-from serving.foldable import CannotFold, Imported, Paid, Reported, Step, whole_step_of
-from serving.ledger_reading import Event, LedgerReading
-from serving.promotions import latest_catalog
+from features.catalogue.catalogue import Catalog
+from features.domain.payment import Payment
+from features.history.normalise import normalised
+from features.history.schema import history_schema
+from serving.ledger.open import opened
+from serving.ledger.promotions import latest_catalog
+from serving.ledger.reader import Event, LedgerReading
 from serving.settings import Settings
+from serving.state.foldable import CannotFold, Imported, Paid, Reported, Step, whole_step_of
 
 log = logging.getLogger("riskgate.export")
 

@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from serving import receipt as receipts
-from serving.archive import opened
+from serving.decision import receipt as receipts
 from serving.errors import BrokenReceipt
-from serving.foldable import CannotFold, Paid, whole_step_of
-from serving.promotions import latest_catalog
+from serving.ledger.open import opened
+from serving.ledger.promotions import latest_catalog
 from serving.settings import Settings
+from serving.state.foldable import CannotFold, Paid, whole_step_of
 
 ROWS_PER_GROUP = 1 << 14
 

@@ -8,21 +8,21 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.catalog import catalog
+from features.catalogue.catalogue import catalog
 from features.errors import InvalidHistory
-from features.history import check_history, complete, own_schema, times_ms
-from features.history_words import check_words, normalised
-from features.parquet import read_table
-from features.pseudonyms import Pseudonyms
-from serving import segments
+from features.history.normalise import check_words, normalised
+from features.history.parquet import read_table
+from features.history.schema import check_history, complete, own_schema, times_ms
+from features.intake.pseudonyms import Pseudonyms
 from serving.errors import CannotStart
-from serving.fold import HistoryEvent, encode
-from serving.foldable import step_of
-from serving.hashing import settle_hashing
-from serving.ledger import Event, Ledger
-from serving.promotions import latest_catalog
+from serving.ledger import history_segment
+from serving.ledger.hash_key import settle_hashing
+from serving.ledger.promotions import latest_catalog
+from serving.ledger.sqlite.ledger import Event, Ledger
 from serving.settings import Settings
-from serving.start import fold_ledger, lock, save_snapshot
+from serving.state.fold import HistoryEvent, encode
+from serving.state.foldable import step_of
+from serving.state.startup import fold_ledger, lock, save_snapshot
 
 #: A late label reads one row group of a hashed segment.
 ROWS_PER_GROUP = 1 << 15
@@ -39,7 +39,7 @@ def take_history(settings: Settings, source: Path, until_ms: int | None = None) 
         raise InvalidHistory(f"There is no file {source}.", "Make it with `python -m training history`.")
     if settings.production:
         # Only here: the embedded profile needs no driver of a server.
-        from serving.production.history import take_history as take_history_there
+        from serving.recorder.import_history import take_history as take_history_there
 
         return take_history_there(settings, source, until_ms)
     held = lock(settings)
@@ -77,12 +77,12 @@ def kept_history(settings: Settings, source: Path, until_ms: int | None, names: 
     folder = settings.var / "segments"
     # A file of other types, words or columns is kept as what was checked: labels read its rows one by one.
     if names is None and table is complete_table and _as_given(table, given):
-        sha256 = segments.keep(source, folder)
+        sha256 = history_segment.keep(source, folder)
     else:
         folder.mkdir(parents=True, exist_ok=True)
         kept = folder / "kept.partial"
         pq.write_table(table if names is None else names.of_history(table), kept, row_group_size=ROWS_PER_GROUP)
-        sha256 = segments.keep(kept, folder)
+        sha256 = history_segment.keep(kept, folder)
         kept.unlink()
     event = HistoryEvent(
         sha256=sha256,

@@ -10,24 +10,24 @@ import msgspec
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from features.catalog import Catalog, catalog_of
+from features.catalogue.catalogue import Catalog, catalog_of
+from features.domain.payment import Payment
 from features.errors import RiskgateError
-from features.payment import Payment
-from features.profiles import NumberedProfiles
-from serving import bundles
-from serving import receipt as receipts
-from serving.archive import opened
-from serving.decision import Decision
+from features.state.profiles import NumberedProfiles
+from serving.decision import receipt as receipts
+from serving.decision.decision import Decision
+from serving.decision.evaluator import DEFAULT, OPEN_BREAKER, STALE, Judge
+from serving.decision.receipt import Receipt
 from serving.errors import BrokenReceipt, CannotStart
-from serving.fold import Fold, decode_promotion
-from serving.foldable import CannotFold, Paid, reason_of, whole_step_of
-from serving.hashing import check_hashing
-from serving.judge import DEFAULT, OPEN_BREAKER, STALE, Judge
-from serving.ledger_reading import Event, LedgerReading
-from serving.promotions import promotions
-from serving.receipt import Receipt
-from serving.set_aside import SetAside
+from serving.ledger.hash_key import check_hashing
+from serving.ledger.open import opened
+from serving.ledger.promotions import promotions
+from serving.ledger.reader import Event, LedgerReading
+from serving.model import bundle_archive
 from serving.settings import Settings
+from serving.state.fold import Fold, decode_promotion
+from serving.state.foldable import CannotFold, Paid, reason_of, whole_step_of
+from serving.state.set_aside import SetAside
 
 Advance = Callable[[int], None]
 
@@ -137,7 +137,7 @@ class Walk:
         promotion = decode_promotion(event.body)
         if promotion.features == self._features:
             return
-        bundle = bundles.kept_bundle(self.settings.var / "bundles", promotion.bundle, promotion.policy)
+        bundle = bundle_archive.kept_bundle(self.settings.var / "bundles", promotion.bundle, promotion.policy)
         self.start_with(catalog_of(bundle.contract))
         assert self._fold is not None
         for earlier in self.ledger.walk():
@@ -232,7 +232,7 @@ class Walk:
         key = (receipt.bundle, receipt.policy)
         if key not in self._judges:
             try:
-                bundle = bundles.kept_bundle(self.settings.var / "bundles", *key)
+                bundle = bundle_archive.kept_bundle(self.settings.var / "bundles", *key)
                 judge = Judge(bundle, self._catalog, self._names)
                 self._judges[key] = judge
                 self.result.models.append(bundle.model_name)
@@ -278,7 +278,7 @@ def _catalog_of(settings: Settings, ledger: LedgerReading) -> Catalog:
             "Start the service once, then verify.",
         )
     first = known[0]
-    return catalog_of(bundles.kept_bundle(settings.var / "bundles", first.bundle, first.policy).contract)
+    return catalog_of(bundle_archive.kept_bundle(settings.var / "bundles", first.bundle, first.policy).contract)
 
 
 @contextlib.contextmanager

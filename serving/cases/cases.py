@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 
-from features.money import reference_weights
-from features.payment import LABELS
+from features.domain.money import reference_weights
+from features.domain.payment import LABELS
 from serving.errors import ServiceError
-from serving.ledger_reading import Reader
+from serving.ledger.reader import Reader
 
 #: Decisions that a person looks at.
 OPENING_DECISIONS = ("review", "decline")

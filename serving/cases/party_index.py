@@ -14,8 +14,8 @@ from typing import Literal
 
 import msgspec
 
-from serving.case_events import LedgerEvent, events_at
-from serving.ledger_reading import Reader
+from serving.cases.queries import LedgerEvent, events_at
+from serving.ledger.reader import Reader
 
 Party = Literal["payer", "device", "payee"]
 PARTIES: tuple[Party, ...] = ("payer", "device", "payee")

@@ -12,12 +12,12 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from serving import cases
+from serving.cases import cases
 from serving.errors import LedgerUnavailable
-from serving.ledger_reading import Reader
-from serving.production import schema
-from serving.production.database import Asking, Database, DatabaseError, first_session, session
-from serving.production.stream import COUNT_BITS
+from serving.ledger.postgres import schema
+from serving.ledger.postgres.session import Asking, Database, DatabaseError, first_session, session
+from serving.ledger.reader import Reader
+from serving.redis_store.stream_entry import COUNT_BITS
 from serving.settings import Settings
 
 _UPPER_HALF = 1 << (COUNT_BITS - 1)

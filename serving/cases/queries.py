@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serving.errors import LedgerUnavailable
-from serving.ledger_reading import Reader
+from serving.ledger.reader import Reader
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from serving import case_events, cases
+from serving.cases import cases, queries
 
 
 class FileCases:
@@ -21,7 +21,7 @@ class FileCases:
 
         Raises: LedgerUnavailable.
         """
-        return case_events.opened(self._path)
+        return queries.opened(self._path)
 
     def resolve(self, connection: sqlite3.Connection, **verdict: Any) -> int:
         """Append a verdict and close its case, both or neither; see `serving.cases.resolve`."""

@@ -17,20 +17,20 @@ from pathlib import Path
 
 import msgspec
 
-from features.bundle import read_bundle
-from features.catalog import catalog_of
+from features.bundle.bundle import read_bundle
+from features.catalogue.catalogue import catalog_of
 from features.errors import RiskgateError
-from serving import archive
-from serving import receipt as receipts
+from serving.challenger.shadow_scores import Shadow, ShadowScores
+from serving.decision import receipt as receipts
+from serving.decision.evaluator import Judge
 from serving.errors import BrokenReceipt
-from serving.foldable import CannotFold, Paid, step_of
-from serving.hashing import pseudonyms_of
-from serving.judge import Judge
-from serving.ledger import LedgerError
-from serving.ledger_reading import Event, LedgerReading
+from serving.ledger import open
+from serving.ledger.hash_key import pseudonyms_of
+from serving.ledger.reader import Event, LedgerReading
+from serving.ledger.sqlite.ledger import LedgerError
 from serving.settings import Settings
-from serving.shadow_scores import Shadow, ShadowScores
-from serving.swap import Mark, mark_of
+from serving.state.bundle_watcher import Mark, mark_of
+from serving.state.foldable import CannotFold, Paid, step_of
 
 log = logging.getLogger("riskgate.challenger")
 
@@ -115,7 +115,7 @@ def follow(settings: Settings, find: Callable[[], Path], parent: int | None = No
             seq = -1
         if challenger is not None:
             try:
-                with archive.opened(settings) as ledger:
+                with open.opened(settings) as ledger:
                     seq = challenger.begin(ledger, past=False) if seq < 0 else seq
                     seq = challenger.catch_up(ledger, seq)
             except (RiskgateError, LedgerError) as error:
@@ -135,8 +135,8 @@ def _open(settings: Settings, find: Callable[[], Path], scores: ShadowScores) ->
 
 def run_beside(settings: Settings, parent: int) -> None:
     """The whole life of the process that a service starts."""
-    from serving.logs import set_up
-    from serving.model_store import folder_of
+    from serving.model.model_store import folder_of
+    from serving.telemetry.logs import set_up
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the service, which ends us
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from serving import archive
-from serving.decision import Decision
+from serving.challenger.shadow_scores import Shadow, ShadowScores
+from serving.decision.decision import Decision
 from serving.errors import CannotStart
-from serving.fold import Report, decode_report
-from serving.ledger_reading import Event
+from serving.ledger import open
+from serving.ledger.reader import Event
 from serving.settings import Settings
-from serving.shadow_scores import Shadow, ShadowScores
+from serving.state.fold import Report, decode_report
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 _WORDS = tuple(one.word for one in Decision)
@@ -94,7 +94,7 @@ def compare(settings: Settings) -> Comparison:
         scores.close()
     if progress is None or not rows:
         raise CannotStart("No challenger has scored here.", repair)
-    with archive.opened(settings) as ledger:
+    with open.opened(settings) as ledger:
         labels = {report.transaction_id: report.value for report in _reports(ledger.each_of_kind("label"))}
     return of_rows(progress.challenger, rows, labels)
 

@@ -8,11 +8,11 @@ import multiprocessing
 import os
 from multiprocessing.context import SpawnProcess
 
-from serving.challenger import run_beside
-from serving.ledger import Ledger
-from serving.metrics import Metrics
+from serving.challenger.challenger import run_beside
+from serving.challenger.shadow_scores import Progress, ShadowScores
+from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
-from serving.shadow_scores import Progress, ShadowScores
+from serving.telemetry.metrics import Metrics
 
 log = logging.getLogger("riskgate.challenger")
 

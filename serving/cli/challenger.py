@@ -9,8 +9,8 @@ import msgspec
 import typer
 
 from serving.errors import CannotStart
+from serving.output import out, telling
 from serving.settings import read_settings
-from serving.terminal import out, telling
 
 challenger_app = typer.Typer(no_args_is_help=True, help="Challengers, which score beside the champion.")
 
@@ -21,11 +21,11 @@ def challenge(
     going_on: Annotated[bool, typer.Option("--follow", help="From the present on, until stopped.")] = False,
 ) -> None:
     """Let a challenger judge every payment of the ledger from its receipt, and say how it compares."""
-    from serving import archive
-    from serving.challenger import Challenger, follow
-    from serving.comparison import compare
-    from serving.model_store import folder_of
-    from serving.shadow_scores import ShadowScores
+    from serving.challenger.challenger import Challenger, follow
+    from serving.challenger.comparison import compare
+    from serving.challenger.shadow_scores import ShadowScores
+    from serving.ledger import open
+    from serving.model.model_store import folder_of
 
     with telling():
         settings = read_settings()
@@ -36,7 +36,7 @@ def challenge(
             follow(settings, lambda: folder_of(settings, named, "RISKGATE_CHALLENGER"))
         scores = ShadowScores(settings.shadow_path)
         challenger = Challenger(settings, folder_of(settings, named, "RISKGATE_CHALLENGER"), scores)
-        with archive.opened(settings) as ledger:
+        with open.opened(settings) as ledger:
             challenger.catch_up(ledger, challenger.begin(ledger, past=True))
         scores.close()
         for line in compare(settings).sentences():
@@ -48,7 +48,7 @@ def compare_both(
     report: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
 ) -> None:
     """Say how the challenger that worked last compares with the champion on the same payments."""
-    from serving.comparison import compare
+    from serving.challenger.comparison import compare
 
     with telling():
         found = compare(read_settings())

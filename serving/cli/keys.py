@@ -10,10 +10,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from serving.api_keys import SCOPES, KeyFile, new_key
+from serving.access.api_keys import SCOPES, KeyFile, new_key
 from serving.errors import CannotStart
+from serving.output import out, telling
 from serving.settings import read_settings
-from serving.terminal import out, telling
 
 key_app = typer.Typer(no_args_is_help=True, help="API keys: add, list, revoke.")
 

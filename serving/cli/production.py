@@ -11,15 +11,15 @@ from wsgiref.simple_server import WSGIServer
 import typer
 from prometheus_client import start_http_server
 
+from serving.engine.gc_tuning import keep_what_is_there
 from serving.errors import CannotStart
-from serving.garbage import keep_what_is_there
-from serving.set_aside import SetAside
+from serving.output import out, telling
 from serving.settings import Settings, environment_of, read_settings
-from serving.terminal import out, telling
+from serving.state.set_aside import SetAside
 
 if TYPE_CHECKING:
-    from serving.production.recorder import Recorder
-    from serving.production.recorder_metrics import RecorderMetrics
+    from serving.recorder.metrics import RecorderMetrics
+    from serving.recorder.recorder import Recorder
 
 log = logging.getLogger("riskgate")
 
@@ -29,11 +29,11 @@ production_app = typer.Typer(no_args_is_help=True, help="The production profile:
 @production_app.command()
 def recorder() -> None:
     """Move the stream from Redis into PostgreSQL until stopped; several may run, one of them records."""
-    from serving.production import schema
-    from serving.production.labelling import Labelling
-    from serving.production.recorder import Recorder
-    from serving.production.recorder_metrics import RecorderMetrics
-    from serving.production.servers import check_postgres, check_redis
+    from serving.ledger.postgres import schema
+    from serving.recorder.labelling import Labelling
+    from serving.recorder.metrics import RecorderMetrics
+    from serving.recorder.recorder import Recorder
+    from serving.redis_store.server_checks import check_postgres, check_redis
 
     with telling():
         settings = production_settings()
@@ -56,7 +56,7 @@ def up(
     exit_when_ready: Annotated[bool, typer.Option("--exit-when-ready", help="End as soon as all are ready.")] = False,
 ) -> None:
     """Check both servers, then run recorder, scoring processes and review desk until Ctrl-C."""
-    from serving.production.up import bring_up
+    from serving.processes.up import bring_up
 
     with telling():
         settings = production_settings()
@@ -66,8 +66,8 @@ def up(
 @production_app.command()
 def migrate() -> None:
     """Create the tables of the ledger in PostgreSQL, or bring older ones up to date."""
-    from serving.production import schema
-    from serving.production.database import place_of
+    from serving.ledger.postgres import schema
+    from serving.ledger.postgres.session import place_of
 
     with telling():
         settings = production_settings()
@@ -80,14 +80,14 @@ def rebuild_state(
     check: Annotated[bool, typer.Option("--check", help="Only compare what Redis holds, and change nothing.")] = False,
 ) -> None:
     """Make the state in Redis anew from the ledger; workers decide by amount until it is done."""
-    from serving import start
-    from serving.model_store import bundle_folder
-    from serving.production.ledger import PostgresLedger
-    from serving.production.rebuilding import compare, rebuild
+    from serving.engine.clustered.rebuild import compare, rebuild
+    from serving.ledger.postgres.ledger import PostgresLedger
+    from serving.model.model_store import bundle_folder
+    from serving.state import startup
 
     with telling():
         settings = production_settings()
-        opened = start.open_bundle(bundle_folder(settings), settings)
+        opened = startup.open_bundle(bundle_folder(settings), settings)
         ledger = PostgresLedger(settings, "riskgate-rebuild")
         if not check:
             made = rebuild(settings, ledger, opened)

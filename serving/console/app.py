@@ -17,15 +17,15 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from features.errors import RiskgateError
-from serving.console.catalogs import Catalogs
+from serving.console.auth.users import Users
 from serving.console.desk import Desk
 from serving.console.gate import Gate
 from serving.console.headers import SecurityHeaders, headers_of
+from serving.console.pages.catalogues import Catalogs
 from serving.console.refusals import known_refusal, page_not_found, unknown_failure
 from serving.console.render import FOLDER
 from serving.console.routes import Routes
 from serving.errors import LedgerUnavailable
-from serving.users import Users
 
 log = logging.getLogger("riskgate.console")
 

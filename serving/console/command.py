@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from serving.case_file import FileCases
+from serving.cases.sqlite import FileCases
 from serving.console.app import create_app
-from serving.console.catalogs import Catalogs
+from serving.console.auth.users import ROLES, Users, new_user
 from serving.console.desk import Desk, DeskLedger
-from serving.listener import BoundedHttp
+from serving.console.pages.catalogues import Catalogs
+from serving.output import out, telling
+from serving.server.bounded_http import BoundedHttp
 from serving.settings import Settings, read_settings
-from serving.terminal import out, telling
-from serving.users import ROLES, Users, new_user
 
 console_app = typer.Typer(no_args_is_help=True, help="The review desk: people decide about flagged payments.")
 
@@ -72,7 +72,7 @@ def ledger_of(settings: Settings) -> DeskLedger:
     """
     if settings.production:
         # Only here: the embedded desk needs no driver of a server.
-        from serving.production.desk import ServerCases
+        from serving.cases.postgres import ServerCases
 
         return ServerCases(settings)
     return FileCases(settings.ledger_path)

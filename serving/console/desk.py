@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from serving import case_events, cases, party_index
-from serving.case_events import Connection, LedgerEvent
-from serving.cases import Case
-from serving.clock import SystemClock
-from serving.console.permission import Actor, may
-from serving.party_index import PARTIES, Party
+from serving.cases import cases, party_index, queries
+from serving.cases.cases import Case
+from serving.cases.party_index import PARTIES, Party
+from serving.cases.queries import Connection, LedgerEvent
+from serving.console.auth.permission import Actor, may
+from serving.decision.clock import SystemClock
 
 PAGE_SIZE = 25
 RECENT_PAYMENTS = 8
@@ -113,8 +113,8 @@ class Desk:
                 offset=(page - 1) * PAGE_SIZE,
             )
             count, risk = cases.open_totals(ledger)
-            payments = case_events.payments_by_id(ledger, [case.transaction_id for case in found])
-            promotion = case_events.latest_promotion(ledger)
+            payments = queries.payments_by_id(ledger, [case.transaction_id for case in found])
+            promotion = queries.latest_promotion(ledger)
             return QueueView(tuple(found), payments, total, count, risk, self._now_ms(ledger), promotion)
 
     def case(self, actor: Actor, transaction_id: str) -> CaseView:
@@ -125,7 +125,7 @@ class Desk:
         with self._ledger.opened() as ledger:
             case = cases.case_of(ledger, transaction_id)
             may(actor).read_case(case)
-            events = case_events.history(ledger, transaction_id)
+            events = queries.history(ledger, transaction_id)
             with closing(party_index.connect(self._index_path)) as index:
                 level = any(party_index.catch_up(index, ledger) < party_index.SLICE for _ in range(SLICES_PER_PAGE))
                 unread = 0 if level else party_index.behind(index, ledger)
@@ -140,8 +140,8 @@ class Desk:
                     if (identifier := identifiers[party]) is not None
                 }
             around = {event.transaction_id for events_of in recent.values() for event in events_of}
-            reports = case_events.reports_of(ledger, sorted(around))
-            promotion = case_events.latest_promotion(ledger)
+            reports = queries.reports_of(ledger, sorted(around))
+            promotion = queries.latest_promotion(ledger)
         return CaseView(case, tuple(events), recent, tuple(reports), unread, promotion)
 
     def resolve(self, actor: Actor, transaction_id: str, verdict: str, note: str) -> int:
@@ -169,5 +169,5 @@ class Desk:
 
     def _now_ms(self, ledger: Connection) -> int:
         """The present; on the replay clock that is the time of the newest payment."""
-        present = case_events.present_ms(ledger) if self._replay_clock else None
+        present = queries.present_ms(ledger) if self._replay_clock else None
         return self._wall_ms() if present is None else present

@@ -9,9 +9,9 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.requests import Request
 
-from features.firewall import holds_card_number
-from serving.cases import VERDICTS
-from serving.console.queue_page import DECISIONS, STATES, Asked
+from features.intake.card_numbers import holds_card_number
+from serving.cases.cases import VERDICTS
+from serving.console.pages.queue_page import DECISIONS, STATES, Asked
 from serving.errors import ServiceError, SlowBody, TooLarge
 
 #: A person's line may be slow; a form is small.

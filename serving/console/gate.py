@@ -12,13 +12,13 @@ from anyio.to_thread import run_sync
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serving.console.auth.permission import Actor
+from serving.console.auth.session import COOKIE, LONGEST_SECONDS, VISIT_COOKIE, Session, Sessions
+from serving.console.auth.throttle import Throttle
+from serving.console.auth.users import Users
 from serving.console.forms import ForeignForm
-from serving.console.pages import Frame
-from serving.console.permission import Actor
-from serving.console.session import COOKIE, LONGEST_SECONDS, VISIT_COOKIE, Session, Sessions
-from serving.console.throttle import Throttle
+from serving.console.pages.pages import Frame
 from serving.errors import ServiceError
-from serving.users import Users
 
 #: One password check takes 32 MiB and a tenth of a second of one core: no more than this many at once.
 CHECKS_AT_ONCE = 2

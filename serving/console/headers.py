@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.headers import hsts
+from serving.server.headers import hsts
 
 HEADERS = {
     # No script at all, no inline style, nothing from elsewhere, nobody may frame it.

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from features.errors import RiskgateError
+from serving.console.auth.throttle import TooManyAttempts
 from serving.console.gate import Entrant, Gate, NotSignedIn, frame_of
-from serving.console.pages import ErrorPage
+from serving.console.pages.pages import ErrorPage
 from serving.console.render import render
-from serving.console.throttle import TooManyAttempts
 from serving.errors import ServiceError
 
 log = logging.getLogger("riskgate.console")

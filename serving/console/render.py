@@ -7,7 +7,7 @@ from pathlib import Path
 import jinja2
 from starlette.responses import HTMLResponse
 
-from serving.console.pages import CasePage, ErrorPage, Page, QueuePage, SignInPage
+from serving.console.pages.pages import CasePage, ErrorPage, Page, QueuePage, SignInPage
 
 FOLDER = Path(__file__).parent
 TEMPLATES: dict[type[Page], str] = {

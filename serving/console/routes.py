@@ -8,17 +8,17 @@ from anyio.to_thread import run_sync
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from serving.console.case_page import case_page
-from serving.console.catalogs import Catalogs
+from serving.console.auth.permission import may
+from serving.console.auth.session import COOKIE, VISIT_COOKIE
 from serving.console.desk import CaseView, Desk
 from serving.console.forms import LONGEST_NOTE, VerdictAsked, read_asked, read_form, read_verdict
 from serving.console.gate import Entrant, Gate, check_token, frame_of, set_cookie
-from serving.console.pages import SignInPage, VerdictForm
-from serving.console.permission import may
-from serving.console.queue_page import case_href, queue_page
+from serving.console.pages.case_page import case_page
+from serving.console.pages.catalogues import Catalogs
+from serving.console.pages.pages import SignInPage, VerdictForm
+from serving.console.pages.queue_page import case_href, queue_page
+from serving.console.pages.wording import grouped
 from serving.console.render import render
-from serving.console.session import COOKIE, VISIT_COOKIE
-from serving.console.wording import grouped
 
 _NOTHING_SENT = VerdictAsked("", "", ())
 

@@ -5,7 +5,7 @@ within the last minute is at least `FACTOR` times the baseline's and chance does
 bound, P(Binomial(n, p) >= k) <= exp(-n KL(k/n || p)). It closes when, after a cool-down, the share is near
 the baseline's again. Both shares are of all payments decided: what was shed counts as not declined, so
 overload can hide a surge but never feign one. Nor can an attack: of the declines of one device, payer, payee,
-instrument or address only a few are counted (serving/concentration.py).
+instrument or address only a few are counted (serving/decision/concentration.py).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 
-from features.payment import Payment
-from features.policy import MODEL, Policy
-from serving.concentration import Concentration, UsualParties
-from serving.decision import Decision, below_decline
+from features.bundle.policy import MODEL, Policy
+from features.domain.payment import Payment
+from serving.decision.concentration import Concentration, UsualParties
+from serving.decision.decision import Decision, below_decline
 
 log = logging.getLogger("riskgate.breaker")
 

@@ -14,7 +14,7 @@ from array import array
 from collections import deque
 from operator import attrgetter
 
-from features.payment import Payment
+from features.domain.payment import Payment
 
 #: What an attacker must vary to count as many, and what unrelated payments may well have in common.
 OWN, SHARED = ("payer_id", "instrument_id", "device_id"), ("payee_id", "ip")

@@ -14,18 +14,18 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from features.catalog import Catalog
-from features.payment import Payment
-from serving import receipt as receipts
-from serving.breaker import Breakers, breakers_of
-from serving.cases import at_risk_minor
-from serving.decision import Decision
-from serving.exposure import Exposure
-from serving.judge import DEFAULT, RULES_ONLY, Judge, Judgement
-from serving.ledger import CaseRow
-from serving.receipt import Answer, Receipt
-from serving.ulid import ulid
-from serving.vector_bytes import vector_bytes
+from features.catalogue.catalogue import Catalog
+from features.domain.payment import Payment
+from serving.cases.cases import at_risk_minor
+from serving.decision import receipt as receipts
+from serving.decision.breaker import Breakers, breakers_of
+from serving.decision.decision import Decision
+from serving.decision.evaluator import DEFAULT, RULES_ONLY, Judge, Judgement
+from serving.decision.exposure import Exposure
+from serving.decision.receipt import Answer, Receipt
+from serving.decision.ulid import ulid
+from serving.decision.vector_codec import vector_bytes
+from serving.ledger.sqlite.ledger import CaseRow
 
 log = logging.getLogger("riskgate.engine")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 
-from features.policy import Policy
+from features.bundle.policy import Policy
 
 
 class Decision(enum.IntEnum):

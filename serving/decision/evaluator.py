@@ -8,15 +8,15 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from features.bundle import Bundle
-from features.catalog import Catalog
+from features.bundle.bundle import Bundle
+from features.bundle.policy import MODEL
+from features.catalogue.catalogue import Catalog
+from features.domain.money import reference_weights
+from features.domain.payment import Payment
 from features.errors import BrokenBundle, ContractMismatch
-from features.money import reference_weights
-from features.payment import Payment
-from features.policy import MODEL
-from features.pseudonyms import Pseudonyms
-from serving import reasons as why
-from serving.decision import (
+from features.intake.pseudonyms import Pseudonyms
+from serving.decision import reasons as why
+from serving.decision.decision import (
     Decision,
     below_decline,
     bounded,
@@ -27,9 +27,9 @@ from serving.decision import (
     decide,
     softened,
 )
-from serving.reasons import Reason
-from serving.rules import CompiledLists, Hit, compile_rules, matching
-from serving.scorer import Scorer
+from serving.decision.reasons import Reason
+from serving.decision.rules import CompiledLists, Hit, compile_rules, matching
+from serving.model.scorer import Scorer
 
 Vector = npt.NDArray[np.float64]
 

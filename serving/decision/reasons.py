@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from serving.rules import SCORE, Hit, Listed
+from serving.decision.rules import SCORE, Hit, Listed
 
 MOST_REASONS = 4
 _LIST_SENTENCES = {

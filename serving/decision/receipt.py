@@ -10,10 +10,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from serving.decision.reasons import Reason
+from serving.decision.vector_codec import vector_from
 from serving.errors import BrokenReceipt
-from serving.ledger_reading import Event
-from serving.reasons import Reason
-from serving.vector_bytes import vector_from
+from serving.ledger.reader import Event
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -35,7 +35,7 @@ class Answer(msgspec.Struct, frozen=True):
 class Receipt(msgspec.Struct, frozen=True):
     """What one decision was made from.
 
-    `vector` is the feature vector as served (NaN = missing; serving/vector_bytes.py, base64 in JSON), None
+    `vector` is the feature vector as served (NaN = missing; serving/decision/vector_codec.py, base64 in JSON), None
     when no features could be read. `seen` is the number of events the state of payer, instrument,
     device, ip, payee and pair had seen, -1 = not sent. `folded` says whether the payment entered the
     online state, `explained` whether contributions were computed. Digests are SHA-256 in hex, timings
@@ -163,7 +163,7 @@ def readable(body: Body, names: tuple[str, ...]) -> dict[str, Any]:
 
 def code_version() -> str:
     """A digest of the source that decides (`features` and `serving`), hex: equal sources, equal digest."""
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     digest = hashlib.sha256()
     for package in ("features", "serving"):
         for path in sorted((root / package).rglob("*.py")):

@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from features.compiled import compiled
+from features.bundle.policy import Policy, Rule
+from features.domain.payment import Payment
 from features.errors import BrokenBundle
-from features.payment import Payment
-from features.policy import Policy, Rule
-from features.pseudonyms import Pseudonyms
-from serving.decision import Decision, decision_named
+from features.intake.pseudonyms import Pseudonyms
+from features.jit import compiled
+from serving.decision.decision import Decision, decision_named
 
 Vector = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

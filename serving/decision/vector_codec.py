@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from features.compiled import compiled
+from features.jit import compiled
 
 Vector = npt.NDArray[np.float64]
 Bits = npt.NDArray[np.uint64]

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from serving.backlog import Backlog
-from serving.deciding import Decider
-from serving.disk_ahead import log_of
-from serving.engine import Engine
-from serving.ledger import Ledger
-from serving.metrics import Metrics
-from serving.swap import Succession
+from serving.decision.decider import Decider
+from serving.engine.embedded.engine import Engine
+from serving.ledger.sqlite.ledger import Ledger
+from serving.ledger.sqlite.wal_preallocate import log_of
+from serving.overload.admission_queue import Backlog
+from serving.state.bundle_watcher import Succession
+from serving.telemetry.metrics import Metrics
 
 LAG_EVERY_SECONDS = 0.1
 SET_ASIDE = "Events of the ledger that cannot be folded and changed nothing."

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from serving.engine import Engine
-    from serving.production.engine import RedisEngine
-    from serving.production.runtime import RedisRuntime
-    from serving.runtime import Runtime
+    from serving.engine.clustered.engine import RedisEngine
+    from serving.engine.clustered.runtime import RedisRuntime
+    from serving.engine.embedded.engine import Engine
+    from serving.engine.embedded.runtime import Runtime
 
     AnyEngine = Engine | RedisEngine
     AnyRuntime = Runtime | RedisRuntime

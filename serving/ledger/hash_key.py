@@ -12,11 +12,11 @@ import time
 
 import msgspec
 
-from features.pseudonyms import Pseudonyms, is_pseudonym
+from features.intake.pseudonyms import Pseudonyms, is_pseudonym
 from serving.errors import CannotStart
-from serving.event_bodies import Hashing, decode_hashing
-from serving.ledger import Ledger
-from serving.ledger_reading import LedgerReading
+from serving.ledger.event_bodies import Hashing, decode_hashing
+from serving.ledger.reader import LedgerReading
+from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
 
 __all__ = ["KIND", "Hashing", "check_hashing", "pseudonyms_of", "settle_hashing"]

@@ -19,14 +19,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.catalog import Catalog
+from features.catalogue.catalogue import Catalog
+from features.domain.payment import Payment
 from features.errors import InvalidHistory
-from features.history import complete, own_schema
-from features.history_words import normalised_payment
-from features.payment import Payment
-from features.replay import fold
-from features.state import State
-from serving.seen_ids import SeenIds
+from features.history.normalise import normalised_payment
+from features.history.schema import complete, own_schema
+from features.state.memory import State
+from features.state.replay import fold
+from serving.ledger.sqlite.bloom_filter import SeenIds
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)

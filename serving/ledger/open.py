@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from serving.errors import CannotStart
-from serving.ledger import Ledger
-from serving.ledger_reading import LedgerReading
+from serving.ledger.reader import LedgerReading
+from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
 
 
@@ -27,7 +27,7 @@ def opened(settings: Settings) -> Iterator[LedgerReading]:
 def _ledger(settings: Settings) -> LedgerReading:
     if settings.production:
         # Only here: the embedded profile needs no driver of a server.
-        from serving.production.ledger import PostgresLedger
+        from serving.ledger.postgres.ledger import PostgresLedger
 
         return PostgresLedger(settings, "riskgate-command", statement_seconds=0)
     if not settings.ledger_path.exists():

@@ -6,10 +6,10 @@ import contextlib
 
 import msgspec
 
-from features.catalog import Catalog, catalog, catalog_of
-from serving import bundles
-from serving.event_bodies import Promotion, decode_promotion
-from serving.ledger_reading import LedgerReading
+from features.catalogue.catalogue import Catalog, catalog, catalog_of
+from serving.ledger.event_bodies import Promotion, decode_promotion
+from serving.ledger.reader import LedgerReading
+from serving.model import bundle_archive
 from serving.settings import Settings
 
 
@@ -30,4 +30,4 @@ def latest_catalog(settings: Settings, ledger: LedgerReading) -> Catalog:
     known = promotions(ledger)
     if not known:
         return catalog()
-    return catalog_of(bundles.kept_bundle(settings.var / "bundles", known[-1].bundle, known[-1].policy).contract)
+    return catalog_of(bundle_archive.kept_bundle(settings.var / "bundles", known[-1].bundle, known[-1].policy).contract)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from features.bundle import Bundle, read_bundle
+from features.bundle.bundle import Bundle, read_bundle
 from features.errors import BrokenBundle
 
 

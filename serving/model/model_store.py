@@ -17,7 +17,7 @@ from serving.errors import CannotStart
 from serving.settings import Settings
 
 #: The folder of the source tree; in a bento it is called `src`, and the bento's description lies above it.
-SOURCE = Path(__file__).resolve().parents[1]
+SOURCE = Path(__file__).resolve().parents[2]
 #: BentoML's default folder, in which releases before kept their bundles.
 FORMER_HOME = Path("~/bentoml")
 
@@ -88,7 +88,7 @@ def stores_of(source: Path) -> tuple[Path, ...]:
     if not _is_bento(source):
         return ()
     bento = source.parent
-    beside = (bento.parents[2] / "models",) if bento.parents[1].name == "bentos" else ()
+    beside = (bento.parents[2] / "models",) if bento.parents[2].name == "bentos" else ()
     return (bento / "models", *beside)
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from features.errors import BrokenBundle
-from serving.forest import paths_of, read_forest
-from serving.lightgbm_reference import Reference
-from serving.walk import FEATURE_MASK, LANES, add_contributions, margin_of
+from serving.model.lightgbm_reference import Reference
+from serving.model.tree_shap import FEATURE_MASK, LANES, add_contributions, margin_of
+from serving.model.tree_tables import paths_of, read_forest
 
 Vector = npt.NDArray[np.float64]
 

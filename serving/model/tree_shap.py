@@ -13,7 +13,7 @@ of degree d - 1, so Gauss-Legendre with ceil(d / 2) points gives it exactly, fro
 The products along a path are shared by all leaves below it: each edge of a tree is passed twice, once down
 and once up. Nothing is left out; the values differ from LightGBM's by rounding (tests: less than 1e-9).
 
-All compiled functions stand in this one file, since Numba's cache looks at no other (serving/forest.py
+All compiled functions stand in this one file, since Numba's cache looks at no other (serving/model/tree_tables.py
 makes their tables).
 """
 
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from features.compiled import compiled
+from features.jit import compiled
 
 Vector = npt.NDArray[np.float64]
 Words = npt.NDArray[np.uint64]

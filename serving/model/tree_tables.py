@@ -1,4 +1,4 @@
-"""A LightGBM text model as flat tables for serving/walk.py: nodes in two arrays, siblings side by side."""
+"""A LightGBM text model as flat tables for serving/model/tree_shap.py: nodes in two arrays, siblings side by side."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import NamedTuple
 import numpy as np
 
 from features.errors import BrokenBundle
-from serving import walk
-from serving.walk import LANES, Sets, Vector, Words
+from serving.model import tree_shap
+from serving.model.tree_shap import LANES, Sets, Vector, Words
 
 # LightGBM's own coding of `decision_type`.
 _CATEGORICAL, _DEFAULT_LEFT, _MISSING_SHIFT = 1, 2, 2
 _MISSING_NONE, _MISSING_ZERO = 0, 1
-_INNER, _MISSING_LEFT = 1 << int(walk.INNER_SHIFT), 1 << int(walk.MISSING_LEFT_SHIFT)
+_INNER, _MISSING_LEFT = 1 << int(tree_shap.INNER_SHIFT), 1 << int(tree_shap.MISSING_LEFT_SHIFT)
 
 _REPAIR = "Train with boosting `gbdt`, one score a row and constant leaves, or export the bundle again."
 
@@ -35,7 +35,7 @@ class Forest(NamedTuple):
 
 
 class Paths(NamedTuple):
-    """What of the exact contributions does not depend on the payment (serving/walk.py says what each is)."""
+    """What of the exact contributions does not depend on the payment (serving/model/tree_shap.py says what each is)."""
 
     inner: Words
     starts: Words
@@ -85,7 +85,7 @@ def read_forest(model_text: str) -> Forest:
         depths.append(_depth(own))
         rows += [row._replace(child=row.child + roots[-1]) for row in own]
         roots.append(len(rows))
-    shift = int(walk.CHILD_SHIFT)
+    shift = int(tree_shap.CHILD_SHIFT)
     return Forest(
         names=tuple(told["feature_names"].split(" ")),
         nodes=np.array([row.feature | row.child << shift | row.flags for row in rows], np.uint64),
@@ -117,13 +117,13 @@ def _rows(tree: dict[str, str], first_set: int) -> Iterator[_Row]:
         kind, value, flags = kinds[node], thresholds[node], _INNER
         missing = kind >> _MISSING_SHIFT & 3
         if kind & _CATEGORICAL:
-            flags |= int(walk.IS_CATEGORICAL)
+            flags |= int(tree_shap.IS_CATEGORICAL)
             value = float(first_set + int(value))
         elif missing == _MISSING_NONE:  # a missing value counts as zero
             flags |= _MISSING_LEFT if value >= 0.0 else 0
         else:
             flags |= _MISSING_LEFT if kind & _DEFAULT_LEFT else 0
-            flags |= int(walk.ZERO_IS_MISSING) if missing == _MISSING_ZERO else 0
+            flags |= int(tree_shap.ZERO_IS_MISSING) if missing == _MISSING_ZERO else 0
         yield _Row(features[node], len(queue), flags, value, counts[node])
         queue += (left[node], right[node])
 
@@ -151,7 +151,10 @@ def paths_of(forest: Forest) -> Paths:
                 continue
             inner.append(node)
             leaves[node] = 0.0
-            feature, child = word & int(walk.FEATURE_MASK), word >> int(walk.CHILD_SHIFT) & int(walk.CHILD_MASK)
+            feature, child = (
+                word & int(tree_shap.FEATURE_MASK),
+                word >> int(tree_shap.CHILD_SHIFT) & int(tree_shap.CHILD_MASK),
+            )
             upper = own.get(feature)
             for edge in (child, child + 1):
                 shares[edge] = covers[edge] / covers[node]

@@ -15,14 +15,14 @@ from typing import Protocol
 
 import msgspec
 
-from features.bundle import Bundle
-from features.catalog import catalog_of
-from serving.headers import ALWAYS, Header
-from serving.http import JSON, json_reply, raw_reply
-from serving.judge import DEFAULT, FULL
+from features.bundle.bundle import Bundle
+from features.catalogue.catalogue import catalog_of
+from serving.api.asgi import JSON, json_reply, raw_reply
+from serving.decision.evaluator import DEFAULT, FULL
 from serving.messages import Error, ErrorBody
-from serving.plain_head import PlainHead
-from serving.shed import COST, LADDER, PATIENCE, REFUSED, Admitted, Eye, Ranks, tier_for
+from serving.overload.load_shedding import COST, LADDER, PATIENCE, REFUSED, Admitted, Eye, Ranks, tier_for
+from serving.overload.plain_head import PlainHead
+from serving.server.headers import ALWAYS, Header
 
 #: Work of one turn of the event loop; after it the sockets are looked at again.
 SLICE_NS = 5_000_000

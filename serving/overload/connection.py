@@ -2,7 +2,7 @@
 
 uvicorn would make a task of every request as soon as it is read, and the tasks would wait, unseen, in the
 event loop. Here plain payments go into the `Backlog` first. Their age is the kernel's: it notes when data
-comes, however late the process looks. From there they go a short way: no ASGI (serving/short_way.py).
+comes, however late the process looks. From there they go a short way: no ASGI (serving/overload/fast_path.py).
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import socket
 import struct
 from typing import Any
 
-from serving.backlog import Backlog, ShortWay
-from serving.listener import BoundedHttp
-from serving.loopback_only import is_loopback
-from serving.plain_head import Heads, PlainHead
-from serving.shed import ADMITTED, Admitted
+from serving.access.loopback_only import is_loopback
+from serving.overload.admission_queue import Backlog, ShortWay
+from serving.overload.load_shedding import ADMITTED, Admitted
+from serving.overload.plain_head import Heads, PlainHead
+from serving.server.bounded_http import BoundedHttp
 
 LATER_LARGEST = 1 << 20
 #: How long the rest of a body is awaited here, where the payment can still be shed.

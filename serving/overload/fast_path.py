@@ -12,20 +12,20 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from features.domain.payment import Payment
 from features.errors import RiskgateError
-from features.intake import read_payment
-from features.payment import Payment
-from serving.either import AnyEngine, AnyRuntime
-from serving.engine import Engine, Scored
-from serving.http import REPLAYED, Reply, error_reply, raw_reply
-from serving.judge import DEFAULT
-from serving.ledger import LedgerError, NotYetWritten
-from serving.recorded import Recorded
-from serving.shed import Admitted
+from features.intake.parse import read_payment
+from serving.api.asgi import REPLAYED, Reply, error_reply, raw_reply
+from serving.decision.evaluator import DEFAULT
+from serving.engine.embedded.engine import Engine, Scored
+from serving.engine.protocols import AnyEngine, AnyRuntime
+from serving.ledger.sqlite.commit_ticket import Recorded
+from serving.ledger.sqlite.ledger import LedgerError, NotYetWritten
+from serving.overload.load_shedding import Admitted
 
 if TYPE_CHECKING:
-    from serving.app import Application
-    from serving.production.engine import RedisEngine
+    from serving.api.app import Application
+    from serving.engine.clustered.engine import RedisEngine
 
 _ROUTE = "/v1/score"
 

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from features.money import LARGEST_AMOUNT_MINOR, reference_weights
-from features.payment import DEFAULT_DEADLINE_MS
-from serving.judge import DEFAULT, FULL, RULES_ONLY
+from features.domain.money import LARGEST_AMOUNT_MINOR, reference_weights
+from features.domain.payment import DEFAULT_DEADLINE_MS
+from serving.decision.evaluator import DEFAULT, FULL, RULES_ONLY
 
 REFUSED = "refused"
 #: What a payment may get, best first.

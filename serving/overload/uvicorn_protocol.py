@@ -2,11 +2,11 @@
 
 BentoML 1.4.39 builds `uvicorn.Config(app, ...)` without a choice of protocol, so uvicorn looks up `"auto"` in
 `uvicorn.config.HTTP_PROTOCOLS`. The worker imports the service before that, and the service calls `install`;
-`tests/serving/test_bentoml_conformance.py` pins this for the pinned versions.
+`tests/serving/bento/test_bentoml_conformance.py` pins this for the pinned versions.
 
 With the fast path plain payments are decided without ASGI and wait in the backlog that sheds load
-(serving/arrival.py); without it every request goes through BentoML's application. Both keep the bounds on heads
-and the keep-alive of serving/listener.py.
+(serving/overload/connection.py); without it every request goes through BentoML's application. Both keep the bounds
+on heads and the keep-alive of serving/server/bounded_http.py.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import uvicorn
 import uvicorn.config
 from uvicorn.server import ServerState
 
-from serving.arrival import protocol_of
-from serving.backlog import Backlog
-from serving.listener import BoundedHttp
+from serving.overload.admission_queue import Backlog
+from serving.overload.connection import protocol_of
+from serving.server.bounded_http import BoundedHttp
 
 
 def install(backlog: Backlog, *, fast: bool) -> type[BoundedHttp]:

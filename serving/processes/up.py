@@ -17,9 +17,9 @@ from typing import NamedTuple
 import httpx
 
 from serving.errors import CannotStart
-from serving.production import schema
-from serving.production.servers import check_postgres, check_redis
-from serving.production.supervision import Job, Kept, stop_in_order
+from serving.ledger.postgres import schema
+from serving.processes.supervision import Job, Kept, stop_in_order
+from serving.redis_store.server_checks import check_postgres, check_redis
 from serving.settings import Settings
 
 log = logging.getLogger("riskgate.up")

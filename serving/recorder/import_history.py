@@ -12,17 +12,18 @@ from pathlib import Path
 
 import msgspec
 
+from serving.audit.import_history import kept_history
 from serving.errors import CannotStart
-from serving.fold import HistoryEvent, encode
-from serving.hashing import KIND as HASHING
-from serving.hashing import Hashing, check_hashing
-from serving.history_import import kept_history
-from serving.production import recording, schema
-from serving.production.database import first_session
-from serving.production.ledger import PostgresLedger
-from serving.production.servers import redis_client
-from serving.production.stream import Entry
+from serving.ledger.hash_key import KIND as HASHING
+from serving.ledger.hash_key import Hashing, check_hashing
+from serving.ledger.postgres import schema
+from serving.ledger.postgres.ledger import PostgresLedger
+from serving.ledger.postgres.session import first_session
+from serving.recorder import writer
+from serving.redis_store.server_checks import redis_client
+from serving.redis_store.stream_entry import Entry
 from serving.settings import Settings
+from serving.state.fold import HistoryEvent, encode
 
 #: Before everything that a stream could ever hold.
 HASHING_SEQ, HISTORY_SEQ = 1, 2
@@ -49,7 +50,7 @@ def take_history(settings: Settings, source: Path, until_ms: int | None) -> Hist
             body = msgspec.json.encode(Hashing(names.fingerprint))
             entries.insert(0, Entry(HASHING_SEQ, HASHING, "", now_ms, now_ms, body, None, None))
         with first_session(settings.postgres_url, "riskgate-import") as session:
-            recording.insert(session, entries)
+            writer.insert(session, entries)
     finally:
         ledger.release()
     return event

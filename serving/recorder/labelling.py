@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from features.catalog import Catalog, catalog_of
-from features.entity_strings import EntityStrings
-from serving import bundles
-from serving.clock import clock_named
+from features.catalogue.catalogue import Catalog, catalog_of
+from features.state.remote import EntityStrings
+from serving.decision.clock import clock_named
+from serving.engine.clustered.feedback import RedisFeedback
+from serving.engine.clustered.ledger_lookup import RecordedPast
 from serving.errors import LedgerUnavailable
-from serving.production.connecting import connect
-from serving.production.database import Session
-from serving.production.feedback import RedisFeedback
-from serving.production.ledger import PostgresLedger
-from serving.production.past import RecordedPast
-from serving.production.verdicts import label_verdicts
-from serving.promotions import promotions
-from serving.reports import LabelReport
+from serving.ledger.postgres.ledger import PostgresLedger
+from serving.ledger.postgres.session import Session
+from serving.ledger.promotions import promotions
+from serving.model import bundle_archive
+from serving.recorder.verdicts import label_verdicts
+from serving.redis_store.connect import connect
 from serving.settings import Settings
+from serving.state.outcomes import LabelReport
 
 log = logging.getLogger("riskgate.recorder")
 
@@ -64,4 +64,6 @@ class Labelling:
         if not known:
             raise LedgerUnavailable("No bundle was promoted yet.", "Start a scoring process.")
         latest = known[-1]
-        return catalog_of(bundles.kept_bundle(self.settings.var / "bundles", latest.bundle, latest.policy).contract)
+        return catalog_of(
+            bundle_archive.kept_bundle(self.settings.var / "bundles", latest.bundle, latest.policy).contract
+        )

@@ -14,12 +14,13 @@ import time
 from collections.abc import Callable
 
 from features.errors import RiskgateError
-from serving.production import recording, schema
-from serving.production.database import DatabaseError, Session, place_of, session
-from serving.production.recorder_metrics import RecorderMetrics
-from serving.production.recording import Written
-from serving.production.servers import REDIS_ERRORS, redis_client
-from serving.production.stream import Entry, Unreadable, entry_of, seq_of, stream_id_of
+from serving.ledger.postgres import schema
+from serving.ledger.postgres.session import DatabaseError, Session, place_of, session
+from serving.recorder import writer
+from serving.recorder.metrics import RecorderMetrics
+from serving.recorder.writer import Written
+from serving.redis_store.server_checks import REDIS_ERRORS, redis_client
+from serving.redis_store.stream_entry import Entry, Unreadable, entry_of, seq_of, stream_id_of
 from serving.settings import Settings
 
 log = logging.getLogger("riskgate.recorder")
@@ -80,7 +81,7 @@ class Recorder:
     def _wait_for_lead(self, own: Session) -> bool:
         told = False
         while not self.stopping.is_set():
-            if recording.lead(own):
+            if writer.lead(own):
                 log.info("this recorder records %s", self.key)
                 return True
             if not told:
@@ -115,13 +116,13 @@ class Recorder:
 
     def _write(self, own: Session, batch: list[Entry | Unreadable]) -> Written:
         try:
-            return recording.record(own, batch)
-        except recording.REFUSED as error:
+            return writer.record(own, batch)
+        except writer.REFUSED as error:
             log.error("a batch holds an entry that the tables refuse (%s); it is kept apart", type(error).__name__)
-            return recording.record_each(own, batch)
+            return writer.record_each(own, batch)
 
     def _where_to_begin(self, own: Session) -> int:
-        after = recording.position(own)
+        after = writer.position(own)
         if not after or self.latest() >= after:
             return after
         # The stream was lost with its Redis. Where its clock is behind, ids would begin below what is recorded.
@@ -129,7 +130,7 @@ class Recorder:
             self._begin_stream(after)
             return after
         log.error("the stream ends before what is recorded (%s): it is read from its start", stream_id_of(after))
-        recording.begin_anew(own)
+        writer.begin_anew(own)
         return 0
 
     def _begin_stream(self, after: int) -> None:

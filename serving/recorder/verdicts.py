@@ -14,10 +14,10 @@ import msgspec
 
 from features.errors import Refused, RiskgateError
 from serving.errors import Conflict, LedgerUnavailable, UnknownTransaction
-from serving.event_bodies import decode_verdict
-from serving.foldable import CannotFold, reason_of
-from serving.production.database import Session
-from serving.reports import LabelReport
+from serving.ledger.event_bodies import decode_verdict
+from serving.ledger.postgres.session import Session
+from serving.state.foldable import CannotFold, reason_of
+from serving.state.outcomes import LabelReport
 
 log = logging.getLogger("riskgate.recorder")
 

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import msgspec
 import psycopg
 
-from serving.cases import FORMER_REFERENCE, risk_minor
-from serving.ledger import CaseRow
-from serving.production.database import Session
-from serving.production.schema import LOCK
-from serving.production.stream import Entry, Unreadable
+from serving.cases.cases import FORMER_REFERENCE, risk_minor
+from serving.ledger.postgres.schema import LOCK
+from serving.ledger.postgres.session import Session
+from serving.ledger.sqlite.ledger import CaseRow
+from serving.redis_store.stream_entry import Entry, Unreadable
 
 #: Held by the one recorder that records; the others wait for it.
 RECORDER_LOCK = LOCK + 1

@@ -13,14 +13,21 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from features.entity_strings import Entry
-from features.intake import stored_payment
-from features.payment import Payment
+from features.domain.payment import Payment
+from features.intake.parse import stored_payment
+from features.state.remote import Entry
 from serving.errors import StateUnavailable
-from serving.production.records import PENDING, Record, answered_record, mark_of, pending_record, read_record
-from serving.production.scripts import APPEND, APPEND_IF_THERE, EXCHANGE, EXCHANGE_UNANSWERED
-from serving.production.state import RedisState, checked, within
-from serving.production.trips import FULL, Admission, Folding, Outline, Strings, Together, placed
+from serving.redis_store.idempotency_record import (
+    PENDING,
+    Record,
+    answered_record,
+    mark_of,
+    pending_record,
+    read_record,
+)
+from serving.redis_store.messages import FULL, Admission, Folding, Outline, Strings, Together, placed
+from serving.redis_store.scripts import APPEND, APPEND_IF_THERE, EXCHANGE, EXCHANGE_UNANSWERED
+from serving.redis_store.state import RedisState, checked, within
 
 
 class ClusterState(RedisState):

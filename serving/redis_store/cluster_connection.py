@@ -8,8 +8,8 @@ import logging
 from typing import Any
 
 from serving.errors import StateUnavailable
-from serving.production.keys import SLOTS, slot_of
-from serving.production.wire import Address, Command, Wire
+from serving.redis_store.connection import Address, Command, Wire
+from serving.redis_store.keys import SLOTS, slot_of
 
 log = logging.getLogger("riskgate.redis")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from serving.production.cluster import ClusterState
-from serving.production.cluster_wires import ClusterWires
-from serving.production.keys import Keys
-from serving.production.state import RedisState, checked, within
-from serving.production.wire import Address, Wire, address_of
+from serving.redis_store.cluster import ClusterState
+from serving.redis_store.cluster_connection import ClusterWires
+from serving.redis_store.connection import Address, Wire, address_of
+from serving.redis_store.keys import Keys
+from serving.redis_store.state import RedisState, checked, within
 from serving.settings import Settings
 
 

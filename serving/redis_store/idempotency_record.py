@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from features.entity_strings import Entry
-from features.kernel import ENTITY_COUNT
-from features.packed import HEADER_BYTES
+from features.kernel.step import ENTITY_COUNT
+from features.state.codec import HEADER_BYTES
+from features.state.remote import Entry
 
 PENDING, ANSWERED = b"P", b"A"
 DIGEST_BYTES = 16

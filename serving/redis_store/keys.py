@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from binascii import crc_hqx
 
-from features.string_names import entity_prefixes
+from features.state.redis_keys import entity_prefixes
 
 SLOTS = 16_384
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from features.entity_strings import Entry
-from serving.production.records import Record
+from features.state.remote import Entry
+from serving.redis_store.idempotency_record import Record
 
 Strings = list[bytes | None]
 

@@ -1,7 +1,7 @@
 """The scripts that run inside Redis, each atomic; they move bytes and never compute a feature.
 
 Redis Cluster runs a script on one slot only: there the same steps are taken one after the other
-(serving/production/cluster.py), with the scripts for single keys.
+(serving/redis_store/cluster.py), with the scripts for single keys.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import NamedTuple
 
-from features.packed import EMPTY
+from features.state.codec import EMPTY
 
 
 class Script(NamedTuple):

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import redis
 
 from serving.errors import CannotStart
-from serving.production.database import DatabaseError, first_session, place_of
+from serving.ledger.postgres.session import DatabaseError, first_session, place_of
 from serving.settings import Settings
 
 #: What talking to Redis may raise, a cluster that has no node left included; nobody else needs to know the client.

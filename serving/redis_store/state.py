@@ -7,15 +7,15 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from features.entity_strings import Entry
-from features.payment import Payment
+from features.domain.payment import Payment
+from features.state.remote import Entry
 from serving.errors import StateUnavailable
-from serving.production.cluster_wires import ClusterWires
-from serving.production.keys import Keys
-from serving.production.records import Record, due_bytes, read_record
-from serving.production.scripts import ADMIT, ADMIT_DECIDED, COMPACT, DECIDE, EXCHANGE, REPORT, SCRIPTS, Script
-from serving.production.trips import FULL, Admission, Folding, Outline, Strings, Together, placed
-from serving.production.wire import ReplyError, Wire
+from serving.redis_store.cluster_connection import ClusterWires
+from serving.redis_store.connection import ReplyError, Wire
+from serving.redis_store.idempotency_record import Record, due_bytes, read_record
+from serving.redis_store.keys import Keys
+from serving.redis_store.messages import FULL, Admission, Folding, Outline, Strings, Together, placed
+from serving.redis_store.scripts import ADMIT, ADMIT_DECIDED, COMPACT, DECIDE, EXCHANGE, REPORT, SCRIPTS, Script
 
 #: How long what is not a payment waits for Redis.
 PATIENCE_NS = 2_000_000_000

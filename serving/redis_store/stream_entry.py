@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from serving.ledger import CaseRow
+from serving.ledger.sqlite.ledger import CaseRow
 
 COUNT_BITS = 20
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from serving.ledger import Event
-from serving.production.state import RedisState, within
-from serving.production.stream import seq_of
+from serving.ledger.sqlite.ledger import Event
+from serving.redis_store.state import RedisState, within
+from serving.redis_store.stream_entry import seq_of
 
 
 async def payment_id_of(state: RedisState, transaction_id: str) -> bytes | None:

@@ -1,8 +1,8 @@
 """HTTP as uvicorn speaks it, with bounds on what comes before a body: how long, how many lines, how slowly.
 
 The parser itself has none: without them one connection could fill the memory with headers, or a thousand
-silent ones could hold every file descriptor. It is also laxer than RFC 9112 (serving/head_faults.py), drops the body
-of a request that offers an upgrade, and lets a trailer pass for a header.
+silent ones could hold every file descriptor. It is also laxer than RFC 9112 (serving/server/head_faults.py), drops the
+body of a request that offers an upgrade, and lets a trailer pass for a header.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import httptools
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from serving.head_faults import Fault, authority_of, fault_in
-from serving.headers import ALWAYS
 from serving.messages import Error, ErrorBody
+from serving.server.head_faults import Fault, authority_of, fault_in
+from serving.server.headers import ALWAYS
 
 HEAD_LARGEST_BYTES = 16_384
 HEADERS_MOST = 64

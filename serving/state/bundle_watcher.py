@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from features.errors import RiskgateError
-from serving import start
+from serving.decision.vector_codec import vector_bytes
 from serving.errors import CannotStart
-from serving.ledger import LedgerError
-from serving.metrics import Counted
+from serving.ledger.sqlite.ledger import LedgerError
 from serving.settings import Settings
-from serving.start import Opened
-from serving.vector_bytes import vector_bytes
+from serving.state import startup
+from serving.state.startup import Opened
+from serving.telemetry.metrics import Counted
 
 log = logging.getLogger("riskgate.swap")
 
@@ -94,7 +94,7 @@ class Succession:
         return True
 
     def _open(self) -> Opened:
-        opened = start.open_bundle(self.find(), self.settings)
+        opened = startup.open_bundle(self.find(), self.settings)
         now, new = self.opened.catalog.contract(), opened.catalog.contract()
         if now.hash != new.hash:
             raise CannotStart(

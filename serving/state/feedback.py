@@ -9,18 +9,18 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from features.catalog import Catalog
+from features.catalogue.catalogue import Catalog
+from features.domain.payment import Payment
 from features.errors import InvalidHistory
-from features.intake import payment_json
-from features.payment import Payment
-from serving.clock import Clock
+from features.intake.parse import payment_json
+from serving.decision.clock import Clock
 from serving.errors import Conflict, UnknownTransaction
-from serving.fold import Effect, Fold, Report, encode
-from serving.foldable import UNFOLDABLE, CannotFold, Paid, Reported, reason_of, step_of
-from serving.ledger import Event, Ledger
+from serving.ledger.history_segment import Segment, milliseconds, payment_of_row
+from serving.ledger.sqlite.ledger import Event, Ledger
 from serving.messages import Recorded
-from serving.reports import LabelReport, OutcomeReport
-from serving.segments import Segment, milliseconds, payment_of_row
+from serving.state.fold import Effect, Fold, Report, encode
+from serving.state.foldable import UNFOLDABLE, CannotFold, Paid, Reported, reason_of, step_of
+from serving.state.outcomes import LabelReport, OutcomeReport
 
 #: What each report changes in the state; an outcome or label not named here changes nothing.
 EFFECTS = {name: name for name in ("declined", "reversed", "fraud", "legitimate")}

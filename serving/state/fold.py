@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from features.catalog import Catalog
-from features.profiles import Profiles
-from features.state import State
-from serving.event_bodies import (
+from features.catalogue.catalogue import Catalog
+from features.state.memory import State
+from features.state.profiles import Profiles
+from serving.ledger.event_bodies import (
     Effect,
     HistoryEvent,
     ProfileEvent,
@@ -18,7 +18,9 @@ from serving.event_bodies import (
     decode_report,
     encode,
 )
-from serving.foldable import (
+from serving.ledger.history_segment import Segment
+from serving.ledger.reader import Event
+from serving.state.foldable import (
     UNFOLDABLE,
     CannotFold,
     Imported,
@@ -30,9 +32,7 @@ from serving.foldable import (
     step_of,
     whole_step_of,
 )
-from serving.ledger_reading import Event
-from serving.segments import Segment
-from serving.set_aside import SetAside
+from serving.state.set_aside import SetAside
 
 __all__ = [
     "Effect",

@@ -13,18 +13,18 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
-from features.aggregate import FILTERS
-from features.catalog import Catalog
-from features.checks import FIRST_YEAR, LAST_YEAR
-from features.encode import check_profile, encode_extra, extra_words, reference_amount
+from features.catalogue.aggregate import FILTERS
+from features.catalogue.catalogue import Catalog
+from features.domain.money import LARGEST_AMOUNT_MINOR
+from features.domain.payment import LABELS, OUTCOMES, Payment
 from features.errors import RiskgateError
-from features.intake import stored_payment
-from features.money import LARGEST_AMOUNT_MINOR
-from features.payment import LABELS, OUTCOMES, Payment
-from features.profiles import PROFILE_KINDS, ProfileRow, decode_profile
-from serving import receipt as receipts
+from features.intake.parse import stored_payment
+from features.intake.validate import FIRST_YEAR, LAST_YEAR
+from features.state.columns import check_profile, encode_extra, extra_words, reference_amount
+from features.state.profiles import PROFILE_KINDS, ProfileRow, decode_profile
+from serving.decision import receipt as receipts
 from serving.errors import ServiceError
-from serving.event_bodies import (
+from serving.ledger.event_bodies import (
     Effect,
     HistoryEvent,
     Report,
@@ -35,7 +35,7 @@ from serving.event_bodies import (
     decode_report,
     decode_verdict,
 )
-from serving.ledger_reading import Event
+from serving.ledger.reader import Event
 
 #: What damaged, foreign or odd content raises while it is decoded and encoded. Errors of the machine (memory, disk)
 #: are not among them: they say nothing about the event.

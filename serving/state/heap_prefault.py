@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from features.heap import provide
-from features.state import State
-from serving.background import behind_payments
+from features.kernel.heap import provide
+from features.state.memory import State
+from serving.ledger.sqlite.low_priority import behind_payments
 
 EVERY_SECONDS = 0.1
 #: Bytes that lie ready beyond what the state uses, more than it grows between two looks; and what is asked for at once:

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from features.catalog import Catalog
-from features.profiles import ProfileFile
-from features.pseudonyms import Pseudonyms
-from serving.event_bodies import ProfileEvent, encode
-from serving.foldable import CannotFold, Profiled, step_of
-from serving.ledger_reading import Event
+from features.catalogue.catalogue import Catalog
+from features.intake.pseudonyms import Pseudonyms
+from features.state.profiles import ProfileFile
+from serving.ledger.event_bodies import ProfileEvent, encode
+from serving.ledger.reader import Event
+from serving.state.foldable import CannotFold, Profiled, step_of
 
 log = logging.getLogger("riskgate.profiles")
 

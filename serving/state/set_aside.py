@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from serving.ledger_reading import Event, LedgerReading
+from serving.ledger.reader import Event, LedgerReading
 
 log = logging.getLogger("riskgate.ledger")
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from features.catalog import Catalog
+from features.catalogue.catalogue import Catalog
 from features.errors import BrokenState, RiskgateError
-from features.state import Position, State
-from serving.ledger_reading import LedgerReading
+from features.state.memory import Position, State
+from serving.ledger.reader import LedgerReading
 
 log = logging.getLogger("riskgate.snapshots")
 

@@ -11,21 +11,23 @@ from typing import IO
 
 import msgspec
 
-from features.bundle import Bundle, read_bundle
-from features.catalog import Catalog, catalog_of
+from features.bundle.bundle import Bundle, read_bundle
+from features.catalogue.catalogue import Catalog, catalog_of
 from features.errors import BrokenBundle, RiskgateError
-from features.profiles import ProfileFile
-from features.pseudonyms import Pseudonyms
-from serving import archive, bundles, snapshots
+from features.intake.pseudonyms import Pseudonyms
+from features.state.profiles import ProfileFile
+from serving.decision.evaluator import Judge
 from serving.errors import CannotStart
-from serving.fold import Fold, Promotion, encode
-from serving.hashing import pseudonyms_of
-from serving.judge import Judge
-from serving.ledger import Ledger, LedgerError
-from serving.profile_events import profile_page
-from serving.promotions import promotions
-from serving.set_aside import remember, remembered
+from serving.ledger import open
+from serving.ledger.hash_key import pseudonyms_of
+from serving.ledger.promotions import promotions
+from serving.ledger.sqlite.ledger import Ledger, LedgerError
+from serving.model import bundle_archive
 from serving.settings import Settings
+from serving.state import snapshots
+from serving.state.fold import Fold, Promotion, encode
+from serving.state.profile_events import profile_page
+from serving.state.set_aside import remember, remembered
 
 log = logging.getLogger("riskgate.start")
 
@@ -46,7 +48,7 @@ def open_bundle(folder: Path, settings: Settings) -> Opened:
     bundle = read_bundle(folder)
     catalog = catalog_of(bundle.contract)
     judge = Judge(bundle, catalog, pseudonyms_of(settings))
-    bundles.keep(folder, bundle, settings.var / "bundles")
+    bundle_archive.keep(folder, bundle, settings.var / "bundles")
     return Opened(bundle, catalog, judge)
 
 
@@ -70,12 +72,12 @@ def open_champion(find: Callable[[], Path], settings: Settings) -> tuple[Opened,
 
 def _last_champion(settings: Settings) -> Opened | None:
     try:
-        with archive.opened(settings) as ledger:
+        with open.opened(settings) as ledger:
             known = promotions(ledger)
         if not known:
             return None
         last = known[-1]
-        bundle = bundles.kept_bundle(settings.var / "bundles", last.bundle, last.policy)
+        bundle = bundle_archive.kept_bundle(settings.var / "bundles", last.bundle, last.policy)
         catalog = catalog_of(bundle.contract)
         return Opened(bundle, catalog, Judge(bundle, catalog, pseudonyms_of(settings)))
     except (LedgerError, RiskgateError) as error:

@@ -13,10 +13,10 @@ import time
 from collections import deque
 from typing import Any, TextIO
 
-from serving.deciding import Decided
-from serving.decision import Decision
-from serving.judge import FULL
-from serving.logs import json_line, text_line
+from serving.decision.decider import Decided
+from serving.decision.decision import Decision
+from serving.decision.evaluator import FULL
+from serving.telemetry.logs import json_line, text_line
 
 EVERY_SECONDS = 0.05
 #: Lines of one writing: a few tenths of a millisecond.

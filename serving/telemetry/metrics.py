@@ -8,9 +8,9 @@ from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, genera
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from serving.deciding import Decided
-from serving.judge import TIERS
-from serving.tally import MILLISECONDS, PROBABILITIES, Spread
+from serving.decision.decider import Decided
+from serving.decision.evaluator import TIERS
+from serving.telemetry.histogram import MILLISECONDS, PROBABILITIES, Spread
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 DECISIONS = ("approve", "challenge", "review", "decline")

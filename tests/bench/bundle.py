@@ -9,14 +9,14 @@ import lightgbm
 import numpy as np
 import pyarrow as pa
 
-from features.bundle import Bundle, Calibrator, read_bundle, write_bundle
-from features.catalog import Catalog, catalog
+from features.bundle.bundle import Bundle, Calibrator, read_bundle, write_bundle
+from features.bundle.policy import STARTER_RULES, Policy
+from features.catalogue.catalogue import Catalog, catalog
+from features.domain.payment import Payment
 from features.errors import RiskgateError
-from features.history import HISTORY_SCHEMA
-from features.intake import read_payment
-from features.payment import Payment
-from features.policy import STARTER_RULES, Policy
-from features.replay import replay
+from features.history.schema import HISTORY_SCHEMA
+from features.intake.parse import read_payment
+from features.state.replay import replay
 from tests.bench.payments import START, bodies
 
 TREES, LEAVES, DEPTH = 300, 31, 6

@@ -23,10 +23,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import typer
 
-from features.history import TIME
-from features.intake import read_payment
-from serving.history_import import take_history
-from serving.runtime import Runtime
+from features.history.schema import TIME
+from features.intake.parse import read_payment
+from serving.audit.import_history import take_history
+from serving.engine.embedded.runtime import Runtime
 from serving.settings import Settings
 from tests.bench.contenders import fresh
 

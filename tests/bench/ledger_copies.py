@@ -16,14 +16,15 @@ from pathlib import Path
 import numpy as np
 import psycopg
 
-from features.intake import read_payment
-from serving.production import agreement, schema
-from serving.production.feedback import RedisFeedback
-from serving.reports import LabelReport, OutcomeReport
+from features.intake.parse import read_payment
+from serving.engine.clustered import startup_checks
+from serving.engine.clustered.feedback import RedisFeedback
+from serving.ledger.postgres import schema
+from serving.state.outcomes import LabelReport, OutcomeReport
 from tests.bench.growth import EACH, parties
-from tests.serving.production.redis_world import Shared, answer_of
-from tests.serving.production.servers import Servers
-from tests.serving.production.stream_world import settings_of, take_down
+from tests.serving.recorder.stream_world import settings_of, take_down
+from tests.serving.redis_store.redis_world import Shared, answer_of
+from tests.serving.servers import Servers
 
 #: No base64 holds a colon, so the marker stands in identifiers alone; both halves are groups of an IPv6 address.
 MARKER, KEPT = "fade:cafe", ":cafe"
@@ -82,7 +83,7 @@ async def _score(shared: Shared, count: int) -> None:
     payments = [read_payment(body, shared.catalog) for body in bodies(count, start)]
     async with shared.worker() as engine:
         features = shared.catalog.contract().hash
-        await agreement.note_promotion(engine.state, shared.opened, features, "code", payments[0].event_time_ms)
+        await startup_checks.note_promotion(engine.state, shared.opened, features, "code", payments[0].event_time_ms)
         feedback = RedisFeedback(engine.state, engine.strings, engine.clock, lambda _: None, lambda _: ())
         for begin in range(0, count, GROUP):
             await asyncio.gather(*(answer_of(engine, one) for one in payments[begin : begin + GROUP]))

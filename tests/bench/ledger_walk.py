@@ -25,19 +25,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from serving import party_index, start
-from serving.export import export
-from serving.production.desk import ServerCases
-from serving.production.keys import Keys
-from serving.production.ledger import PostgresLedger
-from serving.production.rebuilding import compare, rebuild
-from serving.production.runtime import make_ready
-from serving.production.servers import redis_client
+from serving.audit.export_history import export
+from serving.audit.export_vectors import export_vectors
+from serving.audit.verify import verify_ledger
+from serving.cases import party_index
+from serving.cases.postgres import ServerCases
+from serving.engine.clustered.rebuild import compare, rebuild
+from serving.engine.clustered.runtime import make_ready
+from serving.ledger.postgres.ledger import PostgresLedger
+from serving.redis_store.keys import Keys
+from serving.redis_store.server_checks import redis_client
 from serving.settings import Settings, read_settings
-from serving.vectors import export_vectors
-from serving.verify import verify_ledger
+from serving.state import startup
 from tests.bench import bundle, ledger_copies, servers
-from tests.serving.production.servers import Servers
+from tests.serving.servers import Servers
 
 COMMANDS = ("rebuild", "check", "verify", "export-history", "export-vectors", "index")
 PREFIX = "walk"
@@ -50,7 +51,7 @@ Work = Callable[[], str]
 
 
 def _rebuild(settings: Settings, folder: Path) -> Work:
-    opened, ledger = start.open_bundle(folder, settings), PostgresLedger(settings)
+    opened, ledger = startup.open_bundle(folder, settings), PostgresLedger(settings)
     make_ready(opened)
     client = redis_client(settings)
     client.delete(Keys(settings.redis_prefix).contract)  # without it there is no worker to wait for
@@ -59,13 +60,13 @@ def _rebuild(settings: Settings, folder: Path) -> Work:
 
 
 def _check(settings: Settings, folder: Path) -> Work:
-    opened, ledger = start.open_bundle(folder, settings), PostgresLedger(settings)
+    opened, ledger = startup.open_bundle(folder, settings), PostgresLedger(settings)
     make_ready(opened)
     return lambda: f"{compare(settings, ledger, opened).differing:,} differ"
 
 
 def _verify(settings: Settings, folder: Path) -> Work:
-    make_ready(start.open_bundle(folder, settings))
+    make_ready(startup.open_bundle(folder, settings))
 
     def work() -> str:
         result = verify_ledger(settings)

@@ -22,7 +22,7 @@ from rich.table import Table
 from tests.bench import bundle, machine, rounds, servers
 from tests.bench.contenders import Contender, Running, bentoml_serve, embedded, fresh, on_redis, running
 from tests.bench.rounds import Round
-from tests.serving.bento_world import BentoElsewhere, bento_with
+from tests.serving.bento.bento_world import BentoElsewhere, bento_with
 
 SERVICE = "serving.service:Riskgate"
 #: (what is looked at, what it is compared with).

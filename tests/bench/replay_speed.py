@@ -17,8 +17,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import typer
 
-from features.catalog import Catalog, catalog
-from features.replay import fold, replay_to_parquet
+from features.catalogue.catalogue import Catalog, catalog
+from features.state.replay import fold, replay_to_parquet
 from tests.bench.bundle import history
 from tests.bench.payments import START
 
@@ -27,7 +27,7 @@ def dataset_of(name: str) -> Catalog:
     """The catalogue under which a data set is replayed."""
     if name == "synthetic":
         return catalog()
-    from training.mapping import load
+    from training.data.source_map import load
 
     return catalog(load(name).catalogue())
 
@@ -36,8 +36,8 @@ def write_source(data: Path, target: Path) -> str:
     """Write the Handbook's payments when they are there, else a synthetic history; the data set's name."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if (data / "transactions.parquet").exists():
-        from training.dataset import write_history
-        from training.mapping import load
+        from training.data.ingest import write_history
+        from training.data.source_map import load
 
         write_history(load("handbook"), data, target)
         return "handbook"
@@ -69,7 +69,7 @@ def main(source: Path, dataset: str = typer.Option("synthetic", help="whose cata
     fold(pq.read_table(source).slice(0, 1000), known)  # compiles the kernel
     with tempfile.TemporaryDirectory() as name:
         before, start = time.process_time(), time.perf_counter()
-        events = replay_to_parquet(source, Path(name) / "features.parquet", known)
+        events = replay_to_parquet(source, Path(name) / "features.history.parquet", known)
         seconds, cpu = time.perf_counter() - start, time.process_time() - before
     peak = peak_gigabytes()
     start = time.perf_counter()

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.serving.production.servers import PrivatePostgres, PrivateRedis, own_database
+from tests.serving.servers import PrivatePostgres, PrivateRedis, own_database
 
 #: Megabytes of log a second: to rewrite it each time it has doubled from 64 MB would be to measure Redis's child
 #: process, which has a core of its own on a machine for Redis.

@@ -17,15 +17,15 @@ from typing import Any
 
 import typer
 
-from features.intake import payment_json, read_payment
-from serving import receipt as receipts
-from serving.app import Application
-from serving.deciding import Moments, Reading
-from serving.judge import FULL
-from serving.rules import matching
-from serving.runtime import Runtime
+from features.intake.parse import payment_json, read_payment
+from serving.api.app import Application
+from serving.decision import receipt as receipts
+from serving.decision.decider import Moments, Reading
+from serving.decision.evaluator import FULL
+from serving.decision.rules import matching
+from serving.decision.ulid import ulid
+from serving.engine.embedded.runtime import Runtime
 from serving.settings import Settings
-from serving.ulid import ulid
 from tests.bench.payments import bodies
 
 GROUP = 8

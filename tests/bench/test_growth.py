@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from features.catalog import catalog
-from features.history import check_history, complete, history_schema, times_ms
-from features.intake import read_payment
-from features.replay import fold
+from features.catalogue.catalogue import catalog
+from features.history.schema import check_history, complete, history_schema, times_ms
+from features.intake.parse import read_payment
+from features.state.replay import fold
 from tests.bench import growth
 
 

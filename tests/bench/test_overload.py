@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from serving.audit.verify import verify_ledger
 from serving.settings import Settings
-from serving.verify import verify_ledger
 from tests.bench import overload
 from tests.bench.contenders import embedded, fresh, running
 from tests.serving.scoring_world import make_bundle

@@ -15,14 +15,14 @@ import time
 
 import typer
 
-from features.catalog import catalog
-from features.payment import ENTITIES
-from features.replay import fold
-from training.fit import fit
-from training.frame import frame
+from features.catalogue.catalogue import catalog
+from features.domain.payment import ENTITIES
+from features.state.replay import fold
+from training.data.frame import frame
+from training.model.fit import fit
 from training.recipe import ModelParameters
-from training.world.parameters import World
-from training.world.simulate import simulate
+from training.simulator.parameters import World
+from training.simulator.simulate import simulate
 
 LEARNED_DAYS = 21
 TREES = 100

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tests.chaos.production_rig import ProductionRig
-from tests.serving.production.processes import ended
+from tests.serving.processes.processes import ended
 
 TAKEN, REFUSED = 'riskgate_bundle_swaps_total{result="taken"}', "riskgate_bundle_refused"
 

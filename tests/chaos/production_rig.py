@@ -13,20 +13,21 @@ from typing import Any
 
 import psycopg
 
-from features.catalog import Catalog, catalog_of
-from features.entity_strings import EntityStrings
-from serving import archive, bundles
-from serving.fold import Fold, decode_promotion
-from serving.ledger_reading import LedgerReading
-from serving.production.keys import Keys
+from features.catalogue.catalogue import Catalog, catalog_of
+from features.state.remote import EntityStrings
+from serving.audit.verify import verify_ledger
+from serving.ledger import open
+from serving.ledger.reader import LedgerReading
+from serving.model import bundle_archive
+from serving.redis_store.keys import Keys
 from serving.settings import Settings
-from serving.verify import verify_ledger
+from serving.state.fold import Fold, decode_promotion
 from tests.chaos.proof import Proof, apart, packed, recorded_answers, unlike
 from tests.chaos.proxy import Proxy
 from tests.chaos.served import Served
 from tests.serving.load import Callers, mixed
-from tests.serving.production.processes import ended, started, until_ready
-from tests.serving.production.servers import PrivatePostgres, PrivateRedis
+from tests.serving.processes.processes import ended, started, until_ready
+from tests.serving.servers import PrivatePostgres, PrivateRedis
 
 #: Payments wait this long for Redis before the amount decides.
 DEADLINE_MS = 400
@@ -115,7 +116,7 @@ class ProductionRig:
         """Once everything is recorded: callers, ledger and the strings in Redis, compared."""
         self.wait_until_ready()
         self._wait_until_recorded()
-        with archive.opened(self.settings) as ledger:
+        with open.opened(self.settings) as ledger:
             recorded, doubled = recorded_answers(ledger)
             lost, acknowledged = unlike(recorded, answers)
             catalog = self._catalog(ledger)
@@ -168,7 +169,7 @@ class ProductionRig:
 
     def _catalog(self, ledger: LedgerReading) -> Catalog:
         last = decode_promotion(ledger.of_kind("promotion")[-1].body)
-        return catalog_of(bundles.kept_bundle(self.var / "bundles", last.bundle, last.policy).contract)
+        return catalog_of(bundle_archive.kept_bundle(self.var / "bundles", last.bundle, last.policy).contract)
 
 
 def ports_in_a_row(count: int) -> list[int]:

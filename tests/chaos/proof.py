@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from features.catalog import Catalog, catalog_of
-from features.entity_strings import EntityStrings
-from features.state import State
-from serving import bundles
-from serving.fold import Fold, decode_promotion
-from serving.ledger import Ledger
-from serving.ledger_reading import LedgerReading
-from serving.receipt import decode_body
+from features.catalogue.catalogue import Catalog, catalog_of
+from features.state.memory import State
+from features.state.remote import EntityStrings
+from serving.audit.verify import verify_ledger
+from serving.decision.receipt import decode_body
+from serving.ledger.reader import LedgerReading
+from serving.ledger.sqlite.ledger import Ledger
+from serving.model import bundle_archive
 from serving.settings import Settings
-from serving.verify import verify_ledger
+from serving.state.fold import Fold, decode_promotion
 
 
 @dataclass(frozen=True)
@@ -95,4 +95,4 @@ def apart(one: Mapping[Any, bytes], other: Mapping[Any, bytes]) -> int:
 
 def _catalog(settings: Settings, ledger: Ledger) -> Catalog:
     last = decode_promotion(ledger.of_kind("promotion")[-1].body)
-    return catalog_of(bundles.kept_bundle(settings.var / "bundles", last.bundle, last.policy).contract)
+    return catalog_of(bundle_archive.kept_bundle(settings.var / "bundles", last.bundle, last.policy).contract)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from features.bundle import read_bundle, write_bundle
-from serving.swap import FILES
+from features.bundle.bundle import read_bundle, write_bundle
+from serving.state.bundle_watcher import FILES
 
 
 class Served:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from features.state import State
-from serving.ledger import Ledger
+from features.state.memory import State
+from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
 from tests.chaos.drill import Drill, recovered
 from tests.chaos.faults import file_limit, killed, locked_briefly, torn_log
@@ -65,8 +65,8 @@ def test_the_proof_finds_a_state_that_is_not_the_fold(struck: Struck) -> None:
     path = max((var / "snapshots").glob("state-*.state"))
     kept = path.read_bytes()
     state = State.load(path, catalog)
-    from features.intake import stored_payment
-    from serving.receipt import decode_body
+    from features.intake.parse import stored_payment
+    from serving.decision.receipt import decode_body
 
     state.apply(stored_payment(decode_body(last.body).payment))  # as if it had been folded twice
     state.save(path)

@@ -14,7 +14,7 @@ from tests.chaos.drill import recovered
 from tests.chaos.production_faults import redis_cut_off, redis_killed
 from tests.chaos.production_rig import ProductionRig
 from tests.serving.scoring_world import make_bundle
-from tests.serving.test_metrics import told
+from tests.serving.telemetry.test_metrics import told
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.__main__ import main
-from features.catalog import catalog
+from features.catalogue.catalogue import catalog
 
 
 def told(arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
@@ -56,7 +56,7 @@ def test_a_history_that_is_none_is_refused_in_a_sentence(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    path, target = tmp_path / "history.parquet", tmp_path / "features.parquet"
+    path, target = tmp_path / "history.parquet", tmp_path / "features.history.parquet"
     if isinstance(content, bytes):
         path.write_bytes(content)
     elif content is not None:

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 from numba.core.caching import UserProvidedCacheLocator
 
-from features import compiled, heap, own_folder
-from features.own_folder import NotOursAlone
+from features import jit, private_folder
+from features.kernel import heap
+from features.private_folder import NotOursAlone
 from tests.features.two_users import ATTACKER, VICTIM
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +42,7 @@ class Stage:
         self.attackers = self._made(folder / "attackers", 0o777, ATTACKER)
         self.evil = self._made(folder / "evil", 0o777, ATTACKER)
         self.mark, self.found = self._made(folder / "marks", 0o777) / "ran", folder / "marks" / "found"
-        sources = [(self.package / "features" / f"{name}.py").read_bytes() for name in compiled._SOURCES]
+        sources = [(self.package / "features" / f"{name}.py").read_bytes() for name in jit._SOURCES]
         self.digest = hashlib.sha256(b"".join(sources)).hexdigest()[:16]
         impl: Any = heap.take
         self.index = f"{impl._cache._impl.filename_base}.nbi"
@@ -157,13 +158,13 @@ def test_where_var_cannot_be_written_a_closed_folder_in_a_sticky_directory_is_us
 def test_a_new_folder_is_closed_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        made = own_folder.own_folder(tmp_path, "kernel")
+        made = private_folder.own_folder(tmp_path, "kernel")
     finally:
         os.umask(before)
     assert made.stat().st_mode & 0o777 == 0o700
     (made / "file").write_text("")
     (made / "file").chmod(0o666)  # out of reach behind the folder
-    assert own_folder.own_folder(tmp_path, "kernel") == made
+    assert private_folder.own_folder(tmp_path, "kernel") == made
 
 
 def opened_up(parent: Path, name: str) -> Path:
@@ -239,7 +240,7 @@ def test_a_folder_that_others_can_reach_is_refused_with_a_sentence(
 ) -> None:
     parent = fault(tmp_path, "kernel")
     with pytest.raises(NotOursAlone) as refused:
-        own_folder.own_folder(parent, "kernel")
+        private_folder.own_folder(parent, "kernel")
     assert str(tmp_path) in str(refused.value)
     assert refused.value.repair
 
@@ -248,7 +249,7 @@ def test_a_sticky_parent_and_a_link_to_a_sound_folder_are_no_fault(tmp_path: Pat
     tmp_path.joinpath("sticky").mkdir()
     tmp_path.joinpath("sticky").chmod(0o1777)
     tmp_path.joinpath("link").symlink_to(tmp_path / "sticky")
-    made = own_folder.own_folder(tmp_path / "link", "kernel")
+    made = private_folder.own_folder(tmp_path / "link", "kernel")
     assert made == Path(os.path.realpath(tmp_path)) / "sticky" / "kernel"
 
 
@@ -256,9 +257,9 @@ def test_code_that_numba_would_keep_elsewhere_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Numba goes on to other folders where the chosen one fails: the home directory, or beside the source."""
-    monkeypatch.setattr(compiled, "_FOLDER", tmp_path / "gone")
+    monkeypatch.setattr(jit, "_FOLDER", tmp_path / "gone")
     with caplog.at_level(logging.WARNING):
-        made: Any = compiled.compiled(_plus_one)
+        made: Any = jit.compiled(_plus_one)
     assert made.stats.cache_path is None
     assert made(1) == 2
 

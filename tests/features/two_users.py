@@ -70,7 +70,7 @@ def use(case: dict[str, str]) -> None:
 def compile_from(package: str) -> dict[str, Any]:
     """Run compiled code of the package in this folder; where its cache is, and how often it was used."""
     sys.path.insert(0, package)
-    from features import heap
+    from features.kernel import heap
 
     heap.take(np.zeros(1_000, np.int64), 3)
     stats: Any = heap.take.stats

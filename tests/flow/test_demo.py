@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from training.live import HOST, free_port
+from training.client.service_process import HOST, free_port
 
 
 def _run(arguments: list[str], var: Path) -> subprocess.CompletedProcess[str]:

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from serving import cases
+from serving.cases import cases
 from tests.flow.desk_process import LOW_CONTRAST, SCREENS, browser, console_process
-from tests.serving.desk_world import PASSWORD, DeskWorld, busy_desk
+from tests.serving.console.desk_world import PASSWORD, DeskWorld, busy_desk
 
 pytestmark = pytest.mark.browser
 

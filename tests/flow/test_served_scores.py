@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.catalog import catalog
-from serving.judge import Judge
+from features.catalogue.catalogue import catalog
+from serving.decision.evaluator import Judge
 from tests.training.histories import small_history
-from tests.training.test_pipeline import DELAY, RECIPE
-from training.frame import frame
-from training.handbook import _differences
-from training.pipeline import Trained, train
+from tests.training.runs.test_pipeline import DELAY, RECIPE
+from training.data.frame import frame
+from training.demo.handbook import _differences
+from training.runs.pipeline import Trained, train
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pyarrow.parquet as pq
 
-from features.profiles import PayeeProfile, PayerProfile, ProfileFile
+from features.state.profiles import PayeeProfile, PayerProfile, ProfileFile
 from tests.flow.desk_process import console_process
-from tests.serving.desk_visitor import field
+from tests.serving.console.desk_visitor import field
 from tests.serving.profiles import Profile, both_profiles
 from tests.serving.scoring_world import DAY_MS, START_MS, Service, make_bundle, payment, suspicious
 

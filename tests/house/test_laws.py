@@ -15,18 +15,18 @@ MACHINE = "/".join(("", "home", "somebody", "data"))
 # For each law: a file that breaks it, and what it holds. More than one where the law has more than one side.
 PLANTED: dict[laws.Law, list[tuple[str, str]]] = {
     laws.imports_never_turn_back: [
-        ("features/a.py", "import serving.ledger"),
+        ("features/a.py", "import serving.ledger.sqlite.ledger"),
         ("training/a.py", "from serving import ledger"),
-        ("serving/a.py", "def f():\n    from training.fit import fit"),
-        ("serving/a.py", "import importlib\nimportlib.import_module('training.fit')"),
+        ("serving/a.py", "def f():\n    from training.model.fit import fit"),
+        ("serving/a.py", "import importlib\nimportlib.import_module('training.model.fit')"),
     ],
     laws.each_library_keeps_to_its_border: [
-        ("training/fit.py", "import mlflow.lightgbm"),
-        ("features/replay.py", "from feast import FeatureStore"),
+        ("training/model/fit.py", "import mlflow.lightgbm"),
+        ("features/state/replay.py", "from feast import FeatureStore"),
         ("serving/console/app.py", "import sqlite3"),
-        ("training/fit.py", "if True:\n    import duckdb as d"),
+        ("training/model/fit.py", "if True:\n    import duckdb as d"),
     ],
-    laws.sql_keeps_to_its_border: [("serving/console/pages.py", "q = 'SELECT * FROM events'")],
+    laws.sql_keeps_to_its_border: [("serving/console/pages/pages.py", "q = 'SELECT * FROM events'")],
     laws.settings_alone_read_the_environment: [
         ("serving/a.py", "import os\nkey = os.environ['KEY']"),
         ("training/a.py", "from os import getenv"),
@@ -43,12 +43,12 @@ PLANTED: dict[laws.Law, list[tuple[str, str]]] = {
     ],
     laws.names_say_what_is_inside: [("features/utils.py", ""), ("serving/common/a.py", "")],
     laws.the_core_is_pure: [
-        ("serving/decision.py", "import time"),
-        ("serving/rules.py", "from serving.ledger import Ledger"),
-        ("serving/reasons.py", "x = open('reasons.json')"),
+        ("serving/decision/decision.py", "import time"),
+        ("serving/decision/rules.py", "from serving.ledger.sqlite.ledger import Ledger"),
+        ("serving/decision/reasons.py", "x = open('reasons.json')"),
     ],
     laws.the_top_level_is_as_agreed: [("setup.py", "")],
-    laws.feast_finds_one_definition: [("features/store/more.py", "")],
+    laws.feast_finds_one_definition: [("features/feast_store/repo/more.py", "")],
     laws.nothing_names_a_machine: [
         ("README.md", f"see {MACHINE}"),
         ("pyproject.toml", f"index = '{laws.index_hosts()[0]}'"),
@@ -61,13 +61,13 @@ PLANTED: dict[laws.Law, list[tuple[str, str]]] = {
 }
 
 LAWFUL = {
-    "features/store/definitions.py": "import feast",
+    "features/feast_store/repo/definitions.py": "import feast",
     "features/a.py": "from datetime import UTC, datetime\nx = datetime.now(UTC)",
     "features/b.py": "from datetime import UTC, datetime\nx = datetime(2026, 1, 1, tzinfo=UTC)",
-    "training/track.py": "import mlflow\nfrom features import a",
+    "training/runs/mlflow_log.py": "import mlflow\nfrom features import a",
     "serving/settings.py": "import os\nx = os.environ.get('RISKGATE_PORT')",
-    "serving/ledger.py": "import sqlite3\nq = 'SELECT 1'",
-    "serving/decision.py": "import math\nfrom features.bundle import Policy",
+    "serving/ledger/sqlite/ledger.py": "import sqlite3\nq = 'SELECT 1'",
+    "serving/decision/decision.py": "import math\nfrom features.bundle.bundle import Policy",
     "constraints.txt": "a==1 \\\n    --hash=sha256:00\n    # via b\n",
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.api_keys import new_key
+from serving.access.api_keys import new_key
 from tests.house.secrecy import no_secret_is_committed, secrets_in
 
 ROOT = Path(__file__).parents[2]

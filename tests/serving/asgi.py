@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 
-from serving.app import Application
-from serving.engine import Engine
-from serving.runtime import Runtime
+from serving.api.app import Application
+from serving.engine.embedded.engine import Engine
+from serving.engine.embedded.runtime import Runtime
 from serving.settings import Settings
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.bento_world import BentoElsewhere, bento_with
-from tests.serving.production.servers import servers_here
+from tests.serving.bento.bento_world import BentoElsewhere, bento_with
 from tests.serving.profiles import Embedded, Production, Profile
 from tests.serving.scoring_world import BY_ITSELF, Service, make_bundle
-from training.bento import Built
+from tests.serving.servers import Servers, own_database, own_prefix, servers_here
+from training.runs.bento import Built
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +39,14 @@ def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str,
     """(URL of Redis, URL of PostgreSQL without a database): found, or started once per test process."""
     with servers_here(tmp_path_factory.mktemp("redis")) as urls:
         yield urls
+
+
+@pytest.fixture
+def servers(server_urls: tuple[str, str]) -> Iterator[Servers]:
+    """A new database and a new prefix for this test."""
+    redis_url, postgres = server_urls
+    with own_database(postgres) as database, own_prefix(redis_url) as prefix:
+        yield Servers(redis_url, database, prefix)
 
 
 @pytest.fixture(scope="module")

@@ -14,16 +14,16 @@ import httpx
 import msgspec
 import pytest
 
-from serving.case_file import FileCases
+from serving.cases.postgres import ServerCases
+from serving.cases.sqlite import FileCases
 from serving.console.desk import DeskLedger
-from serving.ledger import Ledger
-from serving.production import schema
-from serving.production.desk import ServerCases
+from serving.ledger.postgres import schema
+from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import read_settings
 from tests.serving import scoring_world
-from tests.serving.production.processes import ended, started, until_ready
-from tests.serving.production.servers import Servers, own_database, own_prefix, wait_for
+from tests.serving.processes.processes import ended, started, until_ready
 from tests.serving.scoring_world import BY_ITSELF, Service, Way, free_port
+from tests.serving.servers import Servers, own_database, own_prefix, wait_for
 
 #: For files whose tests hold in both profiles: `pytestmark = both_profiles`.
 both_profiles = pytest.mark.parametrize("profile", ["embedded", "production"], indirect=True, scope="module")

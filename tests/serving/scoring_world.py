@@ -19,11 +19,11 @@ import lightgbm
 import numpy as np
 import pyarrow as pa
 
-from features.bundle import Bundle, Calibrator, write_bundle
-from features.catalog import Attribute, Catalog, CatalogParameters, catalog
-from features.history import history_schema
-from features.policy import STARTER_RULES, Policy
-from features.replay import replay
+from features.bundle.bundle import Bundle, Calibrator, write_bundle
+from features.bundle.policy import STARTER_RULES, Policy
+from features.catalogue.catalogue import Attribute, Catalog, CatalogParameters, catalog
+from features.history.schema import history_schema
+from features.state.replay import replay
 
 ROOT = Path(__file__).resolve().parents[2]
 START_MS = 1_794_355_203_120  # 11 Nov 2026, 00:00:03.120 UTC

@@ -8,11 +8,11 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from features.pseudonyms import Pseudonyms
+from features.intake.pseudonyms import Pseudonyms
 from serving import __main__ as command_line
 from serving.errors import CannotStart
-from serving.hashing import Hashing, check_hashing, pseudonyms_of
-from serving.ledger import Ledger
+from serving.ledger.hash_key import Hashing, check_hashing, pseudonyms_of
+from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import log_form, read_settings
 from training.settings import read_settings as training_settings
 

@@ -7,7 +7,7 @@ import datetime as dt
 import numpy as np
 import pyarrow as pa
 
-from features.history import HISTORY_SCHEMA, complete
+from features.history.schema import HISTORY_SCHEMA, complete
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 DAY_MS = 86_400_000

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.live import HOST
-from training.shapes import Floats, Integers
+from training.client.service_process import HOST
+from training.data.arrays import Floats, Integers
 
 CONNECTIONS = 48
 PATIENCE_S = 10.0

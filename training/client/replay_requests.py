@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.history import AFTERWARDS, times_ms, valid
-from training.shapes import Integers
+from features.history.schema import AFTERWARDS, times_ms, valid
+from training.data.arrays import Integers
 
 _LATER = tuple(field.name for field in AFTERWARDS)
 SCORE, LABELS, OUTCOMES = "/v1/score", "/v1/labels", "/v1/outcomes"

@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.catalog import Catalog
-from features.encode import amounts_of
+from features.catalogue.catalogue import Catalog
 from features.errors import InvalidHistory
-from features.history import complete, history_schema, times_ms, valid
-from features.profiles import Profiles
-from features.replay import replay, replay_to_parquet
-from training.segments import segment_columns
-from training.shapes import Flags, Floats, Integers
+from features.history.schema import complete, history_schema, times_ms, valid
+from features.state.columns import amounts_of
+from features.state.profiles import Profiles
+from features.state.replay import replay, replay_to_parquet
+from training.data.arrays import Flags, Floats, Integers
+from training.data.slices import segment_columns
 
 Progress = Callable[[int], None]
 
@@ -171,16 +171,16 @@ def _asked_of_feast(
     registry: str,
 ) -> pa.Table:
     """Features from `FeatureStore.get_historical_features`, over a replay kept in the store's folder."""
-    from features import catalogue_store  # Feast takes seconds to import: only those who ask it should wait
+    from features.feast_store import client  # Feast takes seconds to import: only those who ask it should wait
 
     replayed = store / f"replayed-{catalog.contract().hash[:12]}.parquet"
     source = store / "history.parquet"
     store.mkdir(parents=True, exist_ok=True)
     pq.write_table(history, source, compression="lz4")
     replay_to_parquet(source, replayed, catalog, profiles, progress)
-    feast = catalogue_store.open_store(store, catalog, replayed, registry)
-    catalogue_store.write_profiles(feast, profiles if profiles is not None else Profiles())
-    catalogue_store.apply(feast, catalog)
-    answer = catalogue_store.historical_frame(feast, catalog, history.slice(first))
-    catalogue_store.close(feast)
+    feast = client.open_store(store, catalog, replayed, registry)
+    client.write_profiles(feast, profiles if profiles is not None else Profiles())
+    client.apply(feast, catalog)
+    answer = client.historical_frame(feast, catalog, history.slice(first))
+    client.close(feast)
     return pa.table({name: pa.array(answer[name]) for name in ("transaction_id", *catalog.names)})

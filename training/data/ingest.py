@@ -12,9 +12,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from features.errors import InvalidHistory
-from features.firewall import holds_card_number
-from features.history import TIME, check_history, complete, history_schema
-from training.mapping import Column, Dataset, Label, Source
+from features.history.schema import TIME, check_history, complete, history_schema
+from features.intake.card_numbers import holds_card_number
+from training.data.source_map import Column, Dataset, Label, Source
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -30,7 +30,7 @@ class _UnreadableError(Exception):
 
 
 def history(dataset: Dataset, folder: Path) -> pa.Table:
-    """The data set's payments as a history (features.history), in order of event time.
+    """The data set's payments as a history (features.history.schema), in order of event time.
 
     Args:
         dataset: a data set with a `source`.

@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.history import times_ms
-from training.shapes import Integers
+from features.history.schema import times_ms
+from training.data.arrays import Integers
 
 NEW_FOR_DAYS = 30
 _DAY_MS = 86_400_000

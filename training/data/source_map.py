@@ -1,7 +1,7 @@
 """How a data set is added: one YAML file that says which source column becomes which payment field.
 
 The file is data: what it may say is exactly the structs below, and `load` answers with every problem at once,
-each a sentence that names the place and the repair. See `training/datasets/handbook.yaml` for an example.
+each a sentence that names the place and the repair. See `training/data/datasets/handbook.yaml` for an example.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from pathlib import Path
 import msgspec
 import yaml
 
-from features.catalog import Attribute, CatalogParameters
+from features.catalogue.calendar import calendar_problems
+from features.catalogue.catalogue import Attribute, CatalogParameters
+from features.domain.money import CURRENCIES
+from features.domain.payment import CHANNELS, LABEL_SOURCES, RAILS
 from features.errors import InvalidDeclaration
-from features.money import CURRENCIES
-from features.payment import CHANNELS, LABEL_SOURCES, RAILS
-from features.seasons import calendar_problems
 from training.recipe import Recipe
 
 FOLDER = Path(__file__).parent / "datasets"
@@ -132,7 +132,7 @@ def known_datasets() -> tuple[str, ...]:
 
 
 def load(name_or_path: str | Path) -> Dataset:
-    """Read a data set by its name in `training/datasets/` or by the path of its YAML file.
+    """Read a data set by its name in `training/data/datasets/` or by the path of its YAML file.
 
     Raises:
         InvalidDeclaration: there is no such file, or what it says has problems (all of them at once).
@@ -149,7 +149,7 @@ def load(name_or_path: str | Path) -> Dataset:
     except yaml.YAMLError as broken:
         raise InvalidDeclaration([f"{path.name} is not YAML: {broken}."]) from broken
     except msgspec.ValidationError as broken:
-        raise InvalidDeclaration([f"{path.name}: {broken}. See Dataset in training/mapping.py."]) from broken
+        raise InvalidDeclaration([f"{path.name}: {broken}. See Dataset in training/data/source_map.py."]) from broken
     found = problems(dataset)
     if found:
         raise InvalidDeclaration([f"{path.name}: {sentence}" for sentence in found])

@@ -17,18 +17,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from features.history import times_ms
-from features.profiles import ProfileFile
-from training.live import Connection, ServiceTrouble, refuse_busy_ports, running, serving
-from training.mapping import load
-from training.present import progress
-from training.promote import promote
-from training.run import run
+from features.history.schema import times_ms
+from features.state.profiles import ProfileFile
+from training.client.replay_requests import SCORE, Message, before, stream
+from training.client.service_process import Connection, ServiceTrouble, refuse_busy_ports, running, serving
+from training.data.arrays import Integers
+from training.data.source_map import load
+from training.runs.registry_gate import promote
+from training.runs.run import run
+from training.runs.terminal import progress
 from training.settings import Settings
-from training.shapes import Integers
-from training.stream import SCORE, Message, before, stream
-from training.world.parameters import World
-from training.world.simulate import Simulation, simulate
+from training.simulator.parameters import World
+from training.simulator.simulate import Simulation, simulate
 
 WORLD = World(
     payments=120_000, days=75, start=dt.date(2026, 9, 1), payers=4_000, stores=20_000, local_brands=3_000,

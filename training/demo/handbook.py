@@ -16,21 +16,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from features.bundle import write_bundle
-from features.catalog import catalog
-from features.history import times_ms
-from training.dataset import write_history
-from training.frame import Frame, frame
-from training.live import Connection, ServiceTrouble, free_port, running, serving
-from training.mapping import Dataset, load
-from training.metrics import auc, average_precision
-from training.pipeline import Trained, file_digest, train
-from training.present import progress
-from training.protocol import handbook_week_metrics, unknown_customers
-from training.run import service_of
+from features.bundle.bundle import write_bundle
+from features.catalogue.catalogue import catalog
+from features.history.schema import times_ms
+from training.client.replay_requests import SCORE, Message, before, stream
+from training.client.service_process import Connection, ServiceTrouble, free_port, running, serving
+from training.data.arrays import Floats
+from training.data.frame import Frame, frame
+from training.data.ingest import write_history
+from training.data.source_map import Dataset, load
+from training.evaluation.handbook_protocol import handbook_week_metrics, unknown_customers
+from training.evaluation.metrics import auc, average_precision
+from training.runs.pipeline import Trained, file_digest, train
+from training.runs.run import service_of
+from training.runs.terminal import progress
 from training.settings import Settings
-from training.shapes import Floats
-from training.stream import SCORE, Message, before, stream
 
 TRAIN_FROM = pd.Timestamp("2018-07-25", tz="UTC")
 FRAME_FROM = dt.datetime(2018, 5, 9, tzinfo=dt.UTC)

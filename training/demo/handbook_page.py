@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from training.handbook import Served
+from training.demo.handbook import Served
 
 PUBLISHED = (
     ("logistic regression, single week", 0.871, 0.606, 0.291),

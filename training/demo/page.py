@@ -8,7 +8,7 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
-from training.demo import USER, Answer, Demo
+from training.demo.demo import USER, Answer, Demo
 from training.settings import Settings
 
 MOST_ROWS = 18

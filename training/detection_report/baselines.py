@@ -9,13 +9,13 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from features.catalog import Catalog
-from features.policy import DECISIONS, STARTER_RULES, Rule
-from training.caught.periods import Periods
-from training.fit import Model, TreeDone, fit
-from training.frame import Frame
+from features.bundle.policy import DECISIONS, STARTER_RULES, Rule
+from features.catalogue.catalogue import Catalog
+from training.data.arrays import Flags, Floats
+from training.data.frame import Frame
+from training.detection_report.periods import Periods
+from training.model.fit import Model, TreeDone, fit
 from training.recipe import ModelParameters
-from training.shapes import Flags, Floats
 
 _COMPARE = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "==": np.equal}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from training.shapes import Flags, Floats, Integers
+from training.data.arrays import Flags, Floats, Integers
 
 BUDGET = 0.002
 """Share of good payments that may be challenged or worse."""

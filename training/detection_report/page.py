@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from training.caught.budget import BUDGET, Share, threshold_at
-from training.caught.judgement import Judged, Judgement
-from training.pages import heading, page, paragraph, picture, share, table
-from training.plots import BLUE, GREEN, PERCENT, QUIET, RED
-from training.shapes import Flags, Floats
+from training.data.arrays import Flags, Floats
+from training.detection_report.operating_point import BUDGET, Share, threshold_at
+from training.detection_report.report import Judged, Judgement
+from training.html import heading, page, paragraph, picture, share, table
+from training.runs.plots import BLUE, GREEN, PERCENT, QUIET, RED
 
 _BUDGETS = np.geomspace(0.0002, 0.02, 25)
 

@@ -13,18 +13,18 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.catalog import Catalog
-from features.encode import amounts_of
+from features.catalogue.catalogue import Catalog
 from features.errors import InvalidHistory
-from features.history import times_ms, valid
-from features.profiles import Profiles
-from features.replay import replay_some
-from training.frame import Frame
-from training.segments import segment_columns
-from training.shapes import Flags, Integers
-from training.world.parameters import DAY_MS, IST_MS, World
-from training.world.seasons import sale_strength
-from training.world.written import read_history, read_truth
+from features.history.schema import times_ms, valid
+from features.state.columns import amounts_of
+from features.state.profiles import Profiles
+from features.state.replay import replay_some
+from training.data.arrays import Flags, Integers
+from training.data.frame import Frame
+from training.data.slices import segment_columns
+from training.simulator.parameters import DAY_MS, IST_MS, World
+from training.simulator.storage import read_history, read_truth
+from training.simulator.traffic.calendar import sale_strength
 
 Progress = Callable[[int], None]
 
@@ -92,7 +92,7 @@ class Periods:
         if problems:
             raise InvalidHistory(
                 "This is no evaluation out of time: " + "; ".join(problems) + ".",
-                "Split by time with the label delay as a gap (training/caught/periods.py).",
+                "Split by time with the label delay as a gap (training/detection_report/periods.py).",
             )
 
 

@@ -9,16 +9,16 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from features.calibration import probabilities
-from features.catalog import Catalog
-from training.calibrate import platt
-from training.caught.budget import BUDGET, Caught, Share, caught, threshold_at
-from training.caught.doubts import Separation, doubts, separations
-from training.caught.periods import Periods
-from training.caught.rivals import everything, rule_score, without_story, without_windows
+from features.bundle.calibration import probabilities
+from features.catalogue.catalogue import Catalog
+from training.data.arrays import Flags, Floats
+from training.data.slices import SEGMENTS
+from training.detection_report.baselines import everything, rule_score, without_story, without_windows
+from training.detection_report.operating_point import BUDGET, Caught, Share, caught, threshold_at
+from training.detection_report.periods import Periods
+from training.detection_report.sanity_checks import Separation, doubts, separations
+from training.model.calibrate import platt
 from training.recipe import ModelParameters
-from training.segments import SEGMENTS
-from training.shapes import Flags, Floats
 
 NOTICE = (
     "Simulated payments: these figures prove that the machinery works, not how much real fraud would be found. "

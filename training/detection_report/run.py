@@ -9,20 +9,20 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from features.catalog import catalog
-from features.profiles import ProfileFile
-from training.caught.judgement import Judged, Judgement, judge
-from training.caught.page import report_page
-from training.caught.periods import Plan, periods
-from training.frame import Frame
-from training.mapping import load
-from training.pages import share
-from training.present import progress
+from features.catalogue.catalogue import catalog
+from features.state.profiles import ProfileFile
+from training.data.frame import Frame
+from training.data.source_map import load
+from training.detection_report.page import report_page
+from training.detection_report.periods import Plan, periods
+from training.detection_report.report import Judged, Judgement, judge
+from training.html import share
 from training.recipe import ModelParameters
+from training.runs.terminal import progress
 from training.settings import Settings
-from training.world import written
-from training.world.manifest import read_manifest
-from training.world.parameters import World
+from training.simulator import storage
+from training.simulator.manifest import read_manifest
+from training.simulator.parameters import World
 
 SMALL_TREES = 100
 SMALL = World(
@@ -67,13 +67,13 @@ def evaluated(
         if found is None or not found.complete:
             listener.stage("living through the world")
             tell = listener.events or (lambda _: None)
-            found = written.write_world(found.parameters if found else usual, folder, on_day=tell)
-        if not (folder / written.PROFILES).is_file():
+            found = storage.write_world(found.parameters if found else usual, folder, on_day=tell)
+        if not (folder / storage.PROFILES).is_file():
             listener.stage("writing what is known of the parties")
-            written.write_profiles(folder)
+            storage.write_profiles(folder)
         known = catalog(load("world").catalogue())
         listener.stage("replaying the history")
-        profiles = ProfileFile(folder / written.PROFILES).load()
+        profiles = ProfileFile(folder / storage.PROFILES).load()
         parts = periods(folder, found.parameters, known, profiles, plan, listener.events)
         judged = judge(parts, known, parameters, SMALL_TREES, found.world, found.payments, listener.stage)
     return judged, parts.test

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from training.frame import Frame
-from training.metrics import auc
-from training.shapes import Flags, Floats, Integers
+from training.data.arrays import Flags, Floats, Integers
+from training.data.frame import Frame
+from training.evaluation.metrics import auc
 
 SEPARATES = 0.98
 LEAKS = 0.98

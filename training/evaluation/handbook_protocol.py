@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from training.metrics import auc, average_precision, card_precision
-from training.shapes import Flags, Floats, Integers
+from training.data.arrays import Flags, Floats, Integers
+from training.evaluation.metrics import auc, average_precision, card_precision
 
 DAY = pd.Timedelta(days=1)
 

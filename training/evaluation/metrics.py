@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from training.shapes import Flags, Floats, Integers
+from training.data.arrays import Flags, Floats, Integers
 
 FALSE_POSITIVE_RATES = (0.001, 0.002, 0.005, 0.01)
 """Shares of legitimate payments that a desk may disturb: 0.1 %, 0.2 %, 0.5 % and 1 %."""

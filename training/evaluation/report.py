@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from features.policy import DECISIONS, Policy
-from training.calibrate import Bin, expected_calibration_error, reliability
-from training.frame import Frame
-from training.metrics import (
+from features.bundle.policy import DECISIONS, Policy
+from training.data.arrays import Floats
+from training.data.frame import Frame
+from training.data.slices import SEGMENTS
+from training.evaluation.metrics import (
     FALSE_POSITIVE_RATES,
     auc,
     average_precision,
@@ -17,10 +18,9 @@ from training.metrics import (
     recall_at_capacity,
     recall_at_false_positive_rate,
 )
-from training.policy import Thresholds, cost_of, decide, thresholds_of
+from training.model.calibrate import Bin, expected_calibration_error, reliability
+from training.model.thresholds import Thresholds, cost_of, decide, thresholds_of
 from training.recipe import Costs
-from training.segments import SEGMENTS
-from training.shapes import Floats
 
 SMALLEST_SEGMENT_FRAUDS = 5
 """Below this a ranking figure of a segment is noise and is left out."""

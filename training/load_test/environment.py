@@ -16,7 +16,7 @@ import psycopg
 import redis
 from psycopg import sql
 
-from training.live import ServiceTrouble, free_ports
+from training.client.service_process import ServiceTrouble, free_ports
 from training.settings import Settings
 
 WORKERS = 2

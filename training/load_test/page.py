@@ -11,10 +11,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from training.festival.rehearsal import Rehearsal
-from training.festival.series import DECISIONS, Run, Second
-from training.pages import heading, page, paragraph, picture, share, table
-from training.plots import AMBER, BLUE, GREEN, QUIET, RED
+from training.html import heading, page, paragraph, picture, share, table
+from training.load_test.rehearsal import Rehearsal
+from training.load_test.timeline import DECISIONS, Run, Second
+from training.runs.plots import AMBER, BLUE, GREEN, QUIET, RED
 
 _TIERS = (("full", BLUE), ("stale", GREEN), ("rules_only", AMBER), ("default", RED), ("none", "#1f2933"))
 _HEADS = ("", "11/11, the night", "11/11, the rest", "normal day")

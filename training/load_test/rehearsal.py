@@ -13,18 +13,18 @@ import msgspec
 import numpy as np
 from rich.console import Console
 
-from features.history import times_ms
-from training.caught.judgement import NOTICE
-from training.caught.periods import Plan
-from training.festival.night import DAY, NIGHT, NORMAL, SMALL, SMALL_PLAN, Prepared, prepare
-from training.festival.open_loop import Replies, send
-from training.festival.series import Run, run_of
-from training.festival.stage import PRODUCTION, WORKERS, profile_of, stage
-from training.live import Connection, free_ports, running, serving
-from training.present import progress
+from features.history.schema import times_ms
+from training.client.load_generator import Replies, send
+from training.client.service_process import Connection, free_ports, running, serving
+from training.data.arrays import Floats, Integers
+from training.detection_report.periods import Plan
+from training.detection_report.report import NOTICE
+from training.load_test.environment import PRODUCTION, WORKERS, profile_of, stage
+from training.load_test.scenario import DAY, NIGHT, NORMAL, SMALL, SMALL_PLAN, Prepared, prepare
+from training.load_test.timeline import Run, run_of
+from training.runs.terminal import progress
 from training.settings import Settings
-from training.shapes import Floats, Integers
-from training.world.parameters import IST_MS, World
+from training.simulator.parameters import IST_MS, World
 
 DEADLINE_MS = 80.0
 """What the contract promises when the caller names no deadline."""

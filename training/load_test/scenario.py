@@ -11,24 +11,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.bundle import Bundle, Calibrator, write_bundle
-from features.calibration import probabilities
-from features.catalog import catalog
-from features.encode import amounts_of
-from features.history import times_ms
-from features.policy import Band, Policy
-from features.profiles import ProfileFile
-from training.calibrate import platt
-from training.caught.budget import BUDGET, threshold_at
-from training.caught.periods import Plan, periods
-from training.caught.rivals import everything
-from training.mapping import load
-from training.run import Listener, service_of
-from training.shapes import Floats
-from training.stream import before, payment_message
-from training.world import written
-from training.world.manifest import read_manifest
-from training.world.parameters import DAY_MS, HOUR_MS, World
+from features.bundle.bundle import Bundle, Calibrator, write_bundle
+from features.bundle.calibration import probabilities
+from features.bundle.policy import Band, Policy
+from features.catalogue.catalogue import catalog
+from features.history.schema import times_ms
+from features.state.columns import amounts_of
+from features.state.profiles import ProfileFile
+from training.client.replay_requests import before, payment_message
+from training.data.arrays import Floats
+from training.data.source_map import load
+from training.detection_report.baselines import everything
+from training.detection_report.operating_point import BUDGET, threshold_at
+from training.detection_report.periods import Plan, periods
+from training.model.calibrate import platt
+from training.runs.run import Listener, service_of
+from training.simulator import storage
+from training.simulator.manifest import read_manifest
+from training.simulator.parameters import DAY_MS, HOUR_MS, World
 
 EVE = dt.date(2026, 11, 10)
 NORMAL = (dt.timedelta(hours=0), dt.timedelta(hours=23, minutes=30))
@@ -88,10 +88,10 @@ def prepare(folder: Path, world: World, plan: Plan, listener: Listener, trees: i
     listener.stage("living through the weeks before")
     found = read_manifest(place)
     fresh = found is not None and found.digest != world.digest
-    written.write_world(world, place, fresh=fresh, on_day=listener.events or (lambda _: None))
-    if not (place / written.PROFILES).is_file():
-        written.write_profiles(place)
-    profiles = ProfileFile(place / written.PROFILES).load()
+    storage.write_world(world, place, fresh=fresh, on_day=listener.events or (lambda _: None))
+    if not (place / storage.PROFILES).is_file():
+        storage.write_profiles(place)
+    profiles = ProfileFile(place / storage.PROFILES).load()
     dataset = load("world")
     known = catalog(dataset.catalogue())
     listener.stage("replaying the history")
@@ -121,9 +121,9 @@ def prepare(folder: Path, world: World, plan: Plan, listener: Listener, trees: i
         trained={"dataset": dataset.name, "world": world.digest, "until": EVE.isoformat()},
     )  # fmt: skip
     write_bundle(bundle, folder / "bundle")
-    history = written.read_history(place)
+    history = storage.read_history(place)
     ready = Prepared(
-        folder, history, written.read_truth(place)["story"].to_pylist(),
+        folder, history, storage.read_truth(place)["story"].to_pylist(),
         amounts_of(history, known).astype(np.float64), world,
     )  # fmt: skip
     pq.write_table(before(history, ready.span_ms(NORMAL)[0]), folder / "past.parquet", compression="lz4")

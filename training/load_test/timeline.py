@@ -7,8 +7,8 @@ from collections import Counter
 import msgspec
 import numpy as np
 
-from training.festival.open_loop import Replies
-from training.shapes import Flags, Floats
+from training.client.load_generator import Replies
+from training.data.arrays import Flags, Floats
 
 DECISIONS = ("approve", "challenge", "review", "decline")
 

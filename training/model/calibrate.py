@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from features.calibration import probabilities
-from training.shapes import Flags, Floats
+from features.bundle.calibration import probabilities
+from training.data.arrays import Flags, Floats
 
 SMALLEST_SLOPE = 1e-3
 """A model that learned nothing may fit a falling curve; a rising one this flat says the same and keeps order."""

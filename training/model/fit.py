@@ -10,11 +10,11 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
-from features.catalog import Catalog
+from features.catalogue.catalogue import Catalog
 from features.errors import InvalidDeclaration
-from training.frame import Frame
+from training.data.arrays import Floats
+from training.data.frame import Frame
 from training.recipe import ModelParameters
-from training.shapes import Floats
 
 GAPS = 50
 """Largest code per number of codes at which codes count as sparse; LightGBM's own bound is 100, on a sample."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from features.errors import InvalidHistory
-from training.frame import Frame
+from training.data.frame import Frame
 from training.recipe import SplitPlan
 
 

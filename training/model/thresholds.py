@@ -14,10 +14,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from features.payment import CHANNELS
-from features.policy import DECISIONS, MODEL, STARTER_RULES, Band, Policy
+from features.bundle.policy import DECISIONS, MODEL, STARTER_RULES, Band, Policy
+from features.domain.payment import CHANNELS
+from training.data.arrays import Flags, Floats
 from training.recipe import Costs
-from training.shapes import Flags, Floats
 
 CANDIDATES = 400
 """Cuts that are tried, spread over the ranks of the scores, most of them among the highest."""

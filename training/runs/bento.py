@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from features.errors import RiskgateError
-from training.promote import STORE_NAME, latest
+from training.runs.registry_gate import STORE_NAME, latest
 from training.settings import Settings, environment_with_model_store
 
-SOURCE = Path(__file__).resolve().parents[1]
+SOURCE = Path(__file__).resolve().parents[2]
 EXPORT = "import bentoml, sys; bentoml.export_bento(sys.argv[1], sys.argv[2], output_format='folder')"
 
 

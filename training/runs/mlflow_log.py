@@ -21,10 +21,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
-from features.bundle import Bundle, read_bundle, write_bundle
+from features.bundle.bundle import Bundle, read_bundle, write_bundle
 from features.errors import RiskgateError
-from training.pipeline import MODEL_NAME, Trained
-from training.plots import draw_all
+from training.runs.pipeline import MODEL_NAME, Trained
+from training.runs.plots import draw_all
 from training.settings import Settings
 
 EXPERIMENT = "riskgate"

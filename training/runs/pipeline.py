@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from importlib.metadata import version as version_of
 from pathlib import Path
 
-from features.bundle import Bundle, Calibrator
-from features.calibration import probabilities
-from features.catalog import Catalog
+from features.bundle.bundle import Bundle, Calibrator
+from features.bundle.calibration import probabilities
+from features.bundle.policy import Policy
+from features.catalogue.catalogue import Catalog
 from features.errors import InvalidDeclaration
-from features.policy import Policy
-from training.calibrate import platt
-from training.evaluate import Report, evaluate
-from training.fit import Model, TreeDone, fit, margins, refit
-from training.frame import Frame
-from training.policy import cheapest_policy
+from training.data.arrays import Floats
+from training.data.frame import Frame
+from training.evaluation.report import Report, evaluate
+from training.model.calibrate import platt
+from training.model.fit import Model, TreeDone, fit, margins, refit
+from training.model.split import Parts, split_by_time
+from training.model.thresholds import cheapest_policy
 from training.recipe import Recipe
-from training.shapes import Floats
-from training.split import Parts, split_by_time
 
 MODEL_NAME = "risk"
 Stage = Callable[[str], None]

@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 from sklearn.metrics import precision_recall_curve
 
-from features.policy import Policy
-from training.calibrate import Bin
-from training.pipeline import Trained
-from training.policy import decision_costs
+from features.bundle.policy import Policy
+from training.data.arrays import Flags, Floats
+from training.model.calibrate import Bin
+from training.model.thresholds import decision_costs
 from training.recipe import Costs
-from training.shapes import Flags, Floats
+from training.runs.pipeline import Trained
 
 INK, QUIET, BLUE, RED, GREEN, AMBER = "#1f2933", "#9aa5b1", "#2563a8", "#c2413b", "#2f855a", "#c27803"
 _CUTS = (("challenge_at", "challenge", GREEN), ("review_at", "review", AMBER), ("decline_at", "decline", RED))

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from features.bundle import Bundle
-from features.catalog import catalog_of
+from features.bundle.bundle import Bundle
+from features.catalogue.catalogue import catalog_of
 from features.errors import RiskgateError
-from training.settings import Settings
-from training.track import (
+from training.runs.mlflow_log import (
     CHALLENGER,
     CHAMPION,
     PREVIOUS,
@@ -24,6 +23,7 @@ from training.track import (
     note_on_version,
     version_of,
 )
+from training.settings import Settings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # BentoML imports with names that its own dependencies have deprecated

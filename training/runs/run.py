@@ -9,20 +9,20 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from features.catalog import Catalog, catalog
+from features.catalogue.catalogue import Catalog, catalog
 from features.errors import InvalidHistory
-from features.parquet import read_table
-from features.profiles import ProfileFile, Profiles
-from training.fit import TreeDone
-from training.frame import Frame, Progress, frame
-from training.mapping import Dataset
-from training.metrics import auc, average_precision
-from training.pipeline import Stage, Trained, file_digest, score_with, train
+from features.history.parquet import read_table
+from features.state.profiles import ProfileFile, Profiles
+from training.data.frame import Frame, Progress, frame
+from training.data.source_map import Dataset
+from training.evaluation.metrics import auc, average_precision
+from training.model.fit import TreeDone
+from training.model.split import first_moment
+from training.runs.mlflow_log import CHAMPION, Version, bundle_of, track, version_of
+from training.runs.pipeline import Stage, Trained, file_digest, score_with, train
 from training.settings import Settings
-from training.split import first_moment
-from training.track import CHAMPION, Version, bundle_of, track, version_of
-from training.world import written
-from training.world.manifest import read_manifest
+from training.simulator import storage
+from training.simulator.manifest import read_manifest
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def read_history(path: Path) -> pa.Table:
         InvalidHistory: there is none, or the world is not whole.
     """
     if path.is_dir():
-        return written.read_history(path)
+        return storage.read_history(path)
     if not path.is_file():
         raise InvalidHistory(
             f"There is no history {path}.",
@@ -143,13 +143,13 @@ def read_profiles(path: Path | None) -> Profiles | None:
 
 def profiles_beside(history: Path) -> Path | None:
     """The profile file that lies beside a history, or in the folder of a written world, if there is one."""
-    path = history / written.PROFILES if history.is_dir() else history.with_suffix(".profiles.sqlite")
+    path = history / storage.PROFILES if history.is_dir() else history.with_suffix(".profiles.sqlite")
     return path if path.is_file() else None
 
 
 def service_of(known: Catalog) -> str:
     """The name of the feature service whose features a model of this catalogue takes."""
-    from features.catalogue_store import service_name  # importing Feast takes seconds
+    from features.feast_store.client import service_name  # importing Feast takes seconds
 
     return service_name(known)
 

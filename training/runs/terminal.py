@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from training.evaluate import Report
-from training.run import Listener
+from training.evaluation.report import Report
+from training.runs.run import Listener
 
 
 class _Bars:

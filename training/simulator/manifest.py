@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from features.errors import RiskgateError
-from training.world.parameters import VERSION, World
+from training.simulator.parameters import VERSION, World
 
 FILE = "manifest.json"
 

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.profiles import InstrumentProfile, PayeeProfile, PayerProfile, ProfileRow
-from training.shapes import Integers
-from training.world.episodes import Cast
-from training.world.parameters import DAY_MS
-from training.world.places import COUNTRIES
-from training.world.stories.bust_out import FOR_YEARS, registered_days
-from training.world.streams import share_of
+from features.state.profiles import InstrumentProfile, PayeeProfile, PayerProfile, ProfileRow
+from training.data.arrays import Integers
+from training.simulator.parameters import DAY_MS
+from training.simulator.parties.merchants import COUNTRIES
+from training.simulator.random_streams import share_of
+from training.simulator.traffic.episodes import Cast
+from training.simulator.typologies.bust_out import FOR_YEARS, registered_days
 
 _KINDS = {"vpa": "upi", "wal": "wallet", "card": "card", "acc": "account"}
 

@@ -11,7 +11,7 @@ import hashlib
 
 import numpy as np
 
-from training.shapes import Floats, Integers
+from training.data.arrays import Floats, Integers
 
 
 def stream(seed: int, purpose: str, place: int = 0) -> np.random.Generator:

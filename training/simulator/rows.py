@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.shapes import Flags, Floats, Integers
-from training.world.parameters import BEGINNINGS
-from training.world.people import CARD, VPA, WALLET, People
-from training.world.places import CITIES, PER_RUPEE, Places
-from training.world.streams import share_of
+from training.data.arrays import Flags, Floats, Integers
+from training.simulator.parameters import BEGINNINGS
+from training.simulator.parties.merchants import CITIES, PER_RUPEE, Places
+from training.simulator.parties.payers import CARD, VPA, WALLET, People
+from training.simulator.random_streams import share_of
 
 Rows = dict[str, NDArray[Any]]
 """Columns of payments of one length: COLUMNS int64 (-1: not sent), `latitude` and `longitude` float64 (NaN)."""

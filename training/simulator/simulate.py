@@ -9,19 +9,19 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.profiles import ProfileRow
-from training.shapes import Integers
-from training.world.episodes import Cast
-from training.world.habits import honest_day
-from training.world.known import profiles_of
-from training.world.occasions import occasions
-from training.world.parameters import DAY_MS, World
-from training.world.people import people
-from training.world.places import places
-from training.world.rows import Rows, by_time, chosen, joined
-from training.world.seasons import seasons
-from training.world.stories.all import STORIES
-from training.world.tables import tables
+from features.state.profiles import ProfileRow
+from training.data.arrays import Integers
+from training.simulator.parameters import DAY_MS, World
+from training.simulator.parties.merchants import places
+from training.simulator.parties.payers import people
+from training.simulator.profiles import profiles_of
+from training.simulator.rows import Rows, by_time, chosen, joined
+from training.simulator.tables import tables
+from training.simulator.traffic.calendar import seasons
+from training.simulator.traffic.episodes import Cast
+from training.simulator.traffic.hard_negatives import occasions
+from training.simulator.traffic.honest import honest_day
+from training.simulator.typologies.registry import STORIES
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Play:
 
 
 def simulate(world: World) -> Simulation:
-    """Live through a small world in memory; large ones are written day by day (training/world/written.py).
+    """Live through a small world in memory; large ones are written day by day (training/simulator/storage.py).
 
     Raises:
         InvalidDeclaration: parameters that cannot be, all problems together.

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.errors import InvalidHistory
-from features.profiles import ProfileFile
-from training.world.known import profiles_of
-from training.world.manifest import Manifest, keep, opened, partition, read_manifest
-from training.world.parameters import World
-from training.world.simulate import Play
+from features.state.profiles import ProfileFile
+from training.simulator.manifest import Manifest, keep, opened, partition, read_manifest
+from training.simulator.parameters import World
+from training.simulator.profiles import profiles_of
+from training.simulator.simulate import Play
 
 PROFILES = "profiles.sqlite"
 _UNIQUE = ("transaction_id", "event_time", "amount_minor", "latitude", "longitude", "outcome_time", "label_time")

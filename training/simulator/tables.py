@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.history import HISTORY_SCHEMA, TIME
-from features.payment import CHANNELS, RAILS
-from training.shapes import Flags, Integers
-from training.world.afterwards import NEVER_TOLD, OUTCOMES, SOURCES, TOLD_FRAUD, labels, outcomes
-from training.world.parameters import World
-from training.world.places import COUNTRIES, CURRENCIES, Places
-from training.world.rows import STORY_NAMES, Rows
+from features.domain.payment import CHANNELS, RAILS
+from features.history.schema import HISTORY_SCHEMA, TIME
+from training.data.arrays import Flags, Integers
+from training.simulator.parameters import World
+from training.simulator.parties.merchants import COUNTRIES, CURRENCIES, Places
+from training.simulator.rows import STORY_NAMES, Rows
+from training.simulator.traffic.outcomes import NEVER_TOLD, OUTCOMES, SOURCES, TOLD_FRAUD, labels, outcomes
 
 TRUTH_SCHEMA = pa.schema(
     [

@@ -14,8 +14,8 @@ from feast import Entity, FeatureService, FeatureView, Field, FileSource, OnDema
 from feast.types import Bool, FeastType, Float64, Int64, String
 from feast.value_type import ValueType
 
-from features.catalog import Catalog, Feature, catalog
-from features.views import (
+from features.catalogue.catalogue import Catalog, Feature, catalog
+from features.feast_store.views import (
     ON_DEMAND_VIEW,
     PAYMENT_COLUMNS,
     PROFILE_COLUMNS,
@@ -160,7 +160,7 @@ def _source_text(known: Catalog) -> str:
     parameters = msgspec.json.encode(known.parameters).decode()
     return (
         f"def {ON_DEMAND_VIEW}(inputs):\n"
-        "    from features.on_demand import compute\n\n"
+        "    from features.feast_store.on_demand import compute\n\n"
         f"    return compute(inputs, {parameters!r})\n"
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from serving.cases import AlreadyResolved, Case
+from serving.cases.cases import AlreadyResolved, Case
 from serving.errors import ServiceError
 
 _READERS = frozenset({"analyst", "lead", "auditor", "admin"})

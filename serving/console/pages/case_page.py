@@ -6,12 +6,13 @@ from typing import Any
 
 import msgspec
 
-from serving.case_events import LedgerEvent
-from serving.cases import OPENING_DECISIONS
-from serving.console.catalogs import Catalogs
+from serving.cases.cases import OPENING_DECISIONS
+from serving.cases.party_index import PARTIES, Party
+from serving.cases.queries import LedgerEvent
 from serving.console.desk import CaseView
-from serving.console.explain import feature_families, reason_lines
-from serving.console.pages import (
+from serving.console.pages.catalogues import Catalogs
+from serving.console.pages.explain import feature_families, reason_lines
+from serving.console.pages.pages import (
     CasePage,
     Fact,
     Frame,
@@ -22,10 +23,9 @@ from serving.console.pages import (
     TimelineEntry,
     VerdictForm,
 )
-from serving.console.queue_page import case_href
-from serving.console.wording import apart, iso, moment, money, number, percent, plain, short_moment
-from serving.party_index import PARTIES, Party
-from serving.receipt import Answer, decided, decode_answer, decode_body
+from serving.console.pages.queue_page import case_href
+from serving.console.pages.wording import apart, iso, moment, money, number, percent, plain, short_moment
+from serving.decision.receipt import Answer, decided, decode_answer, decode_body
 
 _OTHER: dict[Party, tuple[str, str]] = {
     "payer": ("Paid to", "payee_id"),

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from features.catalog import Catalog, catalog, catalog_of
-from features.contract import Contract
+from features.catalogue.catalogue import Catalog, catalog, catalog_of
+from features.domain.contract import Contract
 from features.errors import InvalidDeclaration
-from serving.bundles import folder_name
+from serving.model.bundle_archive import folder_name
 
 #: The sign for a currency that is not known (ISO 8859-1, 0xA4): the bundle that decides is not kept on this host.
 UNKNOWN_CURRENCY = "¤"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from features.catalog import Catalog, Feature
-from features.payment import ENTITIES
-from serving.console.pages import FeatureFamily, FeatureRow, ReasonLine
-from serving.console.wording import number, plain, quantity
+from features.catalogue.catalogue import Catalog, Feature
+from features.domain.payment import ENTITIES
+from serving.console.pages.pages import FeatureFamily, FeatureRow, ReasonLine
+from serving.console.pages.wording import number, plain, quantity
+from serving.decision.reasons import Reason
+from serving.decision.receipt import Receipt, vector_of
 from serving.errors import BrokenReceipt
-from serving.reasons import Reason
-from serving.receipt import Receipt, vector_of
 
 #: Why a feature that reads nobody's past can be missing, by the group it comes from.
 _MISSING = {"request": "not sent", "attribute": "not sent", "profile": "no profile", "ratio": "no history"}

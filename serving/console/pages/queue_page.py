@@ -6,12 +6,12 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from serving.case_events import LedgerEvent
-from serving.cases import OPENING_DECISIONS, Case
+from serving.cases.cases import OPENING_DECISIONS, Case
+from serving.cases.queries import LedgerEvent
 from serving.console.desk import PAGE_SIZE, QueueView
-from serving.console.pages import Choice, Frame, Moment, QueuePage, QueueRow
-from serving.console.wording import grouped, iso, moment, money, percent, span
-from serving.receipt import decode_answer, decode_body
+from serving.console.pages.pages import Choice, Frame, Moment, QueuePage, QueueRow
+from serving.console.pages.wording import grouped, iso, moment, money, percent, span
+from serving.decision.receipt import decode_answer, decode_body
 
 STATES = ("open", "resolved", "all")
 DECISIONS = ("all", *OPENING_DECISIONS)

@@ -6,8 +6,8 @@ import math
 import re
 from datetime import UTC, datetime
 
-from features.money import CURRENCIES
-from features.payment import CHANNELS, RAILS
+from features.domain.money import CURRENCIES
+from features.domain.payment import CHANNELS, RAILS
 
 _SIGNS = {"INR": "₹", "EUR": "€", "GBP": "£", "USD": "US$"}
 _LABELS = {

@@ -8,15 +8,15 @@ from typing import Protocol
 
 import msgspec
 
-from features.entity_strings import Entry
-from features.payment import Payment
-from serving import receipt as receipts
-from serving.deciding import Decided, Reading
-from serving.engine import Scored, outside_window
+from features.domain.payment import Payment
+from features.state.remote import Entry
+from serving.decision import receipt as receipts
+from serving.decision.decider import Decided, Reading
+from serving.decision.evaluator import DEFAULT
+from serving.engine.embedded.engine import Scored, outside_window
 from serving.errors import Conflict, LedgerUnavailable
-from serving.judge import DEFAULT
-from serving.ledger import Event
-from serving.production.records import Record, digest_of
+from serving.ledger.sqlite.ledger import Event
+from serving.redis_store.idempotency_record import Record, digest_of
 
 
 class Past(Protocol):

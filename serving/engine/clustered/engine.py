@@ -3,7 +3,7 @@
 Trip 1 admits the payment: claims its id, reads the state of its entities and appends it to them and to
 the stream, all or nothing. Features are folded here, by the same kernel. Trip 2 records the decision; the
 answer leaves when that is acknowledged. When Redis is late or gone the payment is decided by amount, and
-recorded as soon as Redis takes it (serving/production/settling.py); such an answer names no receipt.
+recorded as soon as Redis takes it (serving/engine/clustered/outbox.py); such an answer names no receipt.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from collections.abc import Callable
 
 import msgspec
 
-from features.catalog import Catalog
-from features.entity_strings import EntityStrings, Entry, generation_of, header
+from features.catalogue.catalogue import Catalog
+from features.domain.payment import Payment
 from features.errors import BrokenState
-from features.intake import payment_json
-from features.packed import HEADER_BYTES
-from features.payment import Payment
-from serving.clock import Clock
-from serving.deciding import Decider, Deciding, Moments, Reading, deadline_of
-from serving.engine import Scored, in_imported_history, outside_window
+from features.intake.parse import payment_json
+from features.state.codec import HEADER_BYTES
+from features.state.remote import EntityStrings, Entry, generation_of, header
+from serving.decision.clock import Clock
+from serving.decision.decider import Decider, Deciding, Moments, Reading, deadline_of
+from serving.decision.evaluator import DEFAULT, FULL, RULES_ONLY, STALE
+from serving.decision.receipt import Receipt
+from serving.engine.clustered.claim import Claim, Past, check_content, nothing, same, unreceipted
+from serving.engine.clustered.outbox import Settling, Unsettled, record_decision
+from serving.engine.clustered.profiles import SharedProfiles
+from serving.engine.clustered.retries import Retries
+from serving.engine.clustered.single_flight import Waiting
+from serving.engine.clustered.single_trip import AtOnce, Tell
+from serving.engine.embedded.engine import Scored, in_imported_history, outside_window
 from serving.errors import StateUnavailable
-from serving.judge import DEFAULT, FULL, RULES_ONLY, STALE
-from serving.ledger import Event
-from serving.production.at_once import AtOnce, Tell
-from serving.production.claim import Claim, Past, check_content, nothing, same, unreceipted
-from serving.production.fresh import fresh_payment
-from serving.production.profiles import SharedProfiles
-from serving.production.records import Record, digest_of
-from serving.production.retries import Retries
-from serving.production.settling import Settling, Unsettled, record_decision
-from serving.production.state import RedisState
-from serving.production.trips import Strings
-from serving.production.waiting import Waiting
-from serving.receipt import Receipt
+from serving.ledger.sqlite.ledger import Event
+from serving.redis_store.idempotency_record import Record, digest_of
+from serving.redis_store.messages import Strings
+from serving.redis_store.state import RedisState
+from serving.redis_store.stream_lookup import fresh_payment
 
 log = logging.getLogger("riskgate.engine")
 

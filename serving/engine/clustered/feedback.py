@@ -12,26 +12,19 @@ from typing import NamedTuple
 
 import msgspec
 
-from features.entity_strings import EntityStrings
-from features.intake import stored_payment
-from features.payment import Payment
-from serving.clock import Clock
+from features.domain.payment import Payment
+from features.intake.parse import stored_payment
+from features.state.remote import EntityStrings
+from serving.decision.clock import Clock
 from serving.errors import LedgerUnavailable
-from serving.feedback import (
-    Original,
-    Taken,
-    effects_of_label,
-    effects_of_outcome,
-    event_of,
-    unknown_transaction,
-)
-from serving.fold import Effect
-from serving.foldable import UNFOLDABLE, CannotFold, Reported, reason_of, step_of
 from serving.messages import Recorded
-from serving.production.fresh import fresh_content
-from serving.production.state import RedisState
-from serving.production.trips import Folding, Outline
-from serving.reports import LabelReport, OutcomeReport
+from serving.redis_store.messages import Folding, Outline
+from serving.redis_store.state import RedisState
+from serving.redis_store.stream_lookup import fresh_content
+from serving.state.feedback import Original, Taken, effects_of_label, effects_of_outcome, event_of, unknown_transaction
+from serving.state.fold import Effect
+from serving.state.foldable import UNFOLDABLE, CannotFold, Reported, reason_of, step_of
+from serving.state.outcomes import LabelReport, OutcomeReport
 
 #: Reports about one payment that come at once; each that loses looks again.
 MOST_ATTEMPTS = 50

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from features.catalog import Catalog
-from serving import receipt as receipts
-from serving.feedback import Original, in_history, reports_in, scored_here
-from serving.foldable import CannotFold, Imported, step_of
-from serving.ledger_reading import Event, LedgerReading
-from serving.production.feedback import Past
-from serving.segments import Segment
+from features.catalogue.catalogue import Catalog
+from serving.decision import receipt as receipts
+from serving.engine.clustered.feedback import Past
+from serving.ledger.history_segment import Segment
+from serving.ledger.reader import Event, LedgerReading
+from serving.state.feedback import Original, in_history, reports_in, scored_here
+from serving.state.foldable import CannotFold, Imported, step_of
 
 
 class RecordedPast:

@@ -15,14 +15,14 @@ from typing import Any
 
 import msgspec
 
-from features.entity_strings import Entry
-from features.payment import Payment
-from serving.deciding import Decided
+from features.domain.payment import Payment
+from features.state.remote import Entry
+from serving.decision.decider import Decided
+from serving.decision.receipt import Receipt
 from serving.errors import StateUnavailable
-from serving.production.records import Record, strings_at
-from serving.production.state import PATIENCE_NS, RedisState, within
-from serving.production.trips import END, Admission, Outline, Strings, Together
-from serving.receipt import Receipt
+from serving.redis_store.idempotency_record import Record, strings_at
+from serving.redis_store.messages import END, Admission, Outline, Strings, Together
+from serving.redis_store.state import PATIENCE_NS, RedisState, within
 
 log = logging.getLogger("riskgate.settling")
 

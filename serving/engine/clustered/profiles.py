@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 
-from features.catalog import Catalog
-from features.catalog import catalog as default_catalog
-from features.profiles import ProfileFile, Profiles
-from features.pseudonyms import Pseudonyms
-from serving.production.state import RedisState
-from serving.production.trips import Outline
-from serving.profile_events import ProfilePage, profile_page
+from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import catalog as default_catalog
+from features.intake.pseudonyms import Pseudonyms
+from features.state.profiles import ProfileFile, Profiles
+from serving.redis_store.messages import Outline
+from serving.redis_store.state import RedisState
+from serving.state.profile_events import ProfilePage, profile_page
 
 #: How long one worker may take to record what it found, before another tries.
 LEASE_SECONDS = 60

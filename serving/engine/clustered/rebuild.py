@@ -11,20 +11,20 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from features.entity_strings import EntityStrings, header
 from features.errors import BrokenState
-from serving import receipt as receipts
+from features.state.remote import EntityStrings, header
+from serving.decision import receipt as receipts
+from serving.engine.clustered.startup_checks import contract_of
 from serving.errors import CannotStart
-from serving.fold import Fold
-from serving.ledger_reading import LedgerReading
-from serving.production.agreement import contract_of
-from serving.production.keys import Keys
-from serving.production.records import answered_record, digest_of, lost_record
-from serving.production.servers import redis_client
-from serving.production.stream import stream_id_of
-from serving.set_aside import SetAside, encode_there
+from serving.ledger.reader import LedgerReading
+from serving.redis_store.idempotency_record import answered_record, digest_of, lost_record
+from serving.redis_store.keys import Keys
+from serving.redis_store.server_checks import redis_client
+from serving.redis_store.stream_entry import stream_id_of
 from serving.settings import Settings
-from serving.start import Opened
+from serving.state.fold import Fold
+from serving.state.set_aside import SetAside, encode_there
+from serving.state.startup import Opened
 
 #: What the mark says while the state is being made.
 REBUILDING = b"rebuilding"

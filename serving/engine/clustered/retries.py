@@ -8,14 +8,14 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from serving.deciding import Moments
-from serving.engine import Scored
+from serving.decision.decider import Moments
+from serving.engine.clustered.claim import Claim, check_content, recorded_before, same
+from serving.engine.embedded.engine import Scored
 from serving.errors import StateUnavailable
-from serving.production.claim import Claim, check_content, recorded_before, same
-from serving.production.records import Record, strings_at
+from serving.redis_store.idempotency_record import Record, strings_at
 
 if TYPE_CHECKING:
-    from serving.production.engine import RedisEngine
+    from serving.engine.clustered.engine import RedisEngine
 
 log = logging.getLogger("riskgate.engine")
 

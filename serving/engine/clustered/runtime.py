@@ -11,34 +11,34 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from features.entity_strings import EntityStrings
-from features.profiles import ProfileFile
-from serving import start
-from serving.clock import clock_named
-from serving.deciding import Decided, Decider
-from serving.decision_log import DecisionLog
+from features.state.profiles import ProfileFile
+from features.state.remote import EntityStrings
+from serving.decision.clock import clock_named
+from serving.decision.decider import Decided, Decider
+from serving.decision.exposure import Exposure
+from serving.decision.receipt import code_version
+from serving.engine.clustered import startup_checks
+from serving.engine.clustered.engine import RedisEngine
+from serving.engine.clustered.feedback import RedisFeedback
+from serving.engine.clustered.ledger_lookup import RecordedPast
+from serving.engine.clustered.profiles import SharedProfiles
+from serving.engine.embedded.runtime import ANYBODY
+from serving.engine.gauges import SET_ASIDE, measure_lag, show_decider, show_succession
+from serving.engine.gc_tuning import keep_what_is_there
 from serving.errors import StateUnavailable
-from serving.exposure import Exposure
-from serving.garbage import keep_what_is_there
-from serving.gauges import SET_ASIDE, measure_lag, show_decider, show_succession
-from serving.hashing import check_hashing
-from serving.ledger import LedgerError
+from serving.ledger.hash_key import check_hashing
+from serving.ledger.postgres.ledger import PostgresLedger
+from serving.ledger.sqlite.ledger import LedgerError
 from serving.messages import Ready
-from serving.metrics import Metrics
-from serving.production import agreement
-from serving.production.connecting import connect
-from serving.production.engine import RedisEngine
-from serving.production.feedback import RedisFeedback
-from serving.production.ledger import PostgresLedger
-from serving.production.past import RecordedPast
-from serving.production.profiles import SharedProfiles
-from serving.production.servers import check_postgres, check_redis
-from serving.receipt import code_version
-from serving.runtime import ANYBODY
-from serving.set_aside import SetAsideThere, decode_there
+from serving.redis_store.connect import connect
+from serving.redis_store.server_checks import check_postgres, check_redis
 from serving.settings import Settings
-from serving.start import Opened
-from serving.swap import Succession, warm
+from serving.state import startup
+from serving.state.bundle_watcher import Succession, warm
+from serving.state.set_aside import SetAsideThere, decode_there
+from serving.state.startup import Opened
+from serving.telemetry.decision_log import DecisionLog
+from serving.telemetry.metrics import Metrics
 
 log = logging.getLogger("riskgate")
 
@@ -60,7 +60,7 @@ class RedisRuntime:
         self.settings = settings
         self.metrics = Metrics()
         self.clock = clock_named(settings.clock)
-        opened, refused = start.open_champion(lambda: bundle_folder, settings)
+        opened, refused = startup.open_champion(lambda: bundle_folder, settings)
         where = (lambda: bundle_folder) if find is None else find
         self.succession = Succession(settings, where, opened, self._succeed, self.metrics.swaps)
         self.succession.refused = refused
@@ -94,10 +94,10 @@ class RedisRuntime:
         exposure = Exposure(self.settings.workers)
         decider = Decider(opened.judge, opened.catalog, code_version(), exposure, notice=self._notice)
         engine = RedisEngine(catalog=opened.catalog, decider=decider, state=state, clock=self.clock, past=self.past)
-        await agreement.agree_on_state(state, decider.features_hash, await asyncio.to_thread(self.ledger.has_past))
-        state.expect(agreement.contract_of(decider.features_hash))
-        await agreement.agree_on_hashing(state, self.names)
-        await agreement.note_promotion(state, opened, decider.features_hash, decider.code, self.clock.now_ms())
+        await startup_checks.agree_on_state(state, decider.features_hash, await asyncio.to_thread(self.ledger.has_past))
+        state.expect(startup_checks.contract_of(decider.features_hash))
+        await startup_checks.agree_on_hashing(state, self.names)
+        await startup_checks.note_promotion(state, opened, decider.features_hash, decider.code, self.clock.now_ms())
         self.feedback = RedisFeedback(state, engine.strings, self.clock, self.past.original, self.past.reports)
         engine.shared_profiles = SharedProfiles(state, self.profiles, self.names, opened.catalog)
         await engine.shared_profiles.read_all()
@@ -177,7 +177,7 @@ class RedisRuntime:
         """A Redis that came back without its data must not pass for one in which nobody ever paid."""
         self.set_aside = decode_there(await engine.state.get(engine.state.keys.set_aside))
         found = await engine.state.get(engine.state.keys.contract)
-        engine.state.trusted = found == agreement.contract_of(engine.decider.features_hash)
+        engine.state.trusted = found == startup_checks.contract_of(engine.decider.features_hash)
         trouble = "" if engine.state.trusted else (
             "Redis does not hold the state of this catalogue; payments get the policy's default decision. "
             "Build it from the ledger: python -m serving rebuild-state."
@@ -197,7 +197,7 @@ class RedisRuntime:
             raise LedgerError("the worker is not ready yet")
         decider = engine.decider
         try:
-            await agreement.note_promotion(
+            await startup_checks.note_promotion(
                 engine.state, opened, decider.features_hash, decider.code, self.clock.now_ms()
             )
         except StateUnavailable as error:

@@ -12,14 +12,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from serving.deciding import Moments
-from serving.engine import Scored
+from serving.decision.decider import Moments
+from serving.engine.clustered.claim import Claim, nothing
+from serving.engine.clustered.outbox import Unsettled, admit_decided, call_admit_decided
+from serving.engine.embedded.engine import Scored
 from serving.errors import StateUnavailable
-from serving.production.claim import Claim, nothing
-from serving.production.settling import Unsettled, admit_decided, call_admit_decided
 
 if TYPE_CHECKING:
-    from serving.production.engine import RedisEngine
+    from serving.engine.clustered.engine import RedisEngine
 
 #: Hears the answer of a payment, or why there is none.
 Tell = Callable[[Scored | Exception], None]

@@ -6,15 +6,15 @@ import time
 
 import msgspec
 
-from features.packed import FORMAT
-from features.pseudonyms import Pseudonyms
+from features.intake.pseudonyms import Pseudonyms
+from features.state.codec import FORMAT
 from serving.errors import CannotStart
-from serving.fold import Promotion, encode
-from serving.hashing import KIND as HASHING
-from serving.hashing import Hashing
-from serving.production.state import RedisState
-from serving.production.trips import Outline
-from serving.start import Opened
+from serving.ledger.hash_key import KIND as HASHING
+from serving.ledger.hash_key import Hashing
+from serving.redis_store.messages import Outline
+from serving.redis_store.state import RedisState
+from serving.state.fold import Promotion, encode
+from serving.state.startup import Opened
 
 _REBUILD = "Stop the workers and build it anew from the ledger: python -m serving rebuild-state."
 

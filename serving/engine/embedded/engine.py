@@ -15,19 +15,19 @@ from collections.abc import Callable
 
 import msgspec
 
-from features.catalog import Catalog
+from features.catalogue.catalogue import Catalog
+from features.domain.payment import Payment
 from features.errors import Problem, Refused
-from features.intake import payment_json
-from features.payment import Payment
-from serving import receipt as receipts
-from serving.clock import WINDOW_MS, Clock
-from serving.deciding import Decided, Decider, Deciding, Moments, Reading, deadline_of
+from features.intake.parse import payment_json
+from serving.decision import receipt as receipts
+from serving.decision.clock import WINDOW_MS, Clock
+from serving.decision.decider import Decided, Decider, Deciding, Moments, Reading, deadline_of
+from serving.decision.evaluator import DEFAULT, FULL, STALE, Judge
 from serving.errors import Conflict
-from serving.fold import Fold
-from serving.foldable import UNFOLDABLE, reason_of
-from serving.judge import DEFAULT, FULL, STALE, Judge
-from serving.ledger import Event, Ledger, LedgerError, NotYetWritten
-from serving.recorded import Recorded
+from serving.ledger.sqlite.commit_ticket import Recorded
+from serving.ledger.sqlite.ledger import Event, Ledger, LedgerError, NotYetWritten
+from serving.state.fold import Fold
+from serving.state.foldable import UNFOLDABLE, reason_of
 
 log = logging.getLogger("riskgate.engine")
 

@@ -11,31 +11,32 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import IO, Any
 
+from features.domain.payment import Payment
 from features.errors import RiskgateError
-from features.payment import Payment
-from features.profiles import ProfileFile
-from serving import disk_ahead, memory_ahead, start
-from serving.checkpoint import keep_short
-from serving.clock import clock_named
-from serving.deciding import Decided
-from serving.decision_log import DecisionLog
-from serving.engine import Engine
+from features.state.profiles import ProfileFile
+from serving.challenger.shadow_process import ShadowProcess, show_challenger
+from serving.decision.clock import clock_named
+from serving.decision.decider import Decided
+from serving.decision.receipt import code_version
+from serving.engine.embedded.engine import Engine
+from serving.engine.gauges import measure_lag, show_engine, show_ledger, show_succession
+from serving.engine.gc_tuning import keep_what_is_there
 from serving.errors import Conflict
-from serving.event_bodies import decode_verdict
-from serving.feedback import Feedback
-from serving.foldable import UNFOLDABLE, reason_of
-from serving.garbage import keep_what_is_there
-from serving.gauges import measure_lag, show_engine, show_ledger, show_succession
-from serving.hashing import settle_hashing
-from serving.ledger import Event, Ledger, LedgerError
+from serving.ledger.event_bodies import decode_verdict
+from serving.ledger.hash_key import settle_hashing
+from serving.ledger.sqlite import wal_preallocate
+from serving.ledger.sqlite.checkpoint import keep_short
+from serving.ledger.sqlite.ledger import Event, Ledger, LedgerError
 from serving.messages import Ready
-from serving.metrics import Metrics
-from serving.receipt import code_version
-from serving.reports import LabelReport
 from serving.settings import Settings
-from serving.shadow_process import ShadowProcess, show_challenger
-from serving.start import Opened
-from serving.swap import Succession, warm
+from serving.state import heap_prefault, startup
+from serving.state.bundle_watcher import Succession, warm
+from serving.state.feedback import Feedback
+from serving.state.foldable import UNFOLDABLE, reason_of
+from serving.state.outcomes import LabelReport
+from serving.state.startup import Opened
+from serving.telemetry.decision_log import DecisionLog
+from serving.telemetry.metrics import Metrics
 
 log = logging.getLogger("riskgate")
 
@@ -54,12 +55,12 @@ class Runtime:
         self.metrics = Metrics()
         self.clock = clock_named(settings.clock)
         where = (lambda: bundle_folder) if find is None else find
-        opened, refused = start.open_champion(lambda: bundle_folder, settings)
+        opened, refused = startup.open_champion(lambda: bundle_folder, settings)
         self.succession = Succession(settings, where, opened, self._succeed, self.metrics.swaps)
         self.succession.refused = refused
         self.shadow = ShadowProcess(settings)
         self.decision_log = DecisionLog(settings.log_decisions, settings.log)
-        self.lock: IO[str] | None = start.lock(settings)
+        self.lock: IO[str] | None = startup.lock(settings)
         self.ledger = Ledger(settings.ledger_path, settings.ledger_sync)
         self.names = settle_hashing(self.ledger, settings)
         self.profiles = ProfileFile(Path(settings.profiles)) if settings.profiles else None
@@ -77,16 +78,16 @@ class Runtime:
         """Fold the ledger and get ready to score; takes as long as the ledger is long."""
         began = time.monotonic()
         opened = self.opened
-        fold = start.fold_ledger(self.ledger, opened.catalog, self.settings)
+        fold = startup.fold_ledger(self.ledger, opened.catalog, self.settings)
         self.ledger.learn_ids()
         code = code_version()
         engine = Engine(
             catalog=opened.catalog, fold=fold, judge=opened.judge, ledger=self.ledger, clock=self.clock, code=code,
             notice=self._notice,
         )  # fmt: skip
-        start.note_promotion(self.ledger, opened, engine.decider.features_hash, code, self.clock.now_ms())
+        startup.note_promotion(self.ledger, opened, engine.decider.features_hash, code, self.clock.now_ms())
         if self.profiles is not None:
-            start.take_profiles(self.profiles, self.ledger, fold, self.names)
+            startup.take_profiles(self.profiles, self.ledger, fold, self.names)
         self.feedback = Feedback(self.ledger, fold, self.clock)
         engine.fold.state.observe(ANYBODY)  # compiles the kernel before the first payment, not by it
         warm(opened)
@@ -112,8 +113,8 @@ class Runtime:
             self._follow(),
             self.succession.follow(),
             measure_lag(self.metrics),
-            memory_ahead.stay_ahead(lambda: None if self.engine is None else self.engine.fold.state),
-            disk_ahead.stay_ahead(self.settings.ledger_path),
+            heap_prefault.stay_ahead(lambda: None if self.engine is None else self.engine.fold.state),
+            wal_preallocate.stay_ahead(self.settings.ledger_path),
             self.shadow.keep(),
         ):
             self._tasks.append(asyncio.get_running_loop().create_task(self._guarded(work)))
@@ -134,7 +135,7 @@ class Runtime:
         try:
             self.ledger.flush()
             if self.engine is not None and self.engine.ledger_works and self.ledger.broken is None:
-                path = start.save_snapshot(self.engine.fold, self.ledger, self.settings)
+                path = startup.save_snapshot(self.engine.fold, self.ledger, self.settings)
                 log.info("state written to %s", path)
         except (LedgerError, OSError) as error:
             log.error("no snapshot is written, the next start folds the whole ledger: %s", error)
@@ -175,7 +176,7 @@ class Runtime:
         if engine is None or not engine.ledger_works:
             raise LedgerError("the ledger is not open for writing")
         decider, now_ms = engine.decider, self.clock.now_ms()
-        start.note_promotion(self.ledger, opened, decider.features_hash, decider.code, now_ms)
+        startup.note_promotion(self.ledger, opened, decider.features_hash, decider.code, now_ms)
         engine.succeed(opened.judge)
 
     # -- beside the requests -------------------------------------------------------------------
@@ -197,7 +198,7 @@ class Runtime:
                 if self.engine.ledger_works:
                     self.take_verdicts()
                     if self.profiles is not None:
-                        start.take_profiles(self.profiles, self.ledger, self.engine.fold, self.names)
+                        startup.take_profiles(self.profiles, self.ledger, self.engine.fold, self.names)
                 elif self.ledger.can_write():
                     await self.rebuild(self.engine, self.feedback)
             except LedgerError as error:
@@ -230,7 +231,7 @@ class Runtime:
         began = time.monotonic()
         reader = Ledger(self.settings.ledger_path, read_only=True)
         try:
-            fold = await asyncio.to_thread(start.fold_ledger, reader, engine.catalog, self.settings)
+            fold = await asyncio.to_thread(startup.fold_ledger, reader, engine.catalog, self.settings)
         finally:
             reader.release()
         feedback.fold = fold

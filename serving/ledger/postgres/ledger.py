@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from serving.ledger_reading import LedgerReading
-from serving.production import schema
-from serving.production.database import STATEMENT_SECONDS, Database, first_session
+from serving.ledger.postgres import schema
+from serving.ledger.postgres.session import STATEMENT_SECONDS, Database, first_session
+from serving.ledger.reader import LedgerReading
 from serving.settings import Settings
 
 

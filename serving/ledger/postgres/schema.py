@@ -3,14 +3,14 @@
 `entries` are the entries of the stream as recorded, `decisions` what was decided about the payments among
 them. The view `events` puts both together to the rows that the embedded ledger has: a `payment` event carries
 payment, receipt and answer; receipt and answer are null for one that was admitted and never decided. Readers
-bring the same statement along (serving/production/events.py), so a view that an older release made is not in use.
+bring the same statement along (serving/ledger/postgres/events.py), so a view that an older release made is not in use.
 """
 
 from __future__ import annotations
 
 from serving.errors import CannotStart
-from serving.production.database import Session, first_session, place_of
-from serving.production.events import EVENTS
+from serving.ledger.postgres.events import EVENTS
+from serving.ledger.postgres.session import Session, first_session, place_of
 
 #: One more for each change of the tables; `MIGRATIONS[n]` leads from version n to n + 1.
 VERSION = 1

@@ -10,8 +10,8 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from serving.errors import CannotStart, LedgerUnavailable
-from serving.ledger_reading import Rows
-from serving.production.events import READING
+from serving.ledger.postgres.events import READING
+from serving.ledger.reader import Rows
 
 #: How long to wait for a server that does not answer, and for one statement of a service, seconds.
 CONNECT_SECONDS = 3
@@ -97,7 +97,7 @@ class Asking:
 class Database:
     """A connection for readers: `?` stands for a value, and after a lost connection the next question makes a new one.
 
-    `events` in a statement is what serving/production/events.py says.
+    `events` in a statement is what serving/ledger/postgres/events.py says.
     Safe to use from several threads, one statement at a time.
     """
 

@@ -20,9 +20,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from serving.background import behind_payments
-from serving.disk_ahead import free_bytes
-from serving.ledger import Ledger
+from serving.ledger.sqlite.ledger import Ledger
+from serving.ledger.sqlite.low_priority import behind_payments
+from serving.ledger.sqlite.wal_preallocate import free_bytes
 
 log = logging.getLogger("riskgate.checkpoint")
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import msgspec
 
-from serving import cases
-from serving.ledger_reading import Event, LedgerReading
-from serving.recorded import Recorded
-from serving.seen_ids import SeenIds
-from serving.tally import MILLISECONDS, SIZES, Spread
+from serving.cases import cases
+from serving.ledger.reader import Event, LedgerReading
+from serving.ledger.sqlite.bloom_filter import SeenIds
+from serving.ledger.sqlite.commit_ticket import Recorded
+from serving.telemetry.histogram import MILLISECONDS, SIZES, Spread
 
 __all__ = ["KINDS", "CaseRow", "Event", "Ledger", "LedgerError", "LedgerReading", "connect"]
 

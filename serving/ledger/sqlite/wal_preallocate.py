@@ -15,7 +15,7 @@ import os
 import sys
 from pathlib import Path
 
-from serving.background import behind_payments
+from serving.ledger.sqlite.low_priority import behind_payments
 
 EVERY_SECONDS = 0.25
 #: Bytes that lie ready beyond what was ever written of the log, and how long it must be to be worth that.

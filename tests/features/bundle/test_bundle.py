@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.bundle import Bundle, Calibrator, read_bundle, write_bundle
-from features.catalog import CatalogParameters, catalog, catalog_of
-from features.contract import Contract
+from features.bundle.bundle import Bundle, Calibrator, read_bundle, write_bundle
+from features.bundle.policy import STARTER_RULES, Band, Policy, Rule
+from features.catalogue.catalogue import CatalogParameters, catalog, catalog_of
+from features.domain.contract import Contract
 from features.errors import BrokenBundle, InvalidDeclaration
-from features.policy import STARTER_RULES, Band, Policy, Rule
 
 CATALOG = catalog()
 BUNDLE = Bundle(

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from features.calibration import Floats, probabilities, probability
+from features.bundle.calibration import Floats, probabilities, probability
 
 #: Where a curve could go wrong: both zeros, the smallest and largest values, and where exp underflows or saturates.
 EXTREMES = (

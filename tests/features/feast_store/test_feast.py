@@ -13,13 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from features.aggregate import FILTERS
-from features.catalog import Attribute, Catalog, CatalogParameters, catalog
-from features.history import complete, history_schema
-from features.payment import CHANNELS, RAILS, Payment
-from features.profiles import InstrumentProfile, PayeeProfile, PayerProfile, Profiles
-from features.replay import Events, replay
-from features.state import State
+from features.catalogue.aggregate import FILTERS
+from features.catalogue.catalogue import Attribute, Catalog, CatalogParameters, catalog
+from features.domain.payment import CHANNELS, RAILS, Payment
+from features.history.schema import complete, history_schema
+from features.state.memory import State
+from features.state.profiles import InstrumentProfile, PayeeProfile, PayerProfile, Profiles
+from features.state.replay import Events, replay
 
 # Feast and its dependencies warn on import and on use; none of it is about our code.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -117,11 +117,11 @@ class Shop:
     """A Feast store over worlds: one registry, new files for each world."""
 
     def __init__(self, folder: Path) -> None:
-        from features import catalogue_store
+        from features.feast_store import client
 
-        self.folder, self.feast = folder, catalogue_store
-        self.store = catalogue_store.open_store(folder, KNOWN)
-        self.service = catalogue_store.apply(self.store, KNOWN)
+        self.folder, self.feast = folder, client
+        self.store = client.open_store(folder, KNOWN)
+        self.service = client.apply(self.store, KNOWN)
 
     def load(self, history: pa.Table, profiles: Profiles) -> None:
         self.feast.close(self.store)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.asof import NOT_FOUND, SeenRows, all_rows, newest_rows
 from features.errors import InvalidHistory
+from features.feast_store.asof import NOT_FOUND, SeenRows, all_rows, newest_rows
 
 MS = pa.timestamp("ms", "UTC")
 KEYS = st.sampled_from(["a", "b", ""])

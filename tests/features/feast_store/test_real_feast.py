@@ -11,17 +11,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features.catalog import CatalogParameters, catalog
-from features.history import HISTORY_SCHEMA, TIME, complete, times_ms
-from features.replay import Events, fold, replay
-from tests.features.test_feast import WHATS, differences, payment_of
+from features.catalogue.catalogue import CatalogParameters, catalog
+from features.history.schema import HISTORY_SCHEMA, TIME, complete, times_ms
+from features.state.replay import Events, fold, replay
+from tests.features.feast_store.test_feast import WHATS, differences, payment_of
 
 pytestmark = [
     pytest.mark.handbook,
     pytest.mark.filterwarnings("ignore"),  # Feast and its dependencies warn on import and on use
 ]
 
-DATA = Path(os.environ.get("RISKGATE_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
+DATA = Path(os.environ.get("RISKGATE_DATA", Path(__file__).parents[3] / ".." / "shared" / "data"))
 KNOWN = catalog(CatalogParameters(reference_currency="EUR"))
 PAYMENTS, LOOKED_AT = 100_000, 40
 WEEK_MS = 7 * 86_400_000
@@ -51,20 +51,20 @@ def history() -> pa.Table:
 
 
 def test_real_payments_get_the_same_features_three_ways(history: pa.Table, tmp_path: Path) -> None:
-    from features import catalogue_store
+    from features.feast_store import client
 
-    store = catalogue_store.open_store(tmp_path, KNOWN)
-    catalogue_store.apply(store, KNOWN)
+    store = client.open_store(tmp_path, KNOWN)
+    client.apply(store, KNOWN)
     replayed = replay(history, KNOWN)
     pq.write_table(replayed, tmp_path / "velocity.parquet")
-    offline = catalogue_store.historical_frame(store, KNOWN, history)[list(KNOWN.names)].to_numpy()
+    offline = client.historical_frame(store, KNOWN, history)[list(KNOWN.names)].to_numpy()
     kernel = np.column_stack([replayed[name].to_numpy() for name in KNOWN.names])
     assert differences(np.ascontiguousarray(kernel), np.ascontiguousarray(offline), KNOWN) == []
 
     times = times_ms(history["event_time"])
     first = int(np.searchsorted(times, times[-LOOKED_AT]))  # the first payment of its instant
     state, now = fold(history, KNOWN, until_ms=int(times[first])), [0]
-    catalogue_store.attach(store, state, lambda: now[0])
+    client.attach(store, state, lambda: now[0])
     events = Events(history)
     begin = int(np.flatnonzero((events.rows == first) & (events.whats == 0))[0])
     hot, online = [], []
@@ -76,8 +76,8 @@ def test_real_payments_get_the_same_features_three_ways(history: pa.Table, tmp_p
             state.annotate(payment, WHATS[what])
             continue
         now[0] = payment.event_time_ms
-        online.append(catalogue_store.online_vectors(store, KNOWN, [payment])[0])
+        online.append(client.online_vectors(store, KNOWN, [payment])[0])
         hot.append(state.observe_and_apply(payment))
     assert differences(np.array(hot), np.array(online), KNOWN) == []
     assert differences(np.array(hot), np.ascontiguousarray(offline[first:]), KNOWN) == []
-    catalogue_store.close(store)
+    client.close(store)

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.catalog import Attribute, CatalogParameters, catalog
+from features.catalogue.catalogue import Attribute, CatalogParameters, catalog
+from features.domain.payment import Payment
 from features.errors import Malformed, Refused, RiskgateError
-from features.intake import payment_json, read_json, read_payment, stored_payment
-from features.payment import Payment
-from tests.features.test_intake import VALID, body
+from features.intake.parse import payment_json, read_json, read_payment, stored_payment
+from tests.features.intake.test_parse import VALID, body
 
 CATALOG = catalog(
     CatalogParameters(attributes=(Attribute("basket_items"), Attribute("sign_in", "categorical", ("otp", "pin"))))

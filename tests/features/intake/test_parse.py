@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features import intake
-from features.catalog import Attribute, CatalogParameters, catalog
-from features.checks import problems_of
+from features.catalogue.catalogue import Attribute, CatalogParameters, catalog
+from features.domain.payment import CHANNELS, RAILS
 from features.errors import Malformed, Refused
-from features.firewall import holds_card_number, luhn, may_hold_card_number
-from features.intake import payment_from, payment_json, read_payment, stored_payment
-from features.payment import CHANNELS, RAILS
+from features.intake import parse
+from features.intake.card_numbers import holds_card_number, luhn, may_hold_card_number
+from features.intake.parse import payment_from, payment_json, read_payment, stored_payment
+from features.intake.validate import problems_of
 
 CATALOG = catalog(
     CatalogParameters(attributes=(Attribute("basket_items"), Attribute("sign_in", "categorical", ("otp", "pin"))))
@@ -194,7 +194,7 @@ def test_the_fast_path_and_the_careful_path_agree(changes: dict[str, Any]) -> No
         assert not careful
         assert payment == payment_from(raw, CATALOG)
         assert math.isfinite(payment.amount_minor)
-        assert intake.stored_payment(payment_json(payment)) == payment
+        assert parse.stored_payment(payment_json(payment)) == payment
 
 
 _REQUIRED = tuple(VALID)[:9]
@@ -219,10 +219,10 @@ def test_counting_quotation_marks_never_overlooks_a_key_that_stands_twice(
     colon = " : " if spaces else ":"
     text = ",".join(f'"{name}"{colon}{msgspec.json.encode(value).decode()}' for name, value in fields).join("{}")
     try:
-        wire = msgspec.json.decode(text, type=intake.Wire)
+        wire = msgspec.json.decode(text, type=parse.Wire)
     except msgspec.ValidationError:  # a name that is none of ours
         return
-    once = intake._says_all_once(wire, text.encode())
+    once = parse._says_all_once(wire, text.encode())
     assert not (once and len(names) != len(set(names)))
     if not nothing and not spaces and len(names) == len(set(names)):
         assert once, "what callers send is read the quick way"

@@ -6,13 +6,13 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.catalog import catalog
-from features.firewall import holds_card_number
-from features.intake import payment_from, payment_json, read_payment, stored_payment
-from features.pseudonyms import Pseudonyms, is_pseudonym
-from features.replay import replay
-from features.state import State
-from tests.features.streams import Event, Later, history_of, row_of, streams
+from features.catalogue.catalogue import catalog
+from features.intake.card_numbers import holds_card_number
+from features.intake.parse import payment_from, payment_json, read_payment, stored_payment
+from features.intake.pseudonyms import Pseudonyms, is_pseudonym
+from features.state.memory import State
+from features.state.replay import replay
+from tests.features.kernel.streams import Event, Later, history_of, row_of, streams
 
 NAMES = Pseudonyms("a key of more than thirty-two characters")
 OTHERS = Pseudonyms("another key of more than thirty-two chars")

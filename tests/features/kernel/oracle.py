@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from features.aggregate import DAY, DELAYED_HOP, HOPS, HOUR, Aggregate, How
-from features.payment import Payment
+from features.catalogue.aggregate import DAY, DELAYED_HOP, HOPS, HOUR, Aggregate, How
+from features.domain.payment import Payment
 
 
 def key_of(payment: Payment, entity: str) -> tuple[str, ...] | None:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from features.history import HISTORY_SCHEMA
-from features.payment import CHANNELS, Payment
+from features.domain.payment import CHANNELS, Payment
+from features.history.schema import HISTORY_SCHEMA
 
 START_MS = 1_790_000_000_000  # a moment in 2026
 _GAPS = st.one_of(st.integers(0, 3), st.integers(0, 90_000), st.integers(0, 7_200_000), st.integers(0, 4 * 86_400_000))

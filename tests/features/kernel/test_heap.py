@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from features import heap as heaps
-from features.heap import HEADER_WORDS, new_heap, provide, with_room
-from features.key_table import SHARDS, KeyTable
+from features.kernel import heap as heaps
+from features.kernel.heap import HEADER_WORDS, new_heap, provide, with_room
+from features.state.key_table import SHARDS, KeyTable
 
 
 def test_a_growing_heap_is_never_copied() -> None:
@@ -21,7 +21,7 @@ def test_a_growing_heap_is_never_copied() -> None:
 
 def test_reserved_room_takes_no_memory_until_it_is_written() -> None:
     code = (
-        "import resource; from features.heap import new_heap\n"
+        "import resource; from features.kernel.heap import new_heap\n"
         "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "before = peak(); heaps = [new_heap() for _ in range(20)]; print(peak() - before)"
     )
@@ -50,7 +50,7 @@ def test_a_heap_of_a_given_size_is_no_larger() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives memory ahead")
 def test_memory_is_provided_beside_what_is_written_and_changes_nothing() -> None:
     code = (
-        "from features.heap import new_heap, provide\n"
+        "from features.kernel.heap import new_heap, provide\n"
         "def resident(): return int(open('/proc/self/statm').read().split()[1]) * 4096\n"
         "heap = new_heap(); heap[100] = 7\n"
         "before = resident(); given = provide(heap, 100, 4 << 20); grown = resident() - before\n"

@@ -8,12 +8,12 @@ from functools import cache
 import numpy as np
 import pytest
 
-from features.aggregate import DAY, HOUR
-from features.catalog import CatalogParameters, Feature, catalog
-from features.payment import Payment
-from features.replay import replay
-from features.state import State
-from tests.features.streams import START_MS, history_of, row_of
+from features.catalogue.aggregate import DAY, HOUR
+from features.catalogue.catalogue import CatalogParameters, Feature, catalog
+from features.domain.payment import Payment
+from features.state.memory import State
+from features.state.replay import replay
+from tests.features.kernel.streams import START_MS, history_of, row_of
 
 CATALOG = catalog(CatalogParameters(hour_rates=(0.5, 1.5) * 12, busy_days=(("11-11", 2.0),)))
 

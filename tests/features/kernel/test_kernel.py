@@ -8,12 +8,12 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from features.aggregate import DAY, MINUTE
-from features.catalog import Catalog, CatalogParameters, catalog
-from features.payment import Payment
-from features.state import State
-from tests.features.oracle import Oracle
-from tests.features.streams import START_MS, Event, Later, streams
+from features.catalogue.aggregate import DAY, MINUTE
+from features.catalogue.catalogue import Catalog, CatalogParameters, catalog
+from features.domain.payment import Payment
+from features.state.memory import State
+from tests.features.kernel.oracle import Oracle
+from tests.features.kernel.streams import START_MS, Event, Later, streams
 
 CATALOG = catalog()
 SLOW = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

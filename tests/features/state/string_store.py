@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from features.catalog import Catalog
-from features.entity_strings import EntityStrings, generation_of, header
-from features.packed import EMPTY, HEADER_BYTES
-from features.payment import Payment
+from features.catalogue.catalogue import Catalog
+from features.domain.payment import Payment
+from features.state.codec import EMPTY, HEADER_BYTES
+from features.state.remote import EntityStrings, generation_of, header
 
 Compact = Callable[[int], bool]  # asked with the number of events in a tail
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features import packed
-from features.catalog import catalog
-from features.entity_strings import EntityStrings, generation_of, header, identity, tail_bytes
+from features.catalogue.catalogue import catalog
+from features.domain.payment import ENTITIES, Payment
 from features.errors import BrokenState
-from features.payment import ENTITIES, Payment
-from features.state import State
-from tests.features.streams import START_MS, Event, Later, streams
-from tests.features.string_store import StringStore
+from features.state import codec
+from features.state.memory import State
+from features.state.remote import EntityStrings, generation_of, header, identity, tail_bytes
+from tests.features.kernel.streams import START_MS, Event, Later, streams
+from tests.features.state.string_store import StringStore
 
 CATALOG = catalog()
 
@@ -76,9 +76,9 @@ def test_packed_bytes_do_not_depend_on_when_strings_were_packed(events: list[Eve
 @given(st.integers(0, 2**63 - 1), st.integers(-(2**63), 2**63 - 1))
 def test_numbers_come_back_from_their_bytes(whole: int, signed: int) -> None:
     out = np.zeros(32, np.uint8)
-    end = packed.put_signed(out, packed.put(out, 0, whole), signed)
-    first, at = packed.get(out, 0, end)
-    second, at = packed.get_signed(out, at, end)
+    end = codec.put_signed(out, codec.put(out, 0, whole), signed)
+    first, at = codec.get(out, 0, end)
+    second, at = codec.get_signed(out, at, end)
     assert (first, second, at) == (whole, signed, end)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.profiles import (
+from features.state.profiles import (
     InstrumentProfile,
     InvalidProfile,
     PayeeProfile,

@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 
-from features.catalog import Attribute, CatalogParameters, catalog
+from features.catalogue.catalogue import Attribute, CatalogParameters, catalog
+from features.domain.payment import Payment
 from features.errors import InvalidHistory
-from features.payment import Payment
-from features.profiles import PayeeProfile, PayerProfile, Profiles
-from features.replay import fold, replay, replay_to_parquet
-from features.state import State
-from tests.features.streams import START_MS, Event, Later, history_of, row_of, streams
+from features.state.memory import State
+from features.state.profiles import PayeeProfile, PayerProfile, Profiles
+from features.state.replay import fold, replay, replay_to_parquet
+from tests.features.kernel.streams import START_MS, Event, Later, history_of, row_of, streams
 
 CATALOG = catalog()
 
@@ -136,9 +136,9 @@ def test_a_label_does_not_count_before_it_became_known() -> None:
 
 def test_a_file_of_features_appears_whole_and_equals_the_table(tmp_path: Path) -> None:
     pq.write_table(history_of(rows()), tmp_path / "history.parquet")
-    done = replay_to_parquet(tmp_path / "history.parquet", tmp_path / "features.parquet", CATALOG)
+    done = replay_to_parquet(tmp_path / "history.parquet", tmp_path / "features.history.parquet", CATALOG)
     assert done == 50
-    written = pq.read_table(tmp_path / "features.parquet")
+    written = pq.read_table(tmp_path / "features.history.parquet")
     np.testing.assert_array_equal(matrix(written), matrix(replay(history_of(rows()), CATALOG)))
     assert [p.name for p in tmp_path.glob("*.partial")] == []
 
@@ -201,7 +201,7 @@ def test_amounts_attributes_and_countries_are_read_alike_at_both_speeds() -> Non
         )
         for i, currency in enumerate(["INR", "USD", "JPY", "KWD", "EUR", "VND"] * 4)
     ]
-    from features.history import history_schema
+    from features.history.schema import history_schema
 
     schema = history_schema(chosen.parameters)
     table = pa.Table.from_pylist(

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from features import snapshot
-from features.catalog import CatalogParameters, catalog
+from features.catalogue.catalogue import CatalogParameters, catalog
+from features.domain.payment import Payment
 from features.errors import BrokenState, ContractMismatch
-from features.payment import Payment
-from features.state import Position, State
+from features.state import snapshot
+from features.state.memory import Position, State
 
 KNOWN = catalog()
 START_MS = 1_794_355_203_120

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from serving.api_keys import SCOPES, InvalidKeys, KeyFile, new_key
-from serving.door import Door, from_here
+from serving.access.api_keys import SCOPES, InvalidKeys, KeyFile, new_key
+from serving.access.authenticator import Door, from_here
+from serving.access.rate_limit import Rate
+from serving.api.openapi import SCOPES as DOCUMENTED
+from serving.api.openapi import document
 from serving.errors import CannotStart, Forbidden, TooManyRequests, Unauthorised
-from serving.listening import check_listening
-from serving.openapi import SCOPES as DOCUMENTED
-from serving.openapi import document
-from serving.rate import Rate
+from serving.server.sockets import check_listening
 from serving.settings import Settings
 from tests.serving.scoring_world import PARAMETERS
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from serving.api_keys import InvalidKeys, KeyFile, new_key, user_name
-from serving.door import Door
+from serving.access.api_keys import InvalidKeys, KeyFile, new_key, user_name
+from serving.access.authenticator import Door
+from serving.console.auth.users import InvalidUser, Users
 from serving.errors import CannotStart
 from serving.settings import Settings
-from serving.users import InvalidUser, Users
 
 
 def key_file(folder: Path) -> Path:

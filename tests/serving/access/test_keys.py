@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serving.api_keys import SCOPES
+from serving.access.api_keys import SCOPES
 from tests.serving.scoring_world import START_MS, Service, command, payment, rfc3339, running
 
 NOW = datetime(2026, 11, 11, tzinfo=UTC)

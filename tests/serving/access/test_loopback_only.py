@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.loopback_only import is_loopback, refusal_of
-from serving.plain_head import read_head
+from serving.access.loopback_only import is_loopback, refusal_of
+from serving.overload.plain_head import read_head
 from tests.serving.asgi import Asked
+from tests.serving.overload.test_fast_path import read_replies
 from tests.serving.scoring_world import Service, payment
-from tests.serving.test_short_way import read_replies
 
 OURS = ["127.0.0.1:3000", "127.0.0.1", "localhost", "LocalHost:3000", "localhost.", "127.8.9.10:80", "[::1]:3000"]
 FOREIGN = [
@@ -140,7 +140,7 @@ lines = st.lists(
 def test_the_fast_path_takes_no_head_that_the_ordinary_way_refuses(sent: list[tuple[str, str]], colon: str) -> None:
     fields = b"".join(f"{name}{colon}{text}\r\n".encode() for name, text in [*sent, ("Content-Length", "2")])
     head = read_head(b"POST /v1/score HTTP/1.1\r\n" + fields + b"\r\n{}")
-    if head is not None and is_loopback(head.host):  # serving/arrival.py
+    if head is not None and is_loopback(head.host):  # serving/overload/connection.py
         pairs = [(name.lower().encode(), text.encode()) for name, text in sent]
         assert refusal_of("POST", "/v1/score", pairs) is None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from serving.api_keys import KeyFile, new_key
+from serving.access.api_keys import KeyFile, new_key
 from tests.serving.profiles import Production, ProductionService
 from tests.serving.scoring_world import payment
 

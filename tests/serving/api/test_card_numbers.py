@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.flow.desk_process import console_process
-from tests.serving.card_numbers import CARDS, FULL_WIDTH, files_with_numbers, found_in, send_everywhere, spellings
+from tests.serving.api.card_numbers import CARDS, FULL_WIDTH, files_with_numbers, found_in, send_everywhere, spellings
 from tests.serving.profiles import Profile, both_profiles
 from tests.serving.scoring_world import payment, running, suspicious
 

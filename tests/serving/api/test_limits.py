@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from features.checks import LONGEST_TEXT, MOST_ATTRIBUTES, MOST_PROBLEMS
-from features.intake import DEEPEST
-from serving.listener import HEAD_LARGEST_BYTES, HEAD_SECONDS, HEADERS_MOST, BoundedHttp
-from serving.patience import BODY_SECONDS
+from features.intake.parse import DEEPEST
+from features.intake.validate import LONGEST_TEXT, MOST_ATTRIBUTES, MOST_PROBLEMS
+from serving.api.body_timeout import BODY_SECONDS
+from serving.server.bounded_http import HEAD_LARGEST_BYTES, HEAD_SECONDS, HEADERS_MOST, BoundedHttp
 from tests.flow.desk_process import console_process
-from tests.serving.desk_world import DeskWorld
+from tests.serving.console.desk_world import DeskWorld
 from tests.serving.scoring_world import Service, payment, running
 
 

@@ -26,8 +26,8 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from serving.api_keys import KeyFile, new_key
-from serving.openapi import document
+from serving.access.api_keys import KeyFile, new_key
+from serving.api.openapi import document
 from tests.serving.profiles import Profile, generated_ways
 from tests.serving.scoring_world import PARAMETERS, Service
 

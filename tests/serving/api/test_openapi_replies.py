@@ -10,9 +10,9 @@ import httpx
 import jsonschema
 import pytest
 
-from features.intake import payment_from
-from serving.ledger import LedgerError
-from serving.openapi import document
+from features.intake.parse import payment_from
+from serving.api.openapi import document
+from serving.ledger.sqlite.ledger import LedgerError
 from tests.serving.asgi import Asked
 from tests.serving.scoring_world import PARAMETERS, START_MS, payment, rfc3339, suspicious
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.errors import Refused
-from serving.openapi import document
-from serving.query_flags import SPELLINGS, TAKEN, Flags, flags_of
-from serving.verify import verify_ledger
+from serving.api.openapi import document
+from serving.api.query_flags import SPELLINGS, TAKEN, Flags, flags_of
+from serving.audit.verify import verify_ledger
 from tests.serving.asgi import Asked
 from tests.serving.scoring_world import START_MS, payment, suspicious
 

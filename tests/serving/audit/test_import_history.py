@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.errors import InvalidHistory
-from features.history import AFTERWARDS, HISTORY_SCHEMA, OPTIONAL
-from serving.history_import import kept_history
+from features.history.schema import AFTERWARDS, HISTORY_SCHEMA, OPTIONAL
+from serving.audit.import_history import kept_history
 from serving.settings import Settings
 from tests.training.histories import small_history
 

@@ -10,16 +10,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.catalog import CatalogParameters, catalog
+from features.catalogue.catalogue import CatalogParameters, catalog
 from features.errors import InvalidHistory
-from features.history import own_schema
-from features.replay import fold, replay
-from serving import segments
-from serving.fold import HistoryEvent, encode
-from serving.foldable import CannotFold
-from serving.history_import import kept_history, take_history
-from serving.ledger import Ledger
+from features.history.schema import own_schema
+from features.state.replay import fold, replay
+from serving.audit.import_history import kept_history, take_history
+from serving.ledger import history_segment
+from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
+from serving.state.fold import HistoryEvent, encode
+from serving.state.foldable import CannotFold
 from tests.serving.scoring_world import DAY_MS, START_MS, Service, command, payment, rfc3339, running
 
 KNOWN = catalog(CatalogParameters())
@@ -139,7 +139,7 @@ def test_a_history_that_an_older_release_kept_as_it_came_takes_labels_or_refuses
     source = tmp_path / "history.parquet"
     pq.write_table(table(row("a", currency="usd"), row("b", currency="XTS"), row("c", attr_x=float("nan"))), source)
     var = tmp_path / "var"
-    sha256 = segments.keep(source, var / "segments")
+    sha256 = history_segment.keep(source, var / "segments")
     ledger = Ledger(var / "ledger.sqlite")
     body = HistoryEvent(sha256, 3, START_MS - DAY_MS, START_MS - DAY_MS, START_MS, source.name)
     ledger.append_now("history", "", START_MS, START_MS, encode(body))

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from features.intake import payment_from, stored_payment
-from features.payment import OUTCOMES
-from serving import bundles
-from serving.fold import Fold, decode_promotion, decode_report
-from serving.ledger import Ledger
-from serving.receipt import decode_answer, decode_body
-from serving.runtime import Runtime
+from features.domain.payment import OUTCOMES
+from features.intake.parse import payment_from, stored_payment
+from serving.audit.verify import verify_ledger
+from serving.decision.receipt import decode_answer, decode_body
+from serving.engine.embedded.runtime import Runtime
+from serving.ledger.sqlite.ledger import Ledger
+from serving.model import bundle_archive
 from serving.settings import Settings
-from serving.verify import verify_ledger
+from serving.state.fold import Fold, decode_promotion, decode_report
 from tests.chaos.proof import apart, packed
 from tests.fixtures.ledgers import CLEAR_V1, OLD_LEDGERS, OldLedger
 from tests.serving.scoring_world import Service, command, free_port, payment
@@ -30,7 +30,7 @@ def champion(settings: Settings) -> Path:
     ledger = Ledger(settings.ledger_path, read_only=True)
     last = decode_promotion(ledger.of_kind("promotion")[-1].body)
     ledger.release()
-    return settings.var / "bundles" / bundles.folder_name(last.bundle, last.policy)
+    return settings.var / "bundles" / bundle_archive.folder_name(last.bundle, last.policy)
 
 
 @each_ledger

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from features.errors import BrokenBundle
+from serving.audit.verify import Result, verify_ledger
+from serving.decision.vector_codec import vector_bytes, vector_from
 from serving.settings import Settings
-from serving.vector_bytes import vector_bytes, vector_from
-from serving.verify import Result, verify_ledger
 from tests.serving.scoring_world import START_MS, Service, payment, rfc3339, running, suspicious
 
 

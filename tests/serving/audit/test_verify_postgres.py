@@ -8,14 +8,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from features.intake import payment_json
+from features.intake.parse import payment_json
+from serving.audit.verify import verify_ledger
 from serving.settings import Settings, read_settings
-from serving.verify import verify_ledger
-from tests.serving.desk_world import payment
-from tests.serving.production.servers import Servers
-from tests.serving.production.stream_world import Stream, take_down
+from tests.serving.audit.test_verify import fill
+from tests.serving.console.desk_world import payment
 from tests.serving.profiles import Production
-from tests.serving.test_verify import fill
+from tests.serving.recorder.stream_world import Stream, take_down
+from tests.serving.servers import Servers
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from features.bundle import read_bundle
+from features.bundle.bundle import read_bundle
 from tests.serving.scoring_world import Way, bentoml_command
-from training.bento import Built, build
-from training.promote import export
+from training.runs.bento import Built, build
+from training.runs.registry_gate import export
 from training.settings import Settings
 
 

@@ -18,9 +18,9 @@ import pytest
 import yaml
 
 from tests.house.serving_pins import PINS
-from tests.serving.bento_world import BentoElsewhere, requirements_of
+from tests.serving.bento.bento_world import BentoElsewhere, requirements_of
 from tests.serving.scoring_world import free_port, payment
-from training.bento import Built
+from training.runs.bento import Built
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_the_bento_holds_all_of_serving_and_nothing_of_training(bento: Built) ->
     source = bento.folder / "src"
     assert not (source / "training").exists()
     assert not (source / "tests").exists()
-    assert not (source / "features" / "store").exists()
+    assert not (source / "features" / "feast_store").exists()
     assert not list(source.glob("features/feast_*"))
     for part in ("console/templates/base.html", "console/static/console.css", "dashboards/riskgate.json", "production"):
         assert (source / "serving" / part).exists()

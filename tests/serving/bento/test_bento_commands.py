@@ -9,12 +9,12 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
-from tests.serving.bento_world import BentoElsewhere
-from tests.serving.production.processes import ended, until_ready
+from tests.serving.bento.bento_world import BentoElsewhere
+from tests.serving.processes.processes import ended, until_ready
 from tests.serving.profiles import Production
 from tests.serving.scoring_world import free_port, payment, suspicious
 from tests.training.histories import small_history
-from training.bento import Built
+from training.runs.bento import Built
 
 PAYMENTS = 12
 #: Imports every file of the bento, asks every command for its help, and prints the names of the commands.

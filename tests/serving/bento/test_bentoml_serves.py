@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from serving.ledger import Ledger
+from serving.ledger.sqlite.ledger import Ledger
 from tests.serving.load import calling
 from tests.serving.scoring_world import (
     BY_BENTOML,

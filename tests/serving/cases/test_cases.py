@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.money import CURRENCY_CODES
-from serving import case_events, cases
-from serving.cases import AlreadyResolved, UnknownCase
-from tests.serving.desk_world import START_MS, DeskWorld, busy_desk, payment
+from features.domain.money import CURRENCY_CODES
+from serving.cases import cases, queries
+from serving.cases.cases import AlreadyResolved, UnknownCase
+from tests.serving.console.desk_world import START_MS, DeskWorld, busy_desk, payment
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_a_verdict_is_an_event_and_closes_its_case(world: DeskWorld) -> None:
     }
     case = cases.case_of(world.connection, "t-1")
     assert (case.status, case.verdict, case.verdict_by) == ("resolved", "legitimate", "asha")
-    assert case_events.history(world.connection, "t-1")[-1].seq == seq
+    assert queries.history(world.connection, "t-1")[-1].seq == seq
 
 
 def test_a_second_verdict_is_refused_and_changes_nothing(world: DeskWorld) -> None:
@@ -106,7 +106,7 @@ def test_of_many_verdicts_at_once_exactly_one_is_recorded(world: DeskWorld) -> N
     ready = threading.Barrier(6)
 
     def analyst(name: str) -> None:
-        connection = case_events.connect(world.ledger_path)
+        connection = queries.connect(world.ledger_path)
         ready.wait()
         try:
             resolve(connection, "t-1", actor=name)
@@ -168,7 +168,7 @@ def test_the_history_of_a_payment_is_found_through_indexes(world: DeskWorld) -> 
     busy_desk(world)
     statements: list[str] = []
     world.connection.set_trace_callback(statements.append)
-    events = case_events.history(world.connection, "t-81f3")
+    events = queries.history(world.connection, "t-81f3")
     world.connection.set_trace_callback(None)
     assert [event.kind for event in events] == ["payment", "outcome"]
     plan = world.connection.execute(f"EXPLAIN QUERY PLAN {statements[0]}").fetchall()

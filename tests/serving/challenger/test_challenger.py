@@ -16,11 +16,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from features.bundle import read_bundle, write_bundle
-from serving.comparison import of_rows, stability
+from features.bundle.bundle import read_bundle, write_bundle
+from serving.challenger.comparison import of_rows, stability
+from serving.challenger.shadow_scores import Shadow, ShadowScores
 from serving.errors import CannotStart
 from serving.settings import Settings
-from serving.shadow_scores import Shadow, ShadowScores
 from tests.serving.load import calling
 from tests.serving.scoring_world import Service, payment, running, suspicious
 
@@ -152,7 +152,7 @@ def test_the_stability_index_grows_as_scores_drift_apart() -> None:
 
 
 def test_without_a_challenger_there_is_nothing_to_compare(tmp_path: Path) -> None:
-    from serving.comparison import compare
+    from serving.challenger.comparison import compare
 
     ShadowScores(tmp_path / "shadow.sqlite").close()
     with pytest.raises(CannotStart, match="No challenger has scored here"):

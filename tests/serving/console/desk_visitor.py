@@ -9,11 +9,11 @@ import re
 import httpx
 from starlette.types import ASGIApp
 
-from serving.case_file import FileCases
+from serving.cases.sqlite import FileCases
 from serving.console.app import create_app
-from serving.console.catalogs import Catalogs
 from serving.console.desk import Desk
-from tests.serving.desk_world import PASSWORD, DeskWorld
+from serving.console.pages.catalogues import Catalogs
+from tests.serving.console.desk_world import PASSWORD, DeskWorld
 
 
 def console_of(world: DeskWorld) -> ASGIApp:

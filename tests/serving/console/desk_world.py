@@ -8,14 +8,15 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from features.catalog import Catalog, catalog
-from features.intake import payment_json
-from features.payment import Payment
-from serving import cases, ledger
-from serving.fold import Report, encode
-from serving.reasons import Reason
-from serving.receipt import Answer, Receipt, encode_answer, encode_body
-from serving.users import Cost, Users, new_user
+from features.catalogue.catalogue import Catalog, catalog
+from features.domain.payment import Payment
+from features.intake.parse import payment_json
+from serving.cases import cases
+from serving.console.auth.users import Cost, Users, new_user
+from serving.decision.reasons import Reason
+from serving.decision.receipt import Answer, Receipt, encode_answer, encode_body
+from serving.ledger.sqlite import ledger
+from serving.state.fold import Report, encode
 
 #: 11 Nov 2026, 00:00:03.120 UTC, the first minute of the festival.
 START_MS = 1_794_355_203_120

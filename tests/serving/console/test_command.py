@@ -6,8 +6,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from serving.console.auth.users import Users
 from serving.console.command import console_app
-from serving.users import Users
 
 SECRET = "a long enough secret"
 

@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from serving.cases import AlreadyResolved, UnknownCase
+from serving.cases.cases import AlreadyResolved, UnknownCase
+from serving.cases.postgres import ServerCases
+from serving.console.auth.permission import Actor
 from serving.console.desk import Desk
-from serving.console.permission import Actor
 from serving.errors import Conflict, LedgerUnavailable
-from serving.production import schema
-from serving.production.database import first_session
-from serving.production.desk import ServerCases
-from serving.production.recorder import Recorder
-from serving.production.recorder_metrics import RecorderMetrics
-from serving.production.verdicts import label_verdicts
-from serving.reports import LabelReport
-from tests.serving.desk_world import START_MS
-from tests.serving.production.servers import Servers
-from tests.serving.production.stream_world import Stream, settings_of, take_down
+from serving.ledger.postgres import schema
+from serving.ledger.postgres.session import first_session
+from serving.recorder.metrics import RecorderMetrics
+from serving.recorder.recorder import Recorder
+from serving.recorder.verdicts import label_verdicts
+from serving.state.outcomes import LabelReport
+from tests.serving.console.desk_world import START_MS
+from tests.serving.recorder.stream_world import Stream, settings_of, take_down
+from tests.serving.servers import Servers
 
 ASHA = Actor("asha", "analyst")
 

@@ -8,11 +8,11 @@ import jinja2
 import pytest
 from jinja2 import meta, nodes
 
-from features.catalog import Attribute, CatalogParameters, catalog
+from features.catalogue.catalogue import Attribute, CatalogParameters, catalog
 from serving.console.desk import PAGE_SIZE
 from serving.console.render import FOLDER, TEMPLATES, environment
-from tests.serving.desk_visitor import Visitor, console_of, field, words
-from tests.serving.desk_world import DeskWorld, busy_desk, payment
+from tests.serving.console.desk_visitor import Visitor, console_of, field, words
+from tests.serving.console.desk_world import DeskWorld, busy_desk, payment
 
 
 @pytest.fixture

@@ -5,12 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from serving.console import session as sessions
+from serving.console.auth import session as sessions
+from serving.console.auth.throttle import (
+    FAILURES_PER_ADDRESS,
+    FAILURES_PER_NAME,
+    WINDOW_SECONDS,
+    Throttle,
+    TooManyAttempts,
+)
+from serving.console.auth.users import new_user
 from serving.console.headers import HEADERS
-from serving.console.throttle import FAILURES_PER_ADDRESS, FAILURES_PER_NAME, WINDOW_SECONDS, Throttle, TooManyAttempts
-from serving.users import new_user
-from tests.serving.desk_visitor import Visitor, console_of, field, words
-from tests.serving.desk_world import CHEAP, PASSWORD, DeskWorld, busy_desk
+from tests.serving.console.desk_visitor import Visitor, console_of, field, words
+from tests.serving.console.desk_world import CHEAP, PASSWORD, DeskWorld, busy_desk
 
 
 @pytest.fixture

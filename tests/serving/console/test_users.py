@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.users import Cost, InvalidUser, Users, hashed, new_user
+from serving.console.auth.users import Cost, InvalidUser, Users, hashed, new_user
 
 CHEAP = Cost(n=2**4, r=8, p=1)
 SECRET = "a long enough secret"

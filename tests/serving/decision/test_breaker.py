@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from msgspec.structs import replace
 
-from features.policy import Policy, Rule
-from serving.breaker import COOL_DOWN_MS, LEAST_DECLINES, SLOT_MS, SLOTS, Breakers, divergence, is_surge
+from features.bundle.policy import Policy, Rule
+from serving.decision.breaker import COOL_DOWN_MS, LEAST_DECLINES, SLOT_MS, SLOTS, Breakers, divergence, is_surge
 
 START_MS = 1_794_355_200_000
 WINDOW_MS = SLOT_MS * SLOTS

@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from features.bundle import read_bundle, write_bundle
+from features.bundle.bundle import read_bundle, write_bundle
+from serving.audit.verify import verify_ledger
 from serving.settings import Settings
-from serving.verify import verify_ledger
 from tests.serving.profiles import Profile, both_profiles, figures
 from tests.serving.scoring_world import START_MS, Service, payment, running, suspicious
 

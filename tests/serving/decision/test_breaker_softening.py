@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.bundle import Bundle, read_bundle
-from features.catalog import catalog
-from features.intake import payment_from
-from features.policy import MODEL, Policy, Rule
-from serving.decision import Decision, below_decline, by_score, decide
-from serving.judge import Judge, Judgement
+from features.bundle.bundle import Bundle, read_bundle
+from features.bundle.policy import MODEL, Policy, Rule
+from features.catalogue.catalogue import catalog
+from features.intake.parse import payment_from
+from serving.decision.decision import Decision, below_decline, by_score, decide
+from serving.decision.evaluator import Judge, Judgement
 from tests.serving.scoring_world import PARAMETERS, payment
 
 scores = st.floats(0, 1)

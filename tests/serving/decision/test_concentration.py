@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.payment import Payment
-from serving import concentration
-from serving.breaker import LEAST_PAYMENTS, SLOT_MS, SLOTS, Breakers
-from serving.concentration import FEWEST_SAMPLES, LARGEST_SHARE, LEAST, SAMPLES, Concentration, UsualParties
+from features.domain.payment import Payment
+from serving.decision import concentration
+from serving.decision.breaker import LEAST_PAYMENTS, SLOT_MS, SLOTS, Breakers
+from serving.decision.concentration import FEWEST_SAMPLES, LARGEST_SHARE, LEAST, SAMPLES, Concentration, UsualParties
 
 START_MS = 1_794_355_200_000
 KINDS = (*concentration.OWN, *concentration.SHARED)

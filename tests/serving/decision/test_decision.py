@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.policy import Band, Policy
-from serving.decision import Decision, by_amount, by_score, decide, decision_named
+from features.bundle.policy import Band, Policy
+from serving.decision.decision import Decision, by_amount, by_score, decide, decision_named
 
 scores = st.floats(0, 1)
 policies = st.tuples(scores, scores, scores).map(

@@ -9,20 +9,20 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from features.bundle import read_bundle
-from features.catalog import CatalogParameters
-from features.money import reference_weights
-from serving import cases
+from features.bundle.bundle import read_bundle
+from features.catalogue.catalogue import CatalogParameters
+from features.domain.money import reference_weights
+from serving.cases import cases
 from serving.console.app import create_app
-from serving.console.catalogs import UNKNOWN_CURRENCY, Catalogs
+from serving.console.auth.permission import Actor
+from serving.console.auth.users import Users, new_user
 from serving.console.desk import Desk
-from serving.console.permission import Actor
-from serving.fold import Promotion, encode
-from serving.ledger import CaseRow, connect
-from serving.production.recording import _case_columns
-from serving.users import Users, new_user
-from tests.serving.desk_visitor import Visitor
-from tests.serving.desk_world import CHEAP, PASSWORD
+from serving.console.pages.catalogues import UNKNOWN_CURRENCY, Catalogs
+from serving.ledger.sqlite.ledger import CaseRow, connect
+from serving.recorder.writer import _case_columns
+from serving.state.fold import Promotion, encode
+from tests.serving.console.desk_visitor import Visitor
+from tests.serving.console.desk_world import CHEAP, PASSWORD
 from tests.serving.profiles import Profile, both_profiles
 from tests.serving.scoring_world import BLOCKED, PARAMETERS, START_MS, Service, make_bundle, payment
 
@@ -103,13 +103,13 @@ def test_an_entry_of_the_stream_from_an_older_release_is_read() -> None:
 
 
 def test_the_currency_is_that_of_the_bundle_that_decides_now(tmp_path: Path, bundle: Path, euro_bundle: Path) -> None:
-    from serving import bundles
+    from serving.model import bundle_archive
 
     known = Catalogs(tmp_path)
 
     def promotion(folder: Path) -> bytes:
         one = read_bundle(folder)
-        bundles.keep(folder, one, tmp_path)
+        bundle_archive.keep(folder, one, tmp_path)
         return encode(Promotion(one.digest, "risk@1", one.policy.digest, one.contract.hash, "code"))
 
     assert known.reference_currency(None) == "INR"

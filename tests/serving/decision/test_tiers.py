@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from features import state
-from features.intake import payment_from
-from features.payment import Payment
-from features.profiles import Profiles
-from serving.engine import Engine
-from serving.exposure import Exposure
-from serving.ledger import LedgerError
-from serving.receipt import Answer, Receipt, decode_answer, decode_body
-from serving.runtime import Runtime
+from features.domain.payment import Payment
+from features.intake.parse import payment_from
+from features.state import memory
+from features.state.profiles import Profiles
+from serving.audit.verify import verify_ledger
+from serving.decision.exposure import Exposure
+from serving.decision.receipt import Answer, Receipt, decode_answer, decode_body
+from serving.engine.embedded.engine import Engine
+from serving.engine.embedded.runtime import Runtime
+from serving.ledger.sqlite.ledger import LedgerError
 from serving.settings import Settings
-from serving.verify import verify_ledger
 from tests.serving.scoring_world import payment
 
 
@@ -127,18 +127,18 @@ def test_a_model_that_breaks_leaves_the_rules(runtime: Runtime, monkeypatch: pyt
 def test_profiles_that_break_make_the_answer_stale_and_are_named(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encode = state.encode_profiles
+    encode = memory.encode_profiles
 
     def broken(payment: Payment, profiles: Profiles | None, words: Any) -> None:
         if profiles is not None:
             raise RuntimeError("broken on purpose")
         encode(payment, profiles, words)
 
-    monkeypatch.setattr(state, "encode_profiles", broken)
+    monkeypatch.setattr(memory, "encode_profiles", broken)
     answer = score(runtime, "a")
     assert (answer.tier, answer.missing) == ("stale", ("profiles",))
     assert answer.score is not None
-    monkeypatch.setattr(state, "encode_profiles", encode)
+    monkeypatch.setattr(memory, "encode_profiles", encode)
     score(runtime, "b")
     assert seen_by_payer(runtime, "b") == 1
 

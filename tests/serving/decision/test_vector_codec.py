@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.vector_bytes import vector_bytes, vector_from
+from serving.decision.vector_codec import vector_bytes, vector_from
 
 PLAIN = [0.0, -0.0, 1.0, 127.0, 128.0, 16_383.0, 16_384.0, 0.5, -1.0, 125_000.0, 1e300, 5e-324, np.inf, -np.inf, np.nan]
 VALUES = st.one_of(st.sampled_from(PLAIN), st.floats(), st.integers(0, 20_000).map(float))
@@ -58,13 +58,13 @@ def test_the_packing_is_compiled_before_the_first_payment(bundle: Path, tmp_path
     program = (
         "import sys; from pathlib import Path\n"
         "from serving import start, vector_bytes; from serving.settings import Settings\n"
-        "from serving.swap import warm\n"
+        "from serving.state.bundle_watcher import warm\n"
         "warm(start.open_bundle(Path(sys.argv[1]), Settings(var=Path(sys.argv[2]))))\n"
         "assert vector_bytes.pack.signatures\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(bundle), str(tmp_path)],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,
         check=False,

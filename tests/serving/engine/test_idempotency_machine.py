@@ -15,16 +15,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from features.intake import payment_from
-from features.payment import Payment
-from serving.clock import ReplayClock
-from serving.engine import Engine
+from features.domain.payment import Payment
+from features.intake.parse import payment_from
+from serving.audit.verify import verify_ledger
+from serving.decision.clock import ReplayClock
+from serving.decision.receipt import decode_body
+from serving.engine.embedded.engine import Engine
 from serving.errors import Conflict
-from serving.ledger import Ledger
-from serving.receipt import decode_body
+from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
-from serving.start import Opened, fold_ledger, note_promotion, open_bundle, save_snapshot
-from serving.verify import verify_ledger
+from serving.state.startup import Opened, fold_ledger, note_promotion, open_bundle, save_snapshot
 from tests.serving.scoring_world import START_MS, payment, suspicious
 
 IDS = st.integers(0, 5)

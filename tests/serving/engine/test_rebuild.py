@@ -12,18 +12,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from features.payment import Payment
+from features.domain.payment import Payment
+from serving.decision.receipt import decode_answer
+from serving.engine.clustered import startup_checks
+from serving.engine.clustered.rebuild import compare, rebuild
 from serving.errors import CannotStart, StateUnavailable
-from serving.production import agreement, rebuilding, schema
-from serving.production.ledger import PostgresLedger
-from serving.production.rebuilding import compare, rebuild
-from serving.receipt import decode_answer
-from tests.serving.production.redis_world import Shared, answer_of
-from tests.serving.production.servers import Servers, wait_for
-from tests.serving.production.stream_world import settings_of
-from tests.serving.production.test_recorder import recording
-from tests.serving.production.test_redis_engine import admitted_only, stream
-from tests.serving.production.test_redis_feedback import feedback_of, label
+from serving.ledger.postgres import schema
+from serving.ledger.postgres.ledger import PostgresLedger
+from tests.serving.engine.test_redis_engine import admitted_only, stream
+from tests.serving.engine.test_redis_feedback import feedback_of, label
+from tests.serving.recorder.stream_world import settings_of
+from tests.serving.recorder.test_recorder import recording
+from tests.serving.redis_store.redis_world import Shared, answer_of
+from tests.serving.servers import Servers, wait_for
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def payments(shared: Shared, servers: Servers) -> Iterator[list[Payment]]:
 
 @pytest.fixture(autouse=True)
 def quick_fence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rebuilding, "FENCE_SECONDS", 0.01)
+    monkeypatch.setattr("serving.engine.clustered.rebuild.FENCE_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -153,7 +154,7 @@ def test_while_state_is_built_workers_decide_by_amount_and_append_nothing(shared
 def test_undrained_events_refuse_a_rebuild(
     shared: Shared, ledger: PostgresLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rebuilding, "DRAIN_SECONDS", 0.0)
+    monkeypatch.setattr("serving.engine.clustered.rebuild.DRAIN_SECONDS", 0.0)
     shared.client.xadd(shared.keys.events, {"k": "payment"})
     with pytest.raises(CannotStart, match="not in PostgreSQL yet"):
         rebuild(shared.settings, ledger, shared.opened)
@@ -162,12 +163,12 @@ def test_undrained_events_refuse_a_rebuild(
 def test_workers_refuse_state_of_another_catalogue_and_missing_state(shared: Shared) -> None:
     async def run() -> None:
         async with shared.worker() as engine:
-            await agreement.agree_on_state(engine.state, "a" * 64, False)
-            await agreement.agree_on_state(engine.state, "a" * 64, True)
+            await startup_checks.agree_on_state(engine.state, "a" * 64, False)
+            await startup_checks.agree_on_state(engine.state, "a" * 64, True)
             with pytest.raises(CannotStart, match="folded with catalogue"):
-                await agreement.agree_on_state(engine.state, "b" * 64, True)
+                await startup_checks.agree_on_state(engine.state, "b" * 64, True)
             lose(shared)
             with pytest.raises(CannotStart, match="rebuild-state"):
-                await agreement.agree_on_state(engine.state, "a" * 64, True)
+                await startup_checks.agree_on_state(engine.state, "a" * 64, True)
 
     asyncio.run(run())

@@ -12,8 +12,8 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
-from features.catalog import catalog
-from serving.archive import opened
+from features.catalogue.catalogue import catalog
+from serving.ledger.open import opened
 from serving.settings import read_settings
 from tests.serving.profiles import Profile, both_profiles, figures
 from tests.serving.scoring_world import (

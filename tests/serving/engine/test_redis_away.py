@@ -13,16 +13,16 @@ import msgspec
 import pytest
 
 from features.errors import Refused
-from features.state import State
-from serving.clock import SystemClock
+from features.state.memory import State
+from serving.decision.clock import SystemClock
+from serving.decision.evaluator import DEFAULT
+from serving.decision.receipt import decode_answer, decode_body
+from serving.engine.clustered.startup_checks import agree_on_state, contract_of
 from serving.errors import Conflict
-from serving.judge import DEFAULT
-from serving.ledger import Event
-from serving.production.agreement import agree_on_state, contract_of
-from serving.receipt import decode_answer, decode_body
-from tests.serving.production.redis_world import NoPast, Shared, answer_of
-from tests.serving.production.servers import PrivateRedis, own_prefix
+from serving.ledger.sqlite.ledger import Event
+from tests.serving.redis_store.redis_world import NoPast, Shared, answer_of
 from tests.serving.scoring_world import START_MS
+from tests.serving.servers import PrivateRedis, own_prefix
 
 
 @pytest.fixture

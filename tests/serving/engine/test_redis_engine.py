@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from features.intake import payment_json
-from features.payment import Payment
-from features.state import State
+from features.domain.payment import Payment
+from features.intake.parse import payment_json
+from features.state.memory import State
+from serving.decision.evaluator import DEFAULT
+from serving.decision.receipt import decode_answer, vector_of
 from serving.errors import Conflict
-from serving.judge import DEFAULT
-from serving.production.records import digest_of
-from serving.production.scripts import COMPACT
-from serving.receipt import decode_answer, vector_of
-from tests.serving.production.redis_world import Shared, answer_of
-from tests.serving.production.servers import own_prefix
+from serving.redis_store.idempotency_record import digest_of
+from serving.redis_store.scripts import COMPACT
+from tests.serving.redis_store.redis_world import Shared, answer_of
 from tests.serving.scoring_world import START_MS
+from tests.serving.servers import own_prefix
 
 
 @pytest.fixture

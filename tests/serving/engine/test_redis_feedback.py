@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from serving.engine.clustered.engine import RedisEngine
+from serving.engine.clustered.feedback import RedisFeedback
 from serving.errors import Conflict, LedgerUnavailable, UnknownTransaction
-from serving.production.engine import RedisEngine
-from serving.production.feedback import RedisFeedback
-from serving.reports import LabelReport, OutcomeReport
-from tests.serving.production.redis_world import Shared, answer_of
-from tests.serving.production.servers import own_prefix
-from tests.serving.production.test_redis_engine import stream
+from serving.state.outcomes import LabelReport, OutcomeReport
+from tests.serving.engine.test_redis_engine import stream
+from tests.serving.redis_store.redis_world import Shared, answer_of
 from tests.serving.scoring_world import START_MS
+from tests.serving.servers import own_prefix
 
 
 @pytest.fixture

@@ -11,14 +11,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from features.intake import payment_json
-from features.payment import Payment
+from features.domain.payment import Payment
+from features.intake.parse import payment_json
+from serving.engine.clustered.engine import RedisEngine
 from serving.errors import Conflict
-from serving.production.engine import RedisEngine
-from serving.production.records import digest_of
-from tests.serving.production.redis_world import Shared
-from tests.serving.production.servers import own_prefix
+from serving.redis_store.idempotency_record import digest_of
+from tests.serving.redis_store.redis_world import Shared
 from tests.serving.scoring_world import START_MS
+from tests.serving.servers import own_prefix
 
 IDS = st.integers(0, 4)
 CONTENTS = st.integers(0, 2)

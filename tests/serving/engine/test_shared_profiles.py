@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from features.profiles import PayerProfile, ProfileFile
-from serving.production.profiles import SharedProfiles
-from tests.serving.production.redis_world import Shared, answer_of
-from tests.serving.production.servers import own_prefix
-from tests.serving.production.test_redis_engine import stream
+from features.state.profiles import PayerProfile, ProfileFile
+from serving.engine.clustered.profiles import SharedProfiles
+from tests.serving.engine.test_redis_engine import stream
+from tests.serving.redis_store.redis_world import Shared, answer_of
 from tests.serving.scoring_world import START_MS
+from tests.serving.servers import own_prefix
 
 
 @pytest.fixture

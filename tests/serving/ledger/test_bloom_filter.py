@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving import seen_ids
-from serving.ledger import Ledger
-from serving.seen_ids import SeenIds
+from serving.ledger.sqlite import bloom_filter
+from serving.ledger.sqlite.bloom_filter import SeenIds
+from serving.ledger.sqlite.ledger import Ledger
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seen_ids, "FIRST_WORDS", 64)
+    monkeypatch.setattr(bloom_filter, "FIRST_WORDS", 64)
 
 
 def test_what_was_added_is_found_however_often_the_filter_grew(small: None) -> None:

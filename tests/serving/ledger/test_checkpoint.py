@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from serving import checkpoint
-from serving.checkpoint import copy_back, keep_short
-from serving.ledger import Ledger
+from serving.ledger.sqlite import checkpoint
+from serving.ledger.sqlite.checkpoint import copy_back, keep_short
+from serving.ledger.sqlite.ledger import Ledger
 
 
 async def write(ledger: Ledger, first: int, count: int) -> None:
@@ -56,7 +56,7 @@ def test_what_is_held_is_written_when_it_may_go_on_and_a_flush_does_not_wait(tmp
 def test_a_hold_that_nobody_ends_ends_by_itself_and_breaks_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serving.ledger.HOLD_SECONDS", 0.03)
+    monkeypatch.setattr("serving.ledger.sqlite.ledger.HOLD_SECONDS", 0.03)
 
     async def run() -> None:
         ledger = Ledger(tmp_path / "ledger.sqlite")

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from serving.recorded import Recorded
+from serving.ledger.sqlite.commit_ticket import Recorded
 
 
 def test_who_asked_before_is_told_in_order_and_who_asks_later_at_once() -> None:

@@ -10,16 +10,16 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
-from features.bundle import read_bundle, write_bundle
-from features.catalog import catalog
+from features.bundle.bundle import read_bundle, write_bundle
+from features.catalogue.catalogue import catalog
 from features.errors import RiskgateError
-from features.history import history_schema
-from features.profiles import InstrumentProfile, ProfileFile
-from features.pseudonyms import Pseudonyms
+from features.history.schema import history_schema
+from features.intake.pseudonyms import Pseudonyms
+from features.state.profiles import InstrumentProfile, ProfileFile
+from serving.audit.import_history import take_history
+from serving.audit.verify import verify_ledger
 from serving.errors import CannotStart
-from serving.history_import import take_history
 from serving.settings import Settings, read_settings
-from serving.verify import verify_ledger
 from tests.serving.profiles import Profile, both_profiles, figures
 from tests.serving.scoring_world import (
     PARAMETERS,

@@ -10,15 +10,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serving import ledger_reading
-from serving.ledger_reading import Event
-from serving.production import recording, schema
-from serving.production.database import Session, first_session
-from serving.production.ledger import PostgresLedger
-from serving.production.stream import Entry
-from serving.receipt import UNDECIDED
-from tests.serving.production.servers import Servers, own_database
-from tests.serving.production.stream_world import settings_of
+from serving.decision.receipt import UNDECIDED
+from serving.ledger import reader
+from serving.ledger.postgres import schema
+from serving.ledger.postgres.ledger import PostgresLedger
+from serving.ledger.postgres.session import Session, first_session
+from serving.ledger.reader import Event
+from serving.recorder import writer
+from serving.redis_store.stream_entry import Entry
+from tests.serving.recorder.stream_world import settings_of
+from tests.serving.servers import Servers, own_database
 
 PREFIX, PAGE = "order", 4
 
@@ -34,7 +35,7 @@ class World(NamedTuple):
 def world(server_urls: tuple[str, str]) -> Iterator[World]:
     redis_url, postgres = server_urls
     with own_database(postgres) as database, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ledger_reading, "PAGE", PAGE)
+        patch.setattr(reader, "PAGE", PAGE)
         schema.prepare(database, PREFIX)
         ledger = PostgresLedger(settings_of(Servers(redis_url, database, PREFIX)))
         with first_session(database) as session:
@@ -112,7 +113,7 @@ def test_the_walk_is_the_ordered_union(world: World, batches: list[list[Entry]],
     emptied(world)
     union = Union()
     for batch in batches:
-        recording.record(world.session, batch)
+        writer.record(world.session, batch)
         union.record(batch)
     ledger, events = world.ledger, union.events()
     assert list(ledger.walk()) == events
@@ -136,7 +137,7 @@ def test_a_walk_amid_the_recorder_misses_nothing_and_reads_each_page_as_of_one_m
     batches = [ordered[at : at + 3] for at in range(0, len(ordered), 3)]  # one recorder, in the order of the stream
     union, walk, seen, moments = Union(), world.ledger.walk(), list[Event](), list[list[Event]]()
     for batch in batches:
-        recording.record(world.session, batch)
+        writer.record(world.session, batch)
         union.record(batch)
         moments.append(union.events())
         # A walk that has caught up ends; and every page must be full, for the comparison below cuts `seen` into pages..
@@ -151,7 +152,7 @@ def test_a_walk_amid_the_recorder_misses_nothing_and_reads_each_page_as_of_one_m
 def test_the_view_of_the_first_release_has_the_same_rows(world: World) -> None:
     emptied(world)
     batch = [payment(1), payment(2), decision(3, 1), Entry(4, "label", "t-1", 4, 4, b"{}", None, None), payment(5)]
-    recording.record(world.session, batch)
+    writer.record(world.session, batch)
     joined = (
         "SELECT p.seq, p.kind, p.transaction_id, p.event_time_ms, p.arrival_time_ms, CASE WHEN p.kind <> 'payment'"
         " THEN p.body WHEN d.body IS NULL THEN '{\"payment\":'::bytea || p.body ||"

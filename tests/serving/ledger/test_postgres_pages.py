@@ -11,11 +11,12 @@ from typing import Any, ClassVar
 import psycopg
 import pytest
 
-from serving import case_events, ledger_reading, party_index
-from serving.production import schema
-from serving.production.ledger import PostgresLedger
-from tests.serving.production.servers import Servers, own_database
-from tests.serving.production.stream_world import settings_of
+from serving.cases import party_index, queries
+from serving.ledger import reader
+from serving.ledger.postgres import schema
+from serving.ledger.postgres.ledger import PostgresLedger
+from tests.serving.recorder.stream_world import settings_of
+from tests.serving.servers import Servers, own_database
 
 PAYMENTS, PREFIX = 24_000, "pages"
 EARLY, LATE = 2_000, 20_000
@@ -131,9 +132,9 @@ def test_reports_of_one_kind_cost_a_page_of_their_index_and_no_decision(ledger: 
 def test_what_is_asked_about_one_transaction_costs_a_few_blocks(ledger: PostgresLedger) -> None:
     assert blocks_of(lambda: ledger.payment("t-19950")) <= 10
     assert blocks_of(lambda: ledger.reports("t-19950", "label")) <= 10
-    assert blocks_of(lambda: case_events.history(ledger._connection, "t-19950")) <= 20
-    assert blocks_of(lambda: case_events.events_at(ledger._connection, [199_490, 199_500])) <= 20
-    assert blocks_of(lambda: case_events.present_ms(ledger._connection)) <= 10
+    assert blocks_of(lambda: queries.history(ledger._connection, "t-19950")) <= 20
+    assert blocks_of(lambda: queries.events_at(ledger._connection, [199_490, 199_500])) <= 20
+    assert blocks_of(lambda: queries.present_ms(ledger._connection)) <= 10
     assert blocks_of(ledger.last_seq) <= 10
 
 
@@ -162,7 +163,7 @@ def test_a_long_ledger_without_a_past_is_not_read_to_find_that_out(servers: Serv
 
 def test_a_walk_holds_no_more_rows_than_a_page(ledger: PostgresLedger, monkeypatch: pytest.MonkeyPatch) -> None:
     Counting.blocks.clear()
-    monkeypatch.setattr(ledger_reading, "PAGE", 100)
+    monkeypatch.setattr(reader, "PAGE", 100)
     assert len(list(islice(ledger.walk(), 250))) == 250
     assert len(list(islice(ledger.each_of_kind("label"), 150))) == 150
     assert len(Counting.blocks) == 3 + 2

@@ -8,9 +8,9 @@ import psycopg
 import pytest
 
 from serving.errors import CannotStart
-from serving.production import schema
-from serving.production.database import first_session, place_of
-from tests.serving.production.servers import Servers, free_port
+from serving.ledger.postgres import schema
+from serving.ledger.postgres.session import first_session, place_of
+from tests.serving.servers import Servers, free_port
 
 
 def check(servers: Servers) -> None:

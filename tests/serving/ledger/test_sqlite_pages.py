@@ -9,12 +9,13 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
-from features.intake import payment_json
-from serving import export, ledger_reading
-from serving.fold import Report, encode
-from serving.ledger import Ledger
+from features.intake.parse import payment_json
+from serving.audit import export_history
+from serving.ledger import reader
+from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
-from tests.serving.desk_world import START_MS, payment
+from serving.state.fold import Report, encode
+from tests.serving.console.desk_world import START_MS, payment
 
 UNDECIDED = b',"receipt":null,"answer":null}'
 
@@ -37,10 +38,10 @@ def filled(var: Path, count: int) -> Settings:
 
 def test_an_export_in_many_pages_has_the_rows_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = filled(tmp_path, 100)
-    assert export.export(settings, tmp_path / "whole.parquet") == 100
-    monkeypatch.setattr(export, "ROWS_PER_TABLE", 7)
-    monkeypatch.setattr(ledger_reading, "PAGE", 5)
-    assert export.export(settings, tmp_path / "pages.parquet") == 100
+    assert export_history.export(settings, tmp_path / "whole.parquet") == 100
+    monkeypatch.setattr(export_history, "ROWS_PER_TABLE", 7)
+    monkeypatch.setattr(reader, "PAGE", 5)
+    assert export_history.export(settings, tmp_path / "pages.parquet") == 100
     whole = pq.read_table(tmp_path / "whole.parquet")
     assert whole.equals(pq.read_table(tmp_path / "pages.parquet"))
     times = whole["event_time"].to_pylist()
@@ -49,14 +50,14 @@ def test_an_export_in_many_pages_has_the_rows_of_one(tmp_path: Path, monkeypatch
 
 
 def test_an_export_keeps_no_object_for_each_payment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "ROWS_PER_TABLE", 250, raising=False)
-    monkeypatch.setattr(ledger_reading, "PAGE", 250, raising=False)
-    export.export(filled(tmp_path / "warm", 10), tmp_path / "warm.parquet")
+    monkeypatch.setattr(export_history, "ROWS_PER_TABLE", 250, raising=False)
+    monkeypatch.setattr(reader, "PAGE", 250, raising=False)
+    export_history.export(filled(tmp_path / "warm", 10), tmp_path / "warm.parquet")
     peaks = []
     for count in (1_000, 3_000):
         settings = filled(tmp_path / str(count), count)
         tracemalloc.start()
-        export.export(settings, tmp_path / f"{count}.parquet")
+        export_history.export(settings, tmp_path / f"{count}.parquet")
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     # An identifier and a report remain; a payment as Python objects takes kilobytes.

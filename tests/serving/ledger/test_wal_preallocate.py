@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from serving import disk_ahead
-from serving.disk_ahead import give_room, log_of, stay_ahead
-from serving.ledger import Ledger
+from serving.ledger.sqlite import wal_preallocate
+from serving.ledger.sqlite.ledger import Ledger
+from serving.ledger.sqlite.wal_preallocate import give_room, log_of, stay_ahead
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="room is given on Linux only")
 
@@ -22,8 +22,8 @@ AHEAD, LEAST = 1 << 20, 1 << 18
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk_ahead, "LEAST_FREE_BYTES", 1 << 20)
-    monkeypatch.setattr(disk_ahead, "EVERY_SECONDS", 0.005)
+    monkeypatch.setattr(wal_preallocate, "LEAST_FREE_BYTES", 1 << 20)
+    monkeypatch.setattr(wal_preallocate, "EVERY_SECONDS", 0.005)
 
 
 def write(ledger: Ledger, first: int, count: int) -> None:
@@ -97,13 +97,13 @@ def test_where_room_does_not_look_like_a_hole_it_is_given_once(tmp_path: Path, m
     def give(path: Path, known: int) -> int | None:
         return give_room(path, known, AHEAD, LEAST)
 
-    monkeypatch.setattr(disk_ahead, "give_room", give)
+    monkeypatch.setattr(wal_preallocate, "give_room", give)
     asyncio.run(asyncio.wait_for(stay_ahead(ledger.path), 5))
     ledger.close()
 
 
 def test_a_disk_with_little_left_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk_ahead, "LEAST_FREE_BYTES", 1 << 60)
+    monkeypatch.setattr(wal_preallocate, "LEAST_FREE_BYTES", 1 << 60)
     ledger = Ledger(tmp_path / "ledger.sqlite")
     write(ledger, 0, 200)
     size = log_of(ledger.path).stat().st_size
@@ -118,7 +118,7 @@ def test_it_stays_ahead_of_a_ledger_that_is_written_and_survives_its_absence(
     def give(path: Path, known: int) -> int | None:
         return give_room(path, known, AHEAD, LEAST)
 
-    monkeypatch.setattr(disk_ahead, "give_room", give)
+    monkeypatch.setattr(wal_preallocate, "give_room", give)
 
     async def run() -> None:
         ahead = asyncio.create_task(stay_ahead(tmp_path / "ledger.sqlite"))

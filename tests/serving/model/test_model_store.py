@@ -10,12 +10,12 @@ import msgspec
 import pytest
 import yaml
 
-from features.bundle import read_bundle
+from features.bundle.bundle import read_bundle
 from serving.errors import CannotStart
-from serving.model_store import bundle_folder, folder_of, models_of, pinned, stores_of
+from serving.model.model_store import bundle_folder, folder_of, models_of, pinned, stores_of
 from serving.settings import TABLE, Settings, make_places_absolute, use_own_model_store
 from tests.serving.scoring_world import command, free_port
-from training.promote import CHALLENGER_STORE, export
+from training.runs.registry_gate import CHALLENGER_STORE, export
 from training.settings import Settings as TrainingSettings
 
 
@@ -141,7 +141,7 @@ def test_in_a_bento_the_latest_bundle_is_the_one_it_was_built_with(
     older, kept = exported(bundle, store)
     newer, _ = exported(bundle, store, version="2")
     source = bento_in(store / "bentos" / "riskgate" / "abc", older)
-    monkeypatch.setattr("serving.model_store.SOURCE", source)
+    monkeypatch.setattr("serving.model.model_store.SOURCE", source)
     assert pinned("riskgate:latest", source) == pinned("riskgate", source) == older
     assert pinned(newer, source) == newer
     settings = Settings(var=tmp_path / "elsewhere")
@@ -151,7 +151,7 @@ def test_in_a_bento_the_latest_bundle_is_the_one_it_was_built_with(
     shutil.copytree(source.parent, moved)
     shutil.copytree(store / "models", moved / "models")
     shutil.rmtree(store)
-    monkeypatch.setattr("serving.model_store.SOURCE", moved / "src")
+    monkeypatch.setattr("serving.model.model_store.SOURCE", moved / "src")
     assert bundle_folder(settings) == moved / "models" / Path(*older.split(":"))
 
 
@@ -159,7 +159,7 @@ def test_a_bento_whose_model_is_nowhere_says_how_to_bring_it(
     tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = bento_in(tmp_path / "copied", "riskgate:1-abc")
-    monkeypatch.setattr("serving.model_store.SOURCE", source)
+    monkeypatch.setattr("serving.model.model_store.SOURCE", source)
     with pytest.raises(CannotStart, match=r"`riskgate:1-abc`, with which this bento was built.*bentoml export"):
         bundle_folder(Settings(var=tmp_path / "var"))
 
@@ -168,7 +168,7 @@ def test_a_bento_without_a_model_takes_that_of_the_store_or_says_where_there_is_
     bundle: Path, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = bento_in(tmp_path / "bare")
-    monkeypatch.setattr("serving.model_store.SOURCE", source)
+    monkeypatch.setattr("serving.model.model_store.SOURCE", source)
     assert models_of(source) == {}
     with pytest.raises(CannotStart, match="neither a folder nor a tag"):
         bundle_folder(Settings(var=tmp_path / "var"))

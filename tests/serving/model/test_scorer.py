@@ -11,13 +11,13 @@ import lightgbm
 import numpy as np
 import pytest
 
-from features.bundle import read_bundle
-from features.catalog import catalog_of
+from features.bundle.bundle import read_bundle
+from features.catalogue.catalogue import catalog_of
 from features.errors import BrokenBundle
-from serving.forest import gauss_legendre
-from serving.lightgbm_reference import Reference
-from serving.reasons import Families
-from serving.scorer import TOLERANCE, Scorer
+from serving.decision.reasons import Families
+from serving.model.lightgbm_reference import Reference
+from serving.model.scorer import TOLERANCE, Scorer
+from serving.model.tree_tables import gauss_legendre
 
 COLUMNS = 12
 #: Every kind of tree that LightGBM grows and that is walked here: the width, then what the training is told.
@@ -146,8 +146,8 @@ def test_families_hold_all_of_the_contributions_strongest_first_and_only_what_ra
 def test_nothing_is_left_to_compile_for_the_first_payment(bundle: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from features.bundle import read_bundle; from features.catalog import catalog_of\n"
-        "from serving.judge import Judge; from serving import rules, walk\n"
+        "from features.bundle.bundle import read_bundle; from features.catalogue.catalogue import catalog_of\n"
+        "from serving.decision.evaluator import Judge; from serving import rules, walk\n"
         "bundle = read_bundle(Path(sys.argv[1])); Judge(bundle, catalog_of(bundle.contract))\n"
         "for one in (rules.next_match, walk.margin_of, walk.add_contributions): assert one.signatures, one"
     )

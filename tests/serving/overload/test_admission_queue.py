@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from features.bundle import read_bundle
-from serving.backlog import MOST_UNDER_WAY, Backlog, ShortWay
-from serving.judge import DEFAULT, FULL, RULES_ONLY
-from serving.plain_head import PlainHead
-from serving.shed import LADDER, REFUSED, Admitted
+from features.bundle.bundle import read_bundle
+from serving.decision.evaluator import DEFAULT, FULL, RULES_ONLY
+from serving.overload.admission_queue import MOST_UNDER_WAY, Backlog, ShortWay
+from serving.overload.load_shedding import LADDER, REFUSED, Admitted
+from serving.overload.plain_head import PlainHead
 
 NO_HEAD = PlainHead(0, 0, b"", None)
 FULL_MS, SHORT_MS, REFUSE_MS, READ_MS = 0.25, 0.11, 0.012, 0.008

@@ -9,9 +9,9 @@ import socket
 import sqlite3
 import time
 
-from serving.arrival import Arrival
+from serving.overload.connection import Arrival
+from tests.serving.overload.test_fast_path import read_replies
 from tests.serving.scoring_world import START_MS, Service, payment
-from tests.serving.test_short_way import read_replies
 
 
 def request(fields: dict[str, object]) -> bytes:

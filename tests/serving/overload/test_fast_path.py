@@ -16,17 +16,17 @@ import msgspec
 import pytest
 import uvicorn
 
-from serving import backlog
-from serving.app import Application
-from serving.arrival import protocol_of
-from serving.headers import ALWAYS
-from serving.judge import DEFAULT, RULES_ONLY
-from serving.ledger import LedgerError
+from serving.api.app import Application
+from serving.audit.verify import verify_ledger
+from serving.decision.evaluator import DEFAULT, RULES_ONLY
+from serving.decision.receipt import decode_body
+from serving.engine.embedded.runtime import Runtime
+from serving.ledger.sqlite.ledger import LedgerError
 from serving.messages import Error
-from serving.receipt import decode_body
-from serving.runtime import Runtime
+from serving.overload import admission_queue
+from serving.overload.connection import protocol_of
+from serving.server.headers import ALWAYS
 from serving.settings import Settings
-from serving.verify import verify_ledger
 from tests.serving.scoring_world import BLOCKED, START_MS, payment
 
 KEY = "a-key-of-some-length"
@@ -78,8 +78,8 @@ class Shedding:
 def shedding(
     request: pytest.FixtureRequest, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Shedding]:
-    monkeypatch.setattr(backlog, "FRESH_MS", -1.0)
-    monkeypatch.setattr(backlog, "tier_for", lambda *_, **__: request.param)
+    monkeypatch.setattr(admission_queue, "FRESH_MS", -1.0)
+    monkeypatch.setattr(admission_queue, "tier_for", lambda *_, **__: request.param)
     one = Shedding(tmp_path / "var", bundle)
     one.tier = request.param  # type: ignore[attr-defined]
     yield one
@@ -186,7 +186,7 @@ def test_a_ledger_that_fails_leaves_a_decision_without_a_receipt(
 
 
 def test_the_refusal_has_the_shape_of_every_error() -> None:
-    head, _, body = backlog.refusal_of(ALWAYS).partition(b"\r\n\r\n")
+    head, _, body = admission_queue.refusal_of(ALWAYS).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 503 ")
     assert b"\r\nretry-after: 1" in head
     assert b"\r\ncache-control: no-store" in head
@@ -201,8 +201,8 @@ def test_refused_payments_leave_no_trace_and_the_connection_goes_on(
     try:
         with socket.create_connection(("127.0.0.1", one.port), timeout=10) as line:
             with monkeypatch.context() as full:
-                full.setattr(backlog, "FRESH_MS", -1.0)
-                full.setattr(backlog, "tier_for", lambda *_, **__: "refused")
+                full.setattr(admission_queue, "FRESH_MS", -1.0)
+                full.setattr(admission_queue, "tier_for", lambda *_, **__: "refused")
                 line.sendall(one.request(payment("r")) * 2)  # two at once go the ordinary way: decided
                 assert all(b'"full"' in reply for reply in read_replies(line, 2))
                 line.sendall(one.request(payment("refused")))

@@ -6,11 +6,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.catalog import catalog
-from features.intake import payment_from, payment_json
-from features.money import LARGEST_AMOUNT_MINOR
-from serving.judge import FULL
-from serving.shed import LADDER, REFUSED, Eye, Ranks, bucket, tier_for
+from features.catalogue.catalogue import catalog
+from features.domain.money import LARGEST_AMOUNT_MINOR
+from features.intake.parse import payment_from, payment_json
+from serving.decision.evaluator import FULL
+from serving.overload.load_shedding import LADDER, REFUSED, Eye, Ranks, bucket, tier_for
 from tests.serving.scoring_world import payment
 
 KNOWN = catalog()

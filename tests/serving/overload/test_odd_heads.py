@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.serving.odd_heads import KEY, ODD, Odd
+from tests.serving.overload.odd_heads import KEY, ODD, Odd
 from tests.serving.scoring_world import Service, running
 
 WAYS = ("on", "off")

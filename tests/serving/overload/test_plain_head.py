@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from serving.head_faults import fault_in
-from serving.plain_head import LARGEST_HEAD, MOST_LINES, Heads, PlainHead, read_head
-from tests.serving.ordinary_heads import ORDINARY, head_of
+from serving.overload.plain_head import LARGEST_HEAD, MOST_LINES, Heads, PlainHead, read_head
+from serving.server.head_faults import fault_in
+from tests.serving.overload.ordinary_heads import ORDINARY, head_of
 
 START = b"POST /v1/score HTTP/1.1\r\n"
 PLAIN = START + b"Host: risk\r\nContent-Length: 2\r\n\r\n"

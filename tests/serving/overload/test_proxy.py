@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.nginx import nginx_before
-from tests.serving.proxy_traffic import KEY, Traffic
+from tests.serving.overload.nginx import nginx_before
+from tests.serving.overload.proxy_traffic import KEY, Traffic
 from tests.serving.scoring_world import running
 
 REQUESTS = int(os.environ.get("PROXY_REQUESTS", "2000"))

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from features.payment import Payment
-from serving.engine import Scored
+from features.domain.payment import Payment
+from serving.decision.evaluator import DEFAULT, FULL, RULES_ONLY
+from serving.decision.exposure import Exposure
+from serving.decision.receipt import decode_answer
+from serving.engine.clustered.engine import RedisEngine
+from serving.engine.embedded.engine import Scored
 from serving.errors import Conflict
-from serving.exposure import Exposure
-from serving.judge import DEFAULT, FULL, RULES_ONLY
-from serving.production.engine import RedisEngine
-from serving.production.wire import USUAL_NS, Wire
-from serving.receipt import decode_answer
-from tests.serving.production.redis_world import Shared
-from tests.serving.production.servers import own_prefix
+from serving.redis_store.connection import USUAL_NS, Wire
+from tests.serving.redis_store.redis_world import Shared
 from tests.serving.scoring_world import BLOCKED, EXPOSURE_MINOR, START_MS
+from tests.serving.servers import own_prefix
 
 MOST = (FULL, RULES_ONLY, DEFAULT)
 WORKERS = 2

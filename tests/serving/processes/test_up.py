@@ -16,13 +16,13 @@ import httpx
 import pytest
 
 from serving.errors import CannotStart
-from serving.production.servers import check_redis
-from serving.production.supervision import Job, Kept, stop_in_order
-from serving.production.up import check_port
-from tests.serving.production.processes import started
-from tests.serving.production.servers import PrivateRedis, Servers, free_port, wait_for
-from tests.serving.production.stream_world import settings_of
+from serving.processes.supervision import Job, Kept, stop_in_order
+from serving.processes.up import check_port
+from serving.redis_store.server_checks import check_redis
+from tests.serving.processes.processes import started
+from tests.serving.recorder.stream_world import settings_of
 from tests.serving.scoring_world import environment_of, payment
+from tests.serving.servers import PrivateRedis, Servers, free_port, wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
 PATIENT = "import signal, time; signal.signal(signal.SIGTERM, lambda *_: exit(0)); time.sleep(60)"

@@ -8,18 +8,18 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from features.intake import payment_json
-from features.payment import Payment
-from serving.fold import Report, encode
-from serving.ledger import CaseRow
-from serving.production import recording
-from serving.production.database import first_session
-from serving.production.recorder import Recorder
-from serving.production.recorder_metrics import RecorderMetrics
-from serving.receipt import Answer, Receipt
+from features.domain.payment import Payment
+from features.intake.parse import payment_json
+from serving.decision.receipt import Answer, Receipt
+from serving.ledger.postgres.session import first_session
+from serving.ledger.sqlite.ledger import CaseRow
+from serving.recorder import writer
+from serving.recorder.metrics import RecorderMetrics
+from serving.recorder.recorder import Recorder
 from serving.settings import read_settings
-from tests.serving.desk_world import REASONS, START_MS, payment
-from tests.serving.production.servers import Servers
+from serving.state.fold import Report, encode
+from tests.serving.console.desk_world import REASONS, START_MS, payment
+from tests.serving.servers import Servers
 
 
 def settings_of(servers: Servers, **more: Any) -> Any:
@@ -83,5 +83,5 @@ def take_down(servers: Servers) -> None:
     settings = settings_of(servers)
     one = Recorder(settings, RecorderMetrics())
     with first_session(servers.postgres_url) as session:
-        while batch := one.read(recording.position(session)):
-            recording.record(session, batch)
+        while batch := one.read(writer.position(session)):
+            writer.record(session, batch)

@@ -16,21 +16,14 @@ import msgspec
 import psycopg
 import pytest
 
-from features.intake import payment_json
-from serving.production import schema
-from serving.production.ledger import PostgresLedger
-from serving.production.recorder import Recorder
-from serving.production.recorder_metrics import RecorderMetrics
-from serving.production.stream import seq_of
-from tests.serving.production.servers import (
-    PrivatePostgres,
-    PrivateRedis,
-    Servers,
-    free_port,
-    own_database,
-    wait_for,
-)
-from tests.serving.production.stream_world import Stream, settings_of
+from features.intake.parse import payment_json
+from serving.ledger.postgres import schema
+from serving.ledger.postgres.ledger import PostgresLedger
+from serving.recorder.metrics import RecorderMetrics
+from serving.recorder.recorder import Recorder
+from serving.redis_store.stream_entry import seq_of
+from tests.serving.recorder.stream_world import Stream, settings_of
+from tests.serving.servers import PrivatePostgres, PrivateRedis, Servers, free_port, own_database, wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
 

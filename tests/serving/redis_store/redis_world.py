@@ -12,24 +12,24 @@ from typing import Any
 import msgspec
 import redis
 
-from features.catalog import Catalog
-from features.entity_strings import EntityStrings
-from features.intake import payment_from
-from features.payment import Payment
-from serving import start
-from serving.clock import ReplayClock
-from serving.deciding import Decider
-from serving.fold import Fold
-from serving.ledger import Event, Ledger
-from serving.production.engine import RedisEngine
-from serving.production.keys import Keys
-from serving.production.runtime import make_ready
-from serving.production.state import RedisState
-from serving.production.stream import seq_of
-from serving.production.wire import Wire, address_of
-from serving.receipt import Answer, Body, decode_answer, decode_body
+from features.catalogue.catalogue import Catalog
+from features.domain.payment import Payment
+from features.intake.parse import payment_from
+from features.state.remote import EntityStrings
+from serving.audit.verify import Result, Walk
+from serving.decision.clock import ReplayClock
+from serving.decision.decider import Decider
+from serving.decision.receipt import Answer, Body, decode_answer, decode_body
+from serving.engine.clustered.engine import RedisEngine
+from serving.engine.clustered.runtime import make_ready
+from serving.ledger.sqlite.ledger import Event, Ledger
+from serving.redis_store.connection import Wire, address_of
+from serving.redis_store.keys import Keys
+from serving.redis_store.state import RedisState
+from serving.redis_store.stream_entry import seq_of
 from serving.settings import Settings
-from serving.verify import Result, Walk
+from serving.state import startup
+from serving.state.fold import Fold
 from tests.serving.scoring_world import payment
 
 STREAM_LIMIT = 100_000
@@ -54,7 +54,7 @@ class Shared:
     def __init__(self, url: str, prefix: str, bundle: Path, folder: Path) -> None:
         self.url, self.keys = url, Keys(prefix)
         self.settings = Settings(var=folder / "var", clock="replay")
-        self.opened = start.open_bundle(bundle, self.settings)
+        self.opened = startup.open_bundle(bundle, self.settings)
         make_ready(self.opened)
         self.client: Any = redis.Redis.from_url(url)
 

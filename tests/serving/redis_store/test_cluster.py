@@ -11,28 +11,28 @@ from pathlib import Path
 import pytest
 import redis
 
-from features.entity_strings import keys_of
-from features.intake import payment_json
+from features.intake.parse import payment_json
+from features.state.remote import keys_of
+from serving.decision.evaluator import DEFAULT, FULL, RULES_ONLY
 from serving.errors import CannotStart, Conflict
-from serving.judge import DEFAULT, FULL, RULES_ONLY
-from serving.production import schema
-from serving.production.cluster import ClusterState
-from serving.production.cluster_wires import ClusterWires
-from serving.production.connecting import in_cluster
-from serving.production.keys import slot_of
-from serving.production.records import digest_of, pending_record
-from serving.production.scripts import APPEND
-from serving.production.servers import check_redis
-from serving.production.state import RedisState
-from serving.production.wire import address_of
-from tests.serving.production.redis_world import STREAM_LIMIT, Shared, answer_of
-from tests.serving.production.servers import PrivateCluster, Servers, own_database, wait_for
-from tests.serving.production.stream_world import settings_of
-from tests.serving.production.test_recorder import recording
-from tests.serving.production.test_redis_engine import stream
-from tests.serving.production.test_redis_feedback import feedback_of, label
+from serving.ledger.postgres import schema
+from serving.redis_store.cluster import ClusterState
+from serving.redis_store.cluster_connection import ClusterWires
+from serving.redis_store.connect import in_cluster
+from serving.redis_store.connection import address_of
+from serving.redis_store.idempotency_record import digest_of, pending_record
+from serving.redis_store.keys import slot_of
+from serving.redis_store.scripts import APPEND
+from serving.redis_store.server_checks import check_redis
+from serving.redis_store.state import RedisState
+from tests.serving.engine.test_redis_engine import stream
+from tests.serving.engine.test_redis_feedback import feedback_of, label
 from tests.serving.profiles import ProductionService
+from tests.serving.recorder.stream_world import settings_of
+from tests.serving.recorder.test_recorder import recording
+from tests.serving.redis_store.redis_world import STREAM_LIMIT, Shared, answer_of
 from tests.serving.scoring_world import DAY_MS, START_MS, payment, rfc3339
+from tests.serving.servers import PrivateCluster, Servers, own_database, wait_for
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from features.errors import StoreUnavailable
-from features.state import State
-from tests.serving.production.redis_world import Shared, answer_of
-from tests.serving.production.servers import free_port, own_prefix
-from tests.serving.production.test_redis_engine import stream
-from tests.serving.production.test_redis_feedback import feedback_of, label
+from features.state.memory import State
+from tests.serving.engine.test_redis_engine import stream
+from tests.serving.engine.test_redis_feedback import feedback_of, label
+from tests.serving.redis_store.redis_world import Shared, answer_of
+from tests.serving.servers import free_port, own_prefix
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Feast and its dependencies warn on import and on use
 
@@ -26,7 +26,7 @@ def shared(server_urls: tuple[str, str], bundle: Path, tmp_path: Path) -> Iterat
 
 
 def test_feast_over_redis_gives_the_vectors_of_the_hot_path(shared: Shared, tmp_path: Path) -> None:
-    from features import catalogue_store
+    from features.feast_store import client
 
     payments, known = stream(shared, 80), shared.catalog
 
@@ -42,27 +42,27 @@ def test_feast_over_redis_gives_the_vectors_of_the_hot_path(shared: Shared, tmp_
         state.apply(one)
     state.annotate(payments[5], "fraud")
     before = {key: shared.client.dump(key) for key in shared.client.scan_iter(f"{shared.keys.prefix}:*")}
-    store = catalogue_store.open_store(tmp_path / "feast", known)
-    catalogue_store.apply(store, known)
-    catalogue_store.read_redis(store, shared.url, shared.keys.prefix)
+    store = client.open_store(tmp_path / "feast", known)
+    client.apply(store, known)
+    client.read_redis(store, shared.url, shared.keys.prefix)
     try:
         for one in (payments[-1], payments[40], shared.payment("t-new", payer_id="u-nobody", device_id=None)):
-            catalogue_store.set_clock(store, lambda at_ms=one.event_time_ms: at_ms)  # type: ignore[misc]
-            found = catalogue_store.online_vectors(store, known, [one])[0]
+            client.set_clock(store, lambda at_ms=one.event_time_ms: at_ms)  # type: ignore[misc]
+            found = client.online_vectors(store, known, [one])[0]
             assert np.array_equal(found, state.observe(one), equal_nan=True)
     finally:
-        catalogue_store.close(store)
+        client.close(store)
     assert before == {key: shared.client.dump(key) for key in shared.client.scan_iter(f"{shared.keys.prefix}:*")}
 
 
 def test_a_redis_that_is_not_there_is_told_with_a_repair(shared: Shared, tmp_path: Path) -> None:
-    from features import catalogue_store
+    from features.feast_store import client
 
-    store = catalogue_store.open_store(tmp_path / "feast", shared.catalog)
-    catalogue_store.apply(store, shared.catalog)
-    catalogue_store.read_redis(store, f"redis://127.0.0.1:{free_port()}/0", "rg")
+    store = client.open_store(tmp_path / "feast", shared.catalog)
+    client.apply(store, shared.catalog)
+    client.read_redis(store, f"redis://127.0.0.1:{free_port()}/0", "rg")
     try:
         with pytest.raises(StoreUnavailable, match="does not answer"):
-            catalogue_store.online_vectors(store, shared.catalog, [shared.payment("t-1")])
+            client.online_vectors(store, shared.catalog, [shared.payment("t-1")])
     finally:
-        catalogue_store.close(store)
+        client.close(store)

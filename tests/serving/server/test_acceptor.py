@@ -9,7 +9,7 @@ import time
 import pytest
 import uvloop
 
-from serving.accepting import Acceptor
+from serving.server.acceptor import Acceptor
 
 CALLERS = 150
 

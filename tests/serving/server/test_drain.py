@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from serving.drain import Drain
+from serving.server.drain import Drain
 
 FOR_EVER = 3_600.0
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import uvicorn
 
-from serving.head_faults import fault_in
-from serving.listener import BoundedHttp
-from tests.serving.proxy_traffic import reply_from
+from serving.server.bounded_http import BoundedHttp
+from serving.server.head_faults import fault_in
+from tests.serving.overload.proxy_traffic import reply_from
 
 HOST = b"Host: risk\r\n"
 SLOW = b"GET /slow HTTP/1.1\r\n" + HOST + b"\r\n"

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from serving.case_file import FileCases
+from serving.api.openapi import document
+from serving.cases.sqlite import FileCases
 from serving.console.app import create_app
-from serving.console.catalogs import Catalogs
 from serving.console.desk import Desk
 from serving.console.headers import HEADERS
-from serving.headers import ALWAYS, security_headers
-from serving.openapi import document
-from tests.serving.desk_visitor import Visitor
-from tests.serving.desk_world import DeskWorld
+from serving.console.pages.catalogues import Catalogs
+from serving.server.headers import ALWAYS, security_headers
+from tests.serving.console.desk_visitor import Visitor
+from tests.serving.console.desk_world import DeskWorld
 from tests.serving.scoring_world import PARAMETERS, Service, payment, running
 
 PATHS = document(PARAMETERS)["paths"]

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from serving.errors import CannotStart
-from serving.listening import addresses, bind, check_listening, is_loopback, listeners
+from serving.server.sockets import addresses, bind, check_listening, is_loopback, listeners
 from serving.settings import Settings
 
 

@@ -14,15 +14,15 @@ import httpx
 import msgspec
 import pytest
 
-from features.bundle import read_bundle, write_bundle
-from features.catalog import CatalogParameters
-from serving.engine import Engine
-from serving.fold import decode_promotion
-from serving.ledger import Ledger, LedgerError
-from serving.receipt import decode_body
-from serving.runtime import Runtime
+from features.bundle.bundle import read_bundle, write_bundle
+from features.catalogue.catalogue import CatalogParameters
+from serving.audit.verify import verify_ledger
+from serving.decision.receipt import decode_body
+from serving.engine.embedded.engine import Engine
+from serving.engine.embedded.runtime import Runtime
+from serving.ledger.sqlite.ledger import Ledger, LedgerError
 from serving.settings import Settings
-from serving.verify import verify_ledger
+from serving.state.fold import decode_promotion
 from tests.serving.load import calling
 from tests.serving.scoring_world import START_MS, Service, make_bundle, payment, running
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serving.archive import opened
-from serving.fold import decode_promotion
+from serving.ledger.open import opened
 from serving.settings import read_settings
+from serving.state.fold import decode_promotion
 from tests.serving.load import calling
 from tests.serving.profiles import Production, ProductionService, figures
 from tests.serving.scoring_world import payment
-from tests.serving.test_swap import put, until, version
+from tests.serving.state.test_bundle_watcher import put, until, version
 
 
 @pytest.fixture

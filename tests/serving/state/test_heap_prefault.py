@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serving import memory_ahead
+from serving.state import heap_prefault
 
 
 class Held:
@@ -22,7 +22,7 @@ class Held:
 
 def test_memory_lies_ready_beyond_what_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[bool, int, int]] = []
-    words, at_once = memory_ahead.AHEAD_BYTES // 8, memory_ahead.AT_ONCE_BYTES // 8
+    words, at_once = heap_prefault.AHEAD_BYTES // 8, heap_prefault.AT_ONCE_BYTES // 8
     first, second = Held(100), Held(7)
     now: list[Any] = [None]
 
@@ -30,11 +30,11 @@ def test_memory_lies_ready_beyond_what_is_used(monkeypatch: pytest.MonkeyPatch) 
         asked.append((heap is first.heap, at, count))
         return len(asked) < 4
 
-    monkeypatch.setattr(memory_ahead, "provide", provide)
-    monkeypatch.setattr(memory_ahead, "EVERY_SECONDS", 0.001)
+    monkeypatch.setattr(heap_prefault, "provide", provide)
+    monkeypatch.setattr(heap_prefault, "EVERY_SECONDS", 0.001)
 
     async def run() -> None:
-        ahead = asyncio.create_task(memory_ahead.stay_ahead(lambda: now[0]))
+        ahead = asyncio.create_task(heap_prefault.stay_ahead(lambda: now[0]))
         await asyncio.sleep(0.02)
         assert asked == []
         now[0] = first

@@ -17,26 +17,26 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from features.catalog import catalog
-from features.entity_strings import EntityStrings
+from features.catalogue.catalogue import catalog
+from features.domain.payment import LABEL_SOURCES, LABELS, OUTCOMES
 from features.errors import InvalidHistory, RiskgateError
-from features.history import own_schema
-from features.intake import payment_from
-from features.payment import LABEL_SOURCES, LABELS, OUTCOMES
-from features.profiles import ProfileFile
-from features.state import State
-from serving import segments
-from serving.clock import ReplayClock
-from serving.deciding import Decided
-from serving.engine import Engine
-from serving.feedback import Feedback
-from serving.fold import Fold, HistoryEvent, encode
-from serving.history_import import kept_history
-from serving.ledger import Ledger
+from features.history.schema import own_schema
+from features.intake.parse import payment_from
+from features.state.memory import State
+from features.state.profiles import ProfileFile
+from features.state.remote import EntityStrings
+from serving.audit.import_history import kept_history
+from serving.decision.clock import ReplayClock
+from serving.decision.decider import Decided
+from serving.engine.embedded.engine import Engine
+from serving.ledger import history_segment
+from serving.ledger.sqlite.ledger import Ledger
 from serving.messages import refusal
-from serving.reports import LabelReport, OutcomeReport
 from serving.settings import Settings
-from serving.start import fold_ledger, open_bundle, take_profiles
+from serving.state.feedback import Feedback
+from serving.state.fold import Fold, HistoryEvent, encode
+from serving.state.outcomes import LabelReport, OutcomeReport
+from serving.state.startup import fold_ledger, open_bundle, take_profiles
 from tests.serving.scoring_world import PARAMETERS, START_MS, payment
 
 KNOWN = catalog(PARAMETERS)
@@ -105,7 +105,9 @@ def test_a_report_is_refused_and_not_written_or_folds_again_to_the_same_state(
         source = var / "history.parquet"
         pq.write_table(history_of(found), source)
         if older:  # an older release kept what it was given
-            event = HistoryEvent(segments.keep(source, var / "segments"), len(found), 0, 0, START_MS, source.name)
+            event = HistoryEvent(
+                history_segment.keep(source, var / "segments"), len(found), 0, 0, START_MS, source.name
+            )
         else:
             try:
                 event = kept_history(Settings(var=var), source, None, None)

@@ -11,18 +11,18 @@ import httpx
 import msgspec
 import pytest
 
-from features.catalog import catalog
-from serving.archive import opened
-from serving.export import export
-from serving.fold import Fold
-from serving.foldable import CannotFold, step_of, whole_step_of
-from serving.ledger import Ledger
+from features.catalogue.catalogue import catalog
+from serving.audit.export_history import export
+from serving.audit.export_vectors import export_vectors
+from serving.audit.verify import Result, verify_ledger
+from serving.ledger.open import opened
+from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
-from serving.start import fold_ledger
-from serving.vectors import export_vectors
-from serving.verify import Result, verify_ledger
-from tests.serving.broken_events import broken_events
+from serving.state.fold import Fold
+from serving.state.foldable import CannotFold, step_of, whole_step_of
+from serving.state.startup import fold_ledger
 from tests.serving.scoring_world import PARAMETERS, START_MS, Service, command, payment, rfc3339, running, suspicious
+from tests.serving.state.broken_events import broken_events
 
 NAMES = sorted(broken_events(b'{"payment":{}}'))
 

@@ -10,27 +10,27 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from serving import start
+from serving.audit.verify import Walk
+from serving.engine.clustered.feedback import RedisFeedback
+from serving.engine.clustered.ledger_lookup import RecordedPast
+from serving.engine.clustered.rebuild import compare, rebuild
 from serving.errors import LedgerUnavailable
-from serving.foldable import CannotFold
-from serving.production import rebuilding, schema
-from serving.production.database import session
-from serving.production.feedback import RedisFeedback
-from serving.production.ledger import PostgresLedger
-from serving.production.past import RecordedPast
-from serving.production.rebuilding import compare, rebuild
-from serving.production.verdicts import label_verdicts
-from serving.reports import LabelReport
-from serving.set_aside import decode_there
-from serving.verify import Walk
-from tests.serving.broken_events import broken_events
-from tests.serving.production.redis_world import Shared, answer_of
-from tests.serving.production.servers import Servers, wait_for
-from tests.serving.production.stream_world import settings_of
-from tests.serving.production.test_recorder import recording
-from tests.serving.production.test_redis_engine import stream
-from tests.serving.production.test_redis_feedback import feedback_of, label
+from serving.ledger.postgres import schema
+from serving.ledger.postgres.ledger import PostgresLedger
+from serving.ledger.postgres.session import session
+from serving.recorder.verdicts import label_verdicts
+from serving.state import startup
+from serving.state.foldable import CannotFold
+from serving.state.outcomes import LabelReport
+from serving.state.set_aside import decode_there
+from tests.serving.engine.test_redis_engine import stream
+from tests.serving.engine.test_redis_feedback import feedback_of, label
+from tests.serving.recorder.stream_world import settings_of
+from tests.serving.recorder.test_recorder import recording
+from tests.serving.redis_store.redis_world import Shared, answer_of
 from tests.serving.scoring_world import START_MS
+from tests.serving.servers import Servers, wait_for
+from tests.serving.state.broken_events import broken_events
 
 FAR = 1 << 62
 
@@ -39,7 +39,7 @@ FAR = 1 << 62
 def shared(servers: Servers, bundle: Path, tmp_path: Path) -> Shared:
     one = Shared(servers.redis_url, servers.prefix, bundle, tmp_path)
     one.settings = settings_of(servers, RISKGATE_VAR=str(tmp_path / "var"), RISKGATE_CLOCK="replay")
-    start.open_bundle(bundle, one.settings)
+    startup.open_bundle(bundle, one.settings)
     return one
 
 
@@ -87,7 +87,7 @@ def write_broken(servers: Servers, ledger: PostgresLedger) -> list[int]:
 def test_rebuild_compare_and_verify_agree_about_what_is_set_aside(
     shared: Shared, recorded: None, servers: Servers, ledger: PostgresLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rebuilding, "FENCE_SECONDS", 0.01)
+    monkeypatch.setattr("serving.engine.clustered.rebuild.FENCE_SECONDS", 0.01)
     before = shared.live_state()
     seqs = write_broken(servers, ledger)
     found = compare(shared.settings, ledger, shared.opened)

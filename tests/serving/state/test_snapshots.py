@@ -13,14 +13,15 @@ from typing import NamedTuple
 
 import pytest
 
-from features.catalog import Catalog, catalog_of
-from features.state import Position, State
-from serving import bundles, snapshots
-from serving.fold import Fold, decode_promotion
-from serving.ledger import Ledger
-from serving.runtime import Runtime
+from features.catalogue.catalogue import Catalog, catalog_of
+from features.state.memory import Position, State
+from serving.engine.embedded.runtime import Runtime
+from serving.ledger.sqlite.ledger import Ledger
+from serving.model import bundle_archive
 from serving.settings import Settings
-from serving.start import fold_ledger, save_snapshot
+from serving.state import snapshots
+from serving.state.fold import Fold, decode_promotion
+from serving.state.startup import fold_ledger, save_snapshot
 from tests.chaos.proof import apart, packed
 from tests.fixtures.ledgers import CLEAR_V1
 from tests.serving.scoring_world import Service, free_port
@@ -52,10 +53,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> World:
     shutil.rmtree(settings.var / "snapshots")
     ledger = Ledger(settings.ledger_path)
     last = decode_promotion(ledger.of_kind("promotion")[-1].body)
-    bundle = bundles.kept_bundle(settings.var / "bundles", last.bundle, last.policy)
+    bundle = bundle_archive.kept_bundle(settings.var / "bundles", last.bundle, last.policy)
     known = catalog_of(bundle.contract)
     world = World(
-        settings, known, settings.var / "bundles" / bundles.folder_name(last.bundle, last.policy), State(known)
+        settings, known, settings.var / "bundles" / bundle_archive.folder_name(last.bundle, last.policy), State(known)
     )
     world.folder.mkdir()
     fold = Fold(known, settings.var / "segments")

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from features.bundle import read_bundle, write_bundle
-from features.catalog import CatalogParameters
-from features.contract import Contract
+from features.bundle.bundle import read_bundle, write_bundle
+from features.catalogue.catalogue import CatalogParameters
+from features.domain.contract import Contract
 from serving.errors import CannotStart
 from serving.settings import TABLE, Settings, read_settings
 from tests.serving.scoring_world import command, free_port, make_bundle
@@ -90,7 +90,7 @@ def test_the_table_of_settings_is_the_settings() -> None:
 
 
 def test_a_bundle_of_a_deployment_without_attributes_serves_its_own_catalogue(tmp_path: Path) -> None:
-    from serving.start import open_bundle
+    from serving.state.startup import open_bundle
 
     folder = make_bundle(tmp_path / "plain", parameters=CatalogParameters())
     opened = open_bundle(folder, Settings(var=tmp_path / "var"))

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from serving.decision_log import AT_ONCE, MOST_LINES, TELL_AFTER, DecisionLog
-from serving.logs import JsonLines, TextLines, told
+from serving.telemetry.decision_log import AT_ONCE, MOST_LINES, TELL_AFTER, DecisionLog
+from serving.telemetry.logs import JsonLines, TextLines, told
 from tests.serving.scoring_world import payment, running, suspicious
 
 PERSON = {
@@ -78,10 +78,10 @@ def test_an_error_that_names_only_files_keeps_its_text() -> None:
 
 
 def test_a_flood_of_decisions_is_cut_and_counted(bundle: Path, tmp_path: Path) -> None:
-    from serving.deciding import Decided
-    from serving.runtime import Runtime
+    from serving.decision.decider import Decided
+    from serving.engine.embedded.runtime import Runtime
     from serving.settings import Settings
-    from tests.serving.test_swap import engine_of
+    from tests.serving.state.test_bundle_watcher import engine_of
 
     runtime = Runtime(Settings(var=tmp_path / "var", clock="replay"), bundle)
     runtime.load()
@@ -89,7 +89,7 @@ def test_a_flood_of_decisions_is_cut_and_counted(bundle: Path, tmp_path: Path) -
     engine_of(runtime).decider.notice = kept.append
     import asyncio
 
-    from features.intake import payment_from
+    from features.intake.parse import payment_from
 
     async def once() -> None:
         await engine_of(runtime).answer(payment_from(payment("flood"), engine_of(runtime).catalog), 0)

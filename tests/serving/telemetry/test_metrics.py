@@ -10,8 +10,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving import dashboards
-from serving.tally import MILLISECONDS, Spread
+from serving.telemetry import dashboards
+from serving.telemetry.histogram import MILLISECONDS, Spread
 from tests.serving.scoring_world import Service, payment, suspicious
 
 FOLDER = Path(dashboards.__file__).parent

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from training.festival.open_loop import send
-from training.festival.rehearsal import FASTEST, SLOWEST, speed_of
-from training.festival.series import run_of
-from training.live import HOST
+from training.client.load_generator import send
+from training.client.service_process import HOST
+from training.load_test.rehearsal import FASTEST, SLOWEST, speed_of
+from training.load_test.timeline import run_of
 
 
 @contextmanager
@@ -79,7 +79,7 @@ def test_a_connection_that_the_server_closes_loses_no_request() -> None:
 
 
 def test_what_is_never_answered_has_missed_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.festival.open_loop.PATIENCE_S", 0.5)
+    monkeypatch.setattr("training.client.load_generator.PATIENCE_S", 0.5)
     with server(silent_after=20) as port:
         replies = send(port, "/v1/score", [b"{}"] * 40, np.linspace(0, 1.9, 40))
     stories = ["mule" if i % 4 == 0 else None for i in range(40)]

@@ -9,14 +9,14 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from features.catalog import catalog
-from features.history import check_history, times_ms, valid
-from features.intake import read_payment
-from training.demo import a_busy_moment
-from training.live import HOST, ServiceTrouble, free_port, refuse_busy_ports
-from training.stream import LABELS, OUTCOMES, SCORE, before, stream
-from training.world.parameters import World
-from training.world.simulate import Simulation, simulate
+from features.catalogue.catalogue import catalog
+from features.history.schema import check_history, times_ms, valid
+from features.intake.parse import read_payment
+from training.client.replay_requests import LABELS, OUTCOMES, SCORE, before, stream
+from training.client.service_process import HOST, ServiceTrouble, free_port, refuse_busy_ports
+from training.demo.demo import a_busy_moment
+from training.simulator.parameters import World
+from training.simulator.simulate import Simulation, simulate
 
 DAY_MS = 86_400_000
 WORLD = World(

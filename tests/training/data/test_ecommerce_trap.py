@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from features.catalog import catalog
-from training.dataset import history
-from training.fit import fit
-from training.frame import Frame, frame
-from training.mapping import load
-from training.pipeline import train
+from features.catalogue.catalogue import catalog
+from training.data.frame import Frame, frame
+from training.data.ingest import history
+from training.data.source_map import load
+from training.model.fit import fit
 from training.recipe import ModelParameters
+from training.runs.pipeline import train
 
-DATA = Path(os.environ.get("RISKGATE_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
+DATA = Path(os.environ.get("RISKGATE_DATA", Path(__file__).parents[3] / ".." / "shared" / "data"))
 FOLDER = DATA / "ecommerce_fraud_sample"
 SHOP = load("ecommerce")
 RECIPE = msgspec.structs.replace(SHOP.recipe(), model=ModelParameters(trees=100, threads=1))

@@ -5,18 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from features.catalog import catalog
+from features.catalogue.catalogue import catalog
 from features.errors import InvalidHistory
-from features.history import times_ms
-from features.profiles import ProfileFile
-from features.replay import replay
+from features.history.schema import times_ms
+from features.state.profiles import ProfileFile
+from features.state.replay import replay
 from tests.training.histories import DAY_MS, small_history
-from training.frame import assemble, frame
-from training.mapping import load
-from training.run import profiles_beside, read_history, read_profiles, run
+from training.data.frame import assemble, frame
+from training.data.source_map import load
+from training.runs.run import profiles_beside, read_history, read_profiles, run
 from training.settings import Settings
-from training.world.parameters import World
-from training.world.written import write_profiles, write_world
+from training.simulator.parameters import World
+from training.simulator.storage import write_profiles, write_world
 
 SMALL = World(
     payments=1_500, days=20, payers=80, stores=60, local_brands=20, international_brands=20, new_merchants_per_day=3,

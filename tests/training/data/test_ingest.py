@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from features.errors import InvalidDeclaration, InvalidHistory
-from training.dataset import history, write_history
-from training.mapping import FOLDER, Dataset, known_datasets, load
+from training.data.ingest import history, write_history
+from training.data.source_map import FOLDER, Dataset, known_datasets, load
 
 
 def _source(rows: int = 4) -> pd.DataFrame:

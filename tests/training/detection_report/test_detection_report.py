@@ -12,20 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.catalog import Catalog, catalog
+from features.catalogue.catalogue import Catalog, catalog
 from features.errors import InvalidHistory
-from features.profiles import ProfileFile
-from tests.training.world.small import SMALL
-from training.caught.budget import caught, threshold_at
-from training.caught.doubts import SEPARATES, separation, separations
-from training.caught.judgement import Judged, judge
-from training.caught.page import report_page
-from training.caught.periods import Periods, Plan, periods
-from training.caught.rivals import everything, rule_score
-from training.frame import Frame
-from training.mapping import load
+from features.state.profiles import ProfileFile
+from tests.training.simulator.small import SMALL
+from training.data.frame import Frame
+from training.data.source_map import load
+from training.detection_report.baselines import everything, rule_score
+from training.detection_report.operating_point import caught, threshold_at
+from training.detection_report.page import report_page
+from training.detection_report.periods import Periods, Plan, periods
+from training.detection_report.report import Judged, judge
+from training.detection_report.sanity_checks import SEPARATES, separation, separations
 from training.recipe import ModelParameters
-from training.world import written
+from training.simulator import storage
 
 WORLD = msgspec.structs.replace(SMALL, payments=40_000, payers=2_000, fraud_share=0.015)
 PLAN = Plan(warm_up_days=10, decide_days=8, gap_days=14, test_days=14, honest_share=1.0)
@@ -41,8 +41,8 @@ def known() -> Catalog:
 @pytest.fixture(scope="module")
 def parts(known: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Periods:
     folder = tmp_path_factory.mktemp("world")
-    written.write_world(WORLD, folder)
-    return periods(folder, WORLD, known, ProfileFile(written.write_profiles(folder)).load(), PLAN)
+    storage.write_world(WORLD, folder)
+    return periods(folder, WORLD, known, ProfileFile(storage.write_profiles(folder)).load(), PLAN)
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from training.metrics import card_precision
-from training.protocol import handbook_week_metrics, unknown_customers
+from training.evaluation.handbook_protocol import handbook_week_metrics, unknown_customers
+from training.evaluation.metrics import card_precision
 
-DATA = Path(os.environ.get("RISKGATE_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
+DATA = Path(os.environ.get("RISKGATE_DATA", Path(__file__).parents[3] / ".." / "shared" / "data"))
 FILE = DATA / "handbook_transformed" / "transactions_transformed.parquet"
 TRAIN_FROM = pd.Timestamp("2018-07-25", tz="UTC")
 

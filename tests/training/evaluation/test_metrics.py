@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.metrics import (
+from training.evaluation.metrics import (
     auc,
     average_precision,
     recall_at_capacity,

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 import redis
 
-from tests.serving.production.servers import PrivateCluster, free_port, servers_here
-from training.festival.stage import profile_of, stage
-from training.live import ServiceTrouble, free_ports, refuse_busy_ports
+from tests.serving.servers import PrivateCluster, free_port, servers_here
+from training.client.service_process import ServiceTrouble, free_ports, refuse_busy_ports
+from training.load_test.environment import profile_of, stage
 from training.settings import Settings
 
 

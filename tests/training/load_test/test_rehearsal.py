@@ -14,9 +14,9 @@ import pytest
 import redis
 from rich.console import Console
 
-from tests.serving.production.servers import servers_here
-from training.festival.page import written
-from training.festival.rehearsal import rehearse
+from tests.serving.servers import servers_here
+from training.load_test.page import written
+from training.load_test.rehearsal import rehearse
 from training.settings import Settings
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(280)]

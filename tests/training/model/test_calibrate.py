@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from features.bundle import Calibrator
-from features.calibration import probabilities
-from training.calibrate import expected_calibration_error, platt, reliability
+from features.bundle.bundle import Calibrator
+from features.bundle.calibration import probabilities
+from training.model.calibrate import expected_calibration_error, platt, reliability
 
 
 @settings(max_examples=60)

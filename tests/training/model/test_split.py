@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import InvalidHistory
-from training.frame import Frame
+from training.data.frame import Frame
+from training.model.split import split_by_time
 from training.recipe import SplitPlan
-from training.split import split_by_time
 
 DAY_MS = 86_400_000
 

@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.catalog import catalog
-from features.payment import CHANNELS
-from training.policy import (
+from features.catalogue.catalogue import catalog
+from features.domain.payment import CHANNELS
+from training.model.thresholds import (
     Thresholds,
     channel_risk,
     cheapest_policy,

@@ -9,16 +9,16 @@ import mlflow
 import psycopg
 import pytest
 
-from features.catalog import catalog
+from features.catalogue.catalogue import catalog
 from features.errors import RegistryUnavailable, RiskgateError
-from tests.serving.production.servers import free_port, own_database, servers_here
+from tests.serving.servers import free_port, own_database, servers_here
 from tests.training.histories import small_history
-from tests.training.test_pipeline import DELAY, RECIPE
-from training.frame import frame
-from training.pipeline import score_with, train
-from training.promote import promote
+from tests.training.runs.test_pipeline import DELAY, RECIPE
+from training.data.frame import frame
+from training.runs.mlflow_log import bundle_of, track, version_of
+from training.runs.pipeline import score_with, train
+from training.runs.registry_gate import promote
 from training.settings import Settings, read_settings
-from training.track import bundle_of, track, version_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow and Feast warn on import and on use
 
@@ -54,7 +54,7 @@ def test_a_model_is_tracked_registered_and_promoted_on_postgres(database: str, t
 
 
 def test_feast_keeps_its_registry_on_postgres_and_answers_the_same(database: str, tmp_path: Path) -> None:
-    from features import catalogue_store
+    from features.feast_store import client
 
     known, history = catalog(), small_history().slice(0, 200)
     on_postgres = frame(history, known, store=tmp_path / "postgres", registry=database)
@@ -63,18 +63,18 @@ def test_feast_keeps_its_registry_on_postgres_and_answers_the_same(database: str
     assert {"feature_views", "feature_services"} <= tables(database)
 
     # Another process, another folder: what was applied is there.
-    other = catalogue_store.open_store(tmp_path / "other", known, registry=database)
-    assert [one.name for one in other.list_feature_services()] == [catalogue_store.service_name(known)]
-    catalogue_store.close(other)
+    other = client.open_store(tmp_path / "other", known, registry=database)
+    assert [one.name for one in other.list_feature_services()] == [client.service_name(known)]
+    client.close(other)
 
 
 def test_a_missing_database_is_told_without_the_password(tmp_path: Path) -> None:
-    from features import catalogue_store
-    from training.track import connect
+    from features.feast_store import client
+    from training.runs.mlflow_log import connect
 
     url = f"postgresql://risk:hush@127.0.0.1:{free_port()}/registry"
     with pytest.raises(RegistryUnavailable) as refused:
-        catalogue_store.open_store(tmp_path, catalog(), registry=url)
+        client.open_store(tmp_path, catalog(), registry=url)
     assert "RISKGATE_FEAST_REGISTRY" in refused.value.repair
     with pytest.raises(RiskgateError) as refused_too:
         connect(Settings(var=tmp_path, mlflow=url))

@@ -8,15 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from features.catalog import Catalog, catalog
+from features.catalogue.catalogue import Catalog, catalog
 from features.errors import InvalidDeclaration
 from tests.training.histories import small_history
-from training.fit import fit
-from training.frame import Frame, frame
-from training.pipeline import Trained, train
-from training.promote import TOO_GOOD_AVERAGE_PRECISION
+from training.data.frame import Frame, frame
+from training.model.fit import fit
+from training.model.split import split_by_time
 from training.recipe import ModelParameters, Recipe, SplitPlan
-from training.split import split_by_time
+from training.runs.pipeline import Trained, train
+from training.runs.registry_gate import TOO_GOOD_AVERAGE_PRECISION
 
 DELAY = dt.timedelta(days=7)
 RECIPE = Recipe(

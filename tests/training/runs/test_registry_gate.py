@@ -13,17 +13,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from features.bundle import read_bundle
-from features.catalog import catalog
+from features.bundle.bundle import read_bundle
+from features.catalogue.catalogue import catalog
 from tests.training.histories import small_history
-from tests.training.test_pipeline import DELAY, RECIPE
-from training.bento import NotBuilt, build
-from training.frame import frame
-from training.pipeline import Trained, calibrated, score_with, train
-from training.promote import NotPromoted, nominate, promote, refusals, store_in
-from training.run import incumbent_figures
+from tests.training.runs.test_pipeline import DELAY, RECIPE
+from training.data.frame import frame
+from training.runs.bento import NotBuilt, build
+from training.runs.mlflow_log import Version, bundle_of, files_of, track, version_of
+from training.runs.pipeline import Trained, calibrated, score_with, train
+from training.runs.registry_gate import NotPromoted, nominate, promote, refusals, store_in
+from training.runs.run import incumbent_figures
 from training.settings import Settings
-from training.track import Version, bundle_of, files_of, track, version_of
 
 SERVICE = "risk_v1_test"
 
@@ -139,7 +139,7 @@ def test_a_gate_overruled_by_a_person_keeps_the_reason(trained: Trained, setting
 
 
 def test_a_nominated_version_lies_in_a_store_of_its_own_and_champions_stay(first: Version, settings: Settings) -> None:
-    from training.promote import bentoml
+    from training.runs.registry_gate import bentoml
 
     before = [str(model.tag) for model in bentoml.models.list() if model.tag.name == "riskgate"]
     tag = nominate(settings, first.version)
@@ -157,7 +157,7 @@ def test_the_commands_write_to_the_projects_store_name_it_and_leave_the_home_alo
         shutil.rmtree(settings.model_store / "models" / name, ignore_errors=True)
         done = subprocess.run(
             [sys.executable, "-m", "training", command, "--version", first.version],
-            env=environment, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=180, check=False,
+            env=environment, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=180, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert f"Bundle: {name}:{first.version}-" in done.stdout

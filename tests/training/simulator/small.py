@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from training.world.parameters import World
+from training.simulator.parameters import World
 
 SMALL = World(
     payments=24_000, days=64, start=dt.date(2026, 9, 14), payers=1_200, stores=3_000, local_brands=600,

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.catalog import catalog
-from features.history import HISTORY_SCHEMA, check_history, times_ms, valid
-from features.intake import payment_from
-from tests.training.world.small import SMALL
-from training.world.parameters import BEGINNINGS, DAY_MS, IST_MS, World
-from training.world.seasons import PLATEAU_MINUTES, RUSH_MINUTES, minute_shape, seasons
-from training.world.simulate import Play, Simulation, simulate
+from features.catalogue.catalogue import catalog
+from features.history.schema import HISTORY_SCHEMA, check_history, times_ms, valid
+from features.intake.parse import payment_from
+from tests.training.simulator.small import SMALL
+from training.simulator.parameters import BEGINNINGS, DAY_MS, IST_MS, World
+from training.simulator.simulate import Play, Simulation, simulate
+from training.simulator.traffic.calendar import PLATEAU_MINUTES, RUSH_MINUTES, minute_shape, seasons
 
 FROZEN = "01f3fe0a017a"
 

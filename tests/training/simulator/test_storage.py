@@ -15,14 +15,14 @@ import msgspec
 import pytest
 
 from features.errors import InvalidDeclaration, InvalidHistory
-from features.history import HISTORY_SCHEMA
-from tests.training.world.small import SMALL
-from training.mapping import load
-from training.world.manifest import WorldMismatch, read_manifest
-from training.world.parameters import World, days_between
-from training.world.simulate import simulate
-from training.world.written import read_history, read_truth, write_profiles, write_world
-from training.world_command import described
+from features.history.schema import HISTORY_SCHEMA
+from tests.training.simulator.small import SMALL
+from training.data.source_map import load
+from training.simulator.manifest import WorldMismatch, read_manifest
+from training.simulator.parameters import World, days_between
+from training.simulator.simulate import simulate
+from training.simulator.storage import read_history, read_truth, write_profiles, write_world
+from training.world_commands import described
 
 TINY = msgspec.structs.replace(SMALL, payments=3_000, payers=200, days=20)
 
@@ -53,8 +53,8 @@ def test_a_killed_run_leaves_no_half_written_day_and_is_gone_on_with(tmp_path: P
     arguments = ["--payments", "200000", "--payers", "20000", "--out", str(killed)]
     script = (
         "import sys; from pathlib import Path; import msgspec;"
-        "from tests.training.world.test_written import TINY;"
-        "from training.world.written import write_world;"
+        "from tests.training.simulator.test_storage import TINY;"
+        "from training.simulator.storage import write_world;"
         "write_world(msgspec.structs.replace(TINY, payments=200_000, payers=20_000), Path(sys.argv[-1]))"
     )
     process = subprocess.Popen([sys.executable, "-c", script, *arguments], env=dict(os.environ))

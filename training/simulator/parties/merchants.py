@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.shapes import Flags, Floats, Integers
-from training.world.parameters import World
-from training.world.streams import power_law, share_of
+from training.data.arrays import Flags, Floats, Integers
+from training.simulator.parameters import World
+from training.simulator.random_streams import power_law, share_of
 
 CITIES = np.array(
     [

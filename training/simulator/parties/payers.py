@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.shapes import Flags, Floats, Integers
-from training.world.parameters import World
-from training.world.places import CITIES, FOREIGN
-from training.world.streams import share_of, stream
+from training.data.arrays import Flags, Floats, Integers
+from training.simulator.parameters import World
+from training.simulator.parties.merchants import CITIES, FOREIGN
+from training.simulator.random_streams import share_of, stream
 
 YOUNG, MIDDLE, OLD = range(3)
 PHONES = 4

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.shapes import Floats, Integers
-from training.world.parameters import DAY_MS, MINUTE_MS, World
+from training.data.arrays import Floats, Integers
+from training.simulator.parameters import DAY_MS, MINUTE_MS, World
 
 MINUTES = 1_440
 SALES = {(7, 7): 0.2, (8, 8): 0.25, (9, 9): 0.35, (10, 10): 0.5, (11, 11): 1.0}

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.shapes import Flags, Floats, Integers
-from training.world.parameters import DAY_MS, HOUR_MS, MINUTE_MS, World
-from training.world.people import People
-from training.world.places import Places
-from training.world.rows import Rows, chosen, nothing
-from training.world.seasons import Seasons
-from training.world.streams import stream
+from training.data.arrays import Flags, Floats, Integers
+from training.simulator.parameters import DAY_MS, HOUR_MS, MINUTE_MS, World
+from training.simulator.parties.merchants import Places
+from training.simulator.parties.payers import People
+from training.simulator.random_streams import stream
+from training.simulator.rows import Rows, chosen, nothing
+from training.simulator.traffic.calendar import Seasons
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from training.shapes import Integers
-from training.world.episodes import Cast, Episodes, episodes, minutes_apart, moment, usual_hours, whole_rupees
-from training.world.habits import KIOSKS, KIOSKS_PER_CITY, NEW_PHONES
-from training.world.people import CARD, rented_address
-from training.world.rows import (
+from training.data.arrays import Integers
+from training.simulator.parties.payers import CARD, rented_address
+from training.simulator.rows import (
     CARD_RAIL,
     COLLECT,
     IN_APP,
@@ -30,6 +28,16 @@ from training.world.rows import (
     joined,
     payments,
 )
+from training.simulator.traffic.episodes import (
+    Cast,
+    Episodes,
+    episodes,
+    minutes_apart,
+    moment,
+    usual_hours,
+    whole_rupees,
+)
+from training.simulator.traffic.honest import KIOSKS, KIOSKS_PER_CITY, NEW_PHONES
 
 OCCASION_SHARE = 0.035
 """Of all payments."""

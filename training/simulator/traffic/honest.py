@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.shapes import Flags, Floats, Integers
-from training.world.people import People, address_abroad, rented_address
-from training.world.places import CAPITALS, CITIES, Places
-from training.world.rows import (
+from training.data.arrays import Flags, Floats, Integers
+from training.simulator.parties.merchants import CAPITALS, CITIES, Places
+from training.simulator.parties.payers import People, address_abroad, rented_address
+from training.simulator.random_streams import share_of, stream
+from training.simulator.rows import (
     CARD_RAIL,
     COLLECT,
     IN_APP,
@@ -27,8 +28,7 @@ from training.world.rows import (
     in_currency,
     payments,
 )
-from training.world.seasons import Seasons
-from training.world.streams import share_of, stream
+from training.simulator.traffic.calendar import Seasons
 
 STORE, TILL, BUY, PERSON, REQUEST, WORLDWIDE, BILL, ABROAD = range(8)
 """Kinds of payment: QR at a store, card at a till, online, person, on request, foreign brand, bill, abroad."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.shapes import Flags, Floats, Integers
-from training.world.parameters import DAY_MS, World
-from training.world.rows import LATE, STORY_NAMES, Rows
+from training.data.arrays import Flags, Floats, Integers
+from training.simulator.parameters import DAY_MS, World
+from training.simulator.rows import LATE, STORY_NAMES, Rows
 
 REFUSED_ANYWAY = 0.025
 """Share of honest payments that the issuer declines: no money, wrong PIN."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.world.episodes import (
+from training.simulator.parties.merchants import CITIES
+from training.simulator.parties.payers import rented_address
+from training.simulator.rows import COLLECT, IN_APP, P2P, UPI, WALLET_RAIL, Rows, payments
+from training.simulator.traffic.episodes import (
     Cast,
     episodes,
     minutes_apart,
@@ -14,11 +17,8 @@ from training.world.episodes import (
     usual_hours,
     whole_rupees,
 )
-from training.world.people import rented_address
-from training.world.places import CITIES
-from training.world.rows import COLLECT, IN_APP, P2P, UPI, WALLET_RAIL, Rows, payments
-from training.world.stories.told import wanted
-from training.world.stories.tools import burner, mules
+from training.simulator.typologies.shares import wanted
+from training.simulator.typologies.tools import burner, mules
 
 STORY = "account takeover"
 

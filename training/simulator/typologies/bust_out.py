@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.shapes import Integers
-from training.world.episodes import Cast, Episodes, episodes, moment, none_of_it, usual_hours, whole_rupees
-from training.world.people import CARD
-from training.world.rows import CARD_RAIL, IN_APP, ONLINE, QR_STATIC, UPI, Rows, joined, payments
-from training.world.stories.told import wanted
-from training.world.stories.tools import burner, fresh_accounts
-from training.world.streams import share_of
+from training.data.arrays import Integers
+from training.simulator.parties.payers import CARD
+from training.simulator.random_streams import share_of
+from training.simulator.rows import CARD_RAIL, IN_APP, ONLINE, QR_STATIC, UPI, Rows, joined, payments
+from training.simulator.traffic.episodes import Cast, Episodes, episodes, moment, none_of_it, usual_hours, whole_rupees
+from training.simulator.typologies.shares import wanted
+from training.simulator.typologies.tools import burner, fresh_accounts
 
 STORY = "bust-out merchant"
 FOR_YEARS = -(1 << 30)

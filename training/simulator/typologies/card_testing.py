@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.world.episodes import Cast, episodes, minutes_apart, moment, none_of_it, setbacks, usual_hours
-from training.world.people import CARD, rented_address
-from training.world.rows import CARD_RAIL, IN_APP, ONLINE, Rows, payments
-from training.world.stories.told import wanted
-from training.world.stories.tools import burner, fresh_accounts
+from training.simulator.parties.payers import CARD, rented_address
+from training.simulator.rows import CARD_RAIL, IN_APP, ONLINE, Rows, payments
+from training.simulator.traffic.episodes import Cast, episodes, minutes_apart, moment, none_of_it, setbacks, usual_hours
+from training.simulator.typologies.shares import wanted
+from training.simulator.typologies.tools import burner, fresh_accounts
 
 STORY = "card testing"
 LOW, HIGH = 5, 20

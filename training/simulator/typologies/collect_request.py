@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.world.episodes import Cast, episodes, moment, none_of_it, setbacks, whole_rupees
-from training.world.rows import COLLECT, P2P, UPI, Rows, payments
-from training.world.stories.told import wanted
-from training.world.stories.tools import fresh_accounts
+from training.simulator.rows import COLLECT, P2P, UPI, Rows, payments
+from training.simulator.traffic.episodes import Cast, episodes, moment, none_of_it, setbacks, whole_rupees
+from training.simulator.typologies.shares import wanted
+from training.simulator.typologies.tools import fresh_accounts
 
 STORY = "collect request"
 SCRIPT = np.array([49_900, 99_900, 150_000, 199_900, 299_900, 499_900, 1_000_000, 2_000_000])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.shapes import Integers
-from training.world.episodes import Cast, episodes, none_of_it
-from training.world.habits import BUY, WORLDWIDE, pay
-from training.world.rows import Rows, by_time, joined
-from training.world.stories.told import wanted
-from training.world.streams import share_of
+from training.data.arrays import Integers
+from training.simulator.random_streams import share_of
+from training.simulator.rows import Rows, by_time, joined
+from training.simulator.traffic.episodes import Cast, episodes, none_of_it
+from training.simulator.traffic.honest import BUY, WORLDWIDE, pay
+from training.simulator.typologies.shares import wanted
 
 STORY = "friendly fraud"
 INCLINED = 0.02

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.world.episodes import (
+from training.simulator.parties.payers import rented_address
+from training.simulator.rows import P2P, UPI, Rows, payments
+from training.simulator.traffic.episodes import (
     Cast,
     episodes,
     minutes_apart,
@@ -14,10 +16,8 @@ from training.world.episodes import (
     usual_hours,
     whole_rupees,
 )
-from training.world.people import rented_address
-from training.world.rows import P2P, UPI, Rows, payments
-from training.world.stories.told import wanted
-from training.world.stories.tools import burner, fresh_accounts
+from training.simulator.typologies.shares import wanted
+from training.simulator.typologies.tools import burner, fresh_accounts
 
 STORY = "mule"
 

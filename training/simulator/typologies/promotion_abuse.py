@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.world.episodes import Cast, episodes, moment, none_of_it, setbacks
-from training.world.people import rented_address
-from training.world.rows import IN_APP, UPI, WALLET_RAIL, Rows, payments
-from training.world.stories.told import SHARES, wanted
-from training.world.stories.tools import burner, fresh_accounts
+from training.simulator.parties.payers import rented_address
+from training.simulator.rows import IN_APP, UPI, WALLET_RAIL, Rows, payments
+from training.simulator.traffic.episodes import Cast, episodes, moment, none_of_it, setbacks
+from training.simulator.typologies.shares import SHARES, wanted
+from training.simulator.typologies.tools import burner, fresh_accounts
 
 STORY = "promotion abuse"
 

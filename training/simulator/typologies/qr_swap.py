@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.world.episodes import Cast, episodes, moment, none_of_it, usual_hours, whole_rupees
-from training.world.rows import QR_STATIC, UPI, Rows, payments
-from training.world.stories.told import wanted
-from training.world.stories.tools import fresh_accounts
+from training.simulator.rows import QR_STATIC, UPI, Rows, payments
+from training.simulator.traffic.episodes import Cast, episodes, moment, none_of_it, usual_hours, whole_rupees
+from training.simulator.typologies.shares import wanted
+from training.simulator.typologies.tools import fresh_accounts
 
 STORY = "qr swap"
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from training.world.stories.account_takeover import account_takeover
-from training.world.stories.bust_out import bust_out
-from training.world.stories.card_testing import card_testing
-from training.world.stories.collect_request import collect_request
-from training.world.stories.friendly_fraud import friendly_fraud
-from training.world.stories.mule import mule
-from training.world.stories.promotion_abuse import promotion_abuse
-from training.world.stories.qr_swap import qr_swap
-from training.world.stories.stolen_card import stolen_card
-from training.world.stories.told import Story
+from training.simulator.typologies.account_takeover import account_takeover
+from training.simulator.typologies.bust_out import bust_out
+from training.simulator.typologies.card_testing import card_testing
+from training.simulator.typologies.collect_request import collect_request
+from training.simulator.typologies.friendly_fraud import friendly_fraud
+from training.simulator.typologies.mule import mule
+from training.simulator.typologies.promotion_abuse import promotion_abuse
+from training.simulator.typologies.qr_swap import qr_swap
+from training.simulator.typologies.shares import Story
+from training.simulator.typologies.stolen_card import stolen_card
 
 STORIES: dict[str, Story] = {
     "card testing": card_testing,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from training.world.episodes import Cast
-from training.world.rows import Rows
+from training.simulator.rows import Rows
+from training.simulator.traffic.episodes import Cast
 
 SHARES = {
     "card testing": 0.22,

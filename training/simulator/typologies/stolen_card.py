@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.world.episodes import Cast, episodes, minutes_apart, moment, none_of_it, setbacks
-from training.world.people import CARD, address_abroad, rented_address
-from training.world.rows import CARD_RAIL, IN_APP, ONLINE, Rows, in_currency, payments
-from training.world.stories.told import wanted
-from training.world.stories.tools import burner, fresh_accounts
+from training.simulator.parties.payers import CARD, address_abroad, rented_address
+from training.simulator.rows import CARD_RAIL, IN_APP, ONLINE, Rows, in_currency, payments
+from training.simulator.traffic.episodes import Cast, episodes, minutes_apart, moment, none_of_it, setbacks
+from training.simulator.typologies.shares import wanted
+from training.simulator.typologies.tools import burner, fresh_accounts
 
 STORY = "stolen card"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.shapes import Integers
-from training.world.episodes import Cast
-from training.world.habits import BURNERS
-from training.world.streams import share_of
+from training.data.arrays import Integers
+from training.simulator.random_streams import share_of
+from training.simulator.traffic.episodes import Cast
+from training.simulator.traffic.honest import BURNERS
 
 
 def fresh_accounts(

@@ -1,0 +1,4 @@
+"""Who may call: API keys, their permissions and rates, and what a service without keys refuses.
+
+Never knows a payment.
+"""

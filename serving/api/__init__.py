@@ -1,0 +1,4 @@
+"""The HTTP contract: routes, schemas, the OpenAPI document.
+
+Never knows Redis.
+"""

@@ -1,0 +1,4 @@
+"""Commands of the command line, apart from the first ones.
+
+Holds no logic.
+"""

@@ -1,0 +1,4 @@
+"""Who may use the desk: users, permissions, sessions, throttling.
+
+Never knows a page.
+"""

@@ -1,0 +1,4 @@
+"""Append and read events, in SQLite and PostgreSQL.
+
+Never knows a desk.
+"""

@@ -1,0 +1,4 @@
+"""The ledger of the embedded profile: one SQLite file, written in groups.
+
+Never knows PostgreSQL.
+"""

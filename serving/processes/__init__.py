@@ -1,0 +1,4 @@
+"""The processes of the production profile: started, supervised, ended.
+
+Never decides.
+"""

@@ -1,0 +1,4 @@
+"""Redis: connections, scripts, keys, stream entries, idempotency records.
+
+Never decides.
+"""

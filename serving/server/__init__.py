@@ -1,0 +1,4 @@
+"""Sockets and HTTP below the application: bounds, drain, acceptors, headers.
+
+Never knows a payment.
+"""

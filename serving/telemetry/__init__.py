@@ -1,0 +1,4 @@
+"""Metrics, logs and the dashboard.
+
+Never knows HTTP.
+"""

@@ -1,0 +1,4 @@
+"""The only code of training that speaks to a running service.
+
+Never imports serving.
+"""

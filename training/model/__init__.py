@@ -1,0 +1,4 @@
+"""Split, fit, calibrate, and thresholds from costs.
+
+Never knows MLflow.
+"""

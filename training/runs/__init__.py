@@ -1,0 +1,4 @@
+"""One training run: the pipeline, its MLflow record, the registry gate, the bento.
+
+Never speaks to a running service.
+"""

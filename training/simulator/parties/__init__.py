@@ -1,0 +1,4 @@
+"""Who takes part in the simulated world: payers and merchants.
+
+Never makes a payment.
+"""
