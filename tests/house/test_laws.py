@@ -16,7 +16,7 @@ MACHINE = "/".join(("", "home", "somebody", "data"))
 PLANTED: dict[laws.Law, list[tuple[str, str]]] = {
     laws.imports_never_turn_back: [
         ("features/a.py", "import serving.ledger.sqlite.ledger"),
-        ("training/a.py", "from serving import ledger"),
+        ("training/a.py", "from serving.ledger import sqlite"),
         ("serving/a.py", "def f():\n    from training.model.fit import fit"),
         ("serving/a.py", "import importlib\nimportlib.import_module('training.model.fit')"),
     ],

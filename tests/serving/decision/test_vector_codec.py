@@ -57,10 +57,12 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 def test_the_packing_is_compiled_before_the_first_payment(bundle: Path, tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path\n"
-        "from serving import start, vector_bytes; from serving.settings import Settings\n"
+        "from serving.decision import vector_codec\n"
+        "from serving.state import startup\n"
+        "from serving.settings import Settings\n"
         "from serving.state.bundle_watcher import warm\n"
-        "warm(start.open_bundle(Path(sys.argv[1]), Settings(var=Path(sys.argv[2]))))\n"
-        "assert vector_bytes.pack.signatures\n"
+        "warm(startup.open_bundle(Path(sys.argv[1]), Settings(var=Path(sys.argv[2]))))\n"
+        "assert vector_codec.pack.signatures\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(bundle), str(tmp_path)],

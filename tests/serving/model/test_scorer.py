@@ -147,9 +147,10 @@ def test_nothing_is_left_to_compile_for_the_first_payment(bundle: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
         "from features.bundle.bundle import read_bundle; from features.catalogue.catalogue import catalog_of\n"
-        "from serving.decision.evaluator import Judge; from serving import rules, walk\n"
+        "from serving.decision.evaluator import Judge; from serving.decision import rules\n"
+        "from serving.model import tree_shap\n"
         "bundle = read_bundle(Path(sys.argv[1])); Judge(bundle, catalog_of(bundle.contract))\n"
-        "for one in (rules.next_match, walk.margin_of, walk.add_contributions): assert one.signatures, one"
+        "for one in (rules.next_match, tree_shap.margin_of, tree_shap.add_contributions): assert one.signatures, one"
     )
     done = subprocess.run([sys.executable, "-c", code, str(bundle)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
