@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from features.errors import RiskgateError
+
+#: What writing or reading the ledger may raise; nobody else needs to know the driver.
+LedgerError = sqlite3.Error
 
 
 class CannotStart(RiskgateError):

@@ -5,29 +5,12 @@ from __future__ import annotations
 import signal
 
 from features.errors import RiskgateError
-from serving.access.authenticator import Door
-from serving.model.model_store import bundle_folder
 from serving.server.sockets import bind, check_listening
 from serving.settings import Settings, export_settings
-from serving.state import startup
+from serving.start_checks import check
 
 #: How long the server waits for replies under way once its port is closed, seconds.
 GRACEFUL_SECONDS = 10
-
-
-def check(settings: Settings) -> None:
-    """Look at all that a scoring process needs before one is started.
-
-    Raises: CannotStart and the refusals of a bundle.
-    """
-    if settings.production:
-        # Only here: the embedded profile needs no driver of a server.
-        from serving.redis_store.server_checks import check_postgres, check_redis
-
-        check_redis(settings)
-        check_postgres(settings)
-    Door(settings)  # its key file
-    startup.open_champion(lambda: bundle_folder(settings), settings)
 
 
 def serve(settings: Settings, *, share_port: bool = False, own_port: int | None = None) -> int:

@@ -24,13 +24,14 @@ from serving.engine.embedded.runtime import Runtime
 from serving.engine.protocols import AnyRuntime
 from serving.image import LockedImage
 from serving.model.model_store import bundle_folder
+from serving.overload.admission import QueueAdmission
 from serving.overload.uvicorn_protocol import OwnPort, install
-from serving.serve import check
 from serving.server.acceptor import Acceptor
 from serving.server.bounded_http import make_room_for_connections
 from serving.server.drain import Drain
 from serving.server.sockets import addresses, check_listening, listeners
 from serving.settings import Settings, fast_path_is_on, log_form, make_places_absolute, read_settings, workers_wanted
+from serving.start_checks import check
 from serving.telemetry.logs import set_up
 
 log = logging.getLogger("riskgate")
@@ -44,7 +45,8 @@ CLAIMED = frozenset(("/", "/livez", "/healthz", "/readyz", "/metrics", "/schema.
 REPLY_SECONDS = 10
 
 application = Application()
-protocol = install(application.backlog, fast=fast_path_is_on())
+admission = QueueAdmission(application)
+protocol = install(admission.backlog, fast=fast_path_is_on())
 #: Ports of this worker alone, bound before it is started (serving/serve.py).
 own_listeners: list[socket.socket] = []
 
@@ -76,7 +78,7 @@ def runtime_of(settings: Settings) -> AnyRuntime:
 
         return RedisRuntime(settings, folder, lambda: bundle_folder(settings))
     runtime = Runtime(settings, folder, lambda: bundle_folder(settings))
-    runtime.pressed = lambda: application.backlog.waiting > 0
+    runtime.pressed = lambda: admission.backlog.waiting > 0
     return runtime
 
 

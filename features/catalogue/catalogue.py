@@ -5,20 +5,16 @@ Names, Feast fields, column order, reason texts and documentation are derived fr
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import msgspec
 
 from features.catalogue import payment_features
 from features.catalogue.aggregate import DAY, Aggregate
 from features.catalogue.calendar import Calendar, calendar_problems
 from features.catalogue.typologies import REASONS, Ratio, Story, ratios, stories
-from features.domain.contract import Contract
+from features.domain.contract import KERNEL_VERSION, Contract
 from features.domain.money import CURRENCIES, reference_weights
 from features.domain.utc_offsets import UTC_OFFSET_MINUTES
 from features.errors import InvalidDeclaration
-from features.kernel import step
-from features.kernel.plan import Plan, compile_plan
 
 
 class Attribute(msgspec.Struct, frozen=True):
@@ -87,25 +83,10 @@ class Catalog:
         self.weights = reference_weights(parameters.reference_currency)
         self.calendar = Calendar(parameters.hour_rates, parameters.busy_days)
 
-    @cached_property
-    def plan(self) -> Plan:
-        """The kernel's tables for this catalogue."""
-        first_attribute = len(payment_features.REQUEST_FEATURES) + len(payment_features.PROFILE_FEATURES)
-        attributes = len(self.parameters.attributes)
-        divisions = [
-            (-1 if above == "amount" else self.index[above], self.index[below], self.index[name])
-            for above, below, name, *_ in self.ratios
-        ]
-        numerator, denominator = self.weights["USD"]
-        small = 10 ** CURRENCIES["USD"][0] * numerator // denominator
-        return compile_plan(
-            self.aggregates, first_attribute + attributes, divisions, (first_attribute, attributes, small)
-        )
-
     def contract(self) -> Contract:
         """What a model trained on this catalogue depends on."""
         return Contract(
-            kernel=step.VERSION,
+            kernel=KERNEL_VERSION,
             parameters={
                 "reference_currency": self.parameters.reference_currency,
                 "label_delay_days": self.parameters.label_delay_days,

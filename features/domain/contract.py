@@ -6,6 +6,9 @@ import hashlib
 
 import msgspec
 
+#: Version of the meaning of the features' values: a part of every contract.
+KERNEL_VERSION = 1
+
 
 class Contract(msgspec.Struct, frozen=True):
     """Kernel version, parameters and the ordered columns with their declarations."""

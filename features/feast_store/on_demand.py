@@ -21,6 +21,7 @@ from features.catalogue.catalogue import Catalog, CatalogParameters, catalog
 from features.feast_store.views import PAYMENT_COLUMNS, computed_on_demand, windows_in_ratios
 from features.history.schema import TIME
 from features.jit import compiled
+from features.kernel.plan import plan_of
 from features.state.columns import amounts_of, country_code, extras_of
 
 Ints = npt.NDArray[np.int64]
@@ -40,7 +41,7 @@ def compute(columns: Columns, parameters: str) -> dict[str, Any]:
     out = np.full((len(ts), len(known.names)), np.nan)
     for name in windows_in_ratios(known):
         out[:, known.index[name]] = _numbers(columns[name])
-    payments, plan = _payments(columns, known), known.plan
+    payments, plan = _payments(columns, known), plan_of(known)
     fill_rows(
         plan.ratios, plan.layout, ts, amounts_of(payments, known), extras_of(payments, known),
         _profiles(columns, len(ts)), out,

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from features.catalogue.aggregate import FILTERS, HOPS, Aggregate, How
+from features.catalogue.catalogue import Catalog
+from features.catalogue.payment_features import PROFILE_FEATURES, REQUEST_FEATURES
+from features.domain.money import CURRENCIES
 from features.domain.payment import ENTITIES
 from features.errors import InvalidDeclaration
 from features.kernel import step, tiles
@@ -142,6 +146,25 @@ def _bounds(a: Aggregate) -> dict[str, tuple[int, int]]:
     if a.delay_ms:
         return {"head": (a.delay_ms, a.hop_ms), "tail": (a.delay_ms + a.over_ms, a.hop_ms)}
     return {"tail": (a.over_ms, HOPS[a.over_ms])}
+
+
+@lru_cache(maxsize=8)
+def plan_of(catalog: Catalog) -> Plan:
+    """The kernel's tables for a catalogue.
+
+    Raises: InvalidDeclaration if an entity has no window feature.
+    """
+    first_attribute = len(REQUEST_FEATURES) + len(PROFILE_FEATURES)
+    attributes = len(catalog.parameters.attributes)
+    divisions = [
+        (-1 if above == "amount" else catalog.index[above], catalog.index[below], catalog.index[name])
+        for above, below, name, *_ in catalog.ratios
+    ]
+    numerator, denominator = catalog.weights["USD"]
+    small = 10 ** CURRENCIES["USD"][0] * numerator // denominator
+    return compile_plan(
+        catalog.aggregates, first_attribute + attributes, divisions, (first_attribute, attributes, small)
+    )
 
 
 def compile_plan(

@@ -30,8 +30,6 @@ from features.kernel.tiles import (
 
 Vector = npt.NDArray[np.float64]
 
-VERSION = 1  # of the meaning of the values; part of the feature contract
-
 ENTITY_COUNT = 6
 MS_PER_SECOND = 1000.0
 WORDS_PER_LINE = 8  # 64-bit words of a cache line

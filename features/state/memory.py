@@ -16,6 +16,7 @@ from features.domain.payment import Payment
 from features.errors import BrokenState, ContractMismatch
 from features.kernel import step
 from features.kernel.heap import new_heap, with_room
+from features.kernel.plan import plan_of
 from features.kernel.tiles import SEEN
 from features.state import snapshot
 from features.state.columns import encode_extra, encode_profiles, extra_words, reference_amount
@@ -53,7 +54,7 @@ class State:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self.too_late = 0  # entity updates whose event was older than every window
-        plan = catalog.plan
+        plan = plan_of(catalog)
         self._plan = plan
         self._tables = (plan.ents, plan.fields, plan.heads, plan.lists, plan.bounds)
         self._reading = (plan.outs, plan.ratios, plan.layout, np.zeros(plan.scratch, np.int64))
@@ -166,7 +167,7 @@ class State:
         Raises: BrokenState if it is not what `save` wrote, ContractMismatch if it was made with another catalogue,
         OSError if it cannot be read.
         """
-        encoded, heap = snapshot.read(path, catalog.plan.slack_words)
+        encoded, heap = snapshot.read(path, plan_of(catalog).slack_words)
         try:
             head = msgspec.msgpack.decode(encoded, type=_Head)
         except msgspec.DecodeError as error:

@@ -23,6 +23,7 @@ from features.domain.payment import ENTITIES, Payment
 from features.errors import BrokenState
 from features.jit import compiled
 from features.kernel.heap import HEADER_WORDS, LARGEST_CAPACITY, Words, new_heap
+from features.kernel.plan import plan_of
 from features.kernel.step import BITS, ENTITY_COUNT, LISTS, WIDTH, step
 from features.kernel.tiles import Table
 from features.state.codec import (
@@ -138,7 +139,7 @@ class EntityStrings:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self.too_late = 0  # entity updates of observed payments that were older than every window
-        plan = catalog.plan
+        plan = plan_of(catalog)
         self._tables = (plan.ents, plan.fields, plan.heads, plan.lists, plan.bounds)
         self._reading = (plan.outs, plan.ratios, plan.layout, np.zeros(plan.scratch, np.int64))
         self._layout = plan.layout

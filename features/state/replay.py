@@ -23,6 +23,7 @@ from features.history.parquet import read_table
 from features.history.schema import check_history, complete, history_schema, times_ms
 from features.kernel import step
 from features.kernel.heap import new_heap, with_room
+from features.kernel.plan import plan_of
 from features.state.columns import amounts_of, encode_profiles, extras_of
 from features.state.memory import State
 from features.state.profiles import Profiles
@@ -81,7 +82,7 @@ class _Run:
         if not as_kept:
             history = normalised(history)
         check_history(history)
-        self.catalog, self.plan, self.history = catalog, catalog.plan, history
+        self.catalog, self.plan, self.history = catalog, plan_of(catalog), history
         self.events = Events(history, until_ms)
         self.amounts = amounts_of(history, catalog)
         self.extra = extras_of(history, catalog)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -16,6 +16,7 @@ from serving.access.authenticator import Caller, Door, from_here
 from serving.access.loopback_only import refusal_of
 from serving.api import docs_page, openapi
 from serving.api.asgi import (
+    ADMITTED,
     JSON,
     REPLAYED,
     Receive,
@@ -34,14 +35,10 @@ from serving.api.query_flags import Flags, flags_of
 from serving.decision.evaluator import FULL
 from serving.decision.receipt import decode_record, readable
 from serving.engine.embedded.engine import Scored
-from serving.engine.gauges import show_backlog
 from serving.engine.protocols import AnyEngine, AnyRuntime
 from serving.errors import Overloaded, UnknownRoute, UnknownTransaction, WrongMethod
 from serving.ledger.hash_key import pseudonyms_of
 from serving.messages import Error, ErrorBody, Live, Ready, refusal
-from serving.overload.admission_queue import Backlog
-from serving.overload.fast_path import ShortWay
-from serving.overload.load_shedding import ADMITTED
 from serving.server.headers import ALWAYS, security_headers
 from serving.state.outcomes import read_label, read_outcome
 from serving.telemetry.metrics import CONTENT_TYPE
@@ -65,6 +62,16 @@ class Request(msgspec.Struct):
     most: str
 
 
+class Admission(Protocol):
+    """What stands in front of the application and decides whether a payment is taken up (serving/overload/)."""
+
+    leaving: bool
+
+    def serve(self, runtime: AnyRuntime) -> None:
+        """Admit payments for this runtime from now on."""
+        ...
+
+
 class Application:
     """The ASGI application; scores once a `Runtime` is given and loaded."""
 
@@ -76,7 +83,7 @@ class Application:
         self.leaving = False  # the process stops: callers go elsewhere
         self._patience = Patience()
         self.always = ALWAYS
-        self.backlog = Backlog()
+        self.admission: Admission | None = None
         self.under_way = 0
         self.requests = 0  # that came through ASGI, ever
         self._most_under_way = 0
@@ -108,16 +115,14 @@ class Application:
         runtime.metrics.watch(
             "riskgate_requests_under_way", "Requests taken up and not yet answered.", lambda: self.under_way
         )
-        short_way = ShortWay(self)
-        self.backlog.serve(runtime.settings.body_limit_bytes, lambda: runtime.opened.bundle, short_way, self.always)
-        self.backlog.turn_away = None if door.keyless else short_way.turn_away
-        self.backlog.server_is_late = lambda: runtime.engine is not None and runtime.engine.late
-        self.backlog.trip_ns = lambda: 0 if runtime.engine is None else runtime.engine.trip_ns
-        show_backlog(runtime.metrics, self.backlog)
+        if self.admission is not None:
+            self.admission.serve(runtime)
 
     def leave(self) -> None:
         """Tell every caller to go elsewhere, and go on answering."""
-        self.leaving = self.backlog.leaving = True
+        self.leaving = True
+        if self.admission is not None:
+            self.admission.leaving = True
         if self.runtime is not None:
             self.runtime.stopping = True
 
@@ -283,7 +288,7 @@ class Application:
             raise UnknownTransaction(
                 "No payment of this transaction_id was scored here.", "Correct the transaction_id.", "transaction_id"
             )
-        return json_reply({"seq": event.seq, **readable(decode_record(event), engine.catalog.names)})
+        return json_reply({"seq": event.seq, **readable(decode_record(event.seq, event.body), engine.catalog.names)})
 
     # -- about the service ---------------------------------------------------------------------
 

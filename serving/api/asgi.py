@@ -10,8 +10,7 @@ from typing import Any
 import msgspec
 
 from features.errors import Malformed, RiskgateError
-from serving.errors import LedgerUnavailable, TooLarge, WrongMethod
-from serving.ledger.sqlite.ledger import LedgerError
+from serving.errors import LedgerError, LedgerUnavailable, TooLarge, WrongMethod
 from serving.messages import refusal, retry_after_seconds, unexpected
 from serving.server.headers import ALWAYS, PAGE, Header
 
@@ -22,6 +21,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+#: Where the application finds how a payment was admitted in an ASGI scope.
+ADMITTED = "riskgate.admitted"
 JSON = (b"content-type", b"application/json")
 REPLAYED = (JSON, (b"idempotent-replay", b"true"))
 _encoder = msgspec.json.Encoder()

@@ -35,13 +35,6 @@ def take_history(settings: Settings, source: Path, until_ms: int | None = None) 
     last payment.
     Raises: InvalidHistory, CannotStart when the service runs or has scored payments already.
     """
-    if not source.exists():
-        raise InvalidHistory(f"There is no file {source}.", "Make it with `python -m training history`.")
-    if settings.production:
-        # Only here: the embedded profile needs no driver of a server.
-        from serving.recorder.import_history import take_history as take_history_there
-
-        return take_history_there(settings, source, until_ms)
     held = lock(settings)
     try:
         ledger = Ledger(settings.ledger_path, settings.ledger_sync)
@@ -65,6 +58,8 @@ def kept_history(settings: Settings, source: Path, until_ms: int | None, names: 
 
     Raises: InvalidHistory, CannotFold for an `until_ms` out of range.
     """
+    if not source.exists():
+        raise InvalidHistory(f"There is no file {source}.", "Make it with `python -m training history`.")
     given = read_table(source)
     complete_table = complete(given, own_schema(given))
     table = normalised(complete_table)

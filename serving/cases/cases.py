@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import msgspec
 
-from features.domain.money import reference_weights
 from features.domain.payment import LABELS
 from serving.errors import ServiceError
 from serving.ledger.reader import Reader
@@ -22,29 +20,6 @@ from serving.ledger.reader import Reader
 OPENING_DECISIONS = ("review", "decline")
 STATUSES = ("open", "resolved")
 VERDICTS = LABELS
-#: What every deployment's money at risk was counted in before cases carried their own.
-FORMER_REFERENCE = "INR"
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS cases (
-    transaction_id TEXT PRIMARY KEY,
-    opened_ms INTEGER NOT NULL,
-    decision TEXT NOT NULL,
-    score REAL,
-    amount_minor INTEGER NOT NULL,
-    currency TEXT NOT NULL,
-    payer_id TEXT NOT NULL,
-    device_id TEXT,
-    payee_id TEXT NOT NULL,
-    status TEXT NOT NULL DEFAULT 'open',
-    risk_minor INTEGER NOT NULL,
-    verdict TEXT,
-    verdict_by TEXT,
-    verdict_at INTEGER,
-    note TEXT
-);
-CREATE INDEX IF NOT EXISTS cases_by_risk ON cases (status, risk_minor DESC, transaction_id);
-"""
 
 _CASE_COLUMNS = (
     "transaction_id, opened_ms, decision, score, amount_minor, currency, payer_id, device_id, payee_id, "
@@ -94,61 +69,6 @@ class Case:
     def is_open(self) -> bool:
         """Whether a verdict is still wanted."""
         return self.status == "open"
-
-
-_weights = cache(reference_weights)
-
-
-def create_schema(connection: sqlite3.Connection) -> None:
-    """Create the desk's tables and indexes where they are missing; the ledger calls this once it is open."""
-    for statement in SCHEMA.split(";"):
-        if statement.strip():
-            connection.execute(statement)
-
-
-def risk_minor(score: float | None, amount_minor: int, currency: str, reference: str) -> int:
-    """Money at risk in minor units of the reference currency.
-
-    >>> risk_minor(0.5, 1000, "INR", "INR"), risk_minor(None, 1000, "USD", "INR")
-    (500, 85000)
-    """
-    numerator, denominator = _weights(reference)[currency]
-    return at_risk_minor(score, amount_minor * numerator // denominator)
-
-
-def at_risk_minor(score: float | None, reference_minor: int) -> int:
-    """The part of an amount, in reference minor units, that is at risk: all of it where there is no score."""
-    return round((1.0 if score is None else score) * reference_minor)
-
-
-def open_case(
-    connection: sqlite3.Connection,
-    *,
-    transaction_id: str,
-    opened_ms: int,
-    decision: str,
-    score: float | None,
-    amount_minor: int,
-    currency: str,
-    payer_id: str,
-    device_id: str | None,
-    payee_id: str,
-    at_risk_minor: int | None = None,
-) -> None:
-    """Open a case; the ledger calls this in the transaction that appends the decision.
-
-    `at_risk_minor` is None where the decision is older than the field: then the amount counts in FORMER_REFERENCE.
-    """
-    if at_risk_minor is None:
-        at_risk_minor = risk_minor(score, amount_minor, currency, FORMER_REFERENCE)
-    connection.execute(
-        "INSERT INTO cases (transaction_id, opened_ms, decision, score, amount_minor, currency, payer_id,"
-        " device_id, payee_id, status, risk_minor) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', ?)",
-        (
-            transaction_id, opened_ms, decision, score, amount_minor, currency, payer_id, device_id, payee_id,
-            at_risk_minor,
-        ),
-    )  # fmt: skip
 
 
 def _filters(status: str | None, decision: str | None, find: str | None) -> tuple[str, list[Any]]:

@@ -16,8 +16,7 @@ from serving.cases import cases
 from serving.errors import LedgerUnavailable
 from serving.ledger.postgres import schema
 from serving.ledger.postgres.session import Asking, Database, DatabaseError, first_session, session
-from serving.ledger.reader import Reader
-from serving.redis_store.stream_entry import COUNT_BITS
+from serving.ledger.reader import COUNT_BITS, Reader
 from serving.settings import Settings
 
 _UPPER_HALF = 1 << (COUNT_BITS - 1)

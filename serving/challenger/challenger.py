@@ -23,11 +23,10 @@ from features.errors import RiskgateError
 from serving.challenger.shadow_scores import Shadow, ShadowScores
 from serving.decision import receipt as receipts
 from serving.decision.evaluator import Judge
-from serving.errors import BrokenReceipt
+from serving.errors import BrokenReceipt, LedgerError
 from serving.ledger import open
 from serving.ledger.hash_key import pseudonyms_of
 from serving.ledger.reader import Event, LedgerReading
-from serving.ledger.sqlite.ledger import LedgerError
 from serving.settings import Settings
 from serving.state.bundle_watcher import Mark, mark_of
 from serving.state.foldable import CannotFold, Paid, step_of

@@ -16,16 +16,15 @@ import numpy.typing as npt
 
 from features.catalogue.catalogue import Catalog
 from features.domain.payment import Payment
-from serving.cases.cases import at_risk_minor
 from serving.decision import receipt as receipts
 from serving.decision.breaker import Breakers, breakers_of
+from serving.decision.case_row import CaseRow, at_risk_minor
 from serving.decision.decision import Decision
 from serving.decision.evaluator import DEFAULT, RULES_ONLY, Judge, Judgement
 from serving.decision.exposure import Exposure
 from serving.decision.receipt import Answer, Receipt
 from serving.decision.ulid import ulid
 from serving.decision.vector_codec import vector_bytes
-from serving.ledger.sqlite.ledger import CaseRow
 
 log = logging.getLogger("riskgate.engine")
 

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from serving.decision.reasons import Reason
 from serving.decision.vector_codec import vector_from
 from serving.errors import BrokenReceipt
-from serving.ledger.reader import Event
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -108,16 +107,16 @@ def decode_body(body: bytes) -> Body:
     return _body_decoder.decode(body)
 
 
-def decode_record(event: Event) -> Body:
+def decode_record(seq: int, body: bytes) -> Body:
     """The ledger body of a payment that somebody asks to see.
 
     Raises: BrokenReceipt.
     """
     try:
-        return _body_decoder.decode(event.body)
+        return _body_decoder.decode(body)
     except (msgspec.DecodeError, TypeError) as error:
         raise BrokenReceipt(
-            f"Event {event.seq} of the ledger cannot be read: its bytes were changed.",
+            f"Event {seq} of the ledger cannot be read: its bytes were changed.",
             "Find out who wrote to the ledger (python -m serving verify names every such event), and restore it.",
         ) from error
 

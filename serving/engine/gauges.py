@@ -11,7 +11,6 @@ from serving.decision.decider import Decider
 from serving.engine.embedded.engine import Engine
 from serving.ledger.sqlite.ledger import Ledger
 from serving.ledger.sqlite.wal_preallocate import log_of
-from serving.overload.admission_queue import Backlog
 from serving.state.bundle_watcher import Succession
 from serving.telemetry.metrics import Metrics
 
@@ -48,16 +47,6 @@ def show_decider(metrics: Metrics, now: Callable[[], Decider]) -> None:
             "features": now().features_hash[:12],
             "code": now().code,
         },
-    )
-
-
-def show_backlog(metrics: Metrics, backlog: Backlog) -> None:
-    """Show what waits and what overload costs."""
-    metrics.watch("riskgate_waiting", "Payments that wait to be decided.", lambda: backlog.waiting)
-    metrics.watch("riskgate_work_seconds", "How long what waits will take.", lambda: backlog.work_ms / 1e3)
-    metrics.count("riskgate_refused", "Payments refused unread because of overload.", lambda: backlog.refused)
-    metrics.count(
-        "riskgate_shed", "Payments given a lower tier because of overload.", lambda: sum(backlog.shed.values())
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
+#: The low bits of a sequence number that count within a millisecond, in the production profile.
+COUNT_BITS = 20
 #: Rows that a walk reads with one statement.
 PAGE = 2_000
 COLUMNS = "seq, kind, transaction_id, event_time_ms, arrival_time_ms, body"

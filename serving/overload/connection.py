@@ -13,8 +13,9 @@ import struct
 from typing import Any
 
 from serving.access.loopback_only import is_loopback
+from serving.api.asgi import ADMITTED
 from serving.overload.admission_queue import Backlog, ShortWay
-from serving.overload.load_shedding import ADMITTED, Admitted
+from serving.overload.load_shedding import Admitted
 from serving.overload.plain_head import Heads, PlainHead
 from serving.server.bounded_http import BoundedHttp
 

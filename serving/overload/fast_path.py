@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING
 from features.domain.payment import Payment
 from features.errors import RiskgateError
 from features.intake.parse import read_payment
+from serving.api.app import Application
 from serving.api.asgi import REPLAYED, Reply, error_reply, raw_reply
 from serving.decision.evaluator import DEFAULT
 from serving.engine.embedded.engine import Engine, Scored
 from serving.engine.protocols import AnyEngine, AnyRuntime
+from serving.errors import LedgerError
 from serving.ledger.sqlite.commit_ticket import Recorded
-from serving.ledger.sqlite.ledger import LedgerError, NotYetWritten
+from serving.ledger.sqlite.ledger import NotYetWritten
+from serving.overload.admission_queue import Backlog
 from serving.overload.load_shedding import Admitted
 
 if TYPE_CHECKING:
-    from serving.api.app import Application
     from serving.engine.clustered.engine import RedisEngine
 
 _ROUTE = "/v1/score"
@@ -35,8 +37,8 @@ Take = Callable[[bytes], None]
 class ShortWay:
     """Answers `POST /v1/score` like the application."""
 
-    def __init__(self, application: Application) -> None:
-        self.application = application
+    def __init__(self, application: Application, backlog: Backlog) -> None:
+        self.application, self.backlog = application, backlog
         self._under_way: set[asyncio.Task[None]] = set()
         self._head = raw_reply(Reply(200, b""), application.always).removesuffix(b"0\r\n\r\n")
 
@@ -82,7 +84,7 @@ class ShortWay:
             task = loop.create_task(self._awaited(runtime, engine, payment, admitted, take))
             self._under_way.add(task)
             task.add_done_callback(self._done)
-        application.backlog.goes_on()
+        self.backlog.goes_on()
 
     def _told(
         self,
@@ -99,11 +101,11 @@ class ShortWay:
             else:
                 self._answered(runtime, admitted, scored, take)
         finally:
-            self.application.backlog.ended(loop)
+            self.backlog.ended(loop)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
-        self.application.backlog.ended(task.get_loop())
+        self.backlog.ended(task.get_loop())
 
     async def _awaited(
         self, runtime: AnyRuntime, engine: AnyEngine, payment: Payment, admitted: Admitted, take: Take

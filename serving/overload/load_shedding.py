@@ -62,10 +62,6 @@ def tier_for(work_ms: float, age_ms: float, deadline_ms: float, rank: float, sta
     return REFUSED if before >= cheapest + more * rank else DEFAULT
 
 
-#: Where the application finds how a payment was admitted in an ASGI scope.
-ADMITTED = "riskgate.admitted"
-
-
 class Admitted(msgspec.Struct, frozen=True, gc=False):
     """A payment on its way in: when it arrived (monotonic ns) and the best tier it may have."""
 

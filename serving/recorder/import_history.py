@@ -29,7 +29,7 @@ from serving.state.fold import HistoryEvent, encode
 HASHING_SEQ, HISTORY_SEQ = 1, 2
 
 
-def take_history(settings: Settings, source: Path, until_ms: int | None) -> HistoryEvent:
+def take_history(settings: Settings, source: Path, until_ms: int | None = None) -> HistoryEvent:
     """Record a `history` event in a ledger without payments and keep the parquet on this machine.
 
     Raises: InvalidHistory, CannotStart when payments or a history are there already.

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 import msgspec
 import psycopg
 
-from serving.cases.cases import FORMER_REFERENCE, risk_minor
+from serving.decision.case_row import FORMER_REFERENCE, CaseRow, risk_minor
 from serving.ledger.postgres.schema import LOCK
 from serving.ledger.postgres.session import Session
-from serving.ledger.sqlite.ledger import CaseRow
 from serving.redis_store.stream_entry import Entry, Unreadable
 
 #: Held by the one recorder that records; the others wait for it.

@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from serving.ledger.sqlite.ledger import CaseRow
-
-COUNT_BITS = 20
+from serving.decision.case_row import CaseRow
+from serving.ledger.reader import COUNT_BITS
 
 
 class Entry(NamedTuple):

@@ -16,8 +16,7 @@ import numpy as np
 
 from features.errors import RiskgateError
 from serving.decision.vector_codec import vector_bytes
-from serving.errors import CannotStart
-from serving.ledger.sqlite.ledger import LedgerError
+from serving.errors import CannotStart, LedgerError
 from serving.settings import Settings
 from serving.state import startup
 from serving.state.startup import Opened

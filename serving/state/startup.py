@@ -17,11 +17,11 @@ from features.errors import BrokenBundle, RiskgateError
 from features.intake.pseudonyms import Pseudonyms
 from features.state.profiles import ProfileFile
 from serving.decision.evaluator import Judge
-from serving.errors import CannotStart
+from serving.errors import CannotStart, LedgerError
 from serving.ledger import open
 from serving.ledger.hash_key import pseudonyms_of
 from serving.ledger.promotions import promotions
-from serving.ledger.sqlite.ledger import Ledger, LedgerError
+from serving.ledger.sqlite.ledger import Ledger
 from serving.model import bundle_archive
 from serving.settings import Settings
 from serving.state import snapshots

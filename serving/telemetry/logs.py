@@ -16,7 +16,7 @@ from typing import Any, TextIO
 import msgspec
 
 from features.errors import RiskgateError
-from serving.ledger.sqlite.ledger import LedgerError
+from serving.errors import LedgerError
 
 #: Errors whose text names files, addresses and our own sentences, never a payment's values.
 SPEAKING = (RiskgateError, OSError, LedgerError, MemoryError, ImportError, TimeoutError)

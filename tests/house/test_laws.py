@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house import laws
+from tests.house import laws, rooms
 from tests.house.borders import BORDERS, TOP_LEVEL
 
 ROOT = Path(__file__).parents[2]
@@ -20,6 +20,20 @@ PLANTED: dict[laws.Law, list[tuple[str, str]]] = {
         ("serving/a.py", "def f():\n    from training.model.fit import fit"),
         ("serving/a.py", "import importlib\nimportlib.import_module('training.model.fit')"),
     ],
+    rooms.every_file_has_a_room: [
+        ("serving/stray.py", ""),
+        ("features/domain/__init__.py", ""),
+        ("training/unnamed/a.py", ""),
+    ],
+    rooms.rooms_keep_their_order: [
+        ("features/domain/a.py", "from features.state import b"),
+        ("features/domain/a.py", "def f():\n    import features.state.b"),
+        (
+            "features/domain/a.py",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from features.state.b import c",
+        ),
+    ],
+    rooms.no_files_import_in_a_circle: [("features/state/c.py", "from features.state import b")],
     laws.each_library_keeps_to_its_border: [
         ("training/model/fit.py", "import mlflow.lightgbm"),
         ("features/state/replay.py", "from feast import FeatureStore"),
@@ -62,9 +76,10 @@ PLANTED: dict[laws.Law, list[tuple[str, str]]] = {
 
 LAWFUL = {
     "features/feast_store/repo/definitions.py": "import feast",
-    "features/a.py": "from datetime import UTC, datetime\nx = datetime.now(UTC)",
-    "features/b.py": "from datetime import UTC, datetime\nx = datetime(2026, 1, 1, tzinfo=UTC)",
-    "training/runs/mlflow_log.py": "import mlflow\nfrom features import a",
+    "features/domain/a.py": "from datetime import UTC, datetime\nx = datetime.now(UTC)",
+    "features/state/b.py": "from features.domain import a\nfrom features.state import c",
+    "features/state/c.py": "from datetime import UTC, datetime\nx = datetime(2026, 1, 1, tzinfo=UTC)",
+    "training/runs/mlflow_log.py": "import mlflow\nfrom features.domain import a",
     "serving/settings.py": "import os\nx = os.environ.get('RISKGATE_PORT')",
     "serving/ledger/sqlite/ledger.py": "import sqlite3\nq = 'SELECT 1'",
     "serving/decision/decision.py": "import math\nfrom features.bundle.bundle import Policy",
@@ -72,32 +87,47 @@ LAWFUL = {
 }
 
 
+LAWS = laws.LAWS + rooms.ROOM_LAWS
+
+
 def tree(root: Path, files: dict[str, str]) -> Path:
     """A small repository that holds every agreed top-level name and `files`."""
     for name in TOP_LEVEL:
         files.setdefault(name if "." in name[1:] or name.isupper() or name == "Makefile" else f"{name}/keep.txt", "")
+    for name in [name for name in files if name.endswith(".py") and name.split("/")[0] in laws.PACKAGES]:
+        for folder in Path(name).parents[:-1]:
+            files.setdefault(f"{folder}/__init__.py", '"""A room."""')
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     return root
 
 
-@pytest.mark.parametrize("law", laws.LAWS, ids=lambda law: law.__name__)
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
 def test_the_house_keeps(law: laws.Law) -> None:
     assert law(ROOT) == []
 
 
-@pytest.mark.parametrize("law", laws.LAWS, ids=lambda law: law.__name__)
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
 def test_a_lawful_tree_passes(law: laws.Law, tmp_path: Path) -> None:
     assert law(tree(tmp_path, dict(LAWFUL))) == []
 
 
 @pytest.mark.parametrize(
     ("law", "path", "text"),
-    [pytest.param(law, *plant, id=f"{law.__name__}-{n}") for law in laws.LAWS for n, plant in enumerate(PLANTED[law])],
+    [
+        pytest.param(law, *plant, id=f"{law.__name__}-{n}")
+        for law in LAWS
+        for n, plant in enumerate(PLANTED.get(law, []))
+    ],
 )
 def test_a_planted_violation_is_found(law: laws.Law, path: str, text: str, tmp_path: Path) -> None:
     assert law(tree(tmp_path, LAWFUL | {path: text})) != []
+
+
+def test_a_crowded_folder_is_found(tmp_path: Path) -> None:
+    crowd = {f"features/domain/a{n}.py": "" for n in range(rooms.LARGEST_FOLDER)}
+    assert rooms.folders_are_small(tree(tmp_path, LAWFUL | crowd)) != []
 
 
 def test_a_missing_top_level_name_is_found(tmp_path: Path) -> None:

@@ -6,16 +6,16 @@ import asyncio
 import contextlib
 import logging
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Protocol
 
 from serving.decision.decider import Moments
-from serving.engine.clustered.claim import Claim, check_content, recorded_before, same
+from serving.engine.clustered.claim import Claim, Past, check_content, recorded_before, same
 from serving.engine.embedded.engine import Scored
 from serving.errors import StateUnavailable
 from serving.redis_store.idempotency_record import Record, strings_at
-
-if TYPE_CHECKING:
-    from serving.engine.clustered.engine import RedisEngine
+from serving.redis_store.messages import Strings
+from serving.redis_store.state import RedisState
 
 log = logging.getLogger("riskgate.engine")
 
@@ -23,10 +23,28 @@ log = logging.getLogger("riskgate.engine")
 LOOK_SECONDS = 0.004
 
 
+class Host(Protocol):
+    """What a retry asks of the engine."""
+
+    state: RedisState
+    past: Past
+    now_ns: Callable[[], int]
+
+    def without_state(self, claim: Claim, moments: Moments, explain_approved: bool) -> Scored:
+        """The answer while Redis cannot be read."""
+        ...
+
+    async def decide(
+        self, claim: Claim, payment_id: bytes, strings: Strings, moments: Moments, explain_approved: bool
+    ) -> Scored:
+        """Decide a payment that is admitted."""
+        ...
+
+
 class Retries:
     """The way of a retry."""
 
-    def __init__(self, engine: RedisEngine) -> None:
+    def __init__(self, engine: Host) -> None:
         self.engine = engine
 
     async def answer(self, claim: Claim, known: Record, moments: Moments, explain_approved: bool) -> Scored:

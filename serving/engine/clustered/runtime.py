@@ -25,10 +25,9 @@ from serving.engine.clustered.profiles import SharedProfiles
 from serving.engine.embedded.runtime import ANYBODY
 from serving.engine.gauges import SET_ASIDE, measure_lag, show_decider, show_succession
 from serving.engine.gc_tuning import keep_what_is_there
-from serving.errors import StateUnavailable
+from serving.errors import LedgerError, StateUnavailable
 from serving.ledger.hash_key import check_hashing
 from serving.ledger.postgres.ledger import PostgresLedger
-from serving.ledger.sqlite.ledger import LedgerError
 from serving.messages import Ready
 from serving.redis_store.connect import connect
 from serving.redis_store.server_checks import check_postgres, check_redis

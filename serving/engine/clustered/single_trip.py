@@ -10,25 +10,50 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from serving.decision.decider import Moments
+from serving.decision.clock import Clock
+from serving.decision.decider import Decider, Moments
 from serving.engine.clustered.claim import Claim, nothing
 from serving.engine.clustered.outbox import Unsettled, admit_decided, call_admit_decided
 from serving.engine.embedded.engine import Scored
 from serving.errors import StateUnavailable
-
-if TYPE_CHECKING:
-    from serving.engine.clustered.engine import RedisEngine
+from serving.redis_store.idempotency_record import Record
+from serving.redis_store.state import RedisState
 
 #: Hears the answer of a payment, or why there is none.
 Tell = Callable[[Scored | Exception], None]
 
 
+class Host(Protocol):
+    """What a payment that is shed to its amount asks of the engine."""
+
+    state: RedisState
+    decider: Decider
+    clock: Clock
+    now_ns: Callable[[], int]
+
+    async def again(self, claim: Claim, known: Record, moments: Moments, explain_approved: bool) -> Scored:
+        """The answer of a payment that Redis knows."""
+        ...
+
+    def full(self, claim: Claim) -> Scored:
+        """The answer while the stream takes nothing more."""
+        ...
+
+    def later(self, unsettled: Unsettled) -> Scored:
+        """The answer of a decision that is recorded once Redis takes it."""
+        ...
+
+    def say(self, what: str, error: StateUnavailable) -> None:
+        """Log what is wrong, now and then."""
+        ...
+
+
 class AtOnce:
     """Decides by amount and records that, each in one trip."""
 
-    def __init__(self, engine: RedisEngine) -> None:
+    def __init__(self, engine: Host) -> None:
         self.engine = engine
         self._going_on: set[asyncio.Task[None]] = set()
 

@@ -23,9 +23,9 @@ from serving.decision import receipt as receipts
 from serving.decision.clock import WINDOW_MS, Clock
 from serving.decision.decider import Decided, Decider, Deciding, Moments, Reading, deadline_of
 from serving.decision.evaluator import DEFAULT, FULL, STALE, Judge
-from serving.errors import Conflict
+from serving.errors import Conflict, LedgerError
 from serving.ledger.sqlite.commit_ticket import Recorded
-from serving.ledger.sqlite.ledger import Event, Ledger, LedgerError, NotYetWritten
+from serving.ledger.sqlite.ledger import Event, Ledger, NotYetWritten
 from serving.state.fold import Fold
 from serving.state.foldable import UNFOLDABLE, reason_of
 

@@ -21,12 +21,12 @@ from serving.decision.receipt import code_version
 from serving.engine.embedded.engine import Engine
 from serving.engine.gauges import measure_lag, show_engine, show_ledger, show_succession
 from serving.engine.gc_tuning import keep_what_is_there
-from serving.errors import Conflict
+from serving.errors import Conflict, LedgerError
 from serving.ledger.event_bodies import decode_verdict
 from serving.ledger.hash_key import settle_hashing
 from serving.ledger.sqlite import wal_preallocate
 from serving.ledger.sqlite.checkpoint import keep_short
-from serving.ledger.sqlite.ledger import Event, Ledger, LedgerError
+from serving.ledger.sqlite.ledger import Event, Ledger
 from serving.messages import Ready
 from serving.settings import Settings
 from serving.state import heap_prefault, startup

@@ -13,15 +13,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
-from serving.cases import cases
+from serving.decision.case_row import CaseRow
+from serving.errors import LedgerError
 from serving.ledger.reader import Event, LedgerReading
 from serving.ledger.sqlite.bloom_filter import SeenIds
+from serving.ledger.sqlite.case_table import create_schema, open_case
 from serving.ledger.sqlite.commit_ticket import Recorded
 from serving.telemetry.histogram import MILLISECONDS, SIZES, Spread
 
-__all__ = ["KINDS", "CaseRow", "Event", "Ledger", "LedgerError", "LedgerReading", "connect"]
+__all__ = ["KINDS", "Event", "Ledger", "LedgerReading", "connect"]
 
 KINDS = ("payment", "outcome", "label", "verdict", "profile", "policy", "promotion", "history", "hashing")
 
@@ -52,28 +52,7 @@ FLUSH_PATIENCE_SECONDS = 0.25
 #: How long commits may be held for a checkpoint: a slow disk must not look like a ledger that cannot be written.
 HOLD_SECONDS = 0.25
 
-#: What writing or reading the ledger may raise; nobody else needs to know the driver.
-LedgerError = sqlite3.Error
-
 _INSERT = "INSERT INTO events(kind, transaction_id, event_time_ms, arrival_time_ms, body) VALUES (?, ?, ?, ?, ?)"
-
-
-class CaseRow(msgspec.Struct, frozen=True):
-    """What a case for the review desk is opened with, in the transaction of its decision.
-
-    `at_risk_minor` is in minor units of the deployment's reference currency; None in entries of older releases.
-    """
-
-    transaction_id: str
-    opened_ms: int
-    decision: str
-    score: float | None
-    amount_minor: int
-    currency: str
-    payer_id: str
-    device_id: str | None
-    payee_id: str
-    at_risk_minor: int | None = None
 
 
 def connect(path: Path, sync: str = "normal") -> sqlite3.Connection:
@@ -88,7 +67,7 @@ def connect(path: Path, sync: str = "normal") -> sqlite3.Connection:
     connection.execute("BEGIN IMMEDIATE")
     for statement in _SCHEMA.split(";"):
         connection.execute(statement)
-    cases.create_schema(connection)
+    create_schema(connection)
     connection.execute("COMMIT")
     # From here on nobody waits inside SQLite: the event loop has others to answer.
     connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
@@ -277,7 +256,7 @@ class Ledger(LedgerReading):
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(_INSERT, rows)
             for case in opened:
-                cases.open_case(connection, **msgspec.structs.asdict(case))
+                open_case(connection, case)
             connection.execute("COMMIT")
         except BaseException as error:
             # A lock is waited for; whoever waits for too long says so.

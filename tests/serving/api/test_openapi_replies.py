@@ -12,7 +12,7 @@ import pytest
 
 from features.intake.parse import payment_from
 from serving.api.openapi import document
-from serving.ledger.sqlite.ledger import LedgerError
+from serving.errors import LedgerError
 from tests.serving.asgi import Asked
 from tests.serving.scoring_world import PARAMETERS, START_MS, payment, rfc3339, suspicious
 

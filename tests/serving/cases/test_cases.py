@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from features.domain.money import CURRENCY_CODES
 from serving.cases import cases, queries
 from serving.cases.cases import AlreadyResolved, UnknownCase
+from serving.decision.case_row import risk_minor
 from tests.serving.console.desk_world import START_MS, DeskWorld, busy_desk, payment
 
 
@@ -161,7 +162,7 @@ def test_a_payment_that_was_never_scored_risks_its_whole_amount(world: DeskWorld
 )
 def test_a_higher_score_never_risks_less(amount: int, currency: str, one: float, other: float) -> None:
     low, high = sorted((one, other))
-    assert cases.risk_minor(low, amount, currency, "INR") <= cases.risk_minor(high, amount, currency, "INR")
+    assert risk_minor(low, amount, currency, "INR") <= risk_minor(high, amount, currency, "INR")
 
 
 def test_the_history_of_a_payment_is_found_through_indexes(world: DeskWorld) -> None:

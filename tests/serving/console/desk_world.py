@@ -13,9 +13,11 @@ from features.domain.payment import Payment
 from features.intake.parse import payment_json
 from serving.cases import cases
 from serving.console.auth.users import Cost, Users, new_user
+from serving.decision.case_row import CaseRow
 from serving.decision.reasons import Reason
 from serving.decision.receipt import Answer, Receipt, encode_answer, encode_body
 from serving.ledger.sqlite import ledger
+from serving.ledger.sqlite.case_table import open_case
 from serving.state.fold import Report, encode
 
 #: 11 Nov 2026, 00:00:03.120 UTC, the first minute of the festival.
@@ -133,11 +135,11 @@ class DeskWorld:
         body = encode_body(payment_json(one), receipt, encode_answer(answer))
         seq = self.append("payment", one.transaction_id, one.event_time_ms, body)
         if decision in cases.OPENING_DECISIONS:
-            row = ledger.CaseRow(
+            row = CaseRow(
                 one.transaction_id, one.event_time_ms + 4, decision, score, one.amount_minor, one.currency,
                 one.payer_id, one.device_id, one.payee_id,
             )  # fmt: skip
-            cases.open_case(self.connection, **msgspec.structs.asdict(row))
+            open_case(self.connection, row)
         self.connection.execute("COMMIT")
         return seq
 

@@ -18,7 +18,10 @@ from serving.console.auth.permission import Actor
 from serving.console.auth.users import Users, new_user
 from serving.console.desk import Desk
 from serving.console.pages.catalogues import UNKNOWN_CURRENCY, Catalogs
-from serving.ledger.sqlite.ledger import CaseRow, connect
+from serving.decision.case_row import CaseRow
+from serving.decision.case_row import at_risk_minor as part_at_risk
+from serving.ledger.sqlite.case_table import open_case
+from serving.ledger.sqlite.ledger import connect
 from serving.recorder.writer import _case_columns
 from serving.state.fold import Promotion, encode
 from tests.serving.console.desk_visitor import Visitor
@@ -55,7 +58,7 @@ def test_the_risk_of_every_case_is_in_cents_and_orders_the_queue(euro: Service, 
     for case in view.cases:
         numerator, denominator = weights[case.currency]
         cents = case.amount_minor * numerator // denominator
-        assert case.risk_minor == cases.at_risk_minor(case.score, cents)
+        assert case.risk_minor == part_at_risk(case.score, cents)
     risks = [case.risk_minor for case in view.cases]
     assert risks == sorted(risks, reverse=True)
     assert {case.transaction_id for case in view.cases} == set(SENT)
@@ -89,7 +92,7 @@ def row(name: str, at_risk_minor: int | None = None) -> CaseRow:
 def test_a_case_of_an_older_release_counts_as_it_did_and_a_new_one_as_it_says(tmp_path: Path) -> None:
     connection = connect(tmp_path / "ledger.sqlite")
     for one in (row("old"), row("new", 460)):
-        cases.open_case(connection, **msgspec.structs.asdict(one))
+        open_case(connection, one)
     assert cases.case_of(connection, "old").risk_minor == 42_500  # half of 1,000 cents at 85 rupees
     assert cases.case_of(connection, "new").risk_minor == 460
     connection.close()

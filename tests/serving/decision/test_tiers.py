@@ -19,7 +19,7 @@ from serving.decision.exposure import Exposure
 from serving.decision.receipt import Answer, Receipt, decode_answer, decode_body
 from serving.engine.embedded.engine import Engine
 from serving.engine.embedded.runtime import Runtime
-from serving.ledger.sqlite.ledger import LedgerError
+from serving.errors import LedgerError
 from serving.settings import Settings
 from tests.serving.scoring_world import payment
 

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from serving.errors import LedgerError
 from serving.ledger.sqlite.checkpoint import copy_back
-from serving.ledger.sqlite.ledger import Ledger, LedgerError
+from serving.ledger.sqlite.ledger import Ledger
 from serving.ledger.sqlite.wal_preallocate import give_room
 
 Row = tuple[str, str, bytes]  # kind, transaction_id, body

@@ -21,9 +21,10 @@ from serving.audit.verify import verify_ledger
 from serving.decision.evaluator import DEFAULT, RULES_ONLY
 from serving.decision.receipt import decode_body
 from serving.engine.embedded.runtime import Runtime
-from serving.ledger.sqlite.ledger import LedgerError
+from serving.errors import LedgerError
 from serving.messages import Error
 from serving.overload import admission_queue
+from serving.overload.admission import QueueAdmission
 from serving.overload.connection import protocol_of
 from serving.server.headers import ALWAYS
 from serving.settings import Settings
@@ -40,9 +41,10 @@ class Shedding:
         self.runtime = Runtime(Settings(var=var, clock="replay", api_key=KEY), bundle)
         self.runtime.load()
         self.application = Application()
+        self.backlog = QueueAdmission(self.application).backlog
         self.application.serve(self.runtime)
         config = uvicorn.Config(
-            self.application, host="127.0.0.1", port=0, http=protocol_of(self.application.backlog), lifespan="off",
+            self.application, host="127.0.0.1", port=0, http=protocol_of(self.backlog), lifespan="off",
             log_level="warning", access_log=False, server_header=False, date_header=False,
         )  # fmt: skip
         self.server = uvicorn.Server(config)
@@ -92,7 +94,7 @@ def test_a_shed_payment_is_decided_recorded_and_says_so(shedding: Shedding) -> N
     status, _, answer = shedding.send(payment("a"))
     assert (status, answer["tier"], answer["score"]) == (200, shedding.tier, None)  # type: ignore[attr-defined]
     assert "model" in answer["missing"]
-    assert shedding.application.backlog.shed[answer["tier"]] == 1
+    assert shedding.backlog.shed[answer["tier"]] == 1
     event = shedding.runtime.ledger.payment("a")
     assert event is not None
     receipt = decode_body(event.body).receipt
@@ -207,7 +209,7 @@ def test_refused_payments_leave_no_trace_and_the_connection_goes_on(
                 assert all(b'"full"' in reply for reply in read_replies(line, 2))
                 line.sendall(one.request(payment("refused")))
                 assert b"overloaded" in read_replies(line, 1)[0]
-            assert one.application.backlog.refused == 1
+            assert one.backlog.refused == 1
             assert one.runtime.ledger.payment("refused") is None
             line.sendall(one.request(payment("refused")))
             assert b'"full"' in read_replies(line, 1)[0]

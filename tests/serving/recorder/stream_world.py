@@ -10,9 +10,9 @@ import numpy as np
 
 from features.domain.payment import Payment
 from features.intake.parse import payment_json
+from serving.decision.case_row import CaseRow
 from serving.decision.receipt import Answer, Receipt
 from serving.ledger.postgres.session import first_session
-from serving.ledger.sqlite.ledger import CaseRow
 from serving.recorder import writer
 from serving.recorder.metrics import RecorderMetrics
 from serving.recorder.recorder import Recorder

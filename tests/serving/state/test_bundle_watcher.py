@@ -20,7 +20,8 @@ from serving.audit.verify import verify_ledger
 from serving.decision.receipt import decode_body
 from serving.engine.embedded.engine import Engine
 from serving.engine.embedded.runtime import Runtime
-from serving.ledger.sqlite.ledger import Ledger, LedgerError
+from serving.errors import LedgerError
+from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
 from serving.state.fold import decode_promotion
 from tests.serving.load import calling

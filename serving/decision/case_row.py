@@ -1,0 +1,47 @@
+"""The case that a decision opens for the review desk, and the money at risk in it."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import msgspec
+
+from features.domain.money import reference_weights
+
+#: What every deployment's money at risk was counted in before cases carried their own.
+FORMER_REFERENCE = "INR"
+
+_weights = cache(reference_weights)
+
+
+class CaseRow(msgspec.Struct, frozen=True):
+    """What a case for the review desk is opened with, in the transaction of its decision.
+
+    `at_risk_minor` is in minor units of the deployment's reference currency; None in entries of older releases.
+    """
+
+    transaction_id: str
+    opened_ms: int
+    decision: str
+    score: float | None
+    amount_minor: int
+    currency: str
+    payer_id: str
+    device_id: str | None
+    payee_id: str
+    at_risk_minor: int | None = None
+
+
+def risk_minor(score: float | None, amount_minor: int, currency: str, reference: str) -> int:
+    """Money at risk in minor units of the reference currency.
+
+    >>> risk_minor(0.5, 1000, "INR", "INR"), risk_minor(None, 1000, "USD", "INR")
+    (500, 85000)
+    """
+    numerator, denominator = _weights(reference)[currency]
+    return at_risk_minor(score, amount_minor * numerator // denominator)
+
+
+def at_risk_minor(score: float | None, reference_minor: int) -> int:
+    """The part of an amount, in reference minor units, that is at risk: all of it where there is no score."""
+    return round((1.0 if score is None else score) * reference_minor)
