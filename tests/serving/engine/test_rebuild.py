@@ -144,7 +144,7 @@ def test_while_state_is_built_workers_decide_by_amount_and_append_nothing(shared
             assert shared.live_state() == before
             engine.state.trusted = True
             async with asyncio.timeout(5):
-                while len(engine.settling):
+                while len(engine.outbox):
                     await asyncio.sleep(0.02)
 
     asyncio.run(run())
