@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from features.catalogue.aggregate import Aggregate
 from features.catalogue.catalogue import Catalog, Feature
 from features.domain.payment import ENTITIES, Payment
+from features.domain.payment_fields import BY_NAME, Degrees, Whole
 from features.state.profiles import PROFILE_KINDS, ProfileRow, Profiles, profile_columns
 
 #: The entities that have an id of their own; `pair` is looked up by two of them.
@@ -25,19 +26,20 @@ NOT_SENT: Final = ""  # Feast has no missing id; no valid id is empty
 
 ON_DEMAND_VIEW: Final = "payment_features"
 
+_ON_DEMAND: Final = ("amount_minor", "currency", "rail", "channel", "mcc")
+
+
+def _type_of(field: str) -> str:
+    kind = BY_NAME[field].kind
+    return "int" if isinstance(kind, Whole) else "float" if isinstance(kind, Degrees) else "str"
+
+
 #: What the payment itself tells its on-demand features: column and type, `payment_attr_*` aside.
 PAYMENT_COLUMNS: Final[dict[str, str]] = {
     "payment_event_time_ms": "int",
-    "payment_amount_minor": "int",
-    "payment_currency": "str",
-    "payment_rail": "str",
-    "payment_channel": "str",
-    "payment_mcc": "str",
-    "payment_payer_country": "str",
-    "payment_payee_country": "str",
+    **{f"payment_{name}": _type_of(name) for name in (*_ON_DEMAND, "payer_country", "payee_country")},
     "payment_has_device": "bool",
-    "payment_latitude": "float",
-    "payment_longitude": "float",
+    **{f"payment_{name}": _type_of(name) for name in ("latitude", "longitude")},
 }
 
 #: Columns of the profile views: type and sentence.

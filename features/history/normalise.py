@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 
 from features.domain.money import CURRENCIES, LARGEST_AMOUNT_MINOR
 from features.domain.payment import Payment
+from features.domain.payment_fields import COUNTRY
 from features.errors import InvalidHistory
 from features.history.schema import AFTERWARDS, OPTIONAL, REQUIRED, times_ms, valid
-from features.intake.validate import COUNTRY
 
 #: What a moment of Python can hold, ms UTC.
 EARLIEST_MS, LATEST_MS = -62_135_596_800_000, 253_402_300_799_999

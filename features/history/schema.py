@@ -9,30 +9,25 @@ import pyarrow.compute as pc
 
 from features.catalogue.catalogue import CatalogParameters
 from features.domain.payment import LABELS, OUTCOMES
+from features.domain.payment_fields import FIELDS, Address, Degrees, Identifier, Kind, Moment, Pattern, Whole, Word
 from features.errors import InvalidHistory
 
 TIME = pa.timestamp("ms", tz="UTC")
 
-REQUIRED = (
-    pa.field("transaction_id", pa.string(), nullable=False),
-    pa.field("event_time", TIME, nullable=False),
-    pa.field("amount_minor", pa.int64(), nullable=False),
-    pa.field("currency", pa.string(), nullable=False),
-    pa.field("rail", pa.string(), nullable=False),
-    pa.field("channel", pa.string(), nullable=False),
-    pa.field("payer_id", pa.string(), nullable=False),
-    pa.field("instrument_id", pa.string(), nullable=False),
-    pa.field("payee_id", pa.string(), nullable=False),
-)
-OPTIONAL = (
-    pa.field("device_id", pa.string()),
-    pa.field("ip", pa.string()),
-    pa.field("mcc", pa.string()),
-    pa.field("payer_country", pa.string()),
-    pa.field("payee_country", pa.string()),
-    pa.field("latitude", pa.float64()),
-    pa.field("longitude", pa.float64()),
-)
+_TYPES: dict[type[Kind], pa.DataType] = {
+    **dict.fromkeys((Identifier, Word, Pattern, Address), pa.string()),
+    Moment: TIME,
+    Whole: pa.int64(),
+    Degrees: pa.float64(),
+}
+
+
+def _columns(*, required: bool) -> tuple[pa.Field, ...]:
+    fields = [field for field in FIELDS if field.of_history and field.required == required]
+    return tuple(pa.field(field.name, _TYPES[type(field.kind)], nullable=not required) for field in fields)
+
+
+REQUIRED, OPTIONAL = _columns(required=True), _columns(required=False)
 #: What became known later, and when.
 AFTERWARDS = (
     pa.field("outcome", pa.string()),

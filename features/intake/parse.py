@@ -11,7 +11,16 @@ import msgspec
 
 from features.catalogue.catalogue import Catalog
 from features.domain.money import CURRENCIES, LARGEST_AMOUNT_MINOR
-from features.domain.payment import CHANNELS, DEFAULT_DEADLINE_MS, RAILS, Payment
+from features.domain.payment import CHANNELS, DEFAULT_DEADLINE_MS, RAILS, Payment, PaymentFields
+from features.domain.payment_fields import (
+    BY_NAME,
+    COUNTRY,
+    FIRST_YEAR,
+    LAST_YEAR,
+    LONGEST_DEADLINE_MS,
+    LONGEST_TEXT,
+    MCC,
+)
 from features.errors import Malformed, Problem, Refused
 from features.intake import validate
 from features.intake.card_numbers import may_hold_card_number
@@ -28,27 +37,10 @@ DEEPEST = 8
 _RAILS, _CHANNELS = frozenset(RAILS), frozenset(CHANNELS)
 
 
-class Wire(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Wire(PaymentFields, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The payment as it stands in JSON (DESIGN §3), types only."""
 
-    transaction_id: str
     event_time: datetime
-    amount_minor: int
-    currency: str
-    rail: str
-    channel: str
-    payer_id: str
-    instrument_id: str
-    payee_id: str
-    device_id: str | None = None
-    ip: str | None = None
-    mcc: str | None = None
-    payer_country: str | None = None
-    payee_country: str | None = None
-    latitude: float | None = None
-    longitude: float | None = None
-    attributes: dict[str, float | str] = {}
-    deadline_ms: int = DEFAULT_DEADLINE_MS
 
 
 _decode_wire = msgspec.json.Decoder(Wire).decode
@@ -119,7 +111,7 @@ def _refuse_duplicates(body: bytes) -> None:
     # Numbers are not looked at: the longest take Python long, or more digits than it converts.
     json.loads(body.decode(), object_pairs_hook=pairs, parse_int=len, parse_float=len)
     if found:
-        known = [n for n in dict.fromkeys(found) if n in Wire.__struct_fields__]
+        known = [n for n in dict.fromkeys(found) if n in BY_NAME]
         raise Refused(
             [Problem("duplicate_key", "is sent more than once.", name, "Send each key once.") for name in known]
             or [Problem("duplicate_key", "A key is sent more than once.", None, "Send each key once.")]
@@ -199,7 +191,7 @@ def _plainly_valid(wire: Wire, catalog: Catalog) -> bool:
     moment = wire.event_time
     return (
         moment.tzinfo is not None
-        and validate.FIRST_YEAR <= moment.year < validate.LAST_YEAR
+        and FIRST_YEAR <= moment.year < LAST_YEAR
         and 0 <= wire.amount_minor <= LARGEST_AMOUNT_MINOR
         and wire.currency in CURRENCIES
         and wire.rail in _RAILS
@@ -210,15 +202,15 @@ def _plainly_valid(wire: Wire, catalog: Catalog) -> bool:
         and _fine(wire.payee_id)
         and (wire.device_id is None or _fine(wire.device_id))
         and (wire.ip is None or _IPV4.fullmatch(wire.ip) is not None)
-        and (wire.mcc is None or validate.MCC.fullmatch(wire.mcc) is not None)
-        and (wire.payer_country is None or validate.COUNTRY.fullmatch(wire.payer_country) is not None)
-        and (wire.payee_country is None or validate.COUNTRY.fullmatch(wire.payee_country) is not None)
+        and (wire.mcc is None or MCC.fullmatch(wire.mcc) is not None)
+        and (wire.payer_country is None or COUNTRY.fullmatch(wire.payer_country) is not None)
+        and (wire.payee_country is None or COUNTRY.fullmatch(wire.payee_country) is not None)
         and (wire.latitude is None or -90.0 <= wire.latitude <= 90.0)
         and (wire.longitude is None or -180.0 <= wire.longitude <= 180.0)
-        and 1 <= wire.deadline_ms <= validate.LONGEST_DEADLINE_MS
+        and 1 <= wire.deadline_ms <= LONGEST_DEADLINE_MS
         and (not wire.attributes or not validate.problems_of_attributes(wire.attributes, catalog))
     )
 
 
 def _fine(text: str) -> bool:
-    return 0 < len(text) <= validate.LONGEST_TEXT and text.isprintable()
+    return 0 < len(text) <= LONGEST_TEXT and text.isprintable()

@@ -6,7 +6,7 @@ import json
 from html import escape
 from typing import Any
 
-from serving.api.schemas import EXAMPLE
+from features.domain.payment_fields import EXAMPLE
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1c2530;background:#fff}

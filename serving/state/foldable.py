@@ -17,9 +17,9 @@ from features.catalogue.aggregate import FILTERS
 from features.catalogue.catalogue import Catalog
 from features.domain.money import LARGEST_AMOUNT_MINOR
 from features.domain.payment import LABELS, OUTCOMES, Payment
+from features.domain.payment_fields import FIRST_YEAR, LAST_YEAR
 from features.errors import RiskgateError
 from features.intake.parse import stored_payment
-from features.intake.validate import FIRST_YEAR, LAST_YEAR
 from features.state.columns import check_profile, encode_extra, extra_words, reference_amount
 from features.state.profiles import PROFILE_KINDS, ProfileRow, decode_profile
 from serving.decision import receipt as receipts

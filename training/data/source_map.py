@@ -16,15 +16,12 @@ from features.catalogue.calendar import calendar_problems
 from features.catalogue.catalogue import Attribute, CatalogParameters
 from features.domain.money import CURRENCIES
 from features.domain.payment import CHANNELS, LABEL_SOURCES, RAILS
+from features.domain.payment_fields import OPTIONAL_OF_HISTORY, REQUIRED
 from features.errors import InvalidDeclaration
 from training.recipe import Recipe
 
 FOLDER = Path(__file__).parent / "datasets"
-REQUIRED = (
-    *("transaction_id", "event_time", "amount_minor", "currency", "rail", "channel"),
-    *("payer_id", "instrument_id", "payee_id"),
-)
-OPTIONAL = ("device_id", "ip", "mcc", "payer_country", "payee_country", "latitude", "longitude")
+OPTIONAL = OPTIONAL_OF_HISTORY
 
 
 class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "from"}):

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from features.domain.payment_fields import BY_NAME
 from serving.cases.cases import OPENING_DECISIONS
 from serving.cases.party_index import PARTIES, Party
 from serving.cases.queries import LedgerEvent
@@ -33,10 +34,9 @@ _OTHER: dict[Party, tuple[str, str]] = {
     "payee": ("Paid by", "payer_id"),
 }
 _FACTS = (
-    ("Payer", "payer_id"), ("Instrument", "instrument_id"), ("Payee", "payee_id"), ("Device", "device_id"),
-    ("IP address", "ip"), ("Rail", "rail"), ("Channel", "channel"), ("Merchant category", "mcc"),
-    ("Payer country", "payer_country"), ("Payee country", "payee_country"),
-)  # fmt: skip
+    *("payer_id", "instrument_id", "payee_id", "device_id", "ip", "rail", "channel", "mcc"),
+    *("payer_country", "payee_country"),
+)
 _SOURCES = {
     "chargeback": "by a chargeback",
     "customer_report": "by the customer",
@@ -94,9 +94,10 @@ def _at(time_ms: int) -> Moment:
 
 def _facts(payment: dict[str, Any]) -> tuple[Fact, ...]:
     facts = []
-    for name, field in _FACTS:
+    for field in _FACTS:
         sent = payment.get(field)
-        facts.append(Fact(name, None if sent is None else plain(sent) if field in ("rail", "channel") else sent))
+        shown = plain(sent) if sent is not None and field in ("rail", "channel") else sent
+        facts.append(Fact(BY_NAME[field].label, shown))
     latitude, longitude = payment.get("latitude"), payment.get("longitude")
     known = latitude is not None and longitude is not None
     facts.append(Fact("Location", f"{latitude:.3f}°, {longitude:.3f}°" if known else None))
