@@ -16,10 +16,11 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
+from bentoml._internal.bento.build_config import BentoPathSpec
 
 from tests.house.serving_pins import PINS
 from tests.serving.bento_world import BentoElsewhere, requirements_of
-from tests.serving.scoring_world import free_port, payment
+from tests.serving.scoring_world import ROOT, free_port, payment
 from training.bento import Built
 
 
@@ -50,6 +51,13 @@ def test_the_bento_holds_all_of_serving_and_nothing_of_training(bento: Built) ->
         assert (source / "serving" / part).exists()
     assert bento.model.startswith("riskgate:1-")
     assert (bento.folder / "models" / Path(*bento.model.split(":")) / "model.txt").is_file()
+
+
+def test_a_bento_takes_nothing_of_an_earlier_one_below_var() -> None:
+    described = yaml.load((ROOT / "bentofile.yaml").read_text(), Loader=yaml.CSafeLoader)
+    taken = BentoPathSpec(described["include"], described["exclude"]).includes
+    assert all(taken(path) for path in ("LICENSE", "serving/service.py", "features/errors.py"))
+    assert not any(taken(f"var/bento/1/src/{path}") for path in ("LICENSE", "serving/service.py", "features/errors.py"))
 
 
 @contextmanager
