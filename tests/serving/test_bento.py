@@ -53,6 +53,7 @@ def test_the_bento_holds_all_of_serving_and_nothing_of_training(bento: Built) ->
     assert (bento.folder / "models" / Path(*bento.model.split(":")) / "model.txt").is_file()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of pathspec, about the name that BentoML calls it by
 def test_a_bento_takes_nothing_of_an_earlier_one_below_var() -> None:
     described = yaml.load((ROOT / "bentofile.yaml").read_text(), Loader=yaml.CSafeLoader)
     taken = BentoPathSpec(described["include"], described["exclude"]).includes
