@@ -20,7 +20,13 @@ Message = tuple[str, bytes]
 """Path and JSON body of one POST."""
 
 
-def stream(history: pa.Table, from_ms: int, until_ms: int, reports: tuple[str, ...] = ("label",)) -> Iterator[Message]:
+def stream(
+    history: pa.Table,
+    from_ms: int,
+    until_ms: int,
+    reports: tuple[str, ...] = ("label",),
+    deadline_ms: int | None = None,
+) -> Iterator[Message]:
     """Payments of [from_ms, until_ms) in order of time, and between them what became known then.
 
     What is known at the very moment of a payment is sent before it, as in replay.
@@ -30,6 +36,7 @@ def stream(history: pa.Table, from_ms: int, until_ms: int, reports: tuple[str, .
         from_ms: first moment, ms UTC.
         until_ms: first moment that is left out, ms UTC.
         reports: which reports are sent: `label`, `outcome`.
+        deadline_ms: how long each payment waits for its decision; the service's own default without it.
     """
     times = times_ms(history["event_time"])
     rows, whens, kinds = [], [], []
@@ -45,16 +52,20 @@ def stream(history: pa.Table, from_ms: int, until_ms: int, reports: tuple[str, .
     for start in range(0, len(order), CHUNK):
         part = order[start : start + CHUNK]
         for values, kind in zip(history.take(row[part]).to_pylist(), kind_of[part].tolist(), strict=True):
-            yield payment_message(values) if kind == len(reports) else _report_message(values, reports[kind])
+            yield (
+                payment_message(values, deadline_ms) if kind == len(reports) else _report_message(values, reports[kind])
+            )
 
 
-def payment_message(values: dict[str, object]) -> Message:
+def payment_message(values: dict[str, object], deadline_ms: int | None = None) -> Message:
     """The request that scores one payment."""
     sent = {name: value for name, value in values.items() if value is not None and name not in _LATER}
     attributes = {name.removeprefix("attr_"): sent.pop(name) for name in list(sent) if name.startswith("attr_")}
     if attributes:
         sent["attributes"] = attributes
     sent["event_time"] = _text(values["event_time"])
+    if deadline_ms is not None:
+        sent["deadline_ms"] = deadline_ms
     return SCORE, msgspec.json.encode(sent)
 
 

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from features.bundle.bundle import write_bundle
 from features.catalogue.catalogue import catalog
+from features.domain.payment_fields import LONGEST_DEADLINE_MS
 from features.history.schema import times_ms
 from training.client.replay_requests import SCORE, Message, before, stream
 from training.client.service_process import Connection, ServiceTrouble, free_port, running, serving
@@ -125,7 +126,9 @@ def serve_protocol(job: Job, name: str) -> Served:
         job.console.status("starting the service"),
         running(["run", "--port", str(port)], port, "/readyz", log, **place),
     ):
-        answers, labels, seconds = _send(job, port, stream(job.history, from_ms, until_ms), from_ms, until_ms)
+        # Scores are judged here, not how soon they come: a busy machine must not cost a payment its score.
+        messages = stream(job.history, from_ms, until_ms, deadline_ms=LONGEST_DEADLINE_MS)
+        answers, labels, seconds = _send(job, port, messages, from_ms, until_ms)
     with job.console.status("verifying the ledger and comparing every vector with the replay"):
         verified = _verify(own, log, place)
         serving(["export-vectors", str(own / "vectors.parquet")], log, **place)
@@ -134,9 +137,8 @@ def serve_protocol(job: Job, name: str) -> Served:
     ids = test.payments["transaction_id"]
     if len(answers) != len(test) or (ids != [a.transaction_id for a in answers]).any():
         raise ServiceTrouble("The service answered other payments than the test holds.", f"See {log}.")
-    served = np.asarray([np.nan if a.score is None else a.score for a in answers])
     return _judged(
-        job, name, test, served, payments_sent=len(answers), labels_sent=labels,
+        job, name, test, _scores_of(answers), payments_sent=len(answers), labels_sent=labels,
         requests_per_second=(len(answers) + labels) / seconds, below_full_tier=sum(a.tier != "full" for a in answers),
         verify_mismatches=verified, vector_mismatches=vectors, score_mismatches=scores,
         seconds=time.monotonic() - began,
@@ -178,6 +180,16 @@ def _send(
     return answers, labels, time.monotonic() - began
 
 
+def _scores_of(answers: list[_Answer]) -> Floats:
+    without = sum(answer.score is None for answer in answers)
+    if without:
+        raise ServiceTrouble(
+            f"{without:,} of {len(answers):,} payments were decided without a score: this machine was too busy.",
+            "Run the job again while nothing else runs here.",
+        )
+    return np.asarray([answer.score for answer in answers])
+
+
 def _verify(own: Path, log: Path, place: dict[str, str]) -> int:
     report = own / "verify.json"
     try:
@@ -199,9 +211,7 @@ def _differences(file: Path, trained: Trained) -> tuple[int, int]:
         own = np.ascontiguousarray(test.values[rows])
         served = batch["vector"].flatten().to_numpy().reshape(own.shape)
         vectors += int((served.view(np.int64) != own.view(np.int64)).any(axis=1).sum())
-        given = batch["score"].to_numpy(zero_copy_only=False)
-        # NaN is a payment without a score: `below_full_tier` counts it.
-        scores += int(((given != trained.test_scores[rows]) & ~np.isnan(given)).sum())
+        scores += int((batch["score"].to_numpy(zero_copy_only=False) != trained.test_scores[rows]).sum())
         place += batch.num_rows
     return vectors + len(test) - place, scores
 

@@ -15,6 +15,7 @@ from features.intake.parse import read_payment
 from training.client.replay_requests import LABELS, OUTCOMES, SCORE, before, stream
 from training.client.service_process import HOST, ServiceTrouble, free_port, refuse_busy_ports
 from training.demo.demo import a_busy_moment
+from training.demo.handbook import _Answer, _scores_of
 from training.simulator.parameters import World
 from training.simulator.simulate import Simulation, simulate
 
@@ -94,3 +95,18 @@ def test_a_port_in_use_is_named_with_its_purpose_and_a_repair() -> None:
         with pytest.raises(ServiceTrouble, match=f"{port} \\(the service\\)") as refused:
             refuse_busy_ports({"the service": port, "the review console": free_port()})
     assert "PORT=" in refused.value.repair
+
+
+def test_a_payment_carries_the_deadline_that_was_asked_for(lived: Simulation) -> None:
+    from_ms = WORLD.start_ms + 20 * DAY_MS
+    one = next(
+        body for path, body in stream(lived.history, from_ms, from_ms + DAY_MS, deadline_ms=9_000) if path == SCORE
+    )
+    assert read_payment(one, catalog()).deadline_ms == 9_000
+
+
+def test_figures_are_refused_when_payments_went_without_a_score() -> None:
+    scored, unscored = _Answer("a", 0.25), _Answer("b", None, "rules_only")
+    assert _scores_of([scored]).tolist() == [0.25]
+    with pytest.raises(ServiceTrouble, match="1 of 2 payments were decided without a score"):
+        _scores_of([scored, unscored])
