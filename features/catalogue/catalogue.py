@@ -27,7 +27,7 @@ class Attribute(msgspec.Struct, frozen=True):
     unit: str = ""
 
 
-class CatalogParameters(msgspec.Struct, frozen=True):
+class CatalogueParameters(msgspec.Struct, frozen=True):
     """What a deployment decides: reference currency (ISO 4217), label delay in days, own attributes, its calendar.
 
     `hour_rates` are 24 expected rates by local hour relative to the day's mean, `busy_days` pairs of a day
@@ -55,16 +55,16 @@ class Feature(msgspec.Struct, frozen=True):
     is_code: bool = False  # a category, not a quantity
 
 
-class Catalog:
+class Catalogue:
     """All features for one set of parameters.
 
     Raises: InvalidDeclaration with every problem at once.
 
-    >>> catalog().index["payer_count_1h"] == catalog().names.index("payer_count_1h")
+    >>> catalogue().index["payer_count_1h"] == catalogue().names.index("payer_count_1h")
     True
     """
 
-    def __init__(self, parameters: CatalogParameters) -> None:
+    def __init__(self, parameters: CatalogueParameters) -> None:
         problems = _problems(parameters)
         if problems:
             raise InvalidDeclaration(problems)
@@ -101,7 +101,7 @@ class Catalog:
         )
 
 
-def _problems(parameters: CatalogParameters) -> list[str]:
+def _problems(parameters: CatalogueParameters) -> list[str]:
     found = []
     if parameters.reference_currency not in CURRENCIES:
         found.append(f"reference_currency {parameters.reference_currency!r} is unknown: use an ISO 4217 code we list.")
@@ -119,7 +119,7 @@ def _problems(parameters: CatalogParameters) -> list[str]:
 
 
 def _features(
-    parameters: CatalogParameters, told: tuple[Story, ...], told_ratios: tuple[Ratio, ...]
+    parameters: CatalogueParameters, told: tuple[Story, ...], told_ratios: tuple[Ratio, ...]
 ) -> tuple[Feature, ...]:
     codes = ("rail", "channel", "mcc")
     features = [
@@ -147,13 +147,13 @@ def _features(
     return tuple(features)
 
 
-def catalog(parameters: CatalogParameters | None = None) -> Catalog:
+def catalogue(parameters: CatalogueParameters | None = None) -> Catalogue:
     """The catalogue for these parameters (the defaults if none are given)."""
-    return Catalog(parameters or CatalogParameters())
+    return Catalogue(parameters or CatalogueParameters())
 
 
-def catalog_of(contract: Contract) -> Catalog:
+def catalogue_of(contract: Contract) -> Catalogue:
     """The catalogue this code builds from a contract's parameters; compare `contract()` of both before use."""
-    keep = {f.name for f in msgspec.structs.fields(CatalogParameters)}
+    keep = {f.name for f in msgspec.structs.fields(CatalogueParameters)}
     chosen = {k: v for k, v in contract.parameters.items() if k in keep}
-    return Catalog(msgspec.convert(chosen, CatalogParameters))
+    return Catalogue(msgspec.convert(chosen, CatalogueParameters))

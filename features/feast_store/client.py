@@ -23,7 +23,7 @@ from feast.repo_config import RepoConfig
 from feast.utils import _convert_arrow_to_proto
 from sqlalchemy.exc import SQLAlchemyError
 
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.domain.payment import Payment
 from features.errors import RegistryUnavailable
 from features.feast_store.offline_store import RiskgateOfflineStoreConfig
@@ -51,7 +51,7 @@ __all__ = [
 Vectors = npt.NDArray[np.float64]
 
 
-def open_store(folder: Path, known: Catalog, replayed: Path | None = None, registry: str = "") -> FeatureStore:
+def open_store(folder: Path, known: Catalogue, replayed: Path | None = None, registry: str = "") -> FeatureStore:
     """The store in `folder`; `replayed` is the parquet of `python -m features replay`, if not in `folder`.
 
     `registry` is the URL of a database that many stores share; empty: a file in `folder`.
@@ -87,7 +87,7 @@ def _registry(folder: Path, url: str) -> dict[str, Any]:
     }
 
 
-def _config(folder: Path, known: Catalog, paths: dict[str, str], registry: dict[str, Any]) -> RepoConfig:
+def _config(folder: Path, known: Catalogue, paths: dict[str, str], registry: dict[str, Any]) -> RepoConfig:
     return RepoConfig(
         project="riskgate",
         provider="local",
@@ -103,7 +103,7 @@ def _config(folder: Path, known: Catalog, paths: dict[str, str], registry: dict[
     )
 
 
-def apply(store: FeatureStore, known: Catalog) -> str:
+def apply(store: FeatureStore, known: Catalogue) -> str:
     """Register everything the catalogue declares; the name of its feature service.
 
     Services of former catalogues stay in the registry, so that an older bundle keeps its own. Profile files
@@ -169,7 +169,7 @@ def materialize_profiles(store: FeatureStore) -> ProfileFile:
     return _online(store).profile_file(store.config)
 
 
-def online_vectors(store: FeatureStore, known: Catalog, payments: Sequence[Payment]) -> Vectors:
+def online_vectors(store: FeatureStore, known: Catalogue, payments: Sequence[Payment]) -> Vectors:
     """Features as Feast serves them, float64[payments, columns of the catalogue], NaN = missing."""
     service = _service(store, service_name(known))
     rows = [online_row(payment, known) for payment in payments]
@@ -179,7 +179,7 @@ def online_vectors(store: FeatureStore, known: Catalog, payments: Sequence[Payme
 
 
 def historical_frame(
-    store: FeatureStore, known: Catalog, history: pa.Table, service: str | None = None
+    store: FeatureStore, known: Catalogue, history: pa.Table, service: str | None = None
 ) -> pd.DataFrame:
     """Features of every payment of a history as known just before it, in the history's order.
 

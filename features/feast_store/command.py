@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from features.catalogue.choose import chosen_catalog
+from features.catalogue.choose import chosen_catalogue
 from features.settings import feast_registry
 
 app = typer.Typer(help="The Feast store: registry, views, services, profiles.", no_args_is_help=True)
@@ -24,7 +24,7 @@ def apply(folder: Path = _FOLDER, currency: str = _CURRENCY, contract: Path | No
     """Register entities, views and the feature service of the catalogue."""
     from features.feast_store import client  # Feast takes seconds to import: only these commands should wait
 
-    known = chosen_catalog(contract, currency)
+    known = chosen_catalogue(contract, currency)
     with console.status("applying the catalogue to Feast"):
         store = client.open_store(folder, known, registry=feast_registry())
         service = client.apply(store, known)
@@ -38,7 +38,7 @@ def materialize(folder: Path = _FOLDER, currency: str = _CURRENCY, contract: Pat
     from features.feast_store import client
 
     with console.status("materialising the profiles"):
-        store = client.open_store(folder, chosen_catalog(contract, currency), registry=feast_registry())
+        store = client.open_store(folder, chosen_catalogue(contract, currency), registry=feast_registry())
         written = client.materialize_profiles(store)
         rows = len(written.load())
         client.close(store)
@@ -50,7 +50,7 @@ def show(folder: Path = _FOLDER, currency: str = _CURRENCY, contract: Path | Non
     """Print the feature views and services that the registry holds."""
     from features.feast_store import client
 
-    store = client.open_store(folder, chosen_catalog(contract, currency), registry=feast_registry())
+    store = client.open_store(folder, chosen_catalogue(contract, currency), registry=feast_registry())
     views = Table("view", "ids", "features", "served from")
     for view in store.list_feature_views():
         served_from = view.tags.get("served_from", "")

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.catalogue import payment_features
-from features.catalogue.catalogue import Catalog, CatalogParameters, catalog
+from features.catalogue.catalogue import Catalogue, CatalogueParameters, catalogue
 from features.feast_store.views import PAYMENT_COLUMNS, computed_on_demand, windows_in_ratios
 from features.history.schema import TIME
 from features.jit import compiled
@@ -36,7 +36,7 @@ def compute(columns: Columns, parameters: str) -> dict[str, Any]:
     made of (features/feast_store/views.py), None where missing. parameters: the catalogue's parameters as JSON.
     Lists are answered with lists (Feast online), Arrow columns with arrays (our offline store).
     """
-    known = _catalog_of(parameters)
+    known = _catalogue_of(parameters)
     ts = _whole(columns["payment_event_time_ms"])
     out = np.full((len(ts), len(known.names)), np.nan)
     for name in windows_in_ratios(known):
@@ -63,11 +63,11 @@ def fill_rows(
 
 
 @lru_cache(maxsize=8)
-def _catalog_of(parameters: str) -> Catalog:
-    return catalog(msgspec.json.decode(parameters, type=CatalogParameters))
+def _catalogue_of(parameters: str) -> Catalogue:
+    return catalogue(msgspec.json.decode(parameters, type=CatalogueParameters))
 
 
-def _payments(columns: Columns, known: Catalog) -> pa.Table:
+def _payments(columns: Columns, known: Catalogue) -> pa.Table:
     """The columns under the names of a history, which is what the encoders of the bulk path read."""
     named: dict[str, pa.Array] = {
         name.removeprefix("payment_"): _arrow(columns[name], kind) for name, kind in PAYMENT_COLUMNS.items()

@@ -28,7 +28,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from pydantic import Field
 
-from features.catalogue.catalogue import Catalog, CatalogParameters, catalog
+from features.catalogue.catalogue import Catalogue, CatalogueParameters, catalogue
 from features.domain.payment import Payment
 from features.errors import BrokenState, InvalidHistory
 from features.feast_store.redis_reader import RedisVelocity
@@ -63,7 +63,7 @@ class RiskgateOnlineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
     """What the keys there begin with (RISKGATE_REDIS_PREFIX)."""
 
     catalogue: dict[str, Any] = Field(default_factory=dict)
-    """The parameters of the catalogue, as in `CatalogParameters`."""
+    """The parameters of the catalogue, as in `CatalogueParameters`."""
 
 
 class RiskgateOnlineStore(OnlineStore):  # type: ignore[misc]
@@ -114,11 +114,11 @@ class RiskgateOnlineStore(OnlineStore):  # type: ignore[misc]
 
     def _read_velocity(self, config: RepoConfig, keys: list[dict[str, str]], names: Sequence[str]) -> list[Row]:
         state, now_ms = self._live_state(config), self._clock()
-        columns = [state.catalog.index[name] for name in names]
+        columns = [state.catalogue.index[name] for name in names]
         moment = _moment(now_ms)
         rows: list[Row] = []
         for key in keys:
-            values = state.observe(_asking(key, now_ms, state.catalog))[columns]
+            values = state.observe(_asking(key, now_ms, state.catalogue))[columns]
             rows.append((moment, dict(zip(names, _values(values), strict=True))))
         return rows
 
@@ -138,7 +138,7 @@ class RiskgateOnlineStore(OnlineStore):  # type: ignore[misc]
             return self._state
         if config.online_store.redis_url:
             if self._redis is None:
-                known = catalog(msgspec.convert(config.online_store.catalogue, CatalogParameters))
+                known = catalogue(msgspec.convert(config.online_store.catalogue, CatalogueParameters))
                 self._redis = RedisVelocity(config.online_store.redis_url, config.online_store.redis_prefix, known)
             return self._redis
         return self._snapshot(config)
@@ -152,9 +152,9 @@ class RiskgateOnlineStore(OnlineStore):  # type: ignore[misc]
                 return self._state
             if found in self._damaged:
                 continue
-            parameters = msgspec.convert(config.online_store.catalogue, CatalogParameters)
+            parameters = msgspec.convert(config.online_store.catalogue, CatalogueParameters)
             try:
-                self._state, self._loaded = State.load(path, catalog(parameters)), (path, modified)
+                self._state, self._loaded = State.load(path, catalogue(parameters)), (path, modified)
             except BrokenState as error:
                 log.warning("snapshot %s is not used: %s", path.name, error)
                 self._damaged.add(found)
@@ -231,7 +231,7 @@ def _profiled(table: FeatureView) -> str | None:
     return next((entity for entity in PROFILE_COLUMNS if table.name == f"{entity}_profile"), None)
 
 
-def _asking(key: dict[str, str], now_ms: int, known: Catalog) -> Payment:
+def _asking(key: dict[str, str], now_ms: int, known: Catalogue) -> Payment:
     """A payment that asks for the velocity of these ids; the window features read nothing else of it."""
     return Payment(
         transaction_id=NOT_SENT,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import redis
 
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.domain.payment import Payment
 from features.errors import StoreUnavailable
 from features.state.profiles import Profiles
@@ -25,9 +25,9 @@ Vector = npt.NDArray[np.float64]
 class RedisVelocity:
     """Reads like `State.observe`, from the Redis of the production profile; one thread."""
 
-    def __init__(self, url: str, prefix: str, catalog: Catalog) -> None:
-        self.catalog = catalog
-        self._strings = EntityStrings(catalog)
+    def __init__(self, url: str, prefix: str, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self._strings = EntityStrings(catalogue)
         self._prefixes = entity_prefixes(prefix)
         self._client = _client(url)
 

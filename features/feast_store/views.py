@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.catalogue.aggregate import Aggregate
-from features.catalogue.catalogue import Catalog, Feature
+from features.catalogue.catalogue import Catalogue, Feature
 from features.domain.payment import ENTITIES, Payment
 from features.state.profiles import PROFILE_KINDS, ProfileRow, Profiles, profile_columns
 
@@ -83,24 +83,24 @@ def view_of(keys: Sequence[str]) -> str:
     return f"{'pair' if tuple(keys) == _PAIR else '_'.join(keys)}_velocity"
 
 
-def windows_of(known: Catalog) -> list[tuple[Feature, Aggregate]]:
+def windows_of(known: Catalogue) -> list[tuple[Feature, Aggregate]]:
     """Every window feature with its declaration, in the order of the catalogue."""
     windows = [feature for feature in known.features if feature.group == "window"]
     return list(zip(windows, known.aggregates, strict=True))
 
 
-def windows_in_ratios(known: Catalog) -> tuple[str, ...]:
+def windows_in_ratios(known: Catalogue) -> tuple[str, ...]:
     """The window features that ratios are made of."""
     used = {name for above, below, *_ in known.ratios for name in (above, below)}
     return tuple(feature.name for feature in known.features if feature.group == "window" and feature.name in used)
 
 
-def computed_on_demand(known: Catalog) -> tuple[str, ...]:
+def computed_on_demand(known: Catalogue) -> tuple[str, ...]:
     """The features of the payment alone, of its profiles, and the ratios."""
     return tuple(feature.name for feature in known.features if feature.group != "window")
 
 
-def online_row(payment: Payment, known: Catalog) -> dict[str, Any]:
+def online_row(payment: Payment, known: Catalogue) -> dict[str, Any]:
     """One payment as an entity row of `get_online_features`."""
     row: dict[str, Any] = {id_column(e): getattr(payment, id_column(e)) or NOT_SENT for e in KEYED}
     for column in PAYMENT_COLUMNS:
@@ -111,7 +111,7 @@ def online_row(payment: Payment, known: Catalog) -> dict[str, Any]:
     return row
 
 
-def historical_rows(history: pa.Table, known: Catalog) -> pa.Table:
+def historical_rows(history: pa.Table, known: Catalogue) -> pa.Table:
     """A history as entity rows of `get_historical_features`, in the same order; absent columns are null."""
     present = set(history.column_names)
 

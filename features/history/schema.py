@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.catalogue.catalogue import CatalogParameters
+from features.catalogue.catalogue import CatalogueParameters
 from features.domain.payment import LABELS, OUTCOMES
 from features.errors import InvalidHistory
 
@@ -44,7 +44,7 @@ AFTERWARDS = (
 HISTORY_SCHEMA = pa.schema([*REQUIRED, *OPTIONAL, *AFTERWARDS])
 
 
-def history_schema(parameters: CatalogParameters) -> pa.Schema:
+def history_schema(parameters: CatalogueParameters) -> pa.Schema:
     """The schema with the declared attributes as `attr_<name>` columns."""
     attributes = [
         pa.field(f"attr_{a.name}", pa.string() if a.categories else pa.float64()) for a in parameters.attributes

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.catalogue.aggregate import FILTERS, HOPS, Aggregate, How
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.catalogue.payment_features import PROFILE_FEATURES, REQUEST_FEATURES
 from features.domain.money import CURRENCIES
 from features.domain.payment import ENTITIES
@@ -149,21 +149,21 @@ def _bounds(a: Aggregate) -> dict[str, tuple[int, int]]:
 
 
 @lru_cache(maxsize=8)
-def plan_of(catalog: Catalog) -> Plan:
+def plan_of(catalogue: Catalogue) -> Plan:
     """The kernel's tables for a catalogue.
 
     Raises: InvalidDeclaration if an entity has no window feature.
     """
     first_attribute = len(REQUEST_FEATURES) + len(PROFILE_FEATURES)
-    attributes = len(catalog.parameters.attributes)
+    attributes = len(catalogue.parameters.attributes)
     divisions = [
-        (-1 if above == "amount" else catalog.index[above], catalog.index[below], catalog.index[name])
-        for above, below, name, *_ in catalog.ratios
+        (-1 if above == "amount" else catalogue.index[above], catalogue.index[below], catalogue.index[name])
+        for above, below, name, *_ in catalogue.ratios
     ]
-    numerator, denominator = catalog.weights["USD"]
+    numerator, denominator = catalogue.weights["USD"]
     small = 10 ** CURRENCIES["USD"][0] * numerator // denominator
     return compile_plan(
-        catalog.aggregates, first_attribute + attributes, divisions, (first_attribute, attributes, small)
+        catalogue.aggregates, first_attribute + attributes, divisions, (first_attribute, attributes, small)
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.catalogue.aggregate import FILTERS
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.catalogue.payment_features import PROFILE_WORDS
 from features.domain.payment import Payment
 from features.errors import BrokenState, ContractMismatch
@@ -51,10 +51,10 @@ class State:
     raises before the kernel runs: a call that raises has changed nothing.
     """
 
-    def __init__(self, catalog: Catalog) -> None:
-        self.catalog = catalog
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
         self.too_late = 0  # entity updates whose event was older than every window
-        plan = plan_of(catalog)
+        plan = plan_of(catalogue)
         self._plan = plan
         self._tables = (plan.ents, plan.fields, plan.heads, plan.lists, plan.bounds)
         self._reading = (plan.outs, plan.ratios, plan.layout, np.zeros(plan.scratch, np.int64))
@@ -62,7 +62,7 @@ class State:
         self._records = tuple(KeyTable() for _ in range(step.ENTITY_COUNT))
         self._recs = np.zeros(step.ENTITY_COUNT, np.int64)
         self._seen = np.zeros(step.ENTITY_COUNT, np.int64)
-        self._extra = np.zeros(extra_words(catalog))
+        self._extra = np.zeros(extra_words(catalogue))
         self._profile = np.zeros(PROFILE_WORDS)
 
     def _find(self, payment: Payment) -> tuple[tuple[str | None, ...], list[int]]:
@@ -78,7 +78,7 @@ class State:
         return keys, found
 
     def _step(self, payment: Payment, profiles: Profiles | None, keep: bool, out: Vector) -> Vector:
-        encode_extra(payment, self.catalog, self._extra)
+        encode_extra(payment, self.catalogue, self._extra)
         if out.size:
             encode_profiles(payment, profiles, self._profile)
         keys, found = self._find(payment)
@@ -86,7 +86,7 @@ class State:
             self._heap = with_room(self._heap, self._plan.slack_words)
         self.too_late += step.step(
             self._heap, *self._tables, *self._reading, self._recs, self._recs, self._seen, payment.event_time_ms,
-            reference_amount(payment, self.catalog), self._extra, self._profile, out, keep,
+            reference_amount(payment, self.catalogue), self._extra, self._profile, out, keep,
         )  # fmt: skip
         if keep and _NO_HISTORY in found:
             for key, known, before, record in zip(keys, self._records, found, self._recs.tolist(), strict=True):
@@ -96,11 +96,11 @@ class State:
 
     def observe(self, payment: Payment, profiles: Profiles | None = None) -> Vector:
         """Features of a payment given all that was folded in so far, float64[columns], NaN = missing."""
-        return self._step(payment, profiles, False, np.empty(len(self.catalog.names)))
+        return self._step(payment, profiles, False, np.empty(len(self.catalogue.names)))
 
     def observe_and_apply(self, payment: Payment, profiles: Profiles | None = None) -> Vector:
         """Like `observe`; then the payment becomes part of the past."""
-        return self._step(payment, profiles, True, np.empty(len(self.catalog.names)))
+        return self._step(payment, profiles, True, np.empty(len(self.catalogue.names)))
 
     def apply(self, payment: Payment) -> None:
         """Fold a payment in without need of its features."""
@@ -115,7 +115,7 @@ class State:
         self._heap = with_room(self._heap, self._plan.slack_words)
         self.too_late += step.annotate(
             self._heap, *self._tables, self._recs, self._recs, payment.event_time_ms,
-            reference_amount(payment, self.catalog), FILTERS[what].bit, weight,
+            reference_amount(payment, self.catalogue), FILTERS[what].bit, weight,
         )  # fmt: skip
 
     def last_seen(self) -> tuple[int, ...]:
@@ -152,35 +152,35 @@ class State:
     def save(self, path: Path, position: Position = NOWHERE) -> None:
         """Write a snapshot, whole or not at all; `position` says how far in which ledger it stands."""
         records = tuple(dict(known.items()) for known in self._records)
-        head = _Head(self.catalog.contract().hash, position, self.too_late, records)
+        head = _Head(self.catalogue.contract().hash, position, self.too_late, records)
         snapshot.write(path, msgspec.msgpack.encode(head), self._heap[: self._heap[0]])
 
     @staticmethod
-    def load(path: Path, catalog: Catalog) -> State:
+    def load(path: Path, catalogue: Catalogue) -> State:
         """The state that `save` wrote; see `load_at`."""
-        return State.load_at(path, catalog)[0]
+        return State.load_at(path, catalogue)[0]
 
     @staticmethod
-    def load_at(path: Path, catalog: Catalog) -> tuple[State, Position]:
+    def load_at(path: Path, catalogue: Catalogue) -> tuple[State, Position]:
         """The state that `save` wrote, and its position.
 
         Raises: BrokenState if it is not what `save` wrote, ContractMismatch if it was made with another catalogue,
         OSError if it cannot be read.
         """
-        encoded, heap = snapshot.read(path, plan_of(catalog).slack_words)
+        encoded, heap = snapshot.read(path, plan_of(catalogue).slack_words)
         try:
             head = msgspec.msgpack.decode(encoded, type=_Head)
         except msgspec.DecodeError as error:
             raise BrokenState(
                 "Its head is of another release.", "Delete it; the state is folded from the ledger."
             ) from error
-        if head.contract != catalog.contract().hash:
+        if head.contract != catalogue.contract().hash:
             raise ContractMismatch(
                 f"The snapshot {path.name} was made with catalogue {head.contract[:8]}, "
-                f"this code has {catalog.contract().hash[:8]}.",
+                f"this code has {catalogue.contract().hash[:8]}.",
                 "Delete the snapshot; the state is rebuilt from the ledger.",
             )
-        state = State(catalog)
+        state = State(catalogue)
         state.adopt(heap, head.records, head.too_late)
         return state, head.position
 

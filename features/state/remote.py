@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.catalogue.aggregate import FILTERS
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.catalogue.payment_features import PROFILE_WORDS, mask_of
 from features.domain.payment import ENTITIES, Payment
 from features.errors import BrokenState
@@ -136,10 +136,10 @@ def observe_strings(
 class EntityStrings:
     """The kernel of one catalogue at work on strings; one thread, one payment after the other."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self.catalog = catalog
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
         self.too_late = 0  # entity updates of observed payments that were older than every window
-        plan = plan_of(catalog)
+        plan = plan_of(catalogue)
         self._tables = (plan.ents, plan.fields, plan.heads, plan.lists, plan.bounds)
         self._reading = (plan.outs, plan.ratios, plan.layout, np.zeros(plan.scratch, np.int64))
         self._layout = plan.layout
@@ -180,9 +180,9 @@ class EntityStrings:
         """What the store is asked for, and told of, a payment."""
         keys = keys_of(payment)
         ids = self._ids(keys)
-        amount = reference_amount(payment, self.catalog)
-        extra = np.empty(extra_words(self.catalog))
-        encode_extra(payment, self.catalog, extra)
+        amount = reference_amount(payment, self.catalogue)
+        extra = np.empty(extra_words(self.catalogue))
+        encode_extra(payment, self.catalogue, extra)
         tag = crc32(payment.transaction_id.encode()) & _TAG
         payment_events(self._others, self._layout, payment.event_time_ms, amount, extra, tag, ids, self._events)
         return Entry(keys, self._cut(keys), ids, amount, extra)
@@ -190,7 +190,7 @@ class EntityStrings:
     def report(self, payment: Payment, what: str, weight: int) -> dict[int, tuple[str, bytes]]:
         """What became known about a payment, for each entity kind that keeps anything of it: its key and the event."""
         keys, bit = keys_of(payment), FILTERS[what].bit
-        ids, amount = self._ids(keys), reference_amount(payment, self.catalog)
+        ids, amount = self._ids(keys), reference_amount(payment, self.catalogue)
         tag = crc32(payment.transaction_id.encode()) & _TAG
         found = {}
         for e, key in enumerate(keys):
@@ -222,7 +222,7 @@ class EntityStrings:
             places.append(at)
         self._places[:] = places
         data = np.frombuffer(b"".join([string for string in strings if string]) or EMPTY, np.uint8)
-        out = np.empty(len(self.catalog.names))
+        out = np.empty(len(self.catalogue.names))
         found = observe_strings(
             self._heap, *self._tables, *self._reading, self._others, data, self._places, self._recs, self._met,
             entry.ids, self._seen, payment.event_time_ms, entry.amount, entry.extra, self._profile, out, keep,

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.catalogue.aggregate import FILTERS
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.catalogue.payment_features import PROFILE_WORDS
 from features.domain.payment import Payment
 from features.history.normalise import normalised
@@ -76,16 +76,16 @@ class _Run:
     """One pass of the kernel over a history."""
 
     def __init__(
-        self, history: pa.Table, catalog: Catalog, profiles: Profiles | None, until_ms: int | None, *, as_kept: bool
+        self, history: pa.Table, catalogue: Catalogue, profiles: Profiles | None, until_ms: int | None, *, as_kept: bool
     ) -> None:
-        history = complete(history, history_schema(catalog.parameters))
+        history = complete(history, history_schema(catalogue.parameters))
         if not as_kept:
             history = normalised(history)
         check_history(history)
-        self.catalog, self.plan, self.history = catalog, plan_of(catalog), history
+        self.catalogue, self.plan, self.history = catalogue, plan_of(catalogue), history
         self.events = Events(history, until_ms)
-        self.amounts = amounts_of(history, catalog)
-        self.extra = extras_of(history, catalog)
+        self.amounts = amounts_of(history, catalogue)
+        self.extra = extras_of(history, catalogue)
         self.profile = _profiles_of(history, profiles)
         self.codes, self.keys = _codes_of(history)
         self.table = np.zeros(int(self.codes.max(initial=0)) + 1, np.int64)
@@ -93,7 +93,7 @@ class _Run:
 
     def chunks(self) -> Iterator[tuple[int, int, Vector]]:
         """(first row, events done, features of the rows from it) until the events are used up; the rows are reused."""
-        begin, row, columns = 0, 0, len(self.catalog.names)
+        begin, row, columns = 0, 0, len(self.catalogue.names)
         plan = self.plan
         cum = np.zeros(plan.scratch, np.int64)
         recs, seen = np.zeros(step.ENTITY_COUNT, np.int64), np.zeros(step.ENTITY_COUNT, np.int64)
@@ -123,14 +123,14 @@ class _Run:
             }
             for start, keys in self.keys
         )
-        state = State(self.catalog)
+        state = State(self.catalogue)
         state.adopt(with_room(self.heap, self.plan.slack_words), records, 0)
         return state
 
 
 def replay(
     history: pa.Table,
-    catalog: Catalog,
+    catalogue: Catalogue,
     profiles: Profiles | None = None,
     until_ms: int | None = None,
     progress: Progress | None = None,
@@ -141,13 +141,13 @@ def replay(
     after this time, ms UTC.
     Raises: InvalidHistory.
     """
-    run = _Run(history, catalog, profiles, until_ms, as_kept=False)
-    return pa.Table.from_batches(list(_batches(run, progress)), schema=features_schema(catalog))
+    run = _Run(history, catalogue, profiles, until_ms, as_kept=False)
+    return pa.Table.from_batches(list(_batches(run, progress)), schema=features_schema(catalogue))
 
 
 def replay_some(
     history: pa.Table,
-    catalog: Catalog,
+    catalogue: Catalogue,
     keep: npt.NDArray[np.bool_],
     profiles: Profiles | None = None,
     progress: Progress | None = None,
@@ -157,8 +157,8 @@ def replay_some(
     The windows see every payment; a long history of which few rows are wanted needs little memory.
     Raises: InvalidHistory.
     """
-    run, at = _Run(history, catalog, profiles, None, as_kept=False), 0
-    kept = np.empty((int(keep.sum()), len(catalog.names)))
+    run, at = _Run(history, catalogue, profiles, None, as_kept=False), 0
+    kept = np.empty((int(keep.sum()), len(catalogue.names)))
     for row, done, out in run.chunks():
         chosen = out[keep[row : row + len(out)]]
         kept[at : at + len(chosen)] = chosen
@@ -171,7 +171,7 @@ def replay_some(
 def replay_to_parquet(
     source: Path,
     target: Path,
-    catalog: Catalog,
+    catalogue: Catalogue,
     profiles: Profiles | None = None,
     progress: Progress | None = None,
 ) -> int:
@@ -180,15 +180,15 @@ def replay_to_parquet(
     The target appears whole or not at all.
     Raises: InvalidHistory.
     """
-    run = _Run(read_table(source), catalog, profiles, None, as_kept=False)
+    run = _Run(read_table(source), catalogue, profiles, None, as_kept=False)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
     with ThreadPoolExecutor(1) as beside, pq.ParquetWriter(
-        partial, features_schema(catalog), compression="lz4", use_dictionary=["payer_id", "payee_id"],
+        partial, features_schema(catalogue), compression="lz4", use_dictionary=["payer_id", "payee_id"],
         write_statistics=["transaction_id", "event_time"],
     ) as writer:  # fmt: skip
         written: Future[None] | None = None
-        columns = len(catalog.names)
+        columns = len(catalogue.names)
         rooms = [np.empty((columns, CHUNK)) for _ in range(2)]  # one is compressed while the other is filled
         for batch in _batches(run, progress, rooms):
             if written is not None:
@@ -200,24 +200,26 @@ def replay_to_parquet(
     return run.events.payments
 
 
-def fold(history: pa.Table, catalog: Catalog, until_ms: int | None = None, progress: Progress | None = None) -> State:
+def fold(
+    history: pa.Table, catalogue: Catalogue, until_ms: int | None = None, progress: Progress | None = None
+) -> State:
     """The online state after a history as it is kept (what happened before `until_ms`), by the bulk path."""
-    run = _Run(history, catalog, None, until_ms, as_kept=True)
+    run = _Run(history, catalogue, None, until_ms, as_kept=True)
     for _, done, _ in run.chunks():
         if progress:
             progress(done)
     return run.state()
 
 
-def features_schema(catalog: Catalog) -> pa.Schema:
+def features_schema(catalogue: Catalogue) -> pa.Schema:
     """The schema of replayed features."""
     keys = [pa.field(k, pa.timestamp("ms", tz="UTC") if k == "event_time" else pa.string()) for k in KEYS]
-    return pa.schema([*keys, *(pa.field(name, pa.float64()) for name in catalog.names)])
+    return pa.schema([*keys, *(pa.field(name, pa.float64()) for name in catalogue.names)])
 
 
 def _batches(run: _Run, progress: Progress | None, rooms: Sequence[Vector] = ()) -> Iterator[pa.RecordBatch]:
     """The features in batches of columns; with `rooms`, float64[columns, CHUNK] each, they are used in turn."""
-    schema = features_schema(run.catalog)
+    schema = features_schema(run.catalogue)
     turns = cycle(rooms)
     for row, done, out in run.chunks():
         keys = run.history.slice(row, len(out))

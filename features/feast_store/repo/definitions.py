@@ -14,7 +14,7 @@ from feast import Entity, FeatureService, FeatureView, Field, FileSource, OnDema
 from feast.types import Bool, FeastType, Float64, Int64, String
 from feast.value_type import ValueType
 
-from features.catalogue.catalogue import Catalog, Feature, catalog
+from features.catalogue.catalogue import Catalogue, Feature, catalogue
 from features.feast_store.views import (
     ON_DEMAND_VIEW,
     PAYMENT_COLUMNS,
@@ -63,12 +63,12 @@ class _DeclaredView(OnDemandFeatureView):  # type: ignore[misc]
         """Nothing to infer: Feast's trial run would send arbitrary text where a currency or mcc stands."""
 
 
-def service_name(known: Catalog) -> str:
+def service_name(known: Catalogue) -> str:
     """The feature service of a catalogue, e.g. `risk_v1_a93b12cd`: Feast caches services by name."""
     return f"risk_v{GENERATION}_{known.contract().hash[:8]}"
 
 
-def declare(known: Catalog) -> Declared:
+def declare(known: Catalogue) -> Declared:
     """Entities, views and the feature service of a catalogue."""
     entities = {
         name: Entity(name=name, join_keys=[id_column(name)], value_type=ValueType.STRING, description=text)
@@ -86,7 +86,7 @@ def declare(known: Catalog) -> Declared:
     return Declared(list(entities.values()), velocity, profiles, on_demand, service)
 
 
-def _velocity_views(known: Catalog, entities: dict[str, Entity]) -> list[FeatureView]:
+def _velocity_views(known: Catalogue, entities: dict[str, Entity]) -> list[FeatureView]:
     replayed = FileSource(name="velocity", path="data/velocity.parquet", timestamp_field="event_time")
     by_keys: dict[tuple[str, ...], list[Feature]] = {}
     for feature, aggregate in windows_of(known):
@@ -130,7 +130,7 @@ def _profile_views(entities: dict[str, Entity]) -> list[FeatureView]:
     ]
 
 
-def _on_demand_view(known: Catalog, velocity: list[FeatureView], profiles: list[FeatureView]) -> OnDemandFeatureView:
+def _on_demand_view(known: Catalogue, velocity: list[FeatureView], profiles: list[FeatureView]) -> OnDemandFeatureView:
     request = RequestSource(
         name="payment",
         schema=[Field(name=name, dtype=_TYPES[kind]) for name, kind in PAYMENT_COLUMNS.items()]
@@ -155,7 +155,7 @@ def _on_demand_view(known: Catalog, velocity: list[FeatureView], profiles: list[
     )
 
 
-def _source_text(known: Catalog) -> str:
+def _source_text(known: Catalogue) -> str:
     """The view's function as text: Feast keeps the text and runs it without this module around it."""
     parameters = msgspec.json.encode(known.parameters).decode()
     return (
@@ -181,4 +181,4 @@ def _field(feature: Feature) -> Field:
 
 
 # Feast looks for objects among this module's names.
-globals().update({f"_feast_{thing.name}": thing for thing in declare(catalog()).objects()})
+globals().update({f"_feast_{thing.name}": thing for thing in declare(catalogue()).objects()})
