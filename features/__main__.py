@@ -26,10 +26,10 @@ def show(
     currency: str = typer.Option("INR", help="Reference currency of the amounts."),
     contract: Path | None = typer.Option(None, help="Show the catalogue of this contract.json instead."),
 ) -> None:
-    """Print every feature by fraud story, with its unit and its sentence."""
+    """Print every feature by fraud typology, with its unit and its sentence."""
     chosen = chosen_catalogue(contract, currency)
     console.print(f"Catalogue {chosen.contract().hash[:8]}: {len(chosen.names)} features")
-    for story, features in groupby(sorted(chosen.features, key=lambda f: f.story), key=lambda f: f.story):
+    for story, features in groupby(sorted(chosen.features, key=lambda f: f.typology), key=lambda f: f.typology):
         console.print(f"\n[bold]{story}[/bold]")
         for feature in features:
             # a name is never cut: it is what a reader searches for

@@ -1,4 +1,4 @@
-"""Which catalogue a command means: the one of a contract file, or today's for a reference currency."""
+"""The catalogue that a command works with: that of a contract file, or this code's for a reference currency."""
 
 from __future__ import annotations
 

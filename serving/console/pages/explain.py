@@ -74,7 +74,7 @@ def feature_families(
             missing_word(feature, receipt.seen),
             feature.name in in_reasons,
         )
-        stories.setdefault(feature.story, []).append(row)
+        stories.setdefault(feature.typology, []).append(row)
     families = []
     for story, rows in stories.items():
         known = sum(row.value is not None for row in rows)

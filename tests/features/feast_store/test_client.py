@@ -62,7 +62,7 @@ def test_every_feature_stands_in_one_view_with_its_sentence() -> None:
         if feature.group == "window":
             sentence, tags = told[feature.name]
             assert sentence == feature.sentence
-            assert tags == {"unit": feature.unit, "story": feature.story, "reason": feature.reason}
+            assert tags == {"unit": feature.unit, "story": feature.typology, "reason": feature.reason}
         else:
             assert declared.on_demand.tags[feature.name] == feature.sentence
 

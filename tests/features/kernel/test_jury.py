@@ -148,7 +148,7 @@ def no_history_is_zero_for_counts_and_missing_for_the_rest(feature: Feature) -> 
 
 
 def has_a_sentence_and_a_unit(feature: Feature) -> None:
-    assert feature.sentence.endswith(".") and feature.sentence[0].isupper() and feature.unit and feature.story
+    assert feature.sentence.endswith(".") and feature.sentence[0].isupper() and feature.unit and feature.typology
     assert feature.reason in CATALOGUE.reasons
 
 
@@ -226,4 +226,4 @@ def test_every_feature_passes(feature: Feature, check: Callable[[Feature], None]
 def test_the_catalogue_is_rich_enough_and_covers_every_entity() -> None:
     assert len(CATALOGUE.names) >= 60
     assert {f.entity for f in CATALOGUE.features} == {None, "payer", "instrument", "device", "ip", "payee", "pair"}
-    assert len({f.story for f in CATALOGUE.features}) >= 8
+    assert len({f.typology for f in CATALOGUE.features}) >= 8
