@@ -1,4 +1,4 @@
-"""The normalised history: the one table shape in which past payments are replayed, and its checks."""
+"""The normalised history: the table schema in which past payments are replayed, and its checks."""
 
 from __future__ import annotations
 
@@ -86,6 +86,12 @@ def complete(history: pa.Table, schema: pa.Schema) -> pa.Table:
 def valid(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
     """Where a column has a value, bool[n]."""
     return np.asarray(pc.is_valid(column).to_numpy(), bool)
+
+
+def dictionary_of(column: pa.ChunkedArray | pa.Array) -> pa.DictionaryArray:
+    """A string column as one dictionary-encoded array."""
+    coded = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return coded if pa.types.is_dictionary(coded.type) else coded.dictionary_encode()
 
 
 def times_ms(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""From the caller's bytes to a `Payment`: a fast path for what is valid, and every problem at once for what is not."""
+"""Parses the caller's bytes into a `Payment`: a fast path for valid payments, all problems together for others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 _KEY = re.compile(rb'"([^"]*)"\s*:')
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"(?:{_OCTET}\.){{3}}{_OCTET}", re.ASCII)
-#: A batch is an object of a list of objects with an object of attributes: four; more is somebody's mistake.
+#: Levels of nesting. A batch needs four: an object with a list of objects, each with an object of attributes.
 DEEPEST = 8
 _RAILS, _CHANNELS = frozenset(RAILS), frozenset(CHANNELS)
 

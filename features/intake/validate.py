@@ -19,7 +19,7 @@ from features.errors import Problem
 from features.intake.card_numbers import holds_card_number, is_card_number
 
 LONGEST_TEXT = 128
-#: A caller's own fields, and problems told at once: a reply must not be many times the request.
+#: Limits of a caller's own fields and of the problems in one reply: a reply must not be many times the request.
 MOST_ATTRIBUTES = 64
 MOST_PROBLEMS = 40
 LONGEST_DEADLINE_MS = 10_000
@@ -139,7 +139,9 @@ def problems_of(raw: Any, catalogue: Catalogue) -> list[Problem]:
         return [Problem("wrong_type", f"A payment is a JSON object, not {_kind(raw)}.", None, "Send an object.")]
     problems = list(islice(_problems(raw, catalogue), MOST_PROBLEMS + 1))
     if len(problems) > MOST_PROBLEMS:
-        problems[-1] = Problem("too_many_problems", "There is more wrong than is told here.", None, "Mend these first.")
+        problems[-1] = Problem(
+            "too_many_problems", "There are more problems than are listed here.", None, "Repair these first."
+        )
     return problems
 
 

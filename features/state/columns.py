@@ -1,4 +1,4 @@
-"""From words to numbers: what of a payment the kernel reads, for one payment and for columns of a history."""
+"""Encodes payments as the kernel's numeric inputs, for one payment and for the columns of a history."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from features.catalogue.catalogue import Catalogue
 from features.domain.money import CURRENCIES, CURRENCY_CODES
 from features.domain.payment import CHANNELS, RAILS, Payment
 from features.domain.utc_offsets import UTC_OFFSET_MINUTES
-from features.history.schema import times_ms, valid
+from features.history.schema import dictionary_of, times_ms, valid
 from features.state.profiles import InstrumentProfile, InvalidProfile, PayeeProfile, PayerProfile, ProfileRow, Profiles
 
 Vector = npt.NDArray[np.float64]
@@ -28,7 +28,7 @@ MISSING = float("nan")
 
 
 def country_code(country: str | None) -> float:
-    """An ISO 3166-1 alpha-2 code as a number, NaN if not known.
+    """An ISO 3166-1 alpha-2 code as a number, NaN for None.
 
     >>> country_code("AB")
     1.0
@@ -37,7 +37,7 @@ def country_code(country: str | None) -> float:
 
 
 def category_code(value: float | str, categories: tuple[str, ...]) -> float:
-    """The place of a category among the declared ones, -1 for any other."""
+    """The index of a category in the declared list, -1 for any other category."""
     return float(categories.index(str(value))) if value in categories else OTHER_CATEGORY
 
 
@@ -48,7 +48,7 @@ def reference_amount(payment: Payment, catalogue: Catalogue) -> int:
 
 
 def encode_extra(payment: Payment, catalogue: Catalogue, extra: Vector) -> None:
-    """Write the places of features/catalogue/payment_features.py's `extra` for one payment."""
+    """Fill `extra` (features/catalogue/payment_features.py) for one payment."""
     payer_country, payee_country = payment.payer_country, payment.payee_country
     extra[payment_features.RAIL] = _RAIL_CODE[payment.rail]
     extra[payment_features.CHANNEL] = _CHANNEL_CODE[payment.channel]
@@ -80,7 +80,7 @@ def extra_words(catalogue: Catalogue) -> int:
 
 
 def encode_profiles(payment: Payment, profiles: Profiles | None, profile: Vector) -> None:
-    """Write the places of `profile`: what was known of the three parties at the time of the payment."""
+    """Fill `profile` with the versions of the three parties' profiles known at the time of the payment."""
     profile[:] = MISSING
     if profiles is None or profiles.empty:
         return
@@ -91,7 +91,7 @@ def encode_profiles(payment: Payment, profiles: Profiles | None, profile: Vector
 
 
 def check_profile(row: ProfileRow) -> None:
-    """Refuse a row with which no payment of its party could be encoded.
+    """Refuse a profile that would make every payment of its party fail to encode.
 
     Raises: InvalidProfile.
     """
@@ -123,9 +123,8 @@ def _number(value: int | None) -> float:
 
 
 def _mapped(column: Any, mapping: dict[str, float], otherwise: float) -> Vector:
-    """Each value of a string column through a mapping, by way of its few different values."""
-    coded = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    coded = coded if pa.types.is_dictionary(coded.type) else coded.dictionary_encode()
+    """Each value of a string column through a mapping, which is applied once per distinct value."""
+    coded = dictionary_of(column)
     table = np.array([mapping.get(v, otherwise) for v in coded.dictionary.to_pylist()] + [otherwise])
     indices = pc.fill_null(coded.indices.cast(pa.int64()), len(table) - 1).to_numpy()
     return np.asarray(table[indices], np.float64)
@@ -141,7 +140,7 @@ def amounts_of(history: pa.Table, catalogue: Catalogue) -> npt.NDArray[np.int64]
         chosen = codes == code
         if numerator == denominator:
             out[chosen] = sent[chosen]
-        else:  # Python integers: the product may pass 64 bits
+        else:  # Python integers: the product may exceed 64 bits
             out[chosen] = [int(a) * numerator // denominator for a in sent[chosen]]
     return out
 
@@ -181,5 +180,5 @@ def extras_of(history: pa.Table, catalogue: Catalogue) -> Vector:
 
 
 def _strings(column: Any) -> list[str]:
-    """The different values of a string column."""
+    """The distinct values of a string column."""
     return [v for v in pc.unique(column).to_pylist() if v is not None]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from features.catalogue.catalogue import catalogue
 from features.domain.payment import ENTITIES, Payment
 from features.errors import BrokenState
-from features.state import codec
+from features.state import varint
 from features.state.memory import State
 from features.state.remote import EntityStrings, generation_of, header, identity, tail_bytes
 from tests.features.kernel.streams import START_MS, Event, Later, streams
@@ -76,9 +76,9 @@ def test_packed_bytes_do_not_depend_on_when_strings_were_packed(events: list[Eve
 @given(st.integers(0, 2**63 - 1), st.integers(-(2**63), 2**63 - 1))
 def test_numbers_come_back_from_their_bytes(whole: int, signed: int) -> None:
     out = np.zeros(32, np.uint8)
-    end = codec.put_signed(out, codec.put(out, 0, whole), signed)
-    first, at = codec.get(out, 0, end)
-    second, at = codec.get_signed(out, at, end)
+    end = varint.write_signed(out, varint.write_varint(out, 0, whole), signed)
+    first, at = varint.read_varint(out, 0, end)
+    second, at = varint.read_signed(out, at, end)
     assert (first, second, at) == (whole, signed, end)
 
 
