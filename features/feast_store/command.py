@@ -1,4 +1,4 @@
-"""`python -m features store ...`: apply the catalogue to Feast, materialise the profiles, show what is there."""
+"""`python -m features store ...`: apply the catalogue to Feast, materialise the profiles, list views and services."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _CONTRACT = typer.Option(None, help="Use the parameters of this contract.json in
 @app.command()
 def apply(folder: Path = _FOLDER, currency: str = _CURRENCY, contract: Path | None = _CONTRACT) -> None:
     """Register entities, views and the feature service of the catalogue."""
-    from features.feast_store import client  # Feast takes seconds to import: only these commands should wait
+    from features.feast_store import client  # importing Feast takes seconds, so only these commands do
 
-    known = chosen_catalogue(contract, currency)
+    catalogue = chosen_catalogue(contract, currency)
     with console.status("applying the catalogue to Feast"):
-        store = client.open_store(folder, known, registry=feast_registry())
-        service = client.apply(store, known)
+        store = client.open_store(folder, catalogue, registry=feast_registry())
+        service = client.apply(store, catalogue)
         client.close(store)
-    console.print(f"{folder}: feature service {service}, {len(known.names)} features.")
+    console.print(f"{folder}: feature service {service}, {len(catalogue.names)} features.")
 
 
 @app.command()
