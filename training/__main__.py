@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from features.catalogue.catalogue import catalog_of
+from features.catalogue.catalogue import catalogue_of
 from features.errors import RiskgateError
 from training.data.source_map import Dataset, known_datasets, load
 from training.settings import TABLE, Settings, read_settings, use_own_model_store
@@ -113,7 +113,7 @@ def evaluate(
         bundle, _ = bundle_of(found, settings, Path(folder))
     path = history or _history_path(known, settings)
     with progress(console, _rows(path)) as listener:
-        past, features = read_history(path), catalog_of(bundle.contract)
+        past, features = read_history(path), catalogue_of(bundle.contract)
         found_profiles = profiles or profiles_beside(path)
         payments = frame_of(known, past, features, settings, recipe, found_profiles, not direct, listener)
     test = split_by_time(payments, chosen.split, known.delay).test

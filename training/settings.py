@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from features.settings import PREFIX, bentoml_home, sent, use_bentoml_home, with_driver
+from features.settings import PREFIX, bentoml_home, read_variable, use_bentoml_home, with_driver
 
 
 class Setting(NamedTuple):
@@ -60,7 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """The settings of this process's environment; unset or empty means the default."""
-    values = {row.name: sent(row.name, environment) or row.default for row in TABLE}
+    values = {row.name: read_variable(row.name, environment) or row.default for row in TABLE}
     return Settings(
         var=Path(values["VAR"]),
         data=Path(values["DATA"]),

@@ -1,4 +1,4 @@
-"""A payment as the caller sends it, and the words it may use (DESIGN §1 and §3)."""
+"""A payment as the caller sends it, and the vocabulary of its fields."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ OUTCOMES = ("authorised", "declined", "reversed", "settled")
 LABELS = ("fraud", "legitimate")
 LABEL_SOURCES = ("chargeback", "customer_report", "network_alert", "review")
 
-#: The parties and things a payment touches; window state is kept for each, and for the pair.
+#: The kinds of entity of a payment that have window state.
 ENTITIES = ("payer", "instrument", "device", "ip", "payee", "pair")
 
 DEFAULT_DEADLINE_MS = 80

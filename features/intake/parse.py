@@ -1,4 +1,4 @@
-"""From the caller's bytes to a `Payment`: a fast path for what is valid, and every problem at once for what is not."""
+"""Parses the caller's bytes into a `Payment`: a fast path for valid payments, all problems together for others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.domain.money import CURRENCIES, LARGEST_AMOUNT_MINOR
 from features.domain.payment import CHANNELS, DEFAULT_DEADLINE_MS, RAILS, Payment, PaymentFields
 from features.domain.payment_fields import (
@@ -32,7 +32,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 _KEY = re.compile(rb'"([^"]*)"\s*:')
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"(?:{_OCTET}\.){{3}}{_OCTET}", re.ASCII)
-#: A batch is an object of a list of objects with an object of attributes: four; more is somebody's mistake.
+#: Levels of nesting. A batch needs four: an object with a list of objects, each with an object of attributes.
 DEEPEST = 8
 _RAILS, _CHANNELS = frozenset(RAILS), frozenset(CHANNELS)
 
@@ -47,7 +47,7 @@ _decode_wire = msgspec.json.Decoder(Wire).decode
 _encode_wire = msgspec.json.Encoder(order="sorted").encode
 
 
-def read_payment(body: bytes, catalog: Catalog, names: Pseudonyms | None = None) -> Payment:
+def read_payment(body: bytes, catalogue: Catalogue, names: Pseudonyms | None = None) -> Payment:
     """The payment in a request body; with `names`, instrument and IP address are pseudonyms from here on.
 
     Raises: Malformed if it is no JSON object; Refused with every problem if something is not valid.
@@ -59,11 +59,11 @@ def read_payment(body: bytes, catalog: Catalog, names: Pseudonyms | None = None)
     if (
         wire is not None
         and not may_hold_card_number(body)
-        and _plainly_valid(wire, catalog)
+        and _plainly_valid(wire, catalogue)
         and (_says_all_once(wire, body) or _has_each_key_once(body))
     ):
         return _payment(wire, names)
-    return payment_from(read_json(body), catalog, names)
+    return payment_from(read_json(body), catalogue, names)
 
 
 def read_json(body: bytes) -> Any:
@@ -118,12 +118,12 @@ def _refuse_duplicates(body: bytes) -> None:
         )
 
 
-def payment_from(raw: Any, catalog: Catalog, names: Pseudonyms | None = None) -> Payment:
+def payment_from(raw: Any, catalogue: Catalogue, names: Pseudonyms | None = None) -> Payment:
     """The payment in a decoded object; `names` as in `read_payment`.
 
     Raises: Refused with every problem if something is not valid.
     """
-    problems = validate.problems_of(raw, catalog)
+    problems = validate.problems_of(raw, catalogue)
     if problems:
         raise Refused(problems)
     given = {name: value for name, value in raw.items() if value is not None}
@@ -186,7 +186,7 @@ def _has_each_key_once(body: bytes) -> bool:
     return len(keys) == len(set(keys))
 
 
-def _plainly_valid(wire: Wire, catalog: Catalog) -> bool:
+def _plainly_valid(wire: Wire, catalogue: Catalogue) -> bool:
     """Whether a typed payment is valid beyond doubt; what is not goes the careful way, which decides."""
     moment = wire.event_time
     return (
@@ -208,7 +208,7 @@ def _plainly_valid(wire: Wire, catalog: Catalog) -> bool:
         and (wire.latitude is None or -90.0 <= wire.latitude <= 90.0)
         and (wire.longitude is None or -180.0 <= wire.longitude <= 180.0)
         and 1 <= wire.deadline_ms <= LONGEST_DEADLINE_MS
-        and (not wire.attributes or not validate.problems_of_attributes(wire.attributes, catalog))
+        and (not wire.attributes or not validate.problems_of_attributes(wire.attributes, catalogue))
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.domain.payment_fields import (
     BY_NAME,
     FIRST_YEAR,
@@ -30,7 +30,7 @@ from features.domain.payment_fields import (
 from features.errors import Problem
 from features.intake.card_numbers import holds_card_number, is_card_number
 
-#: A caller's own fields, and problems told at once: a reply must not be many times the request.
+#: Limits of a caller's own fields and of the problems in one reply: a reply must not be many times the request.
 MOST_ATTRIBUTES = 64
 MOST_PROBLEMS = 40
 
@@ -124,23 +124,25 @@ def _finding(kind: Kind, value: Any) -> Finding | None:
             return None
 
 
-def problems_of(raw: Any, catalog: Catalog) -> list[Problem]:
+def problems_of(raw: Any, catalogue: Catalogue) -> list[Problem]:
     """All that is wrong with a decoded payment; empty if it is valid."""
     if not isinstance(raw, dict):
         return [Problem("wrong_type", f"A payment is a JSON object, not {_kind(raw)}.", None, "Send an object.")]
-    problems = list(islice(_problems(raw, catalog), MOST_PROBLEMS + 1))
+    problems = list(islice(_problems(raw, catalogue), MOST_PROBLEMS + 1))
     if len(problems) > MOST_PROBLEMS:
-        problems[-1] = Problem("too_many_problems", "There is more wrong than is told here.", None, "Mend these first.")
+        problems[-1] = Problem(
+            "too_many_problems", "There are more problems than are listed here.", None, "Repair these first."
+        )
     return problems
 
 
-def _problems(raw: dict[str, Any], catalog: Catalog) -> Iterator[Problem]:
+def _problems(raw: dict[str, Any], catalogue: Catalogue) -> Iterator[Problem]:
     for name in REQUIRED:
         if raw.get(name) is None:
             yield Problem("missing", "is required.", name, f"Send {name}.")
     for name, value in raw.items():
         if name == "attributes":
-            yield from _attribute_problems(value, catalog)
+            yield from _attribute_problems(value, catalogue)
             continue
         field = BY_NAME.get(name)
         if field is None:
@@ -154,13 +156,13 @@ def _problems(raw: dict[str, Any], catalog: Catalog) -> Iterator[Problem]:
     yield from card_number_problems(raw)
 
 
-def problems_of_attributes(value: Any, catalog: Catalog) -> list[Problem]:
+def problems_of_attributes(value: Any, catalogue: Catalogue) -> list[Problem]:
     """All that is wrong with the caller's own fields."""
-    return list(_attribute_problems(value, catalog))
+    return list(_attribute_problems(value, catalogue))
 
 
-def _attribute_problems(value: Any, catalog: Catalog) -> Iterator[Problem]:
-    declared = {a.name: a for a in catalog.parameters.attributes}
+def _attribute_problems(value: Any, catalogue: Catalogue) -> Iterator[Problem]:
+    declared = {a.name: a for a in catalogue.parameters.attributes}
     if not isinstance(value, dict):
         yield Problem("wrong_type", f"must be an object, not {_kind(value)}.", "attributes", "Send an object.")
         return

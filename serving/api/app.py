@@ -195,7 +195,7 @@ class Application:
     async def _score(self, request: Request) -> Reply:
         runtime, engine = self.engine()
         body = await self._body(request, runtime.settings.body_limit_bytes)
-        payment = read_payment(body, engine.catalog, self.names)
+        payment = read_payment(body, engine.catalogue, self.names)
         if request.flags.dry_run:
             return Reply(200, (await engine.try_out(payment)).answer)
         scored = await engine.answer(
@@ -238,7 +238,7 @@ class Application:
             began_ns = time.perf_counter_ns()
             decisions.append(msgspec.Raw(b""))
             try:
-                payment = payment_from(one, engine.catalog, self.names)
+                payment = payment_from(one, engine.catalogue, self.names)
             except RiskgateError as error:
                 decisions[place] = refusal(error)[1]
                 continue
@@ -288,7 +288,7 @@ class Application:
             raise UnknownTransaction(
                 "No payment of this transaction_id was scored here.", "Correct the transaction_id.", "transaction_id"
             )
-        return json_reply({"seq": event.seq, **readable(decode_record(event.seq, event.body), engine.catalog.names)})
+        return json_reply({"seq": event.seq, **readable(decode_record(event.seq, event.body), engine.catalogue.names)})
 
     # -- about the service ---------------------------------------------------------------------
 
@@ -312,7 +312,7 @@ class Application:
         return html_reply(docs_page.render(self._document()))
 
     def _document(self) -> dict[str, Any]:
-        parameters = None if self.runtime is None else self.runtime.opened.catalog.parameters
+        parameters = None if self.runtime is None else self.runtime.opened.catalogue.parameters
         return openapi.document(parameters, keyed=self.door is not None and not self.door.keyless)
 
 

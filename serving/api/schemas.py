@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 
 from features.bundle.policy import DECISIONS
-from features.catalogue.catalogue import CatalogParameters
 from features.domain.payment import LABEL_SOURCES, LABELS, OUTCOMES
 from features.domain.payment_fields import (
     EXAMPLE,
@@ -58,7 +57,7 @@ def _one_of(words: tuple[str, ...]) -> dict[str, Any]:
     return {"type": "string", "enum": list(words)}
 
 
-def _payment(parameters: CatalogParameters) -> dict[str, Any]:
+def _payment(parameters: CatalogueParameters) -> dict[str, Any]:
     attributes: dict[str, Any] = {}
     for attribute in parameters.attributes:
         kind: dict[str, Any] = {"type": "string", **TEXT} if attribute.categories else {"type": "number"}
@@ -118,7 +117,7 @@ def _derived() -> dict[str, Any]:
     return shapes
 
 
-def schemas_of(parameters: CatalogParameters) -> dict[str, Any]:
+def schemas_of(parameters: CatalogueParameters) -> dict[str, Any]:
     """Every shape by name, for a service with these catalogue parameters."""
     reason = _object(
         {

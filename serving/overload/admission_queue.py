@@ -16,7 +16,7 @@ from typing import Protocol
 import msgspec
 
 from features.bundle.bundle import Bundle
-from features.catalogue.catalogue import catalog_of
+from features.catalogue.catalogue import catalogue_of
 from serving.api.asgi import JSON, json_reply, raw_reply
 from serving.decision.evaluator import DEFAULT, FULL
 from serving.messages import Error, ErrorBody
@@ -159,7 +159,7 @@ class Backlog:
         if self._bundle_now is None or (bundle := self._bundle_now()) is self._bundle:
             return
         self._bundle = bundle
-        reference = catalog_of(bundle.contract).parameters.reference_currency
+        reference = catalogue_of(bundle.contract).parameters.reference_currency
         self.eye = Eye(reference, bundle.policy.channel_risk)
 
     def goes_on(self) -> None:

@@ -47,7 +47,7 @@ class ShortWay:
         try:
             runtime, engine = self.application.engine()
             self.application.admit(key, "score")
-            payment = read_payment(body, engine.catalog, self.application.names)
+            payment = read_payment(body, engine.catalogue, self.application.names)
             if not isinstance(engine, Engine):
                 self._ask(runtime, engine, payment, admitted, take)
                 return

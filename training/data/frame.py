@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.errors import InvalidHistory
 from features.history.schema import complete, history_schema, times_ms, valid
 from features.state.columns import amounts_of
@@ -88,7 +88,7 @@ class Frame:
 
 def frame(
     history: pa.Table,
-    catalog: Catalog,
+    catalogue: Catalogue,
     profiles: Profiles | None = None,
     since: dt.datetime | None = None,
     store: Path | None = None,
@@ -99,7 +99,7 @@ def frame(
 
     Args:
         history: payments in HISTORY_SCHEMA, in order of arrival.
-        catalog: the features.
+        catalogue: the features.
         profiles: what else was known of the parties, with honest times.
         since: keep only payments from here on; the windows still see everything before.
         store: folder of the Feast store through which the features are asked for (made and applied if
@@ -110,26 +110,26 @@ def frame(
     Raises:
         InvalidHistory: the history cannot be replayed, or nothing of it is left after `since`.
     """
-    history = complete(history, history_schema(catalog.parameters))
+    history = complete(history, history_schema(catalogue.parameters))
     if store is None:
-        return assemble(history, replay(history, catalog, profiles, progress=progress), catalog, since)
+        return assemble(history, replay(history, catalogue, profiles, progress=progress), catalogue, since)
     first = 0
     if since is not None:  # Feast is only asked for the rows that are kept; arrival may differ a little from time
         kept = np.flatnonzero(times_ms(history["event_time"]) >= int(since.timestamp() * 1000))
         first = int(kept[0]) if kept.size else history.num_rows
-    features = _asked_of_feast(history, first, catalog, profiles, store, progress, registry)
-    return assemble(history, features, catalog, since, first)
+    features = _asked_of_feast(history, first, catalogue, profiles, store, progress, registry)
+    return assemble(history, features, catalogue, since, first)
 
 
 def assemble(
-    history: pa.Table, features: pa.Table, catalog: Catalog, since: dt.datetime | None = None, first: int = 0
+    history: pa.Table, features: pa.Table, catalogue: Catalogue, since: dt.datetime | None = None, first: int = 0
 ) -> Frame:
     """Join a completed history with its features (same order, features from row `first` on), sorted by time.
 
     Raises:
         InvalidHistory: the features are of other payments, or nothing is left after `since`.
     """
-    ages = segment_columns(history, amounts_of(history, catalog))  # from the whole history: who is new
+    ages = segment_columns(history, amounts_of(history, catalogue))  # from the whole history: who is new
     history = history.slice(first)
     if not pc.all(pc.equal(features["transaction_id"], history["transaction_id"])).as_py():
         raise InvalidHistory(
@@ -140,7 +140,7 @@ def assemble(
         {
             "transaction_id": history["transaction_id"].to_pandas(),
             "event_time": pd.to_datetime(times_ms(history["event_time"]), unit="ms", utc=True),
-            "amount_minor": amounts_of(history, catalog),
+            "amount_minor": amounts_of(history, catalogue),
             "payer_id": history["payer_id"].to_pandas(),
             "payee_id": history["payee_id"].to_pandas(),
             "told_fraud": np.asarray(pc.fill_null(pc.equal(history["label"], "fraud"), False)),
@@ -155,16 +155,16 @@ def assemble(
         order = order[times_ms(history["event_time"])[order] >= int(since.timestamp() * 1000)]
     if not len(order):
         raise InvalidHistory("No payment of the history is left to learn from.", "Give a longer history.")
-    values = np.empty((len(order), len(catalog.names)))
-    for place, name in enumerate(catalog.names):
+    values = np.empty((len(order), len(catalogue.names)))
+    for place, name in enumerate(catalogue.names):
         values[:, place] = features[name].to_numpy()[order]
-    return Frame(payments.iloc[order].reset_index(drop=True), values, catalog.names)
+    return Frame(payments.iloc[order].reset_index(drop=True), values, catalogue.names)
 
 
 def _asked_of_feast(
     history: pa.Table,
     first: int,
-    catalog: Catalog,
+    catalogue: Catalogue,
     profiles: Profiles | None,
     store: Path,
     progress: Progress | None,
@@ -173,14 +173,14 @@ def _asked_of_feast(
     """Features from `FeatureStore.get_historical_features`, over a replay kept in the store's folder."""
     from features.feast_store import client  # Feast takes seconds to import: only those who ask it should wait
 
-    replayed = store / f"replayed-{catalog.contract().hash[:12]}.parquet"
+    replayed = store / f"replayed-{catalogue.contract().hash[:12]}.parquet"
     source = store / "history.parquet"
     store.mkdir(parents=True, exist_ok=True)
     pq.write_table(history, source, compression="lz4")
-    replay_to_parquet(source, replayed, catalog, profiles, progress)
-    feast = client.open_store(store, catalog, replayed, registry)
+    replay_to_parquet(source, replayed, catalogue, profiles, progress)
+    feast = client.open_store(store, catalogue, replayed, registry)
     client.write_profiles(feast, profiles if profiles is not None else Profiles())
-    client.apply(feast, catalog)
-    answer = client.historical_frame(feast, catalog, history.slice(first))
+    client.apply(feast, catalogue)
+    answer = client.historical_frame(feast, catalogue, history.slice(first))
     client.close(feast)
-    return pa.table({name: pa.array(answer[name]) for name in ("transaction_id", *catalog.names)})
+    return pa.table({name: pa.array(answer[name]) for name in ("transaction_id", *catalogue.names)})

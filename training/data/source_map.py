@@ -13,7 +13,7 @@ import msgspec
 import yaml
 
 from features.catalogue.calendar import calendar_problems
-from features.catalogue.catalogue import Attribute, CatalogParameters
+from features.catalogue.catalogue import Attribute, CatalogueParameters
 from features.domain.money import CURRENCIES
 from features.domain.payment import CHANNELS, LABEL_SOURCES, RAILS
 from features.domain.payment_fields import OPTIONAL_OF_HISTORY, REQUIRED
@@ -103,11 +103,11 @@ class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return self.label_delay_days
         return self.source.label.delay_days if self.source else 7
 
-    def catalogue(self) -> CatalogParameters:
+    def catalogue(self) -> CatalogueParameters:
         """What this data set decides about the feature catalogue."""
         own = tuple(Attribute(a.name, a.kind, a.categories, a.sentence, a.unit) for a in self.attributes)
         busy = tuple(sorted(self.busy_days.items()))
-        return CatalogParameters(self.reference_currency, self._delay_days, own, self.hour_rates, busy)
+        return CatalogueParameters(self.reference_currency, self._delay_days, own, self.hour_rates, busy)
 
     def recipe(self, name: str | None = None) -> Recipe:
         """The named recipe; the first one if none is named.

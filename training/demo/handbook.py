@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from features.bundle.bundle import write_bundle
-from features.catalogue.catalogue import catalog
+from features.catalogue.catalogue import catalogue
 from features.domain.payment_fields import LONGEST_DEADLINE_MS
 from features.history.schema import times_ms
 from training.client.replay_requests import SCORE, Message, before, stream
@@ -95,7 +95,7 @@ def handbook(data: Path, settings: Settings, console: Console) -> tuple[Served, 
         history = pq.read_table(source)
     with progress(console, history.num_rows) as listener:
         listener.stage("replaying 183 days through the kernel")
-        payments = frame(history, catalog(dataset.catalogue()), since=FRAME_FROM, progress=listener.events)
+        payments = frame(history, catalogue(dataset.catalogue()), since=FRAME_FROM, progress=listener.events)
     job = Job(dataset, history, payments, file_digest(source), folder, console)
     return tuple(serve_protocol(job, name) for name in ("week", "long"))
 
@@ -106,7 +106,7 @@ def serve_protocol(job: Job, name: str) -> Served:
     recipe, own = job.dataset.recipe(name), job.folder / name
     shutil.rmtree(own, ignore_errors=True)  # a ledger takes one past, once
     own.mkdir(parents=True)
-    known = catalog(job.dataset.catalogue())
+    known = catalogue(job.dataset.catalogue())
     with progress(job.console) as listener:
         trained = train(
             job.payments, known, recipe, job.dataset.delay, dataset=job.dataset.name, recipe_name=name,

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.errors import InvalidHistory
 from features.history.schema import times_ms, valid
 from features.state.columns import amounts_of
@@ -99,7 +99,7 @@ class Periods:
 def periods(
     folder: Path,
     world: World,
-    catalog: Catalog,
+    catalogue: Catalogue,
     profiles: Profiles | None,
     plan: Plan,
     progress: Progress | None = None,
@@ -118,7 +118,7 @@ def periods(
     test_day = world.days - plan.test_days
     decide_day = test_day - plan.gap_days - plan.decide_days
     test_from = pd.Timestamp(world.start_ms + test_day * DAY_MS, unit="ms", tz="UTC")
-    table = _payments(history, truth, catalog, times)
+    table = _payments(history, truth, catalogue, times)
     known = table["told_fraud"].to_numpy() & (table["label_ms"].to_numpy() <= test_from.value // 1_000_000)
 
     honest = np.zeros(len(table), np.bool_)
@@ -128,9 +128,9 @@ def periods(
     decide = (day >= decide_day) & (day < test_day - plan.gap_days) & (known | honest)
     test = day >= test_day
     keep = learn | decide | test
-    values = replay_some(history, catalog, keep, profiles, progress)
+    values = replay_some(history, catalogue, keep, profiles, progress)
     table = table.assign(is_fraud=np.where(test, table["truth"], known))[keep].reset_index(drop=True)
-    whole = Frame(table, values, catalog.names)
+    whole = Frame(table, values, catalogue.names)
     story = table["story"].to_numpy(dtype=object)
 
     def part(wanted: Flags) -> Frame:
@@ -141,11 +141,11 @@ def periods(
     return Periods(part(learn), part(decide), part(test), test_from, story[test[keep]], story[learn[keep]], world)
 
 
-def _payments(history: pa.Table, truth: pa.Table, catalog: Catalog, times: Integers) -> pd.DataFrame:
+def _payments(history: pa.Table, truth: pa.Table, catalogue: Catalogue, times: Integers) -> pd.DataFrame:
     """The columns that a frame has, and the truth beside them."""
     if not truth["transaction_id"].equals(history["transaction_id"]):
         raise InvalidHistory("History and truth are of different payments.", "Simulate the world again with --fresh.")
-    amounts = amounts_of(history, catalog)
+    amounts = amounts_of(history, catalogue)
     table = pd.DataFrame(
         {
             "transaction_id": history["transaction_id"].to_pandas(),

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from features.bundle.calibration import probabilities
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from training.data.arrays import Flags, Floats
 from training.data.slices import SEGMENTS
 from training.detection_report.baselines import everything, rule_score, without_story, without_windows
@@ -110,14 +110,14 @@ class Judged:
 
 
 def judge(
-    parts: Periods, catalog: Catalog, parameters: ModelParameters, small_trees: int, version: int, world_payments: int,
-    stage: Stage = lambda _: None,
+    parts: Periods, catalogue: Catalogue, parameters: ModelParameters, small_trees: int, version: int,
+    world_payments: int, stage: Stage = lambda _: None,
 ) -> Judged:  # fmt: skip
     """Fit all rivals and judge them on what came later.
 
     Args:
         parts: the periods, checked here.
-        catalog: the features.
+        catalogue: the features.
         parameters: the size of the model.
         small_trees: trees of the models that leave a story out, and of the one they are compared with; 0: none.
         version: of the world.
@@ -131,14 +131,14 @@ def judge(
     test, fraud, amounts = parts.test, parts.test.fraud, parts.test.amounts
     payers = pd.factorize(test.payments["payer_id"])[0].astype(np.int64)
     stage("learning with everything")
-    model = everything(parts, parameters, catalog)
+    model = everything(parts, parameters, catalogue)
     # a threshold needs no calibration, but the report's scores should be probabilities
     slope, intercept = platt(model.margins(parts.decide), parts.decide.fraud)
     scores = probabilities(model.margins(test), slope, intercept)
     chosen_before = threshold_at(probabilities(model.margins(parts.decide), slope, intercept), ~parts.decide.fraud)
     stage("learning without window features")
-    stateless = without_windows(parts, parameters, catalog).margins(test)
-    rivals = {"without_windows": stateless, "rules": rule_score(test, catalog)}
+    stateless = without_windows(parts, parameters, catalogue).margins(test)
+    rivals = {"without_windows": stateless, "rules": rule_score(test, catalogue)}
     full = caught(scores, fraud, payers)
     everyone: Flags = np.ones(len(test), np.bool_)
     value, count = full.share(everyone, amounts), full.share(everyone, np.ones(len(test)))
@@ -167,7 +167,7 @@ def judge(
             stateless_to_full=without / value.value if without is not None and value.value else None,
             by_story=_by_story(parts, full),
             by_segment=_by_segment(parts, full),
-            unseen_story=_unseen(parts, catalog, parameters, small_trees, payers, stage),
+            unseen_story=_unseen(parts, catalogue, parameters, small_trees, payers, stage),
             festival=_festival(parts, full),
             single_features=told,
             doubts=tuple(doubts(test, scores, told, value.value, without)),
@@ -217,7 +217,7 @@ def _by_segment(parts: Periods, full: Caught) -> tuple[PartFigures, ...]:
 
 
 def _unseen(
-    parts: Periods, catalog: Catalog, parameters: ModelParameters, trees: int, payers: np.ndarray, stage: Stage
+    parts: Periods, catalogue: Catalogue, parameters: ModelParameters, trees: int, payers: np.ndarray, stage: Stage
 ) -> tuple[Unseen, ...]:
     if not trees:
         return ()
@@ -225,7 +225,7 @@ def _unseen(
     fraud, amounts = parts.test.fraud, parts.test.amounts
     learned = set(parts.learn_stories[parts.learn.fraud]) - {None}
     stage("learning the smaller model that unseen stories are compared with")
-    seen = caught(everything(parts, small, catalog).margins(parts.test), fraud, payers)
+    seen = caught(everything(parts, small, catalogue).margins(parts.test), fraud, payers)
     found = []
     for story in sorted({s for s in parts.stories if s is not None}):
         here: Flags = parts.stories == story
@@ -234,7 +234,7 @@ def _unseen(
             found.append(Unseen(story, int(here.sum()), None, share, None))
             continue
         stage(f"learning without ever having seen {story}")
-        model = without_story(parts, story, small, catalog)
+        model = without_story(parts, story, small, catalogue)
         share, known = caught(model.margins(parts.test), fraud, payers).share(here, amounts), seen.share(here, amounts)
         gap = known.value - share.value if known.value is not None and share.value is not None else None
         found.append(Unseen(story, int(here.sum()), known, share, gap))

@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from features.catalogue.catalogue import catalog
+from features.catalogue.catalogue import catalogue
 from features.state.profiles import ProfileFile
 from training.data.frame import Frame
 from training.data.source_map import load
@@ -71,7 +71,7 @@ def evaluated(
         if not (folder / storage.PROFILES).is_file():
             listener.stage("writing what is known of the parties")
             storage.write_profiles(folder)
-        known = catalog(load("world").catalogue())
+        known = catalogue(load("world").catalogue())
         listener.stage("replaying the history")
         profiles = ProfileFile(folder / storage.PROFILES).load()
         parts = periods(folder, found.parameters, known, profiles, plan, listener.events)

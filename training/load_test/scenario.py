@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from features.bundle.bundle import Bundle, Calibrator, write_bundle
 from features.bundle.calibration import probabilities
 from features.bundle.policy import Band, Policy
-from features.catalogue.catalogue import catalog
+from features.catalogue.catalogue import catalogue
 from features.history.schema import times_ms
 from features.state.columns import amounts_of
 from features.state.profiles import ProfileFile
@@ -93,7 +93,7 @@ def prepare(folder: Path, world: World, plan: Plan, listener: Listener, trees: i
         storage.write_profiles(place)
     profiles = ProfileFile(place / storage.PROFILES).load()
     dataset = load("world")
-    known = catalog(dataset.catalogue())
+    known = catalogue(dataset.catalogue())
     listener.stage("replaying the history")
     parts = periods(place, world, known, profiles, plan, listener.events)
     listener.stage("learning")

@@ -10,7 +10,7 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.errors import InvalidDeclaration
 from training.data.arrays import Floats
 from training.data.frame import Frame
@@ -61,7 +61,7 @@ def fit(
     learn: Frame,
     tune: Frame,
     parameters: ModelParameters,
-    catalog: Catalog,
+    catalogue: Catalogue,
     on_tree: TreeDone | None = None,
 ) -> Model:
     """Boost on `learn`; stop when `tune` sees no better average precision (an empty `tune` never stops it).
@@ -69,63 +69,63 @@ def fit(
     Raises:
         InvalidDeclaration: a parameter names a feature that the catalogue does not have.
     """
-    _refuse_unknown_features(parameters, catalog)
-    data = _dataset(learn, parameters, catalog)
+    _refuse_unknown_features(parameters, catalogue)
+    data = _dataset(learn, parameters, catalogue)
     callbacks: list[Any] = [_reporter(on_tree, parameters.trees)] if on_tree else []
     watched = []
     if len(tune):
         watched = [lgb.Dataset(tune.values, label=tune.fraud.astype(np.float64), reference=data)]
         callbacks.append(lgb.early_stopping(parameters.patience, verbose=False))
     booster = lgb.train(
-        _native(parameters, catalog),
+        _native(parameters, catalogue),
         data,
         num_boost_round=parameters.trees,
         valid_sets=watched,
         callbacks=callbacks,
     )
     trees = booster.best_iteration if watched and booster.best_iteration > 0 else booster.current_iteration()
-    return Model(booster.model_to_string(num_iteration=trees), catalog.names, trees)
+    return Model(booster.model_to_string(num_iteration=trees), catalogue.names, trees)
 
 
 def refit(
-    known: Frame, model: Model, parameters: ModelParameters, catalog: Catalog, on_tree: TreeDone | None = None
+    known: Frame, model: Model, parameters: ModelParameters, catalogue: Catalogue, on_tree: TreeDone | None = None
 ) -> Model:
     """The same recipe on everything known, with the number of trees that `model` settled on."""
-    data = _dataset(known, parameters, catalog)
+    data = _dataset(known, parameters, catalogue)
     callbacks: list[Any] = [_reporter(on_tree, model.trees)] if on_tree else []
-    booster = lgb.train(_native(parameters, catalog), data, num_boost_round=model.trees, callbacks=callbacks)
-    return Model(booster.model_to_string(), catalog.names, booster.current_iteration())
+    booster = lgb.train(_native(parameters, catalogue), data, num_boost_round=model.trees, callbacks=callbacks)
+    return Model(booster.model_to_string(), catalogue.names, booster.current_iteration())
 
 
-def left_out(parameters: ModelParameters, catalog: Catalog) -> frozenset[str]:
+def left_out(parameters: ModelParameters, catalogue: Catalogue) -> frozenset[str]:
     """Names of the features that the model may not use."""
     kept = tuple(parameters.use) or ("*",)
     return frozenset(
         name
-        for name in catalog.names
+        for name in catalogue.names
         if not any(fnmatchcase(name, pattern) for pattern in kept)
         or any(fnmatchcase(name, pattern) for pattern in parameters.leave_out)
     )
 
 
-def _refuse_unknown_features(parameters: ModelParameters, catalog: Catalog) -> None:
+def _refuse_unknown_features(parameters: ModelParameters, catalogue: Catalogue) -> None:
     problems = [
         f"model.{place} names {pattern}, which matches no feature of the catalogue: correct or remove it."
         for place in ("use", "leave_out", "monotone")
         for pattern in getattr(parameters, place)
-        if not any(fnmatchcase(name, pattern) for name in catalog.names)
+        if not any(fnmatchcase(name, pattern) for name in catalogue.names)
     ]
-    if not problems and len(left_out(parameters, catalog)) == len(catalog.names):
+    if not problems and len(left_out(parameters, catalogue)) == len(catalogue.names):
         problems = ["model.use and model.leave_out leave no feature: widen them."]
     if problems:
         raise InvalidDeclaration(problems)
 
 
-def _dataset(payments: Frame, parameters: ModelParameters, catalog: Catalog) -> Any:
+def _dataset(payments: Frame, parameters: ModelParameters, catalogue: Catalogue) -> Any:
     fraud = payments.fraud.astype(np.float64)
     weights = np.where(fraud > 0, parameters.fraud_weight, 1.0) if parameters.fraud_weight != 1 else None
-    codes = [i for i, feature in enumerate(catalog.features) if feature.is_code]
-    native = _native(parameters, catalog)
+    codes = [i for i, feature in enumerate(catalogue.features) if feature.is_code]
+    native = _native(parameters, catalogue)
     if any(_is_sparse(payments.values[:, code]) for code in codes):
         # LightGBM prints about gaps between codes, and obeys `verbosity` in the calling thread alone
         native["num_threads"] = 1
@@ -133,7 +133,7 @@ def _dataset(payments: Frame, parameters: ModelParameters, catalog: Catalog) -> 
         payments.values,
         label=fraud,
         weight=weights,
-        feature_name=list(catalog.names),
+        feature_name=list(catalogue.names),
         categorical_feature=codes,
         params=native,
     )
@@ -146,7 +146,7 @@ def _is_sparse(codes: Floats) -> bool:
     return known.size > 0 and bool(known[-1] > GAPS * known.size)
 
 
-def _native(parameters: ModelParameters, catalog: Catalog) -> dict[str, Any]:
+def _native(parameters: ModelParameters, catalogue: Catalogue) -> dict[str, Any]:
     """The parameters in LightGBM's words."""
     native: dict[str, Any] = {
         "objective": "binary",
@@ -172,11 +172,11 @@ def _native(parameters: ModelParameters, catalog: Catalog) -> dict[str, Any]:
         "verbosity": -1,
     }
     if parameters.monotone:
-        native["monotone_constraints"] = [parameters.monotone.get(name, 0) for name in catalog.names]
-    unused = left_out(parameters, catalog)
+        native["monotone_constraints"] = [parameters.monotone.get(name, 0) for name in catalogue.names]
+    unused = left_out(parameters, catalogue)
     if unused:
         # a gain of nothing makes every split on the feature worthless; the column keeps its place
-        native["feature_contri"] = [0.0 if name in unused else 1.0 for name in catalog.names]
+        native["feature_contri"] = [0.0 if name in unused else 1.0 for name in catalogue.names]
     return native
 
 

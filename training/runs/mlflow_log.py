@@ -170,7 +170,7 @@ def _log_run(trained: Trained, feature_service: str, extra: dict[str, float]) ->
         {
             "data_sha256": trained.data_digest,
             "feature_service": feature_service,
-            "catalogue_hash": trained.catalog.contract().hash,
+            "catalogue_hash": trained.catalogue.contract().hash,
             "policy_sha256": trained.policy.digest,
         }
     )
@@ -185,7 +185,7 @@ def _log_run(trained: Trained, feature_service: str, extra: dict[str, float]) ->
 def _log_model(client: MlflowClient, trained: Trained, run_id: str) -> str:
     # the registry is told directly: MLflow's own short cut writes to standard error
     signature = ModelSignature(
-        inputs=Schema([ColSpec(DataType.double, name) for name in trained.catalog.names]),
+        inputs=Schema([ColSpec(DataType.double, name) for name in trained.catalogue.names]),
         outputs=Schema([ColSpec(DataType.double, "fraud_margin_or_probability")]),
     )
     logged = mlflow.lightgbm.log_model(

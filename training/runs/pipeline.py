@@ -12,7 +12,7 @@ from pathlib import Path
 from features.bundle.bundle import Bundle, Calibrator
 from features.bundle.calibration import probabilities
 from features.bundle.policy import Policy
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.errors import InvalidDeclaration
 from training.data.arrays import Floats
 from training.data.frame import Frame
@@ -35,7 +35,7 @@ class Trained:
     dataset: str
     recipe_name: str
     recipe: Recipe
-    catalog: Catalog
+    catalogue: Catalogue
     model: Model
     calibrator: Calibrator
     policy: Policy
@@ -55,8 +55,8 @@ class Trained:
             model_text=self.model.text,
             calibrator=self.calibrator,
             policy=self.policy,
-            contract=self.catalog.contract(),
-            reasons=self.catalog.reasons,
+            contract=self.catalogue.contract(),
+            reasons=self.catalogue.reasons,
             feature_service=feature_service,
             trained={
                 "run": run_id,
@@ -73,7 +73,7 @@ class Trained:
 
 def train(
     payments: Frame,
-    catalog: Catalog,
+    catalogue: Catalogue,
     recipe: Recipe,
     label_delay: dt.timedelta,
     *,
@@ -93,15 +93,15 @@ def train(
     parts = split_by_time(payments, recipe.split, label_delay)
 
     on_stage("boosting")
-    model = fit(parts.learn, parts.tune, recipe.model, catalog, on_tree)
+    model = fit(parts.learn, parts.tune, recipe.model, catalogue, on_tree)
 
     on_stage("calibrating and choosing thresholds")
     calibrator = calibrate(model, parts.decide)
-    policy = _policy(model, calibrator, parts, recipe, catalog)
+    policy = _policy(model, calibrator, parts, recipe, catalogue)
 
     if recipe.refit:
         on_stage("learning again from everything known")
-        model = refit(parts.all_known(), model, recipe.model, catalog, on_tree)
+        model = refit(parts.all_known(), model, recipe.model, catalogue, on_tree)
 
     on_stage("evaluating")
     scores = calibrated(model.margins(parts.test), calibrator)
@@ -110,7 +110,7 @@ def train(
         dataset=dataset,
         recipe_name=recipe_name,
         recipe=recipe,
-        catalog=catalog,
+        catalogue=catalogue,
         model=model,
         calibrator=calibrator,
         policy=policy,
@@ -155,7 +155,7 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _policy(model: Model, calibrator: Calibrator, parts: Parts, recipe: Recipe, catalog: Catalog) -> Policy:
+def _policy(model: Model, calibrator: Calibrator, parts: Parts, recipe: Recipe, catalogue: Catalogue) -> Policy:
     policy = cheapest_policy(
         calibrated(model.margins(parts.decide), calibrator),
         parts.decide.amounts,
@@ -166,7 +166,7 @@ def _policy(model: Model, calibrator: Calibrator, parts: Parts, recipe: Recipe, 
         recipe.lower_tier_share,
         parts.decide.values[:, parts.decide.names.index("channel")],
     )
-    found = policy.problems(catalog.names)
+    found = policy.problems(catalogue.names)
     if found:
         raise InvalidDeclaration(found)
     return policy

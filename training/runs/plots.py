@@ -29,7 +29,7 @@ Drawing = Callable[[Axes], None]
 def draw_all(trained: Trained, folder: Path) -> list[Path]:
     """Write the four plots of one training run as PNG files into `folder`; their paths."""
     report, scores, fraud, amounts = trained.report, trained.test_scores, trained.test.fraud, trained.test.amounts
-    currency = trained.catalog.parameters.reference_currency
+    currency = trained.catalogue.parameters.reference_currency
     period = f"test {report.first_day} to {report.last_day}: {report.payments:,} payments, {report.frauds:,} frauds"
     drawings: dict[str, Drawing] = {
         "precision_recall": lambda axes: precision_over_recall(axes, scores, fraud, report.average_precision),

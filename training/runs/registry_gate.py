@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from features.bundle.bundle import Bundle
-from features.catalogue.catalogue import catalog_of
+from features.catalogue.catalogue import catalogue_of
 from features.errors import RiskgateError
 from training.runs.mlflow_log import (
     CHALLENGER,
@@ -121,7 +121,7 @@ def refusals(candidate: Version, champion: Version | None, bundle: Bundle) -> li
     if figures.get("cost_minor", 0.0) > figures.get("cost_without_scoring_minor", float("inf")):
         found.append("Its policy costs more than approving everything.")
     found += _behind(candidate, champion)
-    contract = catalog_of(bundle.contract).contract()
+    contract = catalogue_of(bundle.contract).contract()
     found += [f"This code computes other features: {text}." for text in bundle.contract.differences(contract)]
     return found
 

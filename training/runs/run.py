@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from features.catalogue.catalogue import Catalog, catalog
+from features.catalogue.catalogue import Catalogue, catalogue
 from features.errors import InvalidHistory
 from features.history.parquet import read_table
 from features.state.profiles import ProfileFile, Profiles
@@ -58,7 +58,7 @@ def run(
         InvalidHistory: the history is absent, cannot be replayed or does not fill the recipe's periods.
         InvalidDeclaration: the data set or its recipe contradicts itself.
     """
-    known, recipe = catalog(dataset.catalogue()), dataset.recipe(recipe_name)
+    known, recipe = catalogue(dataset.catalogue()), dataset.recipe(recipe_name)
     listener.stage("reading the history")
     history = read_history(history_path)
     payments = frame_of(dataset, history, known, settings, recipe_name, profiles_path, through_feast, listener)
@@ -81,7 +81,7 @@ def run(
 def frame_of(
     dataset: Dataset,
     history: pa.Table,
-    known: Catalog,
+    known: Catalogue,
     settings: Settings,
     recipe_name: str | None = None,
     profiles_path: Path | None = None,
@@ -147,7 +147,7 @@ def profiles_beside(history: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def service_of(known: Catalog) -> str:
+def service_of(known: Catalogue) -> str:
     """The name of the feature service whose features a model of this catalogue takes."""
     from features.feast_store.client import service_name  # importing Feast takes seconds
 

@@ -115,7 +115,7 @@ class RedisFeedback:
         reports: Sequence[Past],
     ) -> bool:
         event = event_of(one.kind, payment, one.value, one.source, one.reported_at_ms, effects, verdict_seq)
-        step = step_of(event, self.strings.catalog)
+        step = step_of(event, self.strings.catalogue)
         assert isinstance(step, Reported)
         # Of the payment as it will be read back: what is folded here is what any later fold makes of the event.
         foldings = [

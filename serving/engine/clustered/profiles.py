@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 
-from features.catalogue.catalogue import Catalog
-from features.catalogue.catalogue import catalog as default_catalog
+from features.catalogue.catalogue import Catalogue
+from features.catalogue.catalogue import catalogue as default_catalogue
 from features.intake.pseudonyms import Pseudonyms
 from features.state.profiles import ProfileFile, Profiles
 from serving.redis_store.messages import Outline
@@ -30,7 +30,7 @@ class SharedProfiles:
         state: RedisState,
         file: ProfileFile | None,
         names: Pseudonyms | None,
-        catalog: Catalog | None = None,
+        catalogue: Catalogue | None = None,
     ) -> None:
         self.profiles = Profiles()
         #: The last row that is seen.
@@ -38,7 +38,7 @@ class SharedProfiles:
         self._state = state
         self._file = file
         self._names = names
-        self._catalog = catalog or default_catalog()  # no profile depends on its parameters
+        self._catalogue = catalogue or default_catalogue()  # no profile depends on its parameters
         self._next: ProfilePage | None = None
 
     async def read_all(self) -> None:
@@ -62,7 +62,7 @@ class SharedProfiles:
             self._next = None
         if self._file is None:
             return False
-        page = profile_page(self._file, self.row, self._catalog, self._names)
+        page = profile_page(self._file, self.row, self._catalogue, self._names)
         if page is None:
             return False
         if await self._recorded(page):

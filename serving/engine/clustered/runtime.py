@@ -66,7 +66,7 @@ class RedisRuntime:
         self.decision_log = DecisionLog(settings.log_decisions, settings.log)
         self.ledger = PostgresLedger(settings, "riskgate-worker")
         self.names = check_hashing(self.ledger, settings)
-        self.past = RecordedPast(self.ledger, settings.var / "segments", opened.catalog)
+        self.past = RecordedPast(self.ledger, settings.var / "segments", opened.catalogue)
         self.past.segment()
         self.profiles = ProfileFile(Path(settings.profiles)) if settings.profiles else None
         self.engine: RedisEngine | None = None
@@ -91,14 +91,14 @@ class RedisRuntime:
         await asyncio.to_thread(make_ready, opened)
         state = await connect(self.settings)
         exposure = Exposure(self.settings.workers)
-        decider = Decider(opened.judge, opened.catalog, code_version(), exposure, notice=self._notice)
-        engine = RedisEngine(catalog=opened.catalog, decider=decider, state=state, clock=self.clock, past=self.past)
+        decider = Decider(opened.judge, opened.catalogue, code_version(), exposure, notice=self._notice)
+        engine = RedisEngine(catalogue=opened.catalogue, decider=decider, state=state, clock=self.clock, past=self.past)
         await startup_checks.agree_on_state(state, decider.features_hash, await asyncio.to_thread(self.ledger.has_past))
         state.expect(startup_checks.contract_of(decider.features_hash))
         await startup_checks.agree_on_hashing(state, self.names)
         await startup_checks.note_promotion(state, opened, decider.features_hash, decider.code, self.clock.now_ms())
         self.feedback = RedisFeedback(state, engine.strings, self.clock, self.past.original, self.past.reports)
-        engine.shared_profiles = SharedProfiles(state, self.profiles, self.names, opened.catalog)
+        engine.shared_profiles = SharedProfiles(state, self.profiles, self.names, opened.catalogue)
         await engine.shared_profiles.read_all()
         self.set_aside = decode_there(await state.get(state.keys.set_aside))
         self.engine, self.trouble = engine, ""
@@ -219,7 +219,7 @@ class RedisRuntime:
 
 def make_ready(opened: Opened) -> None:
     """Compile the kernel and page the trees in before the first payment, not by it."""
-    strings = EntityStrings(opened.catalog)
+    strings = EntityStrings(opened.catalogue)
     entry = strings.entry(ANYBODY)
     strings.observe(ANYBODY, entry, [None] * len(entry.keys), None)
     strings.packed(0)

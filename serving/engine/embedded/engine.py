@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.domain.payment import Payment
 from features.errors import Problem, Refused
 from features.intake.parse import payment_json
@@ -59,7 +59,7 @@ class Engine(Deciding):
     def __init__(
         self,
         *,
-        catalog: Catalog,
+        catalogue: Catalogue,
         fold: Fold,
         judge: Judge,
         ledger: Ledger,
@@ -68,9 +68,9 @@ class Engine(Deciding):
         now_ns: Callable[[], int] = time.perf_counter_ns,
         notice: Callable[[Decided], None] | None = None,
     ) -> None:
-        self.catalog = catalog
+        self.catalogue = catalogue
         self.fold = fold
-        self.decider = Decider(judge, catalog, code, notice=notice)
+        self.decider = Decider(judge, catalogue, code, notice=notice)
         self.ledger = ledger
         self.clock = clock
         self.now_ns = now_ns

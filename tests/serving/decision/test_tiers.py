@@ -50,7 +50,7 @@ def score(runtime: Runtime, name: str, steps: Steps | None = None, **changes: An
         engine.now_ns = steps
 
     async def once() -> bytes:
-        one = payment_from(payment(name, **changes), engine.catalog)
+        one = payment_from(payment(name, **changes), engine.catalogue)
         scored = engine.score(one, 0 if steps is not None else engine.now_ns())
         if scored.recorded is not None:
             try:

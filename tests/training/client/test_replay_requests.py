@@ -9,7 +9,7 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from features.catalogue.catalogue import catalog
+from features.catalogue.catalogue import catalogue
 from features.history.schema import check_history, times_ms, valid
 from features.intake.parse import read_payment
 from training.client.replay_requests import LABELS, OUTCOMES, SCORE, before, stream
@@ -62,7 +62,7 @@ def test_a_sent_payment_is_valid_and_carries_nothing_that_became_known_later(liv
     start = WORLD.start_ms + 20 * DAY_MS
     for path, body in stream(lived.history, start, start + DAY_MS):
         if path == SCORE:
-            read_payment(body, catalog())
+            read_payment(body, catalogue())
             assert b"label" not in body
             assert b"outcome" not in body
 
@@ -102,7 +102,7 @@ def test_a_payment_carries_the_deadline_that_was_asked_for(lived: Simulation) ->
     one = next(
         body for path, body in stream(lived.history, from_ms, from_ms + DAY_MS, deadline_ms=9_000) if path == SCORE
     )
-    assert read_payment(one, catalog()).deadline_ms == 9_000
+    assert read_payment(one, catalogue()).deadline_ms == 9_000
 
 
 def test_figures_are_refused_when_payments_went_without_a_score() -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.catalogue.catalogue import Catalog, catalog
+from features.catalogue.catalogue import Catalogue, catalogue
 from features.errors import InvalidHistory
 from features.state.profiles import ProfileFile
 from tests.training.simulator.small import SMALL
@@ -34,19 +34,19 @@ MODEL = ModelParameters(trees=40, depth=5, leaves=16, learning_rate=0.1, rows_pe
 
 
 @pytest.fixture(scope="module")
-def known() -> Catalog:
-    return catalog(load("world").catalogue())
+def known() -> Catalogue:
+    return catalogue(load("world").catalogue())
 
 
 @pytest.fixture(scope="module")
-def parts(known: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Periods:
+def parts(known: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Periods:
     folder = tmp_path_factory.mktemp("world")
     storage.write_world(WORLD, folder)
     return periods(folder, WORLD, known, ProfileFile(storage.write_profiles(folder)).load(), PLAN)
 
 
 @pytest.fixture(scope="module")
-def judged(parts: Periods, known: Catalog) -> Judged:
+def judged(parts: Periods, known: Catalogue) -> Judged:
     return judge(parts, known, MODEL, 8, 1, WORLD.payments)
 
 
@@ -66,7 +66,7 @@ def test_what_is_learned_is_what_was_told_and_what_is_tested_is_what_happened(pa
     assert label_ms.max() <= parts.test_from.value // 1_000_000
 
 
-def test_a_random_split_is_refused_and_would_have_flattered(parts: Periods, known: Catalog) -> None:
+def test_a_random_split_is_refused_and_would_have_flattered(parts: Periods, known: Catalogue) -> None:
     whole = parts.learn.joined_with(parts.decide, parts.test)
     rows = np.random.default_rng(1).permutation(len(whole))
     cut = int(0.7 * len(rows))
@@ -95,7 +95,7 @@ def test_learning_from_the_test_is_refused(parts: Periods) -> None:
         replace(parts, learn=replace(parts.learn, payments=hindsight)).check()
 
 
-def test_shuffled_labels_are_doubted_and_catch_nothing(parts: Periods, known: Catalog, judged: Judged) -> None:
+def test_shuffled_labels_are_doubted_and_catch_nothing(parts: Periods, known: Catalogue, judged: Judged) -> None:
     rng = np.random.default_rng(2)
     shuffled = rng.permutation(parts.learn.fraud)
     labels = parts.learn.payments.assign(is_fraud=shuffled, label_ms=np.where(shuffled, 0, -1))
@@ -106,7 +106,7 @@ def test_shuffled_labels_are_doubted_and_catch_nothing(parts: Periods, known: Ca
     assert (blind.value_caught_at_budget or 0.0) < 0.25 * (honest.value_caught_at_budget or 0.0)
 
 
-def test_a_planted_leak_is_named(parts: Periods, known: Catalog) -> None:
+def test_a_planted_leak_is_named(parts: Periods, known: Catalogue) -> None:
     place = known.index["payer_count_10m"]
 
     def leaky(frame: Frame, fraud: np.ndarray) -> Frame:
@@ -152,7 +152,7 @@ def test_windows_are_what_catches(judged: Judged) -> None:
 def test_the_budget_is_kept(judged: Judged, parts: Periods) -> None:
     above = judged.scores > threshold_at(judged.scores, ~parts.test.fraud)
     assert above[~parts.test.fraud].mean() <= judged.judgement.budget
-    rules = rule_score(parts.test, catalog(load("world").catalogue()))
+    rules = rule_score(parts.test, catalogue(load("world").catalogue()))
     assert (rules > threshold_at(rules, ~parts.test.fraud))[~parts.test.fraud].mean() <= judged.judgement.budget
 
 
@@ -189,11 +189,11 @@ def test_no_single_feature_tells_a_story_by_itself(parts: Periods) -> None:
             assert one.auc < SEPARATES, one
 
 
-def test_a_world_too_short_is_refused_with_what_it_needs(tmp_path: Path, known: Catalog) -> None:
+def test_a_world_too_short_is_refused_with_what_it_needs(tmp_path: Path, known: Catalogue) -> None:
     with pytest.raises(InvalidHistory, match="the periods need"):
         periods(tmp_path, WORLD, known, None, Plan())
 
 
-def test_the_model_is_the_same_each_time(parts: Periods, known: Catalog) -> None:
+def test_the_model_is_the_same_each_time(parts: Periods, known: Catalogue) -> None:
     small = msgspec.structs.replace(MODEL, trees=5)
     assert everything(parts, small, known).text == everything(parts, small, known).text

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.catalogue.catalogue import catalog
+from features.catalogue.catalogue import catalogue
 from features.history.schema import HISTORY_SCHEMA, check_history, times_ms, valid
 from features.intake.parse import payment_from
 from tests.training.simulator.small import SMALL
@@ -64,7 +64,7 @@ def test_the_history_has_the_agreed_shape_and_can_be_replayed(small: Simulation)
 
 
 def test_every_payment_would_be_accepted_at_the_border(small: Simulation) -> None:
-    known = catalog()
+    known = catalogue()
     afterwards = {f.name for f in HISTORY_SCHEMA if f.name.startswith(("label", "outcome"))}
     for row in small.history.drop_columns(sorted(afterwards)).slice(0, 4_000).to_pylist():
         payment_from({**row, "event_time": row["event_time"].isoformat()}, known)
