@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from features.bundle.policy import DECISIONS
+from features.catalogue.catalogue import CatalogueParameters
 from features.domain.payment import LABEL_SOURCES, LABELS, OUTCOMES
 from features.domain.payment_fields import (
     EXAMPLE,
