@@ -11,7 +11,7 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
-#: Window length: hop of its tail, both in ms (DESIGN §5, sawtooth).
+#: Window length: hop of its tail, both in ms (docs/design.md §5, sawtooth).
 HOPS = {
     MINUTE: 5 * SECOND,
     10 * MINUTE: MINUTE,

@@ -1,4 +1,4 @@
-"""A payment as the caller sends it, and the words it may use (DESIGN §1 and §3)."""
+"""A payment as the caller sends it, and the words it may use (docs/design.md §1 and §3)."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 Two rules, the same as online:
 
 * A row is seen from the moment at which both of its times have passed: the event timestamp and, where the
-  file has one, the created timestamp (DESIGN law 3). Among the rows seen, the newest event wins, then the one
-  created last, then the one that stands last in the file. An equal time counts as passed.
+  file has one, the created timestamp (law 3 of docs/design.md). Among the rows seen, the newest event wins, then the
+  one created last, then the one that stands last in the file. An equal time counts as passed.
 * A velocity row is "the value just before this payment" and carries the payment's `transaction_id`. When the
   asking rows carry one too, exactly that row is taken, so payments of the same instant are told apart.
 

@@ -1,6 +1,6 @@
 """The kernel: one payment in, its feature vector out; the same compiled code online and in replay.
 
-Law 1 of DESIGN §2: `step` is the only implementation of a window feature. `State` calls it for one
+Law 1 of docs/design.md §2: `step` is the only implementation of a window feature. `State` calls it for one
 payment, `replay_events` for millions. The catalogue is compiled into a few integer tables (`Plan` in
 features/kernel/plan.py) that the kernel interprets.
 """

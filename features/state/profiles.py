@@ -1,7 +1,7 @@
 """What is known about payers, instruments and payees beyond their payments: versions, never overwritten.
 
 A version carries two honest times. `event_time_ms` says from when the fact holds, `created_time_ms` when we
-learned it. A moment sees the newest version whose *both* times are at or before it (DESIGN law 3), so a row
+learned it. A moment sees the newest version whose *both* times are at or before it (law 3 of docs/design.md), so a row
 that was backfilled later does not reach into the past. The same rule stands here (online), in SQL below (the
 store behind Feast) and in `features.feast_offline` (training); tests hold the three together.
 """

@@ -293,3 +293,5 @@ def progress_of(settings: Settings) -> Iterator[Advance]:
     with progress(out) as shown:
         shown.stage("verifying", total)
         yield shown.advance
+        if total is not None:
+            shown.update(total, total)  # the last events are fewer than what is reported at a time

@@ -1,4 +1,4 @@
-"""The HTTP contract of DESIGN §3, over a real port, in both profiles."""
+"""The HTTP contract of docs/design.md §3, over a real port, in both profiles."""
 
 from __future__ import annotations
 
