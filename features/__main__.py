@@ -8,12 +8,12 @@ from pathlib import Path
 import typer
 from rich.console import Console
 from rich.padding import Padding
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from features.catalogue.choose import chosen_catalogue
 from features.errors import RiskgateError
 from features.feast_store import command
 from features.history.parquet import count_rows
+from features.progress import progress
 from features.state.replay import replay_to_parquet
 
 app = typer.Typer(help="What was known at a moment: the feature catalogue and its replay.", no_args_is_help=True)
@@ -47,11 +47,10 @@ def replay(
     """Compute the features of every payment of a history as they were before that payment."""
     chosen = chosen_catalogue(contract, currency)
     rows = count_rows(history)
-    columns = (TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("replay", total=rows)
-        done = replay_to_parquet(history, target, chosen, progress=lambda n: bar.advance(task, n))
-        bar.update(task, total=done, completed=done)
+    with progress(console) as shown:
+        shown.stage("replaying", rows)
+        done = replay_to_parquet(history, target, chosen, progress=shown.advance)
+        shown.update(done, done)
     console.print(f"{done:,} payments, {len(chosen.names)} features each: {target}")
 
 

@@ -12,6 +12,7 @@ from rich.table import Column, Table
 
 from features.catalogue.catalogue import catalogue_of
 from features.errors import RiskgateError
+from features.progress import waiting
 from training.data.source_map import Dataset, known_datasets, load
 from training.settings import TABLE, Settings, read_settings, use_own_model_store
 from training.world_commands import evaluate_world, festival, simulate
@@ -60,7 +61,7 @@ def history(
 
     known, settings = load(dataset), read_settings()
     target = out or _history_path(known, settings)
-    with console.status(f"reading {known.title}"):
+    with waiting(console, f"reading {known.title}"):
         payments = write_history(known, data, target)
     console.print(f"{payments:,} payments: {target}")
 
@@ -129,7 +130,7 @@ def promote(
     """Pass the gate, become champion, and be exported to the model store that serving reads."""
     from training.runs.registry_gate import promote as promote_version
 
-    with console.status("promoting"):
+    with waiting(console, "promoting"):
         settings = read_settings()
         done = promote_version(settings, version, despite)
     for objection in done.overruled:
@@ -144,7 +145,7 @@ def nominate(version: str = typer.Option("challenger", help="Alias or number of 
     """Export a version to the model store, so that it scores beside the champion and decides nothing."""
     from training.runs.registry_gate import nominate as nominate_version
 
-    with console.status("exporting"):
+    with waiting(console, "exporting"):
         settings = read_settings()
         tag = nominate_version(settings, version)
     beside = f"Serve it beside the champion: RISKGATE_CHALLENGER={tag.partition(':')[0]}:latest"
@@ -156,7 +157,7 @@ def bento() -> None:
     """Build a bento of the champion: one folder that `bentoml serve` serves on any machine."""
     from training.runs.bento import build
 
-    with console.status("building"):
+    with waiting(console, "building"):
         built = build(read_settings())
     folder = built.folder.resolve()
 

@@ -7,7 +7,7 @@ import datetime as dt
 import msgspec
 
 LARGEST_DEPTH, MOST_LEAVES, MOST_TREES = 6, 31, 300
-"""Above these, exact contributions (SHAP) cost more than a millisecond a payment (DESIGN §7)."""
+"""Above these, exact contributions (SHAP) cost more than a millisecond a payment (docs/design.md §7)."""
 
 
 class SplitPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from features.errors import InvalidDeclaration
+from features.progress import progress, waiting
 from training.settings import read_settings
 from training.simulator.parameters import World, days_between
 
@@ -43,12 +43,11 @@ def simulate(
         payments, payers, start, end, seed, fraud_share, stores, tuple(story or ()), stories, festival, adapts
     )
     console, folder = Console(), out or read_settings().var / "world"
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console) as bars:
-        bar = bars.add_task("payments", total=world.payments)
-        manifest = storage.write_world(world, folder, fresh, lambda count: bars.advance(bar, count))
+    with progress(console) as shown:
+        shown.stage("simulating payments", world.payments)
+        manifest = storage.write_world(world, folder, fresh, shown.advance)
     if profiles and not (folder / storage.PROFILES).is_file():
-        with console.status("writing what is known of the parties"):
+        with waiting(console, "writing what is known of the parties"):
             storage.write_profiles(folder)
     console.print(
         f"{manifest.payments:,} payments of {world.days} days, world {manifest.world} {manifest.digest[:12]}: {folder}"

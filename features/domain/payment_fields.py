@@ -1,4 +1,4 @@
-"""The fields of a payment, declared once (DESIGN §3).
+"""The fields of a payment, declared once (docs/design.md §3).
 
 The checks, the history's columns, the OpenAPI schema, the Feast columns and the labels of the review desk are derived
 from `FIELDS`. `PaymentFields` (features/domain/payment.py) has the same names with Python types, which a type checker

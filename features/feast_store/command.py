@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from features.catalogue.choose import chosen_catalogue
+from features.progress import waiting
 from features.settings import feast_registry
 
 app = typer.Typer(help="The Feast store: registry, views, services, profiles.", no_args_is_help=True)
@@ -25,7 +26,7 @@ def apply(folder: Path = _FOLDER, currency: str = _CURRENCY, contract: Path | No
     from features.feast_store import client  # importing Feast takes seconds, so only these commands do
 
     catalogue = chosen_catalogue(contract, currency)
-    with console.status("applying the catalogue to Feast"):
+    with waiting(console, "applying the catalogue to Feast"):
         store = client.open_store(folder, catalogue, registry=feast_registry())
         service = client.apply(store, catalogue)
         client.close(store)
@@ -37,7 +38,7 @@ def materialize(folder: Path = _FOLDER, currency: str = _CURRENCY, contract: Pat
     """Bring every version of every profile from the offline files online."""
     from features.feast_store import client
 
-    with console.status("materialising the profiles"):
+    with waiting(console, "materialising the profiles"):
         store = client.open_store(folder, chosen_catalogue(contract, currency), registry=feast_registry())
         written = client.materialize_profiles(store)
         rows = len(written.load())

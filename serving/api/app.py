@@ -1,4 +1,4 @@
-"""The HTTP contract (DESIGN §3) as one ASGI application: a table of routes, each a few lines."""
+"""The HTTP contract (docs/design.md §3) as one ASGI application: a table of routes, each a few lines."""
 
 from __future__ import annotations
 
@@ -60,6 +60,7 @@ class Request(msgspec.Struct):
     started_ns: int
     caller: Caller | None
     most: str
+    server: tuple[str, int | None] | None
 
 
 class Admission(Protocol):
@@ -162,11 +163,10 @@ class Application:
         if needed is not None and (path != "/metrics" or not from_here(scope.get("client"), scope["headers"])):
             caller = self.admit(authorization, needed)
         flags = flags_of(path, scope["query_string"])
-        return await handler(Request(path, flags, receive, length, started_ns, caller, most))
+        return await handler(Request(path, flags, receive, length, started_ns, caller, most, scope.get("server")))
 
     def _find(self, path: str) -> tuple[str, Handler, str | None]:
-        found = self._routes.get(path)
-        if found is not None:
+        if (found := self._routes.get(path)) is not None:
             return found
         if path.startswith("/v1/receipts/"):
             return "GET", self._receipt, "read"
@@ -309,7 +309,7 @@ class Application:
         return json_reply(self._document())
 
     async def _page(self, request: Request) -> Reply:
-        return html_reply(docs_page.render(self._document()))
+        return html_reply(docs_page.render(self._document(), request.server))
 
     def _document(self) -> dict[str, Any]:
         parameters = None if self.runtime is None else self.runtime.opened.catalogue.parameters

@@ -1,4 +1,4 @@
-"""The OpenAPI document: the contract of DESIGN §3 and nothing else, derived from the words of the domain."""
+"""The OpenAPI document: the contract of docs/design.md §3 and nothing else, derived from the words of the domain."""
 
 from __future__ import annotations
 

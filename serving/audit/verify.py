@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from features.catalogue.catalogue import Catalogue, catalogue_of
 from features.domain.payment import Payment
 from features.errors import RiskgateError
+from features.progress import progress
 from features.state.profiles import NumberedProfiles
 from serving.decision import receipt as receipts
 from serving.decision.decision import Decision
@@ -24,6 +24,7 @@ from serving.ledger.open import opened
 from serving.ledger.promotions import promotions
 from serving.ledger.reader import Event, LedgerReading
 from serving.model import bundle_archive
+from serving.output import out
 from serving.settings import Settings
 from serving.state.fold import Fold, decode_promotion
 from serving.state.foldable import CannotFold, Paid, reason_of, whole_step_of
@@ -283,12 +284,14 @@ def _catalogue_of(settings: Settings, ledger: LedgerReading) -> Catalogue:
 
 @contextlib.contextmanager
 def progress_of(settings: Settings) -> Iterator[Advance]:
-    """A progress bar over the events of a ledger."""
+    """Progress over the events of a ledger, on standard error."""
     total = None
     if settings.production or settings.ledger_path.exists():
         with opened(settings) as ledger:
             # Embedded, the numbers have no gaps, and the last one is found without counting.
             total = ledger.count() if settings.production else ledger.last_seq()
-    with Progress("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
-        task = bar.add_task("verify", total=total)
-        yield lambda count: bar.update(task, advance=count)
+    with progress(out) as shown:
+        shown.stage("verifying", total)
+        yield shown.advance
+        if total is not None:
+            shown.update(total, total)  # the last events are fewer than what is reported at a time

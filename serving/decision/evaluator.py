@@ -36,7 +36,7 @@ Vector = npt.NDArray[np.float64]
 FULL, STALE, RULES_ONLY, DEFAULT = "full", "stale", "rules_only", "default"
 #: Before the name of a breaker in `missing`: a decline of that rule or model was not to be had.
 OPEN_BREAKER = "breaker:"
-#: How complete the scoring was, best first (DESIGN §8).
+#: How complete the scoring was, best first (docs/design.md §8).
 TIERS = (FULL, STALE, RULES_ONLY, DEFAULT)
 
 

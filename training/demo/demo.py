@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from features.history.schema import times_ms
+from features.progress import waiting
 from features.state.profiles import ProfileFile
 from training.client.replay_requests import SCORE, Message, before, stream
 from training.client.service_process import Connection, ServiceTrouble, refuse_busy_ports, running, serving
@@ -88,7 +89,7 @@ def demo(settings: Settings, port: int, console_port: int, console: Console) -> 
     folder.mkdir(parents=True)
     known = load("world")
 
-    with console.status("living through 75 simulated days"):
+    with waiting(console, "living through 75 simulated days"):
         simulation = simulate(WORLD)
         live_from, live_until = a_busy_moment(simulation)
         profiles = folder / "profiles.sqlite"
@@ -100,7 +101,7 @@ def demo(settings: Settings, port: int, console_port: int, console: Console) -> 
 
     with progress(console, pq.read_metadata(past).num_rows) as listener:
         _, version = run(known, past, settings, "demo", profiles, True, listener)
-    with console.status("passing the gate and exporting the bundle"):
+    with waiting(console, "passing the gate and exporting the bundle"):
         promoted = promote(settings, version.version)
     exported = f"exported as {promoted.tag} to {settings.model_store}"
     console.print(f"risk@{promoted.version} is champion, {exported}.", soft_wrap=True)
@@ -110,7 +111,7 @@ def demo(settings: Settings, port: int, console_port: int, console: Console) -> 
     place |= {"BUNDLE": str(promoted.path.resolve())}  # the store lies below our VAR, not below that of the demo
     place |= {"CLOCK": "replay", "API_KEY": "", "HOST": "127.0.0.1"}
     with _ending_is_an_interrupt(), ExitStack() as stack:
-        with console.status("starting the service and the review console"):
+        with waiting(console, "starting the service and the review console"):
             serving(["import-history", str(past), "--until-ms", str(live_from)], log, **place)
             serving(["user-add", USER, "--password", password, "--role", "lead"], log, **place)
             stack.enter_context(running(["run", "--port", str(port)], port, "/readyz", log, **place))

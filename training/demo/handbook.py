@@ -20,6 +20,7 @@ from features.bundle.bundle import write_bundle
 from features.catalogue.catalogue import catalogue
 from features.domain.payment_fields import LONGEST_DEADLINE_MS
 from features.history.schema import times_ms
+from features.progress import waiting
 from training.client.replay_requests import SCORE, Message, before, stream
 from training.client.service_process import Connection, ServiceTrouble, free_port, running, serving
 from training.data.arrays import Floats
@@ -90,7 +91,7 @@ def handbook(data: Path, settings: Settings, console: Console) -> tuple[Served, 
     folder, dataset = settings.var / "handbook", load("handbook")
     folder.mkdir(parents=True, exist_ok=True)
     source = folder / "history.parquet"
-    with console.status("reading the Handbook's payments"):
+    with waiting(console, "reading the Handbook's payments"):
         write_history(dataset, data, source)
         history = pq.read_table(source)
     with progress(console, history.num_rows) as listener:
@@ -119,17 +120,17 @@ def serve_protocol(job: Job, name: str) -> Served:
     until_ms = from_ms + int(recipe.split.test_days * DAY_MS)
     port, log = free_port(), own / "service.log"
     place = {"VAR": str(own / "var"), "BUNDLE": str(own / "bundle"), "CLOCK": "replay", "API_KEY": "", "PROFILES": ""}
-    with job.console.status("letting the past into the service's ledger"):
+    with waiting(job.console, "letting the past into the service's ledger"):
         pq.write_table(before(job.history, from_ms), own / "past.parquet", compression="lz4")
         serving(["import-history", str(own / "past.parquet"), "--until-ms", str(from_ms)], log, **place)
     with (
-        job.console.status("starting the service"),
+        waiting(job.console, "starting the service"),
         running(["run", "--port", str(port)], port, "/readyz", log, **place),
     ):
         # Scores are judged here, not how soon they come: a busy machine must not cost a payment its score.
         messages = stream(job.history, from_ms, until_ms, deadline_ms=LONGEST_DEADLINE_MS)
         answers, labels, seconds = _send(job, port, messages, from_ms, until_ms)
-    with job.console.status("verifying the ledger and comparing every vector with the replay"):
+    with waiting(job.console, "verifying the ledger and comparing every vector with the replay"):
         verified = _verify(own, log, place)
         serving(["export-vectors", str(own / "vectors.parquet")], log, **place)
         vectors, scores = _differences(own / "vectors.parquet", trained)

@@ -14,6 +14,7 @@ import numpy as np
 from rich.console import Console
 
 from features.history.schema import times_ms
+from features.progress import waiting
 from training.client.load_generator import Replies, send
 from training.client.service_process import Connection, free_ports, running, serving
 from training.data.arrays import Floats, Integers
@@ -83,11 +84,11 @@ def rehearse(settings: Settings, console: Console, small: bool = False, trees: i
         moments = times_ms(ready.history["event_time"])[night[0] : night[1]]
         speed = speed_of(moments, capacity, FASTEST_SMALL if small else FASTEST)
         console.print(f"The service answers {capacity:,.0f} requests/s: {speed:.0f} s of the night in each second.")
-        with console.status("a normal day"):
+        with waiting(console, "a normal day"):
             normal = _sent(ready, port, "normal day", NORMAL, _pace(ready, NORMAL))
-        with console.status("the night of 11/11"):
+        with waiting(console, "the night of 11/11"):
             festival = _sent(ready, port, "11/11, the night", NIGHT, speed)
-        with console.status("the rest of 11/11"):
+        with waiting(console, "the rest of 11/11"):
             rest = _sent(ready, port, "11/11, the rest of the day", DAY, _pace(ready, DAY))
     usual = normal.insulted_share
     whole = (festival.insulted + rest.insulted) / max(festival.good + rest.good, 1)
@@ -112,17 +113,17 @@ def _served(ending: ExitStack, settings: Settings, console: Console, folder: Pat
     place = dict.fromkeys(("API_KEY", "KEYS", "HASH_KEY", "CHALLENGER"), "") | ending.enter_context(stage(settings))
     place |= {"VAR": str(own.resolve()), "BUNDLE": str((folder / "bundle").resolve()), "CLOCK": "replay"}
     place |= {"HOST": "127.0.0.1", "PROFILES": str((folder / "world" / "profiles.sqlite").resolve())}
-    with console.status("letting the past into the service's ledger"):
+    with waiting(console, "letting the past into the service's ledger"):
         serving(["import-history", str((folder / "past.parquet").resolve()), "--until-ms", str(from_ms)], log, **place)
     port = free_ports(2)
     command, asked = ["run", "--port", str(port)], (port,)
     if profile_of(settings) == PRODUCTION:
-        with console.status("building the state in Redis"):
+        with waiting(console, "building the state in Redis"):
             serving(["rebuild-state"], log, **place)
         place |= {"PORT": str(port), "CONSOLE_PORT": str(port + 1)}
         first = int(place["RECORDER_PORT"])
         command, asked = ["up"], (port, *range(first + 1, first + 1 + WORKERS))
-    with console.status("starting the service"):
+    with waiting(console, "starting the service"):
         ending.enter_context(running(command, asked, "/readyz", log, **place))
     return port
 

@@ -1,4 +1,4 @@
-"""LightGBM within the limits that keep exact reasons quick (DESIGN §7), the same bits on every run."""
+"""LightGBM within the limits that keep exact reasons quick (docs/design.md §7), the same bits on every run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way of one payment through the service (DESIGN §8), synchronous up to the ledger's word.
+"""The way of one payment through the service (docs/design.md §8), synchronous up to the ledger's word.
 
 Reading the state, folding the payment in and queueing its event happen in one turn of the event loop
 without an await between them: so each payment sees exactly the events that stand before it in the
