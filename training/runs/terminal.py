@@ -1,4 +1,4 @@
-"""What training prints: the progress of a run, and a report as tables."""
+"""Terminal output of training: progress of a run, and a report as tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.table import Table
 
 from features.progress import Stages
 from features.progress import progress as stages_shown
-from training.evaluation.report import Report
+from training.evaluation.report import EvaluationReport
 from training.runs.run import Listener
 
 
@@ -40,7 +40,7 @@ def progress(console: Console, payments: int = 0) -> Iterator[Listener]:
         yield Listener(shown.stage, shown.events, shown.trees)
 
 
-def show_report(console: Console, report: Report, title: str, currency: str) -> None:
+def show_report(console: Console, report: EvaluationReport, title: str, currency: str) -> None:
     """A report as four short tables: ranking, decisions, calibration, segments."""
     head = Table(title=f"{title}: {report.first_day} to {report.last_day}", title_justify="left")
     head.add_column("figure")
