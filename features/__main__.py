@@ -8,12 +8,12 @@ from pathlib import Path
 import typer
 from rich.console import Console
 from rich.padding import Padding
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from features.catalogue.choose import chosen_catalog
+from features.catalogue.choose import chosen_catalogue
 from features.errors import RiskgateError
 from features.feast_store import command
 from features.history.parquet import count_rows
+from features.progress import progress
 from features.state.replay import replay_to_parquet
 
 app = typer.Typer(help="What was known at a moment: the feature catalogue and its replay.", no_args_is_help=True)
@@ -26,10 +26,10 @@ def show(
     currency: str = typer.Option("INR", help="Reference currency of the amounts."),
     contract: Path | None = typer.Option(None, help="Show the catalogue of this contract.json instead."),
 ) -> None:
-    """Print every feature by fraud story, with its unit and its sentence."""
-    chosen = chosen_catalog(contract, currency)
+    """Print every feature by fraud typology, with its unit and its sentence."""
+    chosen = chosen_catalogue(contract, currency)
     console.print(f"Catalogue {chosen.contract().hash[:8]}: {len(chosen.names)} features")
-    for story, features in groupby(sorted(chosen.features, key=lambda f: f.story), key=lambda f: f.story):
+    for story, features in groupby(sorted(chosen.features, key=lambda f: f.typology), key=lambda f: f.typology):
         console.print(f"\n[bold]{story}[/bold]")
         for feature in features:
             # a name is never cut: it is what a reader searches for
@@ -45,13 +45,12 @@ def replay(
     contract: Path | None = typer.Option(None, help="Use the parameters of this contract.json instead."),
 ) -> None:
     """Compute the features of every payment of a history as they were before that payment."""
-    chosen = chosen_catalog(contract, currency)
+    chosen = chosen_catalogue(contract, currency)
     rows = count_rows(history)
-    columns = (TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("replay", total=rows)
-        done = replay_to_parquet(history, target, chosen, progress=lambda n: bar.advance(task, n))
-        bar.update(task, total=done, completed=done)
+    with progress(console) as shown:
+        shown.stage("replaying", rows)
+        done = replay_to_parquet(history, target, chosen, progress=shown.advance)
+        shown.update(done, done)
     console.print(f"{done:,} payments, {len(chosen.names)} features each: {target}")
 
 

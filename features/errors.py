@@ -1,4 +1,4 @@
-"""The one error tree: every refusal is a sentence that says what is wrong, where, and how to repair it."""
+"""The root of the error tree: every error says what is wrong, where, and how to repair it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One thing that is wrong with an input: what, where, and how to repair it."""
+    """One thing that is wrong with an input, where, and how to repair it."""
 
     code: str
     message: str
@@ -22,7 +22,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class RiskgateError(Exception):
-    """Root of all refusals; `code` is stable and for machines, `message` and `repair` are for people."""
+    """Root of all our errors; `code` is stable and for machines, `message` and `repair` are for people."""
 
     code = "error"
 
@@ -40,7 +40,7 @@ class Malformed(RiskgateError):
 
 
 class Refused(RiskgateError):
-    """The input is readable but not valid (HTTP 422); `problems` lists every reason at once."""
+    """The input is readable but not valid (HTTP 422); `problems` lists every reason."""
 
     code = "invalid"
 
@@ -50,7 +50,7 @@ class Refused(RiskgateError):
 
 
 class InvalidDeclaration(RiskgateError):
-    """A catalogue, policy or mapping contradicts itself; `problems` lists every reason at once."""
+    """A catalogue, policy or mapping contradicts itself; `problems` lists every reason."""
 
     code = "invalid_declaration"
 
@@ -66,7 +66,7 @@ class InvalidHistory(RiskgateError):
 
 
 class ContractMismatch(RiskgateError):
-    """A model and the code that feeds it disagree about the features."""
+    """A model, or stored state, belongs to other features than this code computes."""
 
     code = "contract_mismatch"
 

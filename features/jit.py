@@ -1,10 +1,10 @@
-"""The border to Numba: one decorator, typed, so that compiled functions keep their signatures.
+"""The wrapper of Numba: one typed decorator, so that compiled functions keep their signatures.
 
-Compiled code is kept on disk, in a folder named by the sources of all compiled modules: Numba itself looks
-only at the file of the outermost function and would keep using a stale kernel when a part of it changed.
+Compiled code is cached on disk, in a folder named by a digest of the sources of all compiled modules: Numba compares
+only the file of the outermost function and would use a stale kernel after a change elsewhere.
 
-Numba unpickles what it finds there, so a file that another user planted would run as ours. The folder therefore
-is one that no other user can write to, or nothing is kept.
+Numba unpickles the cached files, so a file planted by another user would run with our rights. The cache is therefore
+a folder that no other user can write to; without such a folder nothing is cached.
 """
 
 from __future__ import annotations
@@ -34,21 +34,22 @@ F = TypeVar("F", bound=Callable[..., object])
 _HERE = Path(__file__).parent
 _SOURCES = (
     *("jit", "domain/payment", "catalogue/aggregate", "catalogue/payment_features"),
-    *("kernel/counterparties", "kernel/heap", "kernel/step", "kernel/tiles", "state/codec", "state/remote"),
+    *("kernel/counterparties", "kernel/heap", "kernel/step", "kernel/tiles", "state/codec"),
+    *("state/remote", "state/varint"),
 )
 
 
 def _candidates() -> Iterator[tuple[Path, str]]:
-    """Where compiled code may be kept, (folder, name in it), best first."""
+    """Possible cache folders as (parent, name), best first."""
     digest = hashlib.sha256(b"".join((_HERE / f"{name}.py").read_bytes() for name in _SOURCES)).hexdigest()[:16]
     yield _HERE / "__pycache__", f"kernel-{digest}"
     yield var_folder(), f"kernel-{digest}"
-    with contextlib.suppress(FileNotFoundError):  # a system without a temporary directory that can be written
+    with contextlib.suppress(FileNotFoundError):  # the system has no writable temporary directory
         yield Path(tempfile.gettempdir()), f"riskgate-{os.geteuid()}-kernel-{digest}"
 
 
 def _cache_folder() -> Path | None:
-    """The first candidate that no other user can write to; None (and one warning) where there is none."""
+    """The first candidate that no other user can write to; None, with one warning, if there is none."""
     refused = []
     for parent, name in _candidates():
         try:
@@ -72,26 +73,25 @@ if _FOLDER is not None:
 
 
 def compiled(function: F) -> F:
-    """Compile to machine code on first call and keep the result on disk.
+    """Compile to machine code on first call and cache the result on disk.
 
-    Compiled functions borrow their arrays and make none: without reference counts, each an atomic operation that
-    makes the processor wait for all memory under way, replay took 7.1 instead of 4.0 µs a payment.
+    Compiled functions create no arrays, so Numba's reference counting is off (`_nrt=False`): each count is an atomic
+    operation that waits for all memory accesses in flight, and with it replay took 7.1 instead of 4.0 µs a payment.
 
-    `fastmath` stays off and no parallel reductions are used: results must be the same bit for bit at
-    both speeds.
+    `fastmath` stays off and reductions are sequential: serving and replay must agree bit for bit.
     """
     if _FOLDER is not None:
         with contextlib.suppress(RuntimeError):  # Numba found no folder that it can write to
-            kept = numba.njit(cache=True, nogil=True, _nrt=False)(function)
-            # Numba goes on to folders of its own choice where ours cannot be written any more.
-            if _FOLDER in Path(kept.stats.cache_path).parents:
-                return cast(F, kept)
+            cached = numba.njit(cache=True, nogil=True, _nrt=False)(function)
+            # When our folder is no longer writable, Numba falls back to folders of its own choice.
+            if _FOLDER in Path(cached.stats.cache_path).parents:
+                return cast(F, cached)
     return cast(F, numba.njit(nogil=True, _nrt=False)(function))
 
 
 @intrinsic
 def prefetch(typing: Any, array: Any, index: Any) -> Any:
-    """Ask the processor to bring the cache line of `array[index]` near; changes nothing, waits for nothing."""
+    """Prefetch the cache line of `array[index]` (LLVM's `llvm.prefetch`): no effect on values, no wait."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data

@@ -1,6 +1,6 @@
-"""How settings are read from the environment, and what it says to the libraries we build on.
+"""Reads settings from the environment, and sets the environment of the libraries we build on.
 
-Training and serving read variables of the same names: both read them here.
+Training and serving share variables; both read them here.
 """
 
 from __future__ import annotations
@@ -19,25 +19,27 @@ _SILENT = {
 
 
 def silence_telemetry() -> None:
-    """Switch usage reports off for this process and its children, unless the environment says otherwise."""
+    """Switch usage reports off for this process and its children, unless the environment sets them."""
     for name, value in _SILENT.items():
         os.environ.setdefault(name, value)
 
 
 PREFIX = "RISKGATE_"
-#: What Kubernetes sets in every container for a Service: one named `riskgate` makes RISKGATE_PORT.
-_OF_A_SERVICE = re.compile(r"(?:tcp|udp|sctp)://\S+", re.ASCII)
+#: The value of a service link: Kubernetes sets RISKGATE_PORT in every container if a Service is named `riskgate`.
+_SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://\S+", re.ASCII)
 _LINE_END = re.compile(r"[ \t]*[\r\n]\s*$")
 
 
-def sent(name: str, environment: Mapping[str, str] | None = None) -> str | None:
+def read_variable(name: str, environment: Mapping[str, str] | None = None) -> str | None:
     """The value of one of our variables (`name` without prefix), None if it is not set.
 
-    A value that was read from a mounted file ends with a line end, which is not part of it; nor are blanks around
-    it. Of the hash key only a line end is cut off: every other character has made pseudonyms.
+    Surrounding blanks and the line end of a mounted file are not part of a value. The hash key loses only its line
+    end: existing pseudonyms depend on every other character.
 
-    >>> sent("PORT", {"RISKGATE_PORT": " 3000\\n"}), sent("HASH_KEY", {"RISKGATE_HASH_KEY": " key \\r\\n"})
-    ('3000', ' key')
+    >>> read_variable("PORT", {"RISKGATE_PORT": " 3000\\n"})
+    '3000'
+    >>> read_variable("HASH_KEY", {"RISKGATE_HASH_KEY": " key \\r\\n"})
+    ' key'
     """
     text = (os.environ if environment is None else environment).get(PREFIX + name)
     if text is None:
@@ -45,23 +47,23 @@ def sent(name: str, environment: Mapping[str, str] | None = None) -> str | None:
     return _LINE_END.sub("", text) if name == "HASH_KEY" else text.strip()
 
 
-def is_of_a_service(text: str) -> bool:
-    """Whether Kubernetes set this value, for a Service whose name begins like our variables, and no person did.
+def is_kubernetes_link(text: str) -> bool:
+    """Whether a value is a Kubernetes service link: set for a Service named like our prefix, not by an operator.
 
-    >>> is_of_a_service("tcp://10.0.0.1:3000"), is_of_a_service("3000")
+    >>> is_kubernetes_link("tcp://10.0.0.1:3000"), is_kubernetes_link("3000")
     (True, False)
     """
-    return _OF_A_SERVICE.fullmatch(text) is not None
+    return _SERVICE_LINK.fullmatch(text) is not None
 
 
 def feast_registry() -> str:
-    """The database of Feast's registry (`RISKGATE_FEAST_REGISTRY`); empty: a file in the store's folder."""
-    return sent("FEAST_REGISTRY") or ""
+    """The database of Feast's registry (`RISKGATE_FEAST_REGISTRY`); empty means a file in the store's folder."""
+    return read_variable("FEAST_REGISTRY") or ""
 
 
 def var_folder() -> Path:
     """The folder of everything generated (`RISKGATE_VAR`)."""
-    return Path(sent("VAR") or "var")
+    return Path(read_variable("VAR") or "var")
 
 
 def bentoml_home(var: Path) -> Path:
@@ -71,15 +73,15 @@ def bentoml_home(var: Path) -> Path:
 
 
 def use_bentoml_home(var: Path) -> None:
-    """Keep BentoML, in this process and its children, out of its default folder in the user's home.
+    """Keep this process's BentoML, and its children's, out of the default folder in the user's home.
 
-    BentoML reads the variable when it needs its folder for the first time: call this before.
+    BentoML reads the variable when it first needs its folder, so call this earlier.
     """
     os.environ["BENTOML_HOME"] = str(bentoml_home(var).resolve())
 
 
 def with_driver(url: str) -> str:
-    """A PostgreSQL URL with the driver that is pinned here; any other URL as it is.
+    """A PostgreSQL URL with the driver that we pin; any other URL unchanged.
 
     >>> with_driver("postgresql://risk@db/registry")
     'postgresql+psycopg://risk@db/registry'

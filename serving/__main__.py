@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from features.progress import waiting
 from serving.errors import CannotStart
 from serving.output import out, telling
 from serving.settings import Settings, log_form, read_settings, use_own_model_store
@@ -67,7 +68,7 @@ def import_history(
     ] = None,
 ) -> None:
     """Let past payments enter an empty ledger as one event."""
-    with telling(), out.status("checking and keeping the history"):
+    with telling(), waiting(out, "checking and keeping the history"):
         settings = read_settings()
         if settings.production:  # the embedded profile needs no driver of a server
             from serving.recorder.import_history import take_history
@@ -86,7 +87,7 @@ def export_history(
     """Write every payment with its outcome and label, verdicts included, for the next training run."""
     from serving.audit.export_history import export
 
-    with telling(), out.status("exporting the history"):
+    with telling(), waiting(out, "exporting the history"):
         rows = export(read_settings(), target)
     out.print(f"{rows:,} payments were written to {target}.")
 
@@ -96,7 +97,7 @@ def export_vectors(target: Annotated[Path, typer.Argument(help="Parquet to write
     """Write every feature vector and score as served, for comparison with a replay."""
     from serving.audit.export_vectors import export_vectors
 
-    with telling(), out.status("exporting vectors and scores"):
+    with telling(), waiting(out, "exporting vectors and scores"):
         rows = export_vectors(read_settings(), target)
     out.print(f"{rows:,} vectors were written to {target}.")
 
@@ -106,7 +107,7 @@ def snapshot() -> None:
     """Fold the ledger of a stopped service and write its state, so that the next start is quick."""
     from serving.audit.import_history import write_snapshot
 
-    with telling(), out.status("folding the ledger"):
+    with telling(), waiting(out, "folding the ledger"):
         path = write_snapshot(read_settings())
     out.print(f"The state was written to {path}.")
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from features.settings import PREFIX, is_of_a_service, sent, use_bentoml_home
+from features.settings import PREFIX, is_kubernetes_link, read_variable, use_bentoml_home
 from serving.errors import CannotStart
 
 log = logging.getLogger("riskgate.settings")
@@ -138,14 +138,14 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     values: dict[str, str | int | Path] = {}
     problems = []
     for row in TABLE:
-        text = sent(row.name, environment)
+        text = read_variable(row.name, environment)
         if text is None:
             text = row.default
         field = row.name.lower()
         if field == "var":
             values[field] = Path(text)
         elif row.unit in WHOLE:
-            if is_of_a_service(text):
+            if is_kubernetes_link(text):
                 log.warning(
                     "%s%s is `%s`, which Kubernetes sets for a Service of that name: %s is used",
                     PREFIX, row.name, text, row.default,
@@ -173,7 +173,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
 def log_form(environment: Mapping[str, str] | None = None) -> str:
     """The form of the log, before the other settings are known to be right."""
-    return "json" if sent("LOG", environment) == "json" else "text"
+    return "json" if read_variable("LOG", environment) == "json" else "text"
 
 
 def _short(text: str) -> str:
@@ -183,13 +183,13 @@ def _short(text: str) -> str:
 
 def fast_path_is_on(environment: Mapping[str, str] | None = None) -> bool:
     """Whether plain payments take the fast path: BentoML's worker asks before it reads the other settings."""
-    return sent("FAST_PATH", environment) in (None, "on")
+    return read_variable("FAST_PATH", environment) in (None, "on")
 
 
 def workers_wanted(environment: Mapping[str, str] | None = None) -> int:
     """Workers that BentoML starts: one of the embedded profile, which has one order of events."""
-    text = sent("WORKERS", environment) or "2"
-    return int(text) if sent("REDIS_URL", environment) and _WHOLE.fullmatch(text) and int(text) else 1
+    text = read_variable("WORKERS", environment) or "2"
+    return int(text) if read_variable("REDIS_URL", environment) and _WHOLE.fullmatch(text) and int(text) else 1
 
 
 def _of_servers(values: Mapping[str, str | int | Path]) -> Iterator[str]:
@@ -227,7 +227,7 @@ def make_places_absolute() -> None:
 
 def use_own_model_store() -> None:
     """Let this process and those it starts share the project's model store; the settings may still be wrong."""
-    use_bentoml_home(Path(sent("VAR") or TABLE[0].default))
+    use_bentoml_home(Path(read_variable("VAR") or TABLE[0].default))
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

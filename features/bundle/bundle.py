@@ -1,4 +1,4 @@
-"""The bundle: the one thing that passes from training to serving, a folder of readable files.
+"""The bundle: the only artefact that passes from training to serving, a folder of readable files.
 
 `bundle.json` (names, calibrator, reason texts, provenance, digests of the others), `model.txt` (LightGBM's
 own text), `policy.json`, `contract.json`.
@@ -35,7 +35,7 @@ class Calibrator(msgspec.Struct, frozen=True):
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):
-    """A model with all that decides with it. `trained` says from what: data digest, run, code version, dates."""
+    """A model with everything a decision needs. `trained` is its provenance: data digest, run, code version, dates."""
 
     name: str
     version: str
@@ -49,14 +49,14 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def model_name(self) -> str:
-        """How replies and receipts call it, e.g. `risk@12`."""
+        """The model's name in replies and receipts, e.g. `risk@12`."""
         return f"{self.name}@{self.version}"
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all that an answer depends on but the policy: model, calibrator, name, reason texts."""
-        told = msgspec.json.encode((self.calibrator, self.name, self.version, sorted(self.reasons.items())))
-        return _sha256(self.model_text.encode() + told)
+        """SHA-256 over everything an answer depends on except the policy: model, calibrator, name, reason texts."""
+        rest = msgspec.json.encode((self.calibrator, self.name, self.version, sorted(self.reasons.items())))
+        return _sha256(self.model_text.encode() + rest)
 
 
 class _Index(msgspec.Struct):
@@ -75,7 +75,7 @@ def _sha256(data: bytes) -> str:
 
 
 def write_bundle(bundle: Bundle, folder: Path) -> Path:
-    """Write the bundle's files into `folder` (made if absent); `bundle.json` last, so that a torn copy is refused."""
+    """Write the bundle's files into `folder` (created if absent), `bundle.json` last: a partial copy is refused."""
     folder.mkdir(parents=True, exist_ok=True)
     files = {
         "model.txt": bundle.model_text.encode(),

@@ -1,7 +1,7 @@
-"""The logistic curve from a margin to a score: one formula, for the payment that is served and for a training set.
+"""The logistic curve from a margin to a score, for one served payment and for the rows of a training set.
 
-Both forms give the same bits. NumPy's own `exp` differs from the C library's in the last bit of most values, so the
-array form takes its exponentials from `math.exp` too; every other operation is rounded correctly by IEEE 754.
+Both forms agree bit for bit. NumPy's `exp` differs from the C library's in the last bit of most values, so the array
+form calls `math.exp` too; IEEE 754 rounds every other operation correctly.
 """
 
 from __future__ import annotations

@@ -13,14 +13,14 @@ DECISIONS = ("approve", "challenge", "review", "decline")
 OPERATORS = ("<", "<=", ">", ">=", "==")
 LIST_KINDS = ("payer", "instrument", "device", "ip", "payee")
 SCORE = "score"  # in a condition: the model's score instead of a feature
-MODEL = "model"  # what breakers call the model; rules go by their names
+MODEL = "model"  # the breakers' key of the model; a rule's key is its name
 LARGEST_CHANNEL_RISK = 1_000.0
 
 Condition = tuple[str, str, float]  # feature (or "score"), operator, value
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """When every condition holds, the decision is at least `action`; a missing feature never matches."""
+    """If every condition holds, the decision is at least `action`; a missing feature never matches."""
 
     name: str
     when: tuple[Condition, ...]
@@ -36,16 +36,16 @@ class Band(msgspec.Struct, frozen=True):
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """Half-open score intervals that tile [0, 1], and what stands beside the model.
+    """Half-open score intervals that tile [0, 1], rules, lists, and limits for decisions without the model.
 
     [0, challenge_at) approve, [challenge_at, review_at) challenge, [review_at, decline_at) review,
     [decline_at, 1] decline; an interval may be empty. `allow` and `block` map an entity kind to
-    identifiers. `default_bands` (ascending) decide when neither model nor features can.
-    `lower_tier_approve_up_to_minor` bounds what a tier without the model may approve, reference minor units,
-    `lower_tier_exposure_per_minute_minor` what such tiers may approve in total within a minute (None: no bound);
-    beyond either they challenge. `channel_risk` says how much an amount counts by channel when work is shed
-    (1 where not named), `usual_decline_share` which share of payments the model (`model`) or a rule (its name)
-    usually declines: the first baseline of its breaker.
+    identifiers. `default_bands` (ascending) decide when neither model nor features are available.
+    `lower_tier_approve_up_to_minor` is the largest amount that a tier without the model approves, reference minor
+    units, `lower_tier_exposure_per_minute_minor` the total that such tiers approve within a minute (None: no limit);
+    above either limit they challenge. `channel_risk` weights amounts by channel for load shedding (1 where absent);
+    `usual_decline_share` is the share of payments that the model (`model`) or a rule (its name) usually declines:
+    the initial baseline of its breaker.
     """
 
     challenge_at: float
@@ -61,7 +61,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     usual_decline_share: dict[str, float] = {}
 
     def to_json(self) -> bytes:
-        """Canonical bytes; what was added later is left out at its default, so that older digests stay."""
+        """Canonical bytes; fields added later are omitted at their default, so that older digests stay valid."""
         fields = msgspec.to_builtins(self, order="deterministic")
         for name, default in _ADDED_LATER.items():
             if fields[name] == default:
@@ -116,7 +116,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
             if not 0 < risk <= LARGEST_CHANNEL_RISK:
                 found.append(f"channel_risk of {channel!r} must lie in (0, {LARGEST_CHANNEL_RISK:g}].")
         if MODEL in rules:
-            found.append(f"rule {MODEL}: breakers call the model so, name the rule otherwise.")
+            found.append(f"rule {MODEL}: breakers use this name for the model, rename the rule.")
         for name, share in self.usual_decline_share.items():
             if name != MODEL and name not in rules:
                 found.append(f"usual_decline_share of {name!r}: it names neither {MODEL!r} nor a rule.")
@@ -131,7 +131,7 @@ _ADDED_LATER: dict[str, object] = {
     "usual_decline_share": {},
 }
 
-#: A readable starter set; a deployment edits its own copy in the policy.
+#: A starter set; a deployment edits its own copy in the policy.
 STARTER_RULES = (
     Rule("velocity_device_payers_24h", (("device_payer_distinct_24h", ">=", 8),), "challenge",
          "At least eight payers used this device within 24 hours."),

@@ -1,4 +1,4 @@
-"""The declaration of a window feature: data from which its name, sentence, unit and plan are derived."""
+"""The declaration of a window feature; its name, sentence, unit and kernel plan derive from this data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
-#: Window length: hop of its tail, both in ms (DESIGN §5, sawtooth).
+#: Window length: hop of its tail, both in ms (sawtooth windows, features/kernel/tiles.py).
 HOPS = {
     MINUTE: 5 * SECOND,
     10 * MINUTE: MINUTE,
@@ -93,11 +93,10 @@ _PLURAL = {
 class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
     """One window feature.
 
-    `by` is the entity whose past is read; `over_ms` the window length, a key of `HOPS` (None for the
-    features that look at all of the past; time since
-    the first may do either); `of` the other entity for distinct and is_new; `where` a key
-    of `FILTERS`; `delay_ms` how long before now the window ends, whole days; `cap` the largest distinct
-    count told apart.
+    `by` is the entity whose history is read; `over_ms` the window length, a key of `HOPS` (None for features of the
+    whole history; time since the first may be either); `of` the other entity for distinct and is_new; `where` a key
+    of `FILTERS`; `delay_ms` how long before now the window ends, whole days; `cap` the value at which a distinct
+    count saturates.
 
     >>> Aggregate(how=How.SUM, by="payer", over_ms=HOUR).name
     'payer_amount_sum_1h'
@@ -133,7 +132,7 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def hop_ms(self) -> int:
-        """The step, in ms, to which the tail of the window is rounded down."""
+        """The granularity, in ms, to which the tail of the window is rounded down."""
         if self.delay_ms:
             return DELAYED_HOP if (self.over_ms or DAY) >= DAY else SHORT_DELAYED_HOP
         return HOPS[self.over_ms or DAY]
@@ -153,7 +152,7 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def sentence(self) -> str:
-        """What the value says, in one sentence."""
+        """The meaning of the value, in one sentence."""
         owner, noun = _OWNER.get(self.by, self.by), FILTERS[self.where].noun
         when = f"in the last {_LONG.get(self.over_ms, str(self.over_ms))}" if self.over_ms else ""
         if self.delay_ms:

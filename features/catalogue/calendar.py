@@ -1,7 +1,7 @@
-"""How busy the platform expects an hour to be: a declared calendar, so that a rush is not taken for velocity.
+"""The expected traffic of each hour: a declared calendar, so that a sale's rush does not look like fraud velocity.
 
-The rate of everybody is not counted: one record that every payment writes would be the one that all workers
-wait for. The platform knows its hours and its sales beforehand, and what is declared can be replayed for ever.
+Overall traffic is declared, not counted: a counter that every payment updates would be a hot key that all workers
+contend for. The platform knows its hours and sales in advance, and a declared rate can be replayed at any time.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Calendar:
         self._hours = np.array(hour_rates or (ORDINARY,) * HOURS, np.float64)
         self._rates: list[float] = self._hours.tolist()
         self._busy = dict(busy_days)
-        self._known: dict[int, float] = {}  # local day number to its factor, of the days met so far
+        self._factors: dict[int, float] = {}  # local day number to its factor, filled on first use
         self._plain = not hour_rates and not busy_days
 
     def rate_at(self, ts: int, utc_offset_minutes: float) -> float:
-        """The expected rate at a time (ms UTC) where local time is so many minutes ahead of UTC."""
+        """The expected rate at a time (ms UTC) for a place that is `utc_offset_minutes` ahead of UTC."""
         if self._plain:
             return ORDINARY
         local = ts + int(utc_offset_minutes) * MINUTE
@@ -41,21 +41,21 @@ class Calendar:
     def rates_at(
         self, ts: npt.NDArray[np.int64], utc_offset_minutes: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.float64]:
-        """The same for many payments, to the same bits."""
+        """`rate_at` for many payments, bit for bit."""
         local = ts + utc_offset_minutes.astype(np.int64) * MINUTE
         days, place = np.unique(local // DAY, return_inverse=True)
         factors = np.array([self._factor(day) for day in days.tolist()], np.float64)
         return np.asarray(self._hours[local % DAY // HOUR] * factors[place.reshape(-1)], np.float64)
 
     def _factor(self, day: int) -> float:
-        if day not in self._known:
+        if day not in self._factors:
             date = str(np.datetime64(day, "D"))
-            self._known[day] = self._busy.get(date[5:], ORDINARY)
-        return self._known[day]
+            self._factors[day] = self._busy.get(date[5:], ORDINARY)
+        return self._factors[day]
 
 
 def calendar_problems(hour_rates: tuple[float, ...], busy_days: tuple[tuple[str, float], ...]) -> list[str]:
-    """What contradicts itself in a declared calendar, each with its repair."""
+    """Every contradiction in a declared calendar, each with its repair."""
     found = []
     if hour_rates and (len(hour_rates) != HOURS or min(hour_rates) <= 0):
         found.append("hour_rates: give 24 rates above 0, one per local hour, or none.")

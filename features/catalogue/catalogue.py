@@ -1,6 +1,6 @@
-"""The catalogue: every feature, in the order of the model's columns, with its story, unit and sentence.
+"""The catalogue: every feature, in the order of the model's columns, with its typology, unit and sentence.
 
-Names, Feast fields, column order, reason texts and documentation are derived from here.
+Names, Feast fields, column order, reason texts and documentation derive from it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import msgspec
 from features.catalogue import payment_features
 from features.catalogue.aggregate import DAY, Aggregate
 from features.catalogue.calendar import Calendar, calendar_problems
-from features.catalogue.typologies import REASONS, Ratio, Story, ratios, stories
+from features.catalogue.typologies import REASONS, Ratio, Typology, ratios, typologies
 from features.domain.contract import KERNEL_VERSION, Contract
 from features.domain.money import CURRENCIES, reference_weights
 from features.domain.utc_offsets import UTC_OFFSET_MINUTES
@@ -18,7 +18,7 @@ from features.errors import InvalidDeclaration
 
 
 class Attribute(msgspec.Struct, frozen=True):
-    """A field of the caller's own: a number, or one of declared categories (others count as "other", code -1)."""
+    """A field of the caller's own: a number, or a category of a declared list (any other category has code -1)."""
 
     name: str
     kind: str = "numeric"
@@ -27,11 +27,11 @@ class Attribute(msgspec.Struct, frozen=True):
     unit: str = ""
 
 
-class CatalogParameters(msgspec.Struct, frozen=True):
-    """What a deployment decides: reference currency (ISO 4217), label delay in days, own attributes, its calendar.
+class CatalogueParameters(msgspec.Struct, frozen=True):
+    """What a deployment chooses: reference currency (ISO 4217), label delay in days, own attributes, calendar.
 
-    `hour_rates` are 24 expected rates by local hour relative to the day's mean, `busy_days` pairs of a day
-    (`11-11`) and how many ordinary days' payments it brings.
+    `hour_rates` are 24 expected rates by local hour relative to the day's mean; `busy_days` are pairs of a day
+    (`11-11`) and its traffic in ordinary days' payments.
     """
 
     reference_currency: str = "INR"
@@ -42,10 +42,10 @@ class CatalogParameters(msgspec.Struct, frozen=True):
 
 
 class Feature(msgspec.Struct, frozen=True):
-    """One column of the model. `entity` is whose past it reads, None for request, profile and ratio features."""
+    """One column of the model. `entity` is the entity whose history it reads; only window features have one."""
 
     name: str
-    story: str
+    typology: str
     reason: str
     unit: str
     sentence: str
@@ -55,25 +55,25 @@ class Feature(msgspec.Struct, frozen=True):
     is_code: bool = False  # a category, not a quantity
 
 
-class Catalog:
+class Catalogue:
     """All features for one set of parameters.
 
-    Raises: InvalidDeclaration with every problem at once.
+    Raises: InvalidDeclaration with every problem.
 
-    >>> catalog().index["payer_count_1h"] == catalog().names.index("payer_count_1h")
+    >>> catalogue().index["payer_count_1h"] == catalogue().names.index("payer_count_1h")
     True
     """
 
-    def __init__(self, parameters: CatalogParameters) -> None:
+    def __init__(self, parameters: CatalogueParameters) -> None:
         problems = _problems(parameters)
         if problems:
             raise InvalidDeclaration(problems)
         self.parameters = parameters
-        self.stories = stories(parameters.label_delay_days * DAY)
-        self.aggregates: tuple[Aggregate, ...] = tuple(a for _, _, group in self.stories for a in group)
+        self.typologies = typologies(parameters.label_delay_days * DAY)
+        self.aggregates: tuple[Aggregate, ...] = tuple(a for _, _, group in self.typologies for a in group)
         problems = [p for a in self.aggregates for p in a.problems()]
         self.ratios = ratios(parameters.label_delay_days)
-        self.features = _features(parameters, self.stories, self.ratios)
+        self.features = _features(parameters, self.typologies, self.ratios)
         self.names = tuple(f.name for f in self.features)
         problems += [f"{n}: declared twice, remove one." for n in sorted(set(self.names)) if self.names.count(n) > 1]
         if problems:
@@ -84,7 +84,7 @@ class Catalog:
         self.calendar = Calendar(parameters.hour_rates, parameters.busy_days)
 
     def contract(self) -> Contract:
-        """What a model trained on this catalogue depends on."""
+        """The contract of a model that is trained on this catalogue."""
         return Contract(
             kernel=KERNEL_VERSION,
             parameters={
@@ -101,7 +101,7 @@ class Catalog:
         )
 
 
-def _problems(parameters: CatalogParameters) -> list[str]:
+def _problems(parameters: CatalogueParameters) -> list[str]:
     found = []
     if parameters.reference_currency not in CURRENCIES:
         found.append(f"reference_currency {parameters.reference_currency!r} is unknown: use an ISO 4217 code we list.")
@@ -119,16 +119,16 @@ def _problems(parameters: CatalogParameters) -> list[str]:
 
 
 def _features(
-    parameters: CatalogParameters, told: tuple[Story, ...], told_ratios: tuple[Ratio, ...]
+    parameters: CatalogueParameters, typologies: tuple[Typology, ...], ratios: tuple[Ratio, ...]
 ) -> tuple[Feature, ...]:
     codes = ("rail", "channel", "mcc")
     features = [
-        Feature(name, story, reason, unit, sentence, None, group, f"{group} {name} v1", name in codes)
+        Feature(name, typology, reason, unit, sentence, None, group, f"{group} {name} v1", name in codes)
         for group, rows in (
             ("request", payment_features.REQUEST_FEATURES),
             ("profile", payment_features.PROFILE_FEATURES),
         )
-        for name, story, reason, unit, sentence in rows
+        for name, typology, reason, unit, sentence in rows
     ]
     for a in parameters.attributes:
         declared = msgspec.json.encode(a).decode()
@@ -137,23 +137,23 @@ def _features(
             Feature(f"attr_{a.name}", "caller", "CALLER_ATTRIBUTE", a.unit or a.kind, sentence, None, "attribute",
                     declared, a.kind == "categorical")
         )  # fmt: skip
-    for story, reason, group_of in told:
+    for typology, reason, group_of in typologies:
         features += [
-            Feature(a.name, story, reason, a.unit, a.sentence, a.by, "window", msgspec.json.encode(a).decode())
+            Feature(a.name, typology, reason, a.unit, a.sentence, a.by, "window", msgspec.json.encode(a).decode())
             for a in group_of
         ]
-    for above, below, name, story, reason, sentence in told_ratios:
-        features.append(Feature(name, story, reason, "ratio", sentence, None, "ratio", f"{above} / {below}"))
+    for above, below, name, typology, reason, sentence in ratios:
+        features.append(Feature(name, typology, reason, "ratio", sentence, None, "ratio", f"{above} / {below}"))
     return tuple(features)
 
 
-def catalog(parameters: CatalogParameters | None = None) -> Catalog:
+def catalogue(parameters: CatalogueParameters | None = None) -> Catalogue:
     """The catalogue for these parameters (the defaults if none are given)."""
-    return Catalog(parameters or CatalogParameters())
+    return Catalogue(parameters or CatalogueParameters())
 
 
-def catalog_of(contract: Contract) -> Catalog:
+def catalogue_of(contract: Contract) -> Catalogue:
     """The catalogue this code builds from a contract's parameters; compare `contract()` of both before use."""
-    keep = {f.name for f in msgspec.structs.fields(CatalogParameters)}
+    keep = {f.name for f in msgspec.structs.fields(CatalogueParameters)}
     chosen = {k: v for k, v in contract.parameters.items() if k in keep}
-    return Catalog(msgspec.convert(chosen, CatalogParameters))
+    return Catalogue(msgspec.convert(chosen, CatalogueParameters))

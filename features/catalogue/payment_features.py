@@ -1,7 +1,7 @@
-"""Features of the payment alone, of its profiles, and ratios between features; compiled, both speeds.
+"""Features of the payment alone, of its profiles, and ratios between features; compiled, for serving and replay.
 
-`extra` carries what the request says beside time and amount, one float64 each, NaN where it was not
-sent (places below); `profile` what the profile views say of payer, instrument and payee.
+`extra` holds the request's values other than time and amount, one float64 each, NaN where not sent (indices below);
+`profile` holds the profiles of payer, instrument and payee.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from features.jit import compiled
 Vector = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-# places in `extra`
+# indices in `extra`
 RAIL, CHANNEL, MCC, PAYER_COUNTRY, PAYEE_COUNTRY, FOREIGN, UTC_OFFSET, HAS_DEVICE, HAS_LOCATION = range(9)
 AMOUNT_AS_SENT, MINOR_PER_MAJOR, EXPECTED_RATE, ATTRIBUTES = 9, 10, 11, 12
-# places in `profile`
+# indices in `profile`
 PAYER_SINCE, PAYER_HOME, PAYER_LEVEL, INSTRUMENT_SINCE, INSTRUMENT_ISSUER = 0, 1, 2, 3, 4
 PAYEE_SINCE, PAYEE_MCC, PAYEE_SIZE, PROFILE_WORDS = 5, 6, 7, 8
-# places in `layout`: column of the first attribute, number of attributes, largest "small" amount
+# indices in `layout`: column of the first attribute, number of attributes, largest "small" amount
 FIRST_ATTRIBUTE, ATTRIBUTE_COUNT, SMALL_AMOUNT = 0, 1, 2
 
-#: (name, story, reason, unit, sentence) of the columns 0, 1, ... that `fill_request` writes, in order.
+#: (name, typology, reason, unit, sentence) of the columns 0, 1, ... that `fill_request` writes, in order.
 REQUEST_FEATURES = (
     (
         "amount_reference_minor",
@@ -165,7 +165,7 @@ def fill_request(layout: Ints, ts: int, amount: int, extra: Vector, out: Vector)
 
 @compiled
 def fill_profile(layout: Ints, ts: int, extra: Vector, profile: Vector, out: Vector) -> None:
-    """Write what the profiles say, in the order of PROFILE_FEATURES."""
+    """Write the profile features, in the order of PROFILE_FEATURES."""
     at = PROFILE_AT
     out[at] = age_days(ts, profile[PAYER_SINCE])
     out[at + 1] = profile[PAYER_LEVEL]

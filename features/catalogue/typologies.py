@@ -1,6 +1,6 @@
-"""The window features, grouped by the fraud story each one tells. Add one by adding a line.
+"""The window features, grouped by fraud typology. Add a feature by adding a line.
 
-A story is `(name, reason code, declarations)`: the reason code says which sentence a reviewer reads
+A typology is `(name, reason code, declarations)`: the reason code selects the sentence that a reviewer reads
 when these features drive a decision. Patterns follow the public literature: Le Borgne et al.,
 "Reproducible Machine Learning for Credit Card Fraud Detection" (amount and terminal-risk windows);
 NPCI's UPI risk advisories (collect requests, QR swaps); FATF's mule and money-laundering typologies.
@@ -11,7 +11,7 @@ from __future__ import annotations
 from features.catalogue.aggregate import DAY, HOUR, MINUTE, Aggregate, How
 
 M10, H1, H24, D7, D30 = 10 * MINUTE, HOUR, DAY, 7 * DAY, 30 * DAY
-Story = tuple[str, str, tuple[Aggregate, ...]]
+Typology = tuple[str, str, tuple[Aggregate, ...]]
 
 
 def _each(
@@ -26,8 +26,8 @@ def _ever(how: How, by: str, of: str | None = None, where: str = "all") -> tuple
     return (Aggregate(how=how, by=by, of=of, where=where),)
 
 
-def stories(label_delay_ms: int) -> tuple[Story, ...]:
-    """All stories; `label_delay_ms` (whole days) is how long labels take, for the rates of matured payments."""
+def typologies(label_delay_ms: int) -> tuple[Typology, ...]:
+    """All typologies; `label_delay_ms` (whole days) is the label delay that rates of matured payments leave out."""
 
     def before_now(how: How, by: str, *windows: int) -> tuple[Aggregate, ...]:
         return _each(how, by, *windows, delay_ms=label_delay_ms)
@@ -148,24 +148,24 @@ def stories(label_delay_ms: int) -> tuple[Story, ...]:
     )  # fmt: skip
 
 
-#: (numerator or "amount", denominator, name, story, reason, sentence): how unusual the payment is.
 def ratios(label_delay_days: int) -> tuple[Ratio, ...]:
-    """All ratios; the earlier mean of a payer is the one that ended `label_delay_days` ago."""
+    """All ratios; the earlier mean of a payer is that of the window that ended `label_delay_days` ago."""
     earlier = f"payer_amount_mean_30d_delay_{label_delay_days}d"
-    told = "This payer's {} relative to the mean of the 30 days before the last {} days."
+    sentence = "This payer's {} relative to the mean of the 30 days before the last {} days."
     return (
         *_RATIOS,
         ("amount", earlier, "amount_to_payer_earlier_mean", "account takeover", "AMOUNT_UNUSUAL",
-         told.format("amount", label_delay_days)),
+         sentence.format("amount", label_delay_days)),
         ("payer_amount_max_24h", earlier, "payer_max_24h_to_earlier_mean", "account takeover", "AMOUNT_UNUSUAL",
-         told.format("largest amount of 24 hours", label_delay_days)),
+         sentence.format("largest amount of 24 hours", label_delay_days)),
         ("payer_amount_max_7d", earlier, "payer_max_7d_to_earlier_mean", "account takeover", "AMOUNT_UNUSUAL",
-         told.format("largest amount of 7 days", label_delay_days)),
+         sentence.format("largest amount of 7 days", label_delay_days)),
         ("payer_amount_mean_7d", earlier, "payer_mean_7d_to_earlier_mean", "account takeover", "AMOUNT_UNUSUAL",
-         told.format("mean amount of 7 days", label_delay_days)),
+         sentence.format("mean amount of 7 days", label_delay_days)),
     )  # fmt: skip
 
 
+#: (numerator or "amount", denominator, name, typology, reason, sentence)
 Ratio = tuple[str, str, str, str, str, str]
 
 _RATIOS: tuple[Ratio, ...] = (
@@ -205,9 +205,9 @@ _RATIOS: tuple[Ratio, ...] = (
      "Share of this payer's payments of 30 days that went to this payee."),
 )  # fmt: skip
 
-#: What a reviewer reads when features of a reason code drive a decision. A sentence says what was looked at and never
-#: what was found: the same family can raise a score because of much, of little or of nothing known (a device met by
-#: nobody yet is not "shared"), and a receipt must not accuse anybody of what did not happen. The value is beside it.
+#: What a reviewer reads when features of a reason code drive a decision. A sentence names what was examined, never a
+#: finding: the same family can raise a score by a high, a low or a missing value (a device without history is not
+#: "shared"), and a receipt must not accuse a party of something that did not happen. The value is shown next to it.
 REASONS = {
     "AMOUNT_UNUSUAL": "The amount is unusual for this payer or payee.",
     "AMOUNT_SHAPE": "The shape of the amount is typical of tests or transfers.",

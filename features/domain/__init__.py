@@ -1,4 +1,4 @@
-"""A payment and the words it is made of: fields, money, UTC offsets, the feature contract.
+"""The domain's types: a payment and its vocabulary, money, UTC offsets, the feature contract.
 
 Imports nothing of ours but the errors.
 """

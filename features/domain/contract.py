@@ -1,4 +1,4 @@
-"""The feature contract: what a model was trained on, as data with a hash, and how two of them differ."""
+"""The feature contract: the features a model was trained on, as data with a hash, and the differences of two."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Contract(msgspec.Struct, frozen=True):
     columns: tuple[tuple[str, str], ...]  # (name, declaration), in the order of the model's columns
 
     def to_json(self) -> bytes:
-        """Canonical bytes: the same contract always gives the same bytes."""
+        """Canonical bytes: equal contracts give equal bytes."""
         return msgspec.json.encode(self, order="deterministic")
 
     @staticmethod
@@ -32,7 +32,7 @@ class Contract(msgspec.Struct, frozen=True):
         return hashlib.sha256(self.to_json()).hexdigest()
 
     def differences(self, other: Contract) -> list[str]:
-        """Sentences that say how `other` differs from this contract; empty if they are equal."""
+        """How `other` differs from this contract, one sentence each; empty if they are equal."""
         found = []
         if self.kernel != other.kernel:
             found.append(f"kernel version {self.kernel} became {other.kernel}")

@@ -1,10 +1,9 @@
 """Amounts: ISO 4217 exponents, and the fixed weights that make amounts of different currencies addable.
 
-Windows add amounts of one entity whatever currency each payment was in. They add *reference minor
-units*: the amount times a fixed weight per currency, rounded to an integer. The weights are part of the
-feature contract and do not follow the market, because a replayed feature must equal the served one for
-ever; they are orders of magnitude for fraud features, not accounting. For the reference currency
-itself the weight is exactly one.
+A window adds the amounts of one entity across currencies, in *reference minor units*: the amount times a fixed weight
+per currency, rounded down to an integer. The weights are part of the feature contract and do not follow the market,
+because a replayed feature must always equal the served one; they are orders of magnitude for fraud features, not
+accounting. The weight of the reference currency is exactly one.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ CURRENCIES: dict[str, tuple[int, str]] = {
 
 CURRENCY_CODES = tuple(CURRENCIES)
 
-#: Beyond this an amount is a mistake of the caller; it also keeps every sum exact in 64 bits.
+#: A larger amount is a mistake of the caller; the limit also keeps every sum exact in 64 bits.
 LARGEST_AMOUNT_MINOR = 10**12
 
 

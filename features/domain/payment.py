@@ -1,4 +1,4 @@
-"""A payment as the caller sends it, and the words it may use (DESIGN §1 and §3)."""
+"""A payment as the caller sends it, and the vocabulary of its fields."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ OUTCOMES = ("authorised", "declined", "reversed", "settled")
 LABELS = ("fraud", "legitimate")
 LABEL_SOURCES = ("chargeback", "customer_report", "network_alert", "review")
 
-#: The parties and things a payment touches; window state is kept for each, and for the pair.
+#: The kinds of entity of a payment that have window state.
 ENTITIES = ("payer", "instrument", "device", "ip", "payee", "pair")
 
 DEFAULT_DEADLINE_MS = 80
@@ -18,16 +18,13 @@ DEFAULT_DEADLINE_MS = 80
 Attribute = float | str
 
 
-class Payment(msgspec.Struct, frozen=True, kw_only=True):
-    """One payment before it is authorised.
+class PaymentFields(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of a payment but its time, with their Python types; features/domain/payment_fields.py says the rest.
 
-    Amounts are integer minor units of `currency` (ISO 4217), times integer milliseconds UTC,
-    latitude and longitude degrees (WGS 84), countries ISO 3166-1 alpha-2, `mcc` ISO 18245.
     Absent is None: it is neither zero nor false.
     """
 
     transaction_id: str
-    event_time_ms: int
     amount_minor: int
     currency: str
     rail: str
@@ -44,3 +41,13 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     longitude: float | None = None
     attributes: dict[str, Attribute] = {}
     deadline_ms: int = DEFAULT_DEADLINE_MS
+
+
+class Payment(PaymentFields, frozen=True, kw_only=True):
+    """One payment before it is authorised.
+
+    Amounts are integer minor units of `currency` (ISO 4217), times integer milliseconds UTC,
+    latitude and longitude degrees (WGS 84), countries ISO 3166-1 alpha-2, `mcc` ISO 18245.
+    """
+
+    event_time_ms: int

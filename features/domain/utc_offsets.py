@@ -1,8 +1,8 @@
-"""Where it is night: standard-time offsets of countries, in minutes east of UTC.
+"""Standard-time UTC offsets of countries, in minutes east of UTC.
 
-The local hour of a payment is taken from the payer's country, else the payee's, else UTC. One offset a
-country, without daylight saving: the feature must be the same when replayed years later, whatever
-the time-zone database says then. Large countries use the zone of their most populous city.
+The local hour of a payment is that of the payer's country, else the payee's, else UTC. A country has one offset,
+without daylight saving: a replay years later must give the same feature, whatever the time-zone database says then.
+Large countries use the zone of their most populous city.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""As-of joins on parquet: which row of a file does each moment see, in time linear in the rows.
+"""As-of joins on parquet: the row of a file that was known at each asking row's time, linear in the rows.
 
 Two rules, the same as online:
 
-* A row is seen from the moment at which both of its times have passed: the event timestamp and, where the
-  file has one, the created timestamp (DESIGN law 3). Among the rows seen, the newest event wins, then the one
-  created last, then the one that stands last in the file. An equal time counts as passed.
-* A velocity row is "the value just before this payment" and carries the payment's `transaction_id`. When the
-  asking rows carry one too, exactly that row is taken, so payments of the same instant are told apart.
+* A row is visible once both of its times have passed: the event timestamp and, where the file has one, the created
+  timestamp (docs/design.md, law 3). Among visible rows the newest event wins, then the row created last, then the
+  last row of the file. An equal time counts as passed.
+* A velocity row is "the value just before this payment" and carries the payment's `transaction_id`. If the asking
+  row carries one too, the join takes exactly that row, which distinguishes payments of the same millisecond.
 
-Only row *positions* go through SQL (DuckDB's `ASOF JOIN`); the feature columns are then gathered from parquet
-one at a time. That is why 100 features cost little more than one, and memory stays near the answer's size.
+Only row *positions* go through SQL (DuckDB's `ASOF JOIN`); the feature columns are then gathered from parquet a few
+at a time. So 100 features cost little more than one, and memory stays near the size of the result.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _MEMORY_LIMIT: Final = "2GB"
 _COLUMNS_AT_ONCE: Final = 16
 
 
-class SeenRows:
-    """One parquet file and the rows that ask it, so that views on the same file share the work."""
+class AsOfJoin:
+    """One parquet file joined to the asking rows; views on the same file share the work."""
 
     def __init__(
         self, path: Path, event_column: str, created_column: str | None, asked: pa.Table, moments: Positions
@@ -49,10 +49,10 @@ class SeenRows:
         self._of_same_transaction: Positions | None = None
 
     def positions(self, join_keys: Sequence[tuple[str, str]], ttl_us: int | None) -> Positions:
-        """int64[asking rows]: the row of the file that each asking row sees, -1 for none.
+        """int64[asking rows]: the row of the file that is visible to each asking row, -1 for none.
 
-        join_keys: (column of the asking rows, column of the file). ttl_us: how many microseconds after its
-        event a row still counts, None for ever.
+        join_keys: (column of the asking rows, column of the file). ttl_us: for how many microseconds after its event
+        a row is valid, None for unlimited.
         """
         if not len(self._events):
             return np.full(self._asked.num_rows, NOT_FOUND, np.int64)
@@ -71,7 +71,7 @@ class SeenRows:
         return found
 
     def gather(self, names: Sequence[str], positions: Positions) -> Iterator[tuple[str, pa.Array | pa.ChunkedArray]]:
-        """The named columns at these rows; null where nothing was known."""
+        """The named columns at these rows; null where the position is -1."""
         as_stored = np.array_equal(positions, np.arange(len(self._events)))
         indices = None if as_stored else _nullable(positions)
         for start in range(0, len(names), _COLUMNS_AT_ONCE):
@@ -120,8 +120,8 @@ class SeenRows:
             [_range(len(self._events)), self._events, self._created, *(ids for _, ids in pairs)],
             names=["n", "event", "created", *keys],
         )
-        # A version is known from `seen` on; what a moment sees is the greatest (event, created, arrival)
-        # among the versions known by then, a running maximum over `seen` (peers included).
+        # A version is visible from `seen` on. The result at a time is the greatest (event, created, arrival) of the
+        # versions visible by then: a running maximum over `seen` (peers included).
         sql = f"""
             WITH known AS (
                 SELECT DISTINCT {_names(keys)}, seen, max({{'e': event, 'c': created, 'n': n}}) OVER (
@@ -181,7 +181,7 @@ def _query(sql: str, *values: object, **tables: pa.Table) -> pa.Table:
 
 
 def microseconds(times: pa.Array | pa.ChunkedArray) -> Positions:
-    """Times as int64 microseconds UTC, whatever their unit; a naive time is taken as UTC, as Feast does."""
+    """Times of any unit as int64 microseconds UTC; a naive time is UTC, as in Feast."""
     if isinstance(times, pa.ChunkedArray):
         times = times.combine_chunks()
     micro = times.cast(pa.timestamp("us", getattr(times.type, "tz", None)), safe=False)
@@ -190,7 +190,7 @@ def microseconds(times: pa.Array | pa.ChunkedArray) -> Positions:
 
 
 def _ids(ids: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """Ids as text; null and the empty text both say "not sent", and match only each other."""
+    """Ids as text; null and the empty text both mean "not sent" and match only each other."""
     if isinstance(ids, pa.ChunkedArray):
         ids = ids.combine_chunks()
     return pc.fill_null(ids.cast(pa.string()), "")

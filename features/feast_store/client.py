@@ -1,7 +1,7 @@
-"""The Feast store as the rest of the project uses it: open, apply, attach, and read whole vectors.
+"""The project's interface to the Feast store: open, apply, attach, and read whole vectors.
 
-A store lives in a folder of its own (below `var/`): registry, profile versions and the parquet files that the
-offline side reads. The order of columns is always the catalogue's, whatever order Feast answers in.
+A store has a folder of its own (below `var/`): registry, profile versions and the parquet files of the offline side.
+Columns are always in the catalogue's order, whatever order Feast returns.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from feast.repo_config import RepoConfig
 from feast.utils import _convert_arrow_to_proto
 from sqlalchemy.exc import SQLAlchemyError
 
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.domain.payment import Payment
 from features.errors import RegistryUnavailable
 from features.feast_store.offline_store import RiskgateOfflineStoreConfig
@@ -51,25 +51,25 @@ __all__ = [
 Vectors = npt.NDArray[np.float64]
 
 
-def open_store(folder: Path, known: Catalog, replayed: Path | None = None, registry: str = "") -> FeatureStore:
-    """The store in `folder`; `replayed` is the parquet of `python -m features replay`, if not in `folder`.
+def open_store(folder: Path, catalogue: Catalogue, replayed: Path | None = None, registry: str = "") -> FeatureStore:
+    """The store in `folder`; `replayed` is the parquet file of `python -m features replay`, if not in `folder`.
 
-    `registry` is the URL of a database that many stores share; empty: a file in `folder`.
-    Raises: RegistryUnavailable when that database does not let us in.
+    `registry` is the URL of a database that many stores share; empty means a file in `folder`.
+    Raises: RegistryUnavailable when that database refuses the connection.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = {"velocity": str((replayed or folder / "velocity.parquet").resolve())}
     paths |= {f"{entity}_profile": f"{entity}_profile.parquet" for entity in PROFILE_COLUMNS}
-    config = _config(folder, known, paths, _registry(folder, registry))
+    config = _config(folder, catalogue, paths, _registry(folder, registry))
     try:
         store = FeatureStore(config=config)
         if registry:
-            _ = store.registry  # Feast connects when it is first asked: now, where a refusal can be told
+            _ = store.registry  # Feast connects on first use: force it here, where an error can be reported
         return store
     except SQLAlchemyError as error:
-        # Its own text would repeat where it tried to go, user and all.
+        # SQLAlchemy's text would repeat the URL with its user name.
         raise RegistryUnavailable(
-            f"The database of Feast's registry does not let us in ({type(error).__name__}).",
+            f"The database of Feast's registry refuses the connection ({type(error).__name__}).",
             "Start it, create the database, or correct RISKGATE_FEAST_REGISTRY.",
         ) from None
 
@@ -77,7 +77,7 @@ def open_store(folder: Path, known: Catalog, replayed: Path | None = None, regis
 def _registry(folder: Path, url: str) -> dict[str, Any]:
     if not url:
         return {"path": str(folder.resolve() / "registry.db"), "cache_ttl_seconds": 0}
-    # One connection is kept between questions (Feast asks hundreds of times); `close` lets it go.
+    # One pooled connection serves Feast's hundreds of queries; `close` closes it.
     options = {"echo": False, "pool_size": 1, "connect_args": {"connect_timeout": 5}}
     return {
         "registry_type": "sql",
@@ -87,7 +87,7 @@ def _registry(folder: Path, url: str) -> dict[str, Any]:
     }
 
 
-def _config(folder: Path, known: Catalog, paths: dict[str, str], registry: dict[str, Any]) -> RepoConfig:
+def _config(folder: Path, catalogue: Catalogue, paths: dict[str, str], registry: dict[str, Any]) -> RepoConfig:
     return RepoConfig(
         project="riskgate",
         provider="local",
@@ -96,47 +96,46 @@ def _config(folder: Path, known: Catalog, paths: dict[str, str], registry: dict[
         online_store=RiskgateOnlineStoreConfig(
             profiles="profiles.sqlite",
             snapshots="snapshots",
-            catalogue=msgspec.to_builtins(known.parameters),
+            catalogue=msgspec.to_builtins(catalogue.parameters),
         ),
         entity_key_serialization_version=3,
         repo_path=folder.resolve(),
     )
 
 
-def apply(store: FeatureStore, known: Catalog) -> str:
-    """Register everything the catalogue declares; the name of its feature service.
+def apply(store: FeatureStore, catalogue: Catalogue) -> str:
+    """Register everything the catalogue declares; returns the name of its feature service.
 
-    Services of former catalogues stay in the registry, so that an older bundle keeps its own. Profile files
-    that are not there yet are made empty: nothing is known of anybody, which is an answer.
+    Services of earlier catalogues stay in the registry, so that older bundles keep theirs. Absent profile files are
+    created empty: no party has a profile yet.
     """
     for entity in PROFILE_COLUMNS:
         if not _profile_path(store, entity).exists():
             pq.write_table(profile_table(Profiles(), entity), _profile_path(store, entity))
     with warnings.catch_warnings():
-        # Feast calls every on-demand view experimental; ours is computed in slices
-        # (features/feast_store/offline_store.py).
+        # Feast warns that on-demand views are experimental; ours is computed in slices (offline_store.py).
         warnings.filterwarnings("ignore", message="On demand feature view", category=RuntimeWarning)
-        store.apply(declare(known).objects())
-    return service_name(known)
+        store.apply(declare(catalogue).objects())
+    return service_name(catalogue)
 
 
 def read_redis(store: FeatureStore, url: str, prefix: str) -> None:
-    """Serve velocity from the Redis of the production profile."""
+    """Read velocity from the Redis of the production profile."""
     store.config.online_store.redis_url, store.config.online_store.redis_prefix = url, prefix
 
 
 def set_clock(store: FeatureStore, clock: Clock) -> None:
-    """Read as of what `clock` says, now in ms UTC, instead of the wall time."""
+    """Read as of the time of `clock`, in ms UTC, instead of the wall clock."""
     _online(store).set_clock(clock)
 
 
 def attach(store: FeatureStore, state: State, clock: Clock) -> None:
-    """Serve velocity from this live state; `clock` gives now in ms UTC."""
+    """Read velocity from this live state; `clock` returns the current time in ms UTC."""
     _online(store).attach(state, clock)
 
 
 def close(store: FeatureStore) -> None:
-    """Let go of the state, close the profile file, and the connection to a registry in a database."""
+    """Detach the state and close the profile file and the connection to the registry's database."""
     _online(store).detach()
     engine = getattr(store.registry, "write_engine", None)
     if engine is not None:
@@ -150,9 +149,9 @@ def write_profiles(store: FeatureStore, profiles: Profiles) -> None:
 
 
 def materialize_profiles(store: FeatureStore) -> ProfileFile:
-    """Bring every version of every profile from the offline files online, and return the profile file.
+    """Copy every version of every profile from the offline files to the online store; returns the profile file.
 
-    `feast materialize` brings only the newest version of each; a replay clock asks for the earlier ones too.
+    `feast materialize` copies only the newest version of each; a replay clock needs the earlier ones too.
     """
     provider = store._get_provider()
     for entity in PROFILE_COLUMNS:
@@ -169,29 +168,29 @@ def materialize_profiles(store: FeatureStore) -> ProfileFile:
     return _online(store).profile_file(store.config)
 
 
-def online_vectors(store: FeatureStore, known: Catalog, payments: Sequence[Payment]) -> Vectors:
+def online_vectors(store: FeatureStore, catalogue: Catalogue, payments: Sequence[Payment]) -> Vectors:
     """Features as Feast serves them, float64[payments, columns of the catalogue], NaN = missing."""
-    service = _service(store, service_name(known))
-    rows = [online_row(payment, known) for payment in payments]
+    service = _service(store, service_name(catalogue))
+    rows = [online_row(payment, catalogue) for payment in payments]
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     answer = store.get_online_features(features=service, entity_rows=columns).to_dict()
-    return np.array([answer[name] for name in known.names], dtype=np.float64).T  # None becomes NaN
+    return np.array([answer[name] for name in catalogue.names], dtype=np.float64).T  # None becomes NaN
 
 
 def historical_frame(
-    store: FeatureStore, known: Catalog, history: pa.Table, service: str | None = None
+    store: FeatureStore, catalogue: Catalogue, history: pa.Table, service: str | None = None
 ) -> pd.DataFrame:
     """Features of every payment of a history as known just before it, in the history's order.
 
     history: a table in the shape of features/history/schema.py. service: the feature service, default the
     catalogue's own. Returns transaction_id, event_timestamp and one float64 column per feature, NaN = missing.
     """
-    asked = historical_rows(history, known).to_pandas(
+    asked = historical_rows(history, catalogue).to_pandas(
         split_blocks=True, types_mapper=_arrow_strings, integer_object_nulls=True
     )
-    job = store.get_historical_features(entity_df=asked, features=_service(store, service or service_name(known)))
+    job = store.get_historical_features(entity_df=asked, features=_service(store, service or service_name(catalogue)))
     table = job.to_arrow()
-    columns = ["transaction_id", "event_timestamp", *known.names]
+    columns = ["transaction_id", "event_timestamp", *catalogue.names]
     frame = table.select(columns).to_pandas(split_blocks=True, self_destruct=True)
     return cast(pd.DataFrame, frame)
 
@@ -202,12 +201,12 @@ def _profile_path(store: FeatureStore, entity: str) -> Path:
 
 @lru_cache(maxsize=8)
 def _service(store: FeatureStore, name: str) -> FeatureService:
-    """Resolved once: asking Feast for a service again re-reads the registry and empties its caches."""
+    """The feature service, cached: each query re-reads the registry and clears Feast's caches."""
     return store.get_feature_service(name)
 
 
 def _arrow_strings(kind: pa.DataType) -> Any:
-    """Keep ids as Arrow text: a million Python strings a column would cost more than the join."""
+    """Keep ids as Arrow strings: a million Python strings per column would cost more than the join."""
     return pd.ArrowDtype(kind) if pa.types.is_string(kind) else None
 
 

@@ -1,4 +1,4 @@
-"""`python -m features store ...`: apply the catalogue to Feast, materialise the profiles, show what is there."""
+"""`python -m features store ...`: apply the catalogue to Feast, materialise the profiles, list views and services."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from features.catalogue.choose import chosen_catalog
+from features.catalogue.choose import chosen_catalogue
+from features.progress import waiting
 from features.settings import feast_registry
 
 app = typer.Typer(help="The Feast store: registry, views, services, profiles.", no_args_is_help=True)
@@ -22,14 +23,14 @@ _CONTRACT = typer.Option(None, help="Use the parameters of this contract.json in
 @app.command()
 def apply(folder: Path = _FOLDER, currency: str = _CURRENCY, contract: Path | None = _CONTRACT) -> None:
     """Register entities, views and the feature service of the catalogue."""
-    from features.feast_store import client  # Feast takes seconds to import: only these commands should wait
+    from features.feast_store import client  # importing Feast takes seconds, so only these commands do
 
-    known = chosen_catalog(contract, currency)
-    with console.status("applying the catalogue to Feast"):
-        store = client.open_store(folder, known, registry=feast_registry())
-        service = client.apply(store, known)
+    catalogue = chosen_catalogue(contract, currency)
+    with waiting(console, "applying the catalogue to Feast"):
+        store = client.open_store(folder, catalogue, registry=feast_registry())
+        service = client.apply(store, catalogue)
         client.close(store)
-    console.print(f"{folder}: feature service {service}, {len(known.names)} features.")
+    console.print(f"{folder}: feature service {service}, {len(catalogue.names)} features.")
 
 
 @app.command()
@@ -37,8 +38,8 @@ def materialize(folder: Path = _FOLDER, currency: str = _CURRENCY, contract: Pat
     """Bring every version of every profile from the offline files online."""
     from features.feast_store import client
 
-    with console.status("materialising the profiles"):
-        store = client.open_store(folder, chosen_catalog(contract, currency), registry=feast_registry())
+    with waiting(console, "materialising the profiles"):
+        store = client.open_store(folder, chosen_catalogue(contract, currency), registry=feast_registry())
         written = client.materialize_profiles(store)
         rows = len(written.load())
         client.close(store)
@@ -50,7 +51,7 @@ def show(folder: Path = _FOLDER, currency: str = _CURRENCY, contract: Path | Non
     """Print the feature views and services that the registry holds."""
     from features.feast_store import client
 
-    store = client.open_store(folder, chosen_catalog(contract, currency), registry=feast_registry())
+    store = client.open_store(folder, chosen_catalogue(contract, currency), registry=feast_registry())
     views = Table("view", "ids", "features", "served from")
     for view in store.list_feature_views():
         served_from = view.tags.get("served_from", "")

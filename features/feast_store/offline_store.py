@@ -1,7 +1,7 @@
-"""Feast's offline store: what was known at a moment, from replayed velocity and profile versions.
+"""Feast's offline store: point-in-time features from replayed velocity and profile versions.
 
-The rules and the speed are those of `features.asof`; this file speaks Feast's language. Feast's flag
-`filter_by_created_timestamp` is always on here: a row that was backfilled later is never seen earlier.
+Feast's interface to the joins of features/feast_store/asof.py. Feast's flag `filter_by_created_timestamp` is always
+on: a row that was backfilled later is invisible before its backfill.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from feast.utils import _get_requested_feature_views_to_features_dict, _get_requ
 from pydantic import Field
 
 from features.errors import InvalidHistory
-from features.feast_store.asof import SeenRows, all_rows, microseconds, newest_rows
+from features.feast_store.asof import AsOfJoin, all_rows, microseconds, newest_rows
 
 EVENT_TIMESTAMP: Final = "event_timestamp"
 _ROWS_PER_TRANSFORM: Final = 100_000
@@ -38,11 +38,11 @@ class RiskgateOfflineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
     )
 
     paths: dict[str, str] = Field(default_factory=dict)
-    """Source name to parquet file; a source that is not named here keeps the path of its definition."""
+    """Source name to parquet file; a source that is not listed keeps the path of its definition."""
 
 
 class RiskgateRetrievalJob(RetrievalJob):  # type: ignore[misc]
-    """A lazy answer; on-demand features are computed in slices so that memory stays bounded."""
+    """A lazy result; on-demand features are computed in slices to bound memory."""
 
     def __init__(
         self,
@@ -63,16 +63,16 @@ class RiskgateRetrievalJob(RetrievalJob):  # type: ignore[misc]
 
     @property
     def on_demand_feature_views(self) -> list[OnDemandFeatureView]:
-        """None: this job has computed them itself before Feast looks."""
+        """Always empty: the job computes them itself, so Feast must not."""
         return []
 
     @property
     def metadata(self) -> RetrievalMetadata | None:
-        """Which features and keys were asked for."""
+        """The requested features and keys."""
         return self._metadata
 
     def to_df(self, validation_reference: Any = None, timeout: int | None = None) -> pd.DataFrame:
-        """The answer as a frame, missing as NaN; the Arrow memory is handed over, not copied."""
+        """The result as a frame, NaN = missing; the Arrow memory is handed over, not copied."""
         table = self.to_arrow(validation_reference=validation_reference, timeout=timeout)
         frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
         return frame
@@ -114,7 +114,7 @@ class RiskgateOfflineStore(OfflineStore):  # type: ignore[misc]
         """Features of every entity row as known at its `event_timestamp`, rows in the order given.
 
         Raises:
-            InvalidHistory: no entity frame, no event timestamp in it, or a source file is not there.
+            InvalidHistory: there is no entity frame, no event timestamp in it, or no source file.
         """
         if not isinstance(entity_df, pd.DataFrame) or EVENT_TIMESTAMP not in entity_df.columns:
             raise InvalidHistory(
@@ -129,13 +129,13 @@ class RiskgateOfflineStore(OfflineStore):  # type: ignore[misc]
         def evaluate() -> pa.Table:
             table = pa.Table.from_pandas(entity_df, preserve_index=False)
             asked, moments = table, microseconds(table.column(EVENT_TIMESTAMP))
-            seen: dict[str, SeenRows] = {}
+            seen: dict[str, AsOfJoin] = {}
             for view, names in by_view.items():
                 source = view.batch_source
                 if source.name not in seen:
                     path = _existing_path_of(config, source)
                     times = (source.timestamp_field, source.created_timestamp_column)
-                    seen[source.name] = SeenRows(path, *times, asked, moments)
+                    seen[source.name] = AsOfJoin(path, *times, asked, moments)
                 ttl_us = view.ttl // timedelta(microseconds=1) if view.ttl else None
                 positions = seen[source.name].positions(_join_keys(view), ttl_us)
                 for name, column in seen[source.name].gather(names, positions):
@@ -159,7 +159,7 @@ class RiskgateOfflineStore(OfflineStore):  # type: ignore[misc]
         start_date: datetime,
         end_date: datetime,
     ) -> RetrievalJob:
-        """The newest row of each key with an event in [start, end]: what `feast materialize` writes."""
+        """The newest row of each key with an event in [start, end], for `feast materialize`."""
         path, times = (
             _existing_path_of(config, data_source),
             _times(timestamp_field, created_timestamp_column),
@@ -194,7 +194,7 @@ class RiskgateOfflineStore(OfflineStore):  # type: ignore[misc]
         table: pa.Table,
         progress: Callable[[int], Any] | None,
     ) -> None:
-        """Append rows to the view's parquet file; a reader sees all of them or none."""
+        """Append rows to the view's parquet file atomically."""
         path = _path_of(config, feature_view.batch_source)
         if path.exists():
             known = pq.read_table(path)
@@ -214,7 +214,7 @@ class RiskgateOfflineStore(OfflineStore):  # type: ignore[misc]
         return [(field.name, str(field.type)) for field in schema]
 
     def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:
-        """Accept a source whose file is not there yet: `feast apply` comes before the first replay."""
+        """Accept a source without a file: `feast apply` runs before the first replay."""
 
 
 def _join_keys(view: FeatureView) -> list[tuple[str, str]]:
@@ -227,7 +227,7 @@ def _shown(view: FeatureView | OnDemandFeatureView, name: str, full: bool) -> st
 
 
 def _inputs_of(view: OnDemandFeatureView, table: pa.Table) -> pa.Table:
-    """The columns that an on-demand view reads, under their short names."""
+    """The input columns of an on-demand view, under their short names."""
     inputs = {name: table.column(name) for name in view.get_request_data_schema()}
     for projection in view.source_feature_view_projections.values():
         for feature in projection.features:
@@ -237,7 +237,7 @@ def _inputs_of(view: OnDemandFeatureView, table: pa.Table) -> pa.Table:
 
 
 def _columns(table: pa.Table) -> dict[str, pa.Array]:
-    """Arrow columns for the view's function: as Python lists they would cost more than all the joins."""
+    """Arrow columns for the view's function; Python lists would cost more than all the joins."""
     return {name: table.column(name).combine_chunks() for name in table.column_names}
 
 

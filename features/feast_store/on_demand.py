@@ -1,7 +1,7 @@
-"""Features of the payment alone, of its profiles, and ratios, for many rows at once and from named columns.
+"""Computes the features of the payment alone, of its profiles, and the ratios for many rows of named columns.
 
-Feast calls `compute` from its on-demand view, online and offline. It fills the kernel's own inputs and calls
-the kernel's own compiled functions, so the values are the hot path's, bit for bit.
+Feast calls `compute` from its on-demand view, online and offline. It fills the kernel's inputs and calls the kernel's
+compiled functions, so the values equal the hot path's bit for bit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.catalogue import payment_features
-from features.catalogue.catalogue import Catalog, CatalogParameters, catalog
+from features.catalogue.catalogue import Catalogue, CatalogueParameters
 from features.feast_store.views import PAYMENT_COLUMNS, computed_on_demand, windows_in_ratios
 from features.history.schema import TIME
 from features.jit import compiled
@@ -32,22 +32,22 @@ Columns = Mapping[str, Sequence[Any] | pa.Array]
 def compute(columns: Columns, parameters: str) -> dict[str, Any]:
     """One column of float64 per on-demand feature, NaN where missing.
 
-    columns: PAYMENT_COLUMNS, the caller's attributes, the profile columns and the windows that ratios are
-    made of (features/feast_store/views.py), None where missing. parameters: the catalogue's parameters as JSON.
-    Lists are answered with lists (Feast online), Arrow columns with arrays (our offline store).
+    columns: PAYMENT_COLUMNS, the caller's attributes, the profile columns and the windows that ratios use
+    (features/feast_store/views.py), None where missing. parameters: the catalogue's parameters as JSON.
+    Lists give lists (Feast online), Arrow columns give arrays (our offline store).
     """
-    known = _catalog_of(parameters)
+    catalogue = _catalogue_of(parameters)
     ts = _whole(columns["payment_event_time_ms"])
-    out = np.full((len(ts), len(known.names)), np.nan)
-    for name in windows_in_ratios(known):
-        out[:, known.index[name]] = _numbers(columns[name])
-    payments, plan = _payments(columns, known), plan_of(known)
+    out = np.full((len(ts), len(catalogue.names)), np.nan)
+    for name in windows_in_ratios(catalogue):
+        out[:, catalogue.index[name]] = _numbers(columns[name])
+    payments, plan = _payments(columns, catalogue), plan_of(catalogue)
     fill_rows(
-        plan.ratios, plan.layout, ts, amounts_of(payments, known), extras_of(payments, known),
+        plan.ratios, plan.layout, ts, amounts_of(payments, catalogue), extras_of(payments, catalogue),
         _profiles(columns, len(ts)), out,
     )  # fmt: skip
     as_lists = isinstance(columns["payment_event_time_ms"], list)
-    computed = {name: np.ascontiguousarray(out[:, known.index[name]]) for name in computed_on_demand(known)}
+    computed = {name: np.ascontiguousarray(out[:, catalogue.index[name]]) for name in computed_on_demand(catalogue)}
     return {name: column.tolist() if as_lists else column for name, column in computed.items()}
 
 
@@ -55,7 +55,7 @@ def compute(columns: Columns, parameters: str) -> dict[str, Any]:
 def fill_rows(
     ratios: Ints, layout: Ints, ts: Ints, amounts: Ints, extra: Vectors, profile: Vectors, out: Vectors
 ) -> None:
-    """What `kernel.step` does around the windows, row by row; `out`: float64[rows, catalogue columns]."""
+    """The part of `step` that does not read windows, row by row; `out`: float64[rows, catalogue columns]."""
     for i in range(ts.size):
         payment_features.fill_request(layout, ts[i], amounts[i], extra[i], out[i])
         payment_features.fill_profile(layout, ts[i], extra[i], profile[i], out[i])
@@ -63,17 +63,17 @@ def fill_rows(
 
 
 @lru_cache(maxsize=8)
-def _catalog_of(parameters: str) -> Catalog:
-    return catalog(msgspec.json.decode(parameters, type=CatalogParameters))
+def _catalogue_of(parameters: str) -> Catalogue:
+    return Catalogue(msgspec.json.decode(parameters, type=CatalogueParameters))
 
 
-def _payments(columns: Columns, known: Catalog) -> pa.Table:
-    """The columns under the names of a history, which is what the encoders of the bulk path read."""
+def _payments(columns: Columns, catalogue: Catalogue) -> pa.Table:
+    """The columns under a history's names, as input of the encoders of bulk replay."""
     named: dict[str, pa.Array] = {
         name.removeprefix("payment_"): _arrow(columns[name], kind) for name, kind in PAYMENT_COLUMNS.items()
     }
     named["device_id"] = pc.if_else(named.pop("has_device").fill_null(False), "sent", None)
-    for attribute in known.parameters.attributes:
+    for attribute in catalogue.parameters.attributes:
         kind = "float" if attribute.kind == "numeric" else "str"
         named[f"attr_{attribute.name}"] = _arrow(columns[f"payment_attr_{attribute.name}"], kind)
     named["event_time"] = named["event_time_ms"].cast(TIME)
@@ -95,7 +95,7 @@ def _profiles(columns: Columns, rows: int) -> Vectors:
 
 
 def _codes(values: Sequence[Any] | pa.Array, code: Callable[[str], float]) -> Vectors:
-    """The code of each text, worked out once for each different text; NaN where there is none."""
+    """The code of each text, computed once per distinct text; NaN for null."""
     coded = _arrow(values, "str").dictionary_encode()
     codes = np.array([*(code(text) for text in coded.dictionary.to_pylist()), np.nan])
     places = coded.indices.fill_null(len(codes) - 1).to_numpy(zero_copy_only=False)

@@ -1,12 +1,12 @@
 """Feast's online store: velocity from the live state, profiles from their versions in SQLite.
 
-Velocity is not written here: it is a fold of the ledger. A running service attaches its `State` and clock; a
-store without one reads the Redis of the production profile (`redis_url`), else the newest snapshot. Profiles
-are what `feast materialize` writes, and are read as of the clock's now. The hot path reads the state itself
-(`State.observe`, `EntityStrings.observe`); tests keep them equal.
+Velocity is read-only: it is a fold of the ledger. A running service attaches its `State` and clock; a store without
+one reads the Redis of the production profile (`redis_url`), else the newest snapshot. Profiles are written by
+`feast materialize` and read as of the clock's time. The hot path reads the state directly (`State.observe`,
+`EntityStrings.observe`); tests keep both equal.
 
-Missing: Feast knows no NaN-for-missing, so a missing value is an empty protobuf value here and None in
-Feast's answers; `features.catalogue_store.online_vectors` turns None back into NaN.
+Feast has no NaN for a missing value: it is an empty protobuf value here and None in Feast's results;
+`client.online_vectors` turns None back into NaN.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from pydantic import Field
 
-from features.catalogue.catalogue import Catalog, CatalogParameters, catalog
+from features.catalogue.catalogue import Catalogue, CatalogueParameters
 from features.domain.payment import Payment
 from features.errors import BrokenState, InvalidHistory
 from features.feast_store.redis_reader import RedisVelocity
@@ -44,7 +44,7 @@ Written = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 
 
 class RiskgateOnlineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
-    """Where the online store finds profiles and snapshots; relative paths start at the repository."""
+    """Where the online store finds profiles and snapshots; paths are relative to the Feast repository."""
 
     type: Literal["features.feast_store.online_store.RiskgateOnlineStore"] = (
         "features.feast_store.online_store.RiskgateOnlineStore"
@@ -54,16 +54,16 @@ class RiskgateOnlineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
     """The SQLite file of profile versions."""
 
     snapshots: str = "data/snapshots"
-    """Folder of state snapshots (`*.state`), read while no live state is attached."""
+    """Folder of state snapshots (`*.state`), read if no live state is attached."""
 
     redis_url: str = ""
-    """The Redis of the production profile; then velocity is read there and not from snapshots."""
+    """The Redis of the production profile; if set, velocity is read there and not from snapshots."""
 
     redis_prefix: str = "rg"
-    """What the keys there begin with (RISKGATE_REDIS_PREFIX)."""
+    """Prefix of the keys there (RISKGATE_REDIS_PREFIX)."""
 
     catalogue: dict[str, Any] = Field(default_factory=dict)
-    """The parameters of the catalogue, as in `CatalogParameters`."""
+    """The parameters of the catalogue, as in `CatalogueParameters`."""
 
 
 class RiskgateOnlineStore(OnlineStore):  # type: ignore[misc]
@@ -78,15 +78,15 @@ class RiskgateOnlineStore(OnlineStore):  # type: ignore[misc]
         self._damaged: set[tuple[int, Path]] = set()
 
     def attach(self, state: State, clock: Clock) -> None:
-        """Serve from this live state; `clock` gives now in ms UTC."""
+        """Read from this live state; `clock` returns the current time in ms UTC."""
         self._state, self._clock, self._loaded = state, clock, None
 
     def set_clock(self, clock: Clock) -> None:
-        """Read as of what `clock` says, now in ms UTC."""
+        """Read as of the time of `clock`, in ms UTC."""
         self._clock = clock
 
     def profile_file(self, config: RepoConfig) -> ProfileFile:
-        """The profile versions behind the profile views."""
+        """The file of profile versions behind the profile views."""
         if self._profiles is None:
             self._profiles = ProfileFile(_resolve(config, config.online_store.profiles))
         return self._profiles
@@ -98,10 +98,10 @@ class RiskgateOnlineStore(OnlineStore):  # type: ignore[misc]
         entity_keys: list[EntityKey],
         requested_features: list[str] | None = None,
     ) -> list[Row]:
-        """The values of each key as of now; (None, None) where nothing is known.
+        """The values of each key as of now; (None, None) for a party without a profile.
 
         Raises:
-            InvalidHistory: a velocity view, with neither a live state nor a snapshot.
+            InvalidHistory: the view is a velocity view and there is neither a live state nor a snapshot.
             ContractMismatch: the snapshot was made with another catalogue.
             StoreUnavailable: Redis does not answer.
         """
@@ -114,11 +114,11 @@ class RiskgateOnlineStore(OnlineStore):  # type: ignore[misc]
 
     def _read_velocity(self, config: RepoConfig, keys: list[dict[str, str]], names: Sequence[str]) -> list[Row]:
         state, now_ms = self._live_state(config), self._clock()
-        columns = [state.catalog.index[name] for name in names]
+        columns = [state.catalogue.index[name] for name in names]
         moment = _moment(now_ms)
         rows: list[Row] = []
         for key in keys:
-            values = state.observe(_asking(key, now_ms, state.catalog))[columns]
+            values = state.observe(_probe(key, now_ms, state.catalogue))[columns]
             rows.append((moment, dict(zip(names, _values(values), strict=True))))
         return rows
 
@@ -129,8 +129,8 @@ class RiskgateOnlineStore(OnlineStore):  # type: ignore[misc]
             if row is None:
                 rows.append((None, None))
                 continue
-            said = profile_values(row)
-            rows.append((_moment(row.event_time_ms), {n: _value(said[n], kinds[n][0]) for n in names}))
+            values = profile_values(row)
+            rows.append((_moment(row.event_time_ms), {n: _value(values[n], kinds[n][0]) for n in names}))
         return rows
 
     def _live_state(self, config: RepoConfig) -> State | RedisVelocity:
@@ -138,13 +138,13 @@ class RiskgateOnlineStore(OnlineStore):  # type: ignore[misc]
             return self._state
         if config.online_store.redis_url:
             if self._redis is None:
-                known = catalog(msgspec.convert(config.online_store.catalogue, CatalogParameters))
-                self._redis = RedisVelocity(config.online_store.redis_url, config.online_store.redis_prefix, known)
+                store = config.online_store
+                self._redis = RedisVelocity(store.redis_url, store.redis_prefix, _catalogue(config))
             return self._redis
         return self._snapshot(config)
 
     def _snapshot(self, config: RepoConfig) -> State:
-        """The state of the newest snapshot that is whole; a damaged one is named once and passed over."""
+        """The state of the newest intact snapshot; a damaged one is logged once and skipped."""
         folder = _resolve(config, config.online_store.snapshots)
         for found in sorted(_snapshots_in(folder), reverse=True):
             modified, path = found
@@ -152,19 +152,18 @@ class RiskgateOnlineStore(OnlineStore):  # type: ignore[misc]
                 return self._state
             if found in self._damaged:
                 continue
-            parameters = msgspec.convert(config.online_store.catalogue, CatalogParameters)
             try:
-                self._state, self._loaded = State.load(path, catalog(parameters)), (path, modified)
+                self._state, self._loaded = State.load(path, _catalogue(config)), (path, modified)
             except BrokenState as error:
                 log.warning("snapshot %s is not used: %s", path.name, error)
                 self._damaged.add(found)
-            except OSError as error:  # may pass, or be repaired without a change of the file
+            except OSError as error:  # may be temporary: the snapshot is tried again
                 log.warning("snapshot %s is not used: It cannot be read: %s.", path.name, error.strerror)
             else:
                 return self._state
         raise InvalidHistory(
             "No live state is attached and there is no snapshot to read velocity from.",
-            "Attach one with catalogue_store.attach, or write a snapshot with State.save.",
+            "Attach one with client.attach, or write a snapshot with State.save.",
         )
 
     def online_write_batch(
@@ -174,7 +173,7 @@ class RiskgateOnlineStore(OnlineStore):  # type: ignore[misc]
         data: list[Written],
         progress: Callable[[int], Any] | None,
     ) -> None:
-        """Append profile versions; velocity is refused, it is folded from events.
+        """Append profile versions; velocity is folded from events and cannot be written.
 
         Raises:
             InvalidHistory: the view is a velocity view.
@@ -187,9 +186,9 @@ class RiskgateOnlineStore(OnlineStore):  # type: ignore[misc]
             )
         rows = []
         for key, features, event, created in data:
-            said = {name: _python(value) for name, value in features.items()}
+            values = {name: _python(value) for name, value in features.items()}
             times = (_milliseconds(event), _milliseconds(created or event))
-            rows.append((_ids(key)[id_column(entity)], profile_of(entity, said, *times)))
+            rows.append((_ids(key)[id_column(entity)], profile_of(entity, values, *times)))
         self.profile_file(config).write(rows)
         if progress:
             progress(len(rows))
@@ -203,15 +202,15 @@ class RiskgateOnlineStore(OnlineStore):  # type: ignore[misc]
         entities_to_keep: Sequence[Entity],
         partial: bool,
     ) -> None:
-        """Make the profile file; a view that is removed leaves its versions, which are append-only."""
+        """Create the profile file; the versions of a removed view stay, since the file is append-only."""
         self.profile_file(config)
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
-        """Forget the profile versions; state and ledger belong to the service and stay."""
+        """Delete the profile versions; state and ledger belong to the service and stay."""
         self.profile_file(config).forget_all()
 
     def detach(self) -> None:
-        """Close the profile file and let go of the state."""
+        """Close the profile file and drop the state."""
         if self._profiles is not None:
             self._profiles.close()
         if self._redis is not None:
@@ -222,7 +221,7 @@ class RiskgateOnlineStore(OnlineStore):  # type: ignore[misc]
 def _snapshots_in(folder: Path) -> Iterator[tuple[int, Path]]:
     """(time of the last change, path) of every snapshot."""
     for path in folder.glob("*.state"):
-        with contextlib.suppress(FileNotFoundError):  # the service has just replaced it
+        with contextlib.suppress(FileNotFoundError):  # the service replaced it just now
             yield path.stat().st_mtime_ns, path
 
 
@@ -231,13 +230,13 @@ def _profiled(table: FeatureView) -> str | None:
     return next((entity for entity in PROFILE_COLUMNS if table.name == f"{entity}_profile"), None)
 
 
-def _asking(key: dict[str, str], now_ms: int, known: Catalog) -> Payment:
-    """A payment that asks for the velocity of these ids; the window features read nothing else of it."""
+def _probe(key: dict[str, str], now_ms: int, catalogue: Catalogue) -> Payment:
+    """A payment that reads the velocity of these ids; the window features use nothing else of it."""
     return Payment(
         transaction_id=NOT_SENT,
         event_time_ms=now_ms,
         amount_minor=0,
-        currency=known.parameters.reference_currency,
+        currency=catalogue.parameters.reference_currency,
         rail="upi",
         channel="online",
         payer_id=key.get("payer_id", NOT_SENT),
@@ -256,15 +255,19 @@ def _values(values: npt.NDArray[np.float64]) -> list[Value]:
     return [Value() if value != value else Value(double_val=value) for value in values.tolist()]
 
 
-def _value(said: Any, kind: str) -> Value:
-    if said is None:
+def _value(value: Any, kind: str) -> Value:
+    if value is None:
         return Value()
-    return Value(string_val=said) if kind == "str" else Value(int64_val=said)
+    return Value(string_val=value) if kind == "str" else Value(int64_val=value)
 
 
 def _python(value: Value) -> Any:
     which = value.WhichOneof("val")
     return None if which is None else getattr(value, which)
+
+
+def _catalogue(config: RepoConfig) -> Catalogue:
+    return Catalogue(msgspec.convert(config.online_store.catalogue, CatalogueParameters))
 
 
 def _resolve(config: RepoConfig, path: str) -> Path:

@@ -1,7 +1,7 @@
-"""Velocity out of Redis for Feast: the strings that the workers write, read without a trace and folded here.
+"""Reads velocity from Redis for Feast: the entity strings that the workers write, read-only.
 
-The hot path has a faster client (serving/redis_store/connection.py); here convenience counts, and the values are the
-same bit for bit because names, strings and kernel are.
+The hot path has a faster client (serving/redis_store/connection.py); this one uses redis-py. Both give the same
+values bit for bit, because keys, strings and kernel are the same.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import redis
 
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.domain.payment import Payment
 from features.errors import StoreUnavailable
 from features.state.profiles import Profiles
-from features.state.redis_keys import entity_prefixes
-from features.state.remote import EntityStrings
+from features.state.remote import EntityStrings, entity_prefixes
 
 Vector = npt.NDArray[np.float64]
 
@@ -25,9 +24,9 @@ Vector = npt.NDArray[np.float64]
 class RedisVelocity:
     """Reads like `State.observe`, from the Redis of the production profile; one thread."""
 
-    def __init__(self, url: str, prefix: str, catalog: Catalog) -> None:
-        self.catalog = catalog
-        self._strings = EntityStrings(catalog)
+    def __init__(self, url: str, prefix: str, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self._strings = EntityStrings(catalogue)
         self._prefixes = entity_prefixes(prefix)
         self._client = _client(url)
 
@@ -37,7 +36,7 @@ class RedisVelocity:
         Raises: StoreUnavailable, BrokenState.
         """
         entry = self._strings.entry(payment)
-        pipe = self._client.pipeline(transaction=False)  # not MGET: in a cluster the six lie in many slots
+        pipe = self._client.pipeline(transaction=False)  # not MGET: in a cluster the six keys are in several slots
         for kind, key in enumerate(entry.keys):
             if key is not None:
                 pipe.get(f"{self._prefixes[kind]}{key}}}")
@@ -52,7 +51,7 @@ class RedisVelocity:
         return self._strings.observe(payment, entry, strings, profiles, keep=False)
 
     def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         self._client.close()
 
 

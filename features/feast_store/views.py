@@ -1,8 +1,8 @@
-"""How the catalogue is cut into feature views: by which ids a feature is looked up, how columns are called.
+"""How the catalogue maps to feature views: the ids by which a feature is looked up, and the names of columns.
 
-A window feature belongs to the ids whose past it reads: one entity, two for the pair, and two as well where
-it asks whether one has met the other. Feast wants every column name once, so what the request says is
-prefixed with `payment_` and what a profile says with, for example, `payer_profile_`.
+A window feature is looked up by the ids whose history it reads: one entity, two for the pair, and two for `is_new`.
+Feast requires unique column names, so the request's columns are prefixed with `payment_` and a profile's with, for
+example, `payer_profile_`.
 """
 
 from __future__ import annotations
@@ -14,30 +14,32 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.catalogue.aggregate import Aggregate
-from features.catalogue.catalogue import Catalog, Feature
+from features.catalogue.catalogue import Catalogue, Feature
 from features.domain.payment import ENTITIES, Payment
+from features.domain.payment_fields import BY_NAME, Degrees, Whole
 from features.state.profiles import PROFILE_KINDS, ProfileRow, Profiles, profile_columns
 
 #: The entities that have an id of their own; `pair` is looked up by two of them.
 KEYED: Final = tuple(entity for entity in ENTITIES if entity != "pair")
 _PAIR: Final = ("payer", "payee")
-NOT_SENT: Final = ""  # Feast has no missing id; no valid id is empty
+NOT_SENT: Final = ""  # Feast has no missing id, and no valid id is empty
 
 ON_DEMAND_VIEW: Final = "payment_features"
 
-#: What the payment itself tells its on-demand features: column and type, `payment_attr_*` aside.
+_ON_DEMAND: Final = ("amount_minor", "currency", "rail", "channel", "mcc")
+
+
+def _type_of(field: str) -> str:
+    kind = BY_NAME[field].kind
+    return "int" if isinstance(kind, Whole) else "float" if isinstance(kind, Degrees) else "str"
+
+
+#: Inputs of the on-demand features from the payment: column and type, without `payment_attr_*`.
 PAYMENT_COLUMNS: Final[dict[str, str]] = {
     "payment_event_time_ms": "int",
-    "payment_amount_minor": "int",
-    "payment_currency": "str",
-    "payment_rail": "str",
-    "payment_channel": "str",
-    "payment_mcc": "str",
-    "payment_payer_country": "str",
-    "payment_payee_country": "str",
+    **{f"payment_{name}": _type_of(name) for name in (*_ON_DEMAND, "payer_country", "payee_country")},
     "payment_has_device": "bool",
-    "payment_latitude": "float",
-    "payment_longitude": "float",
+    **{f"payment_{name}": _type_of(name) for name in ("latitude", "longitude")},
 }
 
 #: Columns of the profile views: type and sentence.
@@ -61,10 +63,10 @@ PROFILE_COLUMNS: Final[dict[str, dict[str, tuple[str, str]]]] = {
 }
 
 
-def keys_of(aggregate: Aggregate) -> tuple[str, ...]:
+def lookup_keys(aggregate: Aggregate) -> tuple[str, ...]:
     """The entities by whose ids a window feature is looked up.
 
-    >>> keys_of(Aggregate(how="is_new", by="payer", of="device"))
+    >>> lookup_keys(Aggregate(how="is_new", by="payer", of="device"))
     ('payer', 'device')
     """
     involved = {aggregate.by} | ({aggregate.of} if aggregate.how == "is_new" and aggregate.of else set())
@@ -83,35 +85,35 @@ def view_of(keys: Sequence[str]) -> str:
     return f"{'pair' if tuple(keys) == _PAIR else '_'.join(keys)}_velocity"
 
 
-def windows_of(known: Catalog) -> list[tuple[Feature, Aggregate]]:
+def windows_of(catalogue: Catalogue) -> list[tuple[Feature, Aggregate]]:
     """Every window feature with its declaration, in the order of the catalogue."""
-    windows = [feature for feature in known.features if feature.group == "window"]
-    return list(zip(windows, known.aggregates, strict=True))
+    windows = [feature for feature in catalogue.features if feature.group == "window"]
+    return list(zip(windows, catalogue.aggregates, strict=True))
 
 
-def windows_in_ratios(known: Catalog) -> tuple[str, ...]:
-    """The window features that ratios are made of."""
-    used = {name for above, below, *_ in known.ratios for name in (above, below)}
-    return tuple(feature.name for feature in known.features if feature.group == "window" and feature.name in used)
+def windows_in_ratios(catalogue: Catalogue) -> tuple[str, ...]:
+    """The window features that ratios use."""
+    used = {name for above, below, *_ in catalogue.ratios for name in (above, below)}
+    return tuple(feature.name for feature in catalogue.features if feature.group == "window" and feature.name in used)
 
 
-def computed_on_demand(known: Catalog) -> tuple[str, ...]:
+def computed_on_demand(catalogue: Catalogue) -> tuple[str, ...]:
     """The features of the payment alone, of its profiles, and the ratios."""
-    return tuple(feature.name for feature in known.features if feature.group != "window")
+    return tuple(feature.name for feature in catalogue.features if feature.group != "window")
 
 
-def online_row(payment: Payment, known: Catalog) -> dict[str, Any]:
+def online_row(payment: Payment, catalogue: Catalogue) -> dict[str, Any]:
     """One payment as an entity row of `get_online_features`."""
     row: dict[str, Any] = {id_column(e): getattr(payment, id_column(e)) or NOT_SENT for e in KEYED}
     for column in PAYMENT_COLUMNS:
         name = column.removeprefix("payment_")
         row[column] = payment.device_id is not None if name == "has_device" else getattr(payment, name)
-    for attribute in known.parameters.attributes:
+    for attribute in catalogue.parameters.attributes:
         row[f"payment_attr_{attribute.name}"] = payment.attributes.get(attribute.name)
     return row
 
 
-def historical_rows(history: pa.Table, known: Catalog) -> pa.Table:
+def historical_rows(history: pa.Table, catalogue: Catalogue) -> pa.Table:
     """A history as entity rows of `get_historical_features`, in the same order; absent columns are null."""
     present = set(history.column_names)
 
@@ -124,22 +126,22 @@ def historical_rows(history: pa.Table, known: Catalog) -> pa.Table:
         rows[name] = column(name.removeprefix("payment_"), kind)
     rows["payment_event_time_ms"] = history["event_time"].cast(pa.timestamp("ms", "UTC")).cast(pa.int64())
     rows["payment_has_device"] = pc.is_valid(column("device_id"))
-    for attribute in known.parameters.attributes:
+    for attribute in catalogue.parameters.attributes:
         kind = "float" if attribute.kind == "numeric" else "str"
         rows[f"payment_attr_{attribute.name}"] = column(f"attr_{attribute.name}", kind)
     return pa.table(rows)
 
 
 def profile_values(row: ProfileRow) -> dict[str, Any]:
-    """What a profile says, under the names of its view's columns."""
+    """The fields of a profile, under the names of its view's columns."""
     entity = next(entity for entity, kind in PROFILE_KINDS.items() if type(row) is kind)
     return {f"{entity}_profile_{name}": getattr(row, name) for name in profile_columns(entity)}
 
 
 def profile_of(entity: str, values: dict[str, Any], event_time_ms: int, created_time_ms: int) -> ProfileRow:
-    """The profile that the columns of a view describe."""
-    said = {name: values.get(f"{entity}_profile_{name}") for name in profile_columns(entity)}
-    return PROFILE_KINDS[entity](event_time_ms=event_time_ms, created_time_ms=created_time_ms, **said)
+    """The profile in the columns of a view."""
+    fields = {name: values.get(f"{entity}_profile_{name}") for name in profile_columns(entity)}
+    return PROFILE_KINDS[entity](event_time_ms=event_time_ms, created_time_ms=created_time_ms, **fields)
 
 
 def profile_table(profiles: Profiles, entity: str) -> pa.Table:
@@ -153,7 +155,7 @@ def profile_table(profiles: Profiles, entity: str) -> pa.Table:
     }
     values = [profile_values(row) for _, row in versions]
     for name, (kind, _) in PROFILE_COLUMNS[entity].items():
-        columns[name] = pa.array([said[name] for said in values], _ARROW[kind])
+        columns[name] = pa.array([fields[name] for fields in values], _ARROW[kind])
     return pa.table(columns)
 
 

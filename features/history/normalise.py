@@ -1,7 +1,7 @@
-"""A history as people have it: what has one obvious meaning is normalised, what could never be labelled is refused.
+"""Normalises a history's spellings that have one meaning, and refuses rows that can never be folded or labelled.
 
-Both happen once, before a history is kept or replayed. A history that an older release kept is folded as it
-was kept: the decisions made from it must come out the same again.
+Both happen once, before a history is stored or replayed. A history that an older release stored is folded as it was
+stored: verification must reproduce the decisions made from it.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import pyarrow.compute as pc
 
 from features.domain.money import CURRENCIES, LARGEST_AMOUNT_MINOR
 from features.domain.payment import Payment
+from features.domain.payment_fields import COUNTRY
 from features.errors import InvalidHistory
-from features.history.schema import AFTERWARDS, OPTIONAL, REQUIRED, times_ms, valid
-from features.intake.validate import COUNTRY
+from features.history.schema import AFTERWARDS, OPTIONAL, REQUIRED, dictionary_of, times_ms, valid
 
-#: What a moment of Python can hold, ms UTC.
+#: The range of Python's datetime, ms UTC.
 EARLIEST_MS, LATEST_MS = -62_135_596_800_000, 253_402_300_799_999
 _COUNTRIES = ("payer_country", "payee_country")
 _OTHER_NAMES = {"UK": "GB"}
-#: Rows that a sentence names.
+#: Rows that an error message names.
 _MOST_ROWS = 3
 
 
@@ -48,7 +48,7 @@ def country_word(text: str | None) -> str | None:
 
 
 def normalised_payment(payment: Payment) -> Payment:
-    """The payment that a row of a history records, in the words of the contract."""
+    """A payment with its currency and countries as the contract spells them."""
     currency = currency_word(payment.currency)
     payer, payee = country_word(payment.payer_country), country_word(payment.payee_country)
     if (currency, payer, payee) == (payment.currency, payment.payer_country, payment.payee_country):
@@ -58,7 +58,7 @@ def normalised_payment(payment: Payment) -> Payment:
 
 
 def normalised(history: pa.Table) -> pa.Table:
-    """A completed history with currencies and countries as the contract writes them; the same table if they are.
+    """A completed history with currencies and countries as the contract spells them; the same table if they are.
 
     Raises: InvalidHistory for text that is not UTF-8.
     """
@@ -74,8 +74,7 @@ def normalised(history: pa.Table) -> pa.Table:
 
 
 def _rewritten(history: pa.Table, column: str, word: Callable[[str], str | None]) -> pa.Table:
-    coded = history[column].combine_chunks()
-    coded = coded if pa.types.is_dictionary(coded.type) else coded.dictionary_encode()
+    coded = dictionary_of(history[column])
     known = coded.dictionary.to_pylist()
     words = [word(one) for one in known]
     if words == known:
@@ -131,8 +130,7 @@ def _named(wrong: npt.NDArray[np.bool_], what: str) -> Iterator[str]:
 
 
 def _each(column: pa.ChunkedArray, fits: Callable[[str], bool]) -> npt.NDArray[np.bool_]:
-    """For each row whether its word fits, by way of the few different words; an empty value fits, bool[n]."""
-    coded = column.combine_chunks()
-    coded = coded if pa.types.is_dictionary(coded.type) else coded.dictionary_encode()
+    """For each row whether its word fits (checked once per distinct word); an empty value fits, bool[n]."""
+    coded = dictionary_of(column)
     table = np.array([fits(word) for word in coded.dictionary.to_pylist()] + [True], np.bool_)
     return np.asarray(table[pc.fill_null(coded.indices.cast(pa.int64()), len(table) - 1).to_numpy()], np.bool_)

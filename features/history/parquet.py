@@ -1,4 +1,4 @@
-"""Parquet files of payments: a file that is absent or of another kind is refused with a sentence."""
+"""Reads parquet files of payments; an absent file or one of another kind raises an error with its repair."""
 
 from __future__ import annotations
 

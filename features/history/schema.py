@@ -1,4 +1,4 @@
-"""The normalised history: the one table shape in which past payments are replayed, and its checks."""
+"""The normalised history: the table schema in which past payments are replayed, and its checks."""
 
 from __future__ import annotations
 
@@ -7,32 +7,27 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.catalogue.catalogue import CatalogParameters
+from features.catalogue.catalogue import CatalogueParameters
 from features.domain.payment import LABELS, OUTCOMES
+from features.domain.payment_fields import FIELDS, Address, Degrees, Identifier, Kind, Moment, Pattern, Whole, Word
 from features.errors import InvalidHistory
 
 TIME = pa.timestamp("ms", tz="UTC")
 
-REQUIRED = (
-    pa.field("transaction_id", pa.string(), nullable=False),
-    pa.field("event_time", TIME, nullable=False),
-    pa.field("amount_minor", pa.int64(), nullable=False),
-    pa.field("currency", pa.string(), nullable=False),
-    pa.field("rail", pa.string(), nullable=False),
-    pa.field("channel", pa.string(), nullable=False),
-    pa.field("payer_id", pa.string(), nullable=False),
-    pa.field("instrument_id", pa.string(), nullable=False),
-    pa.field("payee_id", pa.string(), nullable=False),
-)
-OPTIONAL = (
-    pa.field("device_id", pa.string()),
-    pa.field("ip", pa.string()),
-    pa.field("mcc", pa.string()),
-    pa.field("payer_country", pa.string()),
-    pa.field("payee_country", pa.string()),
-    pa.field("latitude", pa.float64()),
-    pa.field("longitude", pa.float64()),
-)
+_TYPES: dict[type[Kind], pa.DataType] = {
+    **dict.fromkeys((Identifier, Word, Pattern, Address), pa.string()),
+    Moment: TIME,
+    Whole: pa.int64(),
+    Degrees: pa.float64(),
+}
+
+
+def _columns(*, required: bool) -> tuple[pa.Field, ...]:
+    fields = [field for field in FIELDS if field.of_history and field.required == required]
+    return tuple(pa.field(field.name, _TYPES[type(field.kind)], nullable=not required) for field in fields)
+
+
+REQUIRED, OPTIONAL = _columns(required=True), _columns(required=False)
 #: What became known later, and when.
 AFTERWARDS = (
     pa.field("outcome", pa.string()),
@@ -44,7 +39,7 @@ AFTERWARDS = (
 HISTORY_SCHEMA = pa.schema([*REQUIRED, *OPTIONAL, *AFTERWARDS])
 
 
-def history_schema(parameters: CatalogParameters) -> pa.Schema:
+def history_schema(parameters: CatalogueParameters) -> pa.Schema:
     """The schema with the declared attributes as `attr_<name>` columns."""
     attributes = [
         pa.field(f"attr_{a.name}", pa.string() if a.categories else pa.float64()) for a in parameters.attributes
@@ -86,6 +81,12 @@ def complete(history: pa.Table, schema: pa.Schema) -> pa.Table:
 def valid(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
     """Where a column has a value, bool[n]."""
     return np.asarray(pc.is_valid(column).to_numpy(), bool)
+
+
+def dictionary_of(column: pa.ChunkedArray | pa.Array) -> pa.DictionaryArray:
+    """A string column as one dictionary-encoded array."""
+    coded = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return coded if pa.types.is_dictionary(coded.type) else coded.dictionary_encode()
 
 
 def times_ms(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""From the caller's bytes to a `Payment`: a fast path for what is valid, and every problem at once for what is not."""
+"""Parses the caller's bytes into a `Payment`: a fast path for valid payments, all problems together for others."""
 
 from __future__ import annotations
 
@@ -9,9 +9,18 @@ from typing import Any
 
 import msgspec
 
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.domain.money import CURRENCIES, LARGEST_AMOUNT_MINOR
-from features.domain.payment import CHANNELS, DEFAULT_DEADLINE_MS, RAILS, Payment
+from features.domain.payment import CHANNELS, DEFAULT_DEADLINE_MS, RAILS, Payment, PaymentFields
+from features.domain.payment_fields import (
+    BY_NAME,
+    COUNTRY,
+    FIRST_YEAR,
+    LAST_YEAR,
+    LONGEST_DEADLINE_MS,
+    LONGEST_TEXT,
+    MCC,
+)
 from features.errors import Malformed, Problem, Refused
 from features.intake import validate
 from features.intake.card_numbers import may_hold_card_number
@@ -23,39 +32,22 @@ _MILLISECOND = timedelta(milliseconds=1)
 _KEY = re.compile(rb'"([^"]*)"\s*:')
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"(?:{_OCTET}\.){{3}}{_OCTET}", re.ASCII)
-#: A batch is an object of a list of objects with an object of attributes: four; more is somebody's mistake.
+#: Levels of nesting. A batch needs four: an object with a list of objects, each with an object of attributes.
 DEEPEST = 8
 _RAILS, _CHANNELS = frozenset(RAILS), frozenset(CHANNELS)
 
 
-class Wire(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The payment as it stands in JSON (DESIGN §3), types only."""
+class Wire(PaymentFields, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The payment as it stands in JSON (docs/design.md §3), types only."""
 
-    transaction_id: str
     event_time: datetime
-    amount_minor: int
-    currency: str
-    rail: str
-    channel: str
-    payer_id: str
-    instrument_id: str
-    payee_id: str
-    device_id: str | None = None
-    ip: str | None = None
-    mcc: str | None = None
-    payer_country: str | None = None
-    payee_country: str | None = None
-    latitude: float | None = None
-    longitude: float | None = None
-    attributes: dict[str, float | str] = {}
-    deadline_ms: int = DEFAULT_DEADLINE_MS
 
 
 _decode_wire = msgspec.json.Decoder(Wire).decode
 _encode_wire = msgspec.json.Encoder(order="sorted").encode
 
 
-def read_payment(body: bytes, catalog: Catalog, names: Pseudonyms | None = None) -> Payment:
+def read_payment(body: bytes, catalogue: Catalogue, names: Pseudonyms | None = None) -> Payment:
     """The payment in a request body; with `names`, instrument and IP address are pseudonyms from here on.
 
     Raises: Malformed if it is no JSON object; Refused with every problem if something is not valid.
@@ -67,11 +59,11 @@ def read_payment(body: bytes, catalog: Catalog, names: Pseudonyms | None = None)
     if (
         wire is not None
         and not may_hold_card_number(body)
-        and _plainly_valid(wire, catalog)
+        and _plainly_valid(wire, catalogue)
         and (_says_all_once(wire, body) or _has_each_key_once(body))
     ):
         return _payment(wire, names)
-    return payment_from(read_json(body), catalog, names)
+    return payment_from(read_json(body), catalogue, names)
 
 
 def read_json(body: bytes) -> Any:
@@ -106,7 +98,7 @@ def _is_shallow(raw: Any, levels: int) -> bool:
 
 
 def _refuse_duplicates(body: bytes) -> None:
-    import json  # only here: the standard library tells the pairs of an object
+    import json  # only here: the standard library's decoder exposes duplicate keys
 
     found: list[str] = []
 
@@ -119,19 +111,19 @@ def _refuse_duplicates(body: bytes) -> None:
     # Numbers are not looked at: the longest take Python long, or more digits than it converts.
     json.loads(body.decode(), object_pairs_hook=pairs, parse_int=len, parse_float=len)
     if found:
-        known = [n for n in dict.fromkeys(found) if n in Wire.__struct_fields__]
+        known = [n for n in dict.fromkeys(found) if n in BY_NAME]
         raise Refused(
             [Problem("duplicate_key", "is sent more than once.", name, "Send each key once.") for name in known]
             or [Problem("duplicate_key", "A key is sent more than once.", None, "Send each key once.")]
         )
 
 
-def payment_from(raw: Any, catalog: Catalog, names: Pseudonyms | None = None) -> Payment:
+def payment_from(raw: Any, catalogue: Catalogue, names: Pseudonyms | None = None) -> Payment:
     """The payment in a decoded object; `names` as in `read_payment`.
 
     Raises: Refused with every problem if something is not valid.
     """
-    problems = validate.problems_of(raw, catalog)
+    problems = validate.problems_of(raw, catalogue)
     if problems:
         raise Refused(problems)
     given = {name: value for name, value in raw.items() if value is not None}
@@ -194,12 +186,12 @@ def _has_each_key_once(body: bytes) -> bool:
     return len(keys) == len(set(keys))
 
 
-def _plainly_valid(wire: Wire, catalog: Catalog) -> bool:
+def _plainly_valid(wire: Wire, catalogue: Catalogue) -> bool:
     """Whether a typed payment is valid beyond doubt; what is not goes the careful way, which decides."""
     moment = wire.event_time
     return (
         moment.tzinfo is not None
-        and validate.FIRST_YEAR <= moment.year < validate.LAST_YEAR
+        and FIRST_YEAR <= moment.year < LAST_YEAR
         and 0 <= wire.amount_minor <= LARGEST_AMOUNT_MINOR
         and wire.currency in CURRENCIES
         and wire.rail in _RAILS
@@ -210,15 +202,15 @@ def _plainly_valid(wire: Wire, catalog: Catalog) -> bool:
         and _fine(wire.payee_id)
         and (wire.device_id is None or _fine(wire.device_id))
         and (wire.ip is None or _IPV4.fullmatch(wire.ip) is not None)
-        and (wire.mcc is None or validate.MCC.fullmatch(wire.mcc) is not None)
-        and (wire.payer_country is None or validate.COUNTRY.fullmatch(wire.payer_country) is not None)
-        and (wire.payee_country is None or validate.COUNTRY.fullmatch(wire.payee_country) is not None)
+        and (wire.mcc is None or MCC.fullmatch(wire.mcc) is not None)
+        and (wire.payer_country is None or COUNTRY.fullmatch(wire.payer_country) is not None)
+        and (wire.payee_country is None or COUNTRY.fullmatch(wire.payee_country) is not None)
         and (wire.latitude is None or -90.0 <= wire.latitude <= 90.0)
         and (wire.longitude is None or -180.0 <= wire.longitude <= 180.0)
-        and 1 <= wire.deadline_ms <= validate.LONGEST_DEADLINE_MS
-        and (not wire.attributes or not validate.problems_of_attributes(wire.attributes, catalog))
+        and 1 <= wire.deadline_ms <= LONGEST_DEADLINE_MS
+        and (not wire.attributes or not validate.problems_of_attributes(wire.attributes, catalogue))
     )
 
 
 def _fine(text: str) -> bool:
-    return 0 < len(text) <= validate.LONGEST_TEXT and text.isprintable()
+    return 0 < len(text) <= LONGEST_TEXT and text.isprintable()

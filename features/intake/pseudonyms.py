@@ -1,8 +1,8 @@
-"""Instrument and IP identifiers as keyed hashes: the same value always the same pseudonym, without the key no way back.
+"""Pseudonyms of instrument and IP identifiers: keyed hashes, deterministic, and not reversible without the key.
 
-A pseudonym is `hi_` (instrument) or `hp_` (IP) and 32 letters: keyed BLAKE2b of 128 bits. Windows only ask
-whether two identifiers are equal, so features are the same with clear identifiers and with pseudonyms.
-Letters, not hexadecimal digits: no pseudonym can look like a card number.
+A pseudonym is `hi_` (instrument) or `hp_` (IP) and 32 letters: keyed BLAKE2b of 128 bits. Windows only compare
+identifiers for equality, so features are the same with clear identifiers and with pseudonyms. The hash is written in
+letters, not hexadecimal digits, so that no pseudonym looks like a card number.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PSEUDONYM = re.compile(r"h[ip]_[a-p]{32}", re.ASCII)
 
 
 class Pseudonyms:
-    """Makes pseudonyms with one secret; `fingerprint` tells secrets apart and betrays none of them.
+    """Makes pseudonyms with one secret; `fingerprint` identifies the secret without revealing it.
 
     >>> names = Pseudonyms("a secret of thirty-two characters")
     >>> names.instrument("vpa-77ab") == names.instrument("vpa-77ab"), names.instrument("vpa-77ab")[:3]
@@ -41,13 +41,13 @@ class Pseudonyms:
         return _INSTRUMENT + hexlify(digest.digest()).translate(_LETTERS).decode()
 
     def ip(self, clear: str) -> str:
-        """The pseudonym of an IP address, whichever way it is spelled."""
+        """The pseudonym of an IP address, in any spelling."""
         digest = self._ip.copy()
         digest.update(canonical_ip(clear).encode())
         return _IP + hexlify(digest.digest()).translate(_LETTERS).decode()
 
     def of(self, entity: str, identifier: str) -> str:
-        """What stands for an identifier of any entity; a pseudonym, and what is not hashed, stays as it is."""
+        """The stored form of an identifier: hashed for instrument and IP; a pseudonym and other kinds are unchanged."""
         if entity not in PREFIXES or is_pseudonym(entity, identifier):
             return identifier
         return self.instrument(identifier) if entity == "instrument" else self.ip(identifier)
@@ -75,7 +75,7 @@ def is_pseudonym(entity: str, identifier: str) -> bool:
 
 
 def canonical_ip(text: str) -> str:
-    """One spelling of an address; what is none stays as it is.
+    """The canonical spelling of an IPv6 address; any other text is unchanged.
 
     >>> canonical_ip("2001:DB8:0::1"), canonical_ip("somewhere")
     ('2001:db8::1', 'somewhere')

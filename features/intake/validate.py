@@ -4,33 +4,35 @@ from __future__ import annotations
 
 import ipaddress
 import math
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
 import msgspec
 
-from features.catalogue.catalogue import Catalog
-from features.domain.money import CURRENCIES, LARGEST_AMOUNT_MINOR
-from features.domain.payment import CHANNELS, RAILS
+from features.catalogue.catalogue import Catalogue
+from features.domain.payment_fields import (
+    BY_NAME,
+    FIRST_YEAR,
+    LAST_YEAR,
+    LONGEST_TEXT,
+    REQUIRED,
+    Address,
+    Degrees,
+    Identifier,
+    Kind,
+    Moment,
+    Pattern,
+    Whole,
+    Word,
+)
 from features.errors import Problem
 from features.intake.card_numbers import holds_card_number, is_card_number
 
-LONGEST_TEXT = 128
-#: A caller's own fields, and problems told at once: a reply must not be many times the request.
+#: Limits of a caller's own fields and of the problems in one reply: a reply must not be many times the request.
 MOST_ATTRIBUTES = 64
 MOST_PROBLEMS = 40
-LONGEST_DEADLINE_MS = 10_000
-FIRST_YEAR, LAST_YEAR = 2000, 2200
-REQUIRED = (
-    "transaction_id", "event_time", "amount_minor", "currency", "rail", "channel",
-    "payer_id", "instrument_id", "payee_id",
-)  # fmt: skip
-IDENTIFIERS = ("transaction_id", "payer_id", "instrument_id", "payee_id", "device_id")
-COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
-MCC = re.compile(r"[0-9]{4}", re.ASCII)
 
 Finding = tuple[str, str, str]  # code, message, repair
 
@@ -43,51 +45,36 @@ def _text(value: Any) -> Finding | None:
     return None
 
 
-def _one_of(allowed: tuple[str, ...], code: str, what: str) -> Callable[[Any], Finding | None]:
-    def check(value: Any) -> Finding | None:
-        if not isinstance(value, str):
-            return "wrong_type", f"must be a string, not {_kind(value)}.", "Send it in quotes."
-        if value not in allowed:
-            return code, f"is not {what}.", f"Use one of {', '.join(allowed)}."
-        return None
-
-    return check
+def _word(kind: Word, value: Any) -> Finding | None:
+    if not isinstance(value, str):
+        return "wrong_type", f"must be a string, not {_kind(value)}.", "Send it in quotes."
+    if value not in kind.words:
+        return kind.code, f"is not {kind.what}.", f"Use one of {', '.join(kind.words)}."
+    return None
 
 
-def _whole(low: int, high: int, what: str) -> Callable[[Any], Finding | None]:
-    def check(value: Any) -> Finding | None:
-        if isinstance(value, bool) or not isinstance(value, int):
-            return "wrong_type", f"must be a whole number, not {_kind(value)}.", f"Send {what} as an integer."
-        if not low <= value <= high:
-            return "out_of_range", f"must lie in {low}..{high}.", f"Send {what} within these bounds."
-        return None
-
-    return check
+def _whole(kind: Whole, value: Any) -> Finding | None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        return "wrong_type", f"must be a whole number, not {_kind(value)}.", f"Send {kind.what} as an integer."
+    if not kind.low <= value <= kind.high:
+        return "out_of_range", f"must lie in {kind.low}..{kind.high}.", f"Send {kind.what} within these bounds."
+    return None
 
 
-def _degrees(limit: float) -> Callable[[Any], Finding | None]:
-    def check(value: Any) -> Finding | None:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return "wrong_type", f"must be a number, not {_kind(value)}.", "Send degrees (WGS 84)."
-        # Compared first: a whole number beyond the largest float (1.8e308) has no finite test. NaN fails it too.
-        if not -limit <= value <= limit:
-            return (
-                "out_of_range",
-                f"must lie in -{limit:g}..{limit:g} degrees.",
-                "Send degrees (WGS 84), or leave it out.",
-            )
-        return None
-
-    return check
+def _degrees(kind: Degrees, value: Any) -> Finding | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "wrong_type", f"must be a number, not {_kind(value)}.", "Send degrees (WGS 84)."
+    # Compared first: a whole number beyond the largest float (1.8e308) has no finite test. NaN fails it too.
+    if not -kind.limit <= value <= kind.limit:
+        message = f"must lie in -{kind.limit}..{kind.limit} degrees."
+        return "out_of_range", message, "Send degrees (WGS 84), or leave it out."
+    return None
 
 
-def _matching(pattern: re.Pattern[str], message: str, repair: str) -> Callable[[Any], Finding | None]:
-    def check(value: Any) -> Finding | None:
-        if not isinstance(value, str):
-            return "wrong_type", f"must be a string, not {_kind(value)}.", repair
-        return None if pattern.fullmatch(value) else ("invalid_value", message, repair)
-
-    return check
+def _matching(kind: Pattern, value: Any) -> Finding | None:
+    if not isinstance(value, str):
+        return "wrong_type", f"must be a string, not {_kind(value)}.", kind.repair
+    return None if kind.pattern.fullmatch(value) else ("invalid_value", kind.message, kind.repair)
 
 
 def _address(value: Any) -> Finding | None:
@@ -116,60 +103,66 @@ def _moment(value: Any) -> Finding | None:
     return None
 
 
-_CHECKS: dict[str, Callable[[Any], Finding | None]] = {
-    **dict.fromkeys(IDENTIFIERS, _text),
-    "event_time": _moment,
-    "amount_minor": _whole(0, LARGEST_AMOUNT_MINOR, "minor units"),
-    "currency": _one_of(tuple(CURRENCIES), "unknown_currency", "a currency we know (ISO 4217)"),
-    "rail": _one_of(RAILS, "unknown_rail", "a rail"),
-    "channel": _one_of(CHANNELS, "unknown_channel", "a channel"),
-    "ip": _address,
-    "mcc": _matching(MCC, "is no merchant category code.", "Send four digits (ISO 18245)."),
-    "payer_country": _matching(COUNTRY, "is no country code.", "Send two capitals (ISO 3166-1 alpha-2)."),
-    "payee_country": _matching(COUNTRY, "is no country code.", "Send two capitals (ISO 3166-1 alpha-2)."),
-    "latitude": _degrees(90),
-    "longitude": _degrees(180),
-    "deadline_ms": _whole(1, LONGEST_DEADLINE_MS, "milliseconds"),
-}
+def _finding(kind: Kind, value: Any) -> Finding | None:
+    """What is wrong with one value; `attributes` have a check of their own."""
+    match kind:
+        case Identifier():
+            return _text(value)
+        case Moment():
+            return _moment(value)
+        case Whole():
+            return _whole(kind, value)
+        case Word():
+            return _word(kind, value)
+        case Pattern():
+            return _matching(kind, value)
+        case Address():
+            return _address(value)
+        case Degrees():
+            return _degrees(kind, value)
+        case _:
+            return None
 
 
-def problems_of(raw: Any, catalog: Catalog) -> list[Problem]:
+def problems_of(raw: Any, catalogue: Catalogue) -> list[Problem]:
     """All that is wrong with a decoded payment; empty if it is valid."""
     if not isinstance(raw, dict):
         return [Problem("wrong_type", f"A payment is a JSON object, not {_kind(raw)}.", None, "Send an object.")]
-    problems = list(islice(_problems(raw, catalog), MOST_PROBLEMS + 1))
+    problems = list(islice(_problems(raw, catalogue), MOST_PROBLEMS + 1))
     if len(problems) > MOST_PROBLEMS:
-        problems[-1] = Problem("too_many_problems", "There is more wrong than is told here.", None, "Mend these first.")
+        problems[-1] = Problem(
+            "too_many_problems", "There are more problems than are listed here.", None, "Repair these first."
+        )
     return problems
 
 
-def _problems(raw: dict[str, Any], catalog: Catalog) -> Iterator[Problem]:
+def _problems(raw: dict[str, Any], catalogue: Catalogue) -> Iterator[Problem]:
     for name in REQUIRED:
         if raw.get(name) is None:
             yield Problem("missing", "is required.", name, f"Send {name}.")
     for name, value in raw.items():
         if name == "attributes":
-            yield from _attribute_problems(value, catalog)
+            yield from _attribute_problems(value, catalogue)
             continue
-        check = _CHECKS.get(name)
-        if check is None:
+        field = BY_NAME.get(name)
+        if field is None:
             # the name itself may hold what must not be repeated: it is not echoed
             yield Problem("unknown_field", "An unknown field was sent.", None,
                           "Send own fields inside `attributes`, and declare them in the catalogue.")  # fmt: skip
         elif value is not None:
-            finding = check(value)
+            finding = _finding(field.kind, value)
             if finding:
                 yield Problem(finding[0], finding[1], name, finding[2])
     yield from card_number_problems(raw)
 
 
-def problems_of_attributes(value: Any, catalog: Catalog) -> list[Problem]:
+def problems_of_attributes(value: Any, catalogue: Catalogue) -> list[Problem]:
     """All that is wrong with the caller's own fields."""
-    return list(_attribute_problems(value, catalog))
+    return list(_attribute_problems(value, catalogue))
 
 
-def _attribute_problems(value: Any, catalog: Catalog) -> Iterator[Problem]:
-    declared = {a.name: a for a in catalog.parameters.attributes}
+def _attribute_problems(value: Any, catalogue: Catalogue) -> Iterator[Problem]:
+    declared = {a.name: a for a in catalogue.parameters.attributes}
     if not isinstance(value, dict):
         yield Problem("wrong_type", f"must be an object, not {_kind(value)}.", "attributes", "Send an object.")
         return
@@ -201,7 +194,7 @@ def card_number_problems(raw: Any, where: str | None = None) -> Iterator[Problem
                           "Send a token instead; nothing of this request was kept.")  # fmt: skip
     elif isinstance(raw, dict):
         for key, value in raw.items():
-            named = where or (key if key in _CHECKS or key == "attributes" else None)
+            named = where or (key if key in BY_NAME else None)
             yield from card_number_problems(key, named if not holds_card_number(key) else where)
             yield from card_number_problems(value, named)
     elif isinstance(raw, list):

@@ -1,14 +1,14 @@
-"""Which others an entity met, and when last: the state behind `distinct` and `is new`.
+"""The counterparties of an entity and when each was last seen: the state behind `distinct` and `is_new`.
 
-A list of at most `cap` rows `[identity, last seen in ms]`. One list answers every window: the distinct
-others in a window are the rows last seen in it, exact up to the cap and saturated there. Keeping the
-most recently seen is a mergeable summary: the result does not depend on the order of arrival.
+A list holds at most `cap` rows `[identity, last seen in ms]`. One list serves every window: the distinct
+counterparties of a window are the rows last seen in it, exact up to the cap and saturated there. The most recently
+seen are a mergeable summary: the result does not depend on the order of arrival.
 """
 
 from __future__ import annotations
 
 from features.jit import compiled
-from features.kernel.heap import KIND_LIST, Words, give_back, take_block
+from features.kernel.heap import KIND_LIST, Words, allocate_block, free_block
 
 # words of a list inside its entity's record
 OFFSET, ROOM, LENGTH, LIST_WORDS = 0, 1, 2, 3
@@ -16,10 +16,9 @@ OFFSET, ROOM, LENGTH, LIST_WORDS = 0, 1, 2, 3
 
 @compiled
 def meet(heap: Words, at: int, cap: int, reach: int, now: int, identity: int, ts: int) -> None:
-    """Note that the owner met `identity` at `ts`; beyond the cap the longest unseen is forgotten.
+    """Record that the owner met `identity` at `ts`; at the cap the least recently seen row is replaced.
 
-    What was last seen more than `reach` ms before `now` no window holds any more: its row is used again
-    (reach 0: every window).
+    A row last seen more than `reach` ms before `now` lies in no window, so it is reused (reach 0: it always counts).
     """
     block, length = heap[at + OFFSET], heap[at + LENGTH]
     earliest = now - reach if reach > 0 else 0
@@ -41,11 +40,11 @@ def meet(heap: Words, at: int, cap: int, reach: int, now: int, identity: int, ts
     room = heap[at + ROOM]
     if length == room:
         larger = max(2, 2 * room)
-        new = take_block(heap, KIND_LIST, larger, 2)
+        new = allocate_block(heap, KIND_LIST, larger, 2)
         for w in range(2 * length):
             heap[new + w] = heap[block + w]
         if room:
-            give_back(heap, KIND_LIST, room, block)
+            free_block(heap, KIND_LIST, room, block)
         heap[at + OFFSET] = new
         heap[at + ROOM] = larger
         block = new
@@ -56,7 +55,7 @@ def meet(heap: Words, at: int, cap: int, reach: int, now: int, identity: int, ts
 
 @compiled
 def met_since(heap: Words, at: int, earliest: int) -> int:
-    """How many others were last seen at or after `earliest`."""
+    """How many counterparties were last seen at or after `earliest`."""
     block, found = heap[at + OFFSET], 0
     for i in range(heap[at + LENGTH]):
         if heap[block + 2 * i + 1] >= earliest:
@@ -66,7 +65,7 @@ def met_since(heap: Words, at: int, earliest: int) -> int:
 
 @compiled
 def has_met(heap: Words, at: int, identity: int) -> bool:
-    """Whether `identity` is among the others that are remembered."""
+    """Whether `identity` is in the list."""
     block = heap[at + OFFSET]
     for i in range(heap[at + LENGTH]):
         if heap[block + 2 * i] == identity:

@@ -1,11 +1,11 @@
-"""One flat int64 array that holds the state of all entities: records, tile blocks, lists of others.
+"""The allocator of all window state: one flat int64 array of records, tile blocks and counterparty lists.
 
-The array is as long as its entities could ever need, but only addresses are reserved: the system gives memory
-to pages when they are first written. So the heap of a running service never has to be copied to a larger one,
-which for a million entities would hold up every payment under way for half a second.
+The array reserves addresses for more entities than fit into memory; the system gives memory to a page on its first
+write. So the heap of a running service is never copied to a larger one: for a million entities a copy would stall
+every payment in flight for half a second.
 
-Word 0 is the first free word. Words 8..63 head one free list per (block kind, capacity class), so that a
-block that grew hands its old room to the next entity of its kind. Offset 0 means "none".
+Word 0 is the offset of the first free word. Words 8..63 head one free list per (block kind, size class), so a block
+that grew passes its old room to the next entity of its kind. Offset 0 means "none".
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ LARGEST_CAPACITY = 2**CLASSES
 KIND_LIST = 6  # kinds 0..5 are the tile blocks of the six entities
 
 
-#: Addresses reserved for a growing heap, bytes: far more than the memory of the machines this runs on.
+#: Bytes of address space reserved for a growing heap: far more than the memory of any machine this runs on.
 RESERVED_BYTES = 1 << 36
 _NO_RESERVE = 0x4000 if sys.platform == "linux" else 0  # MAP_NORESERVE, which `mmap` names only from Python 3.13 on
 
 
 def new_heap(words: int | None = None) -> Words:
-    """A fresh heap of so many words, or one that grows in place; untouched pages cost nothing until they are used."""
+    """An empty heap of `words` words; by default one that grows in place (untouched pages cost no memory)."""
     heap = _reserved() if words is None else np.zeros(max(words, 2 * HEADER_WORDS), np.int64)
     heap[0] = HEADER_WORDS
     return heap
@@ -44,24 +44,24 @@ def new_heap(words: int | None = None) -> Words:
 def _reserved() -> Words:
     try:
         room = mmap.mmap(-1, RESERVED_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE)
-    except (OSError, ValueError, OverflowError, AttributeError):  # a system, or a limit, that gives no such room
+    except (OSError, ValueError, OverflowError, AttributeError):  # the system or a limit refuses the reservation
         return np.zeros(1 << 20, np.int64)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):
-            room.madvise(mmap.MADV_HUGEPAGE)  # as numpy asks for its own large arrays: fewer misses of addresses
+            room.madvise(mmap.MADV_HUGEPAGE)  # as numpy does for its own large arrays: fewer TLB misses
     return np.frombuffer(room, np.int64)
 
 
 _POPULATE_WRITE = 23  # MADV_POPULATE_WRITE of linux/mman.h, from Linux 5.14 on
-#: While the system provides so much, no other thread can map or unmap anything: one large page.
+#: Bytes of one madvise call, one huge page: no other thread can map or unmap memory while it runs.
 _STEP_BYTES = 2 << 20
 
 
-def provide(heap: Words, first: int, words: int) -> bool:
-    """Let the system give memory to these words now, whoever writes them later; whether it did.
+def prefault(heap: Words, first: int, words: int) -> bool:
+    """Pre-fault the pages of `words` words from word `first` on; whether the system did so.
 
-    Else the first write into each large page waits while it is cleared, 5 ms on some machines. Changes nothing
-    that is written there, gives the interpreter free meanwhile and may run beside the writer.
+    Without it the first write into each huge page waits while the system clears the page, 5 ms on some machines.
+    Pre-faulting keeps what is written there, releases the GIL and may run concurrently with a writer.
     """
     if sys.platform != "linux":
         return False
@@ -83,22 +83,28 @@ def with_room(heap: Words, words: int) -> Words:
 
 
 @compiled
-def take(heap: Words, words: int) -> int:
-    """Room for a record that is never given back."""
+def allocate(heap: Words, words: int) -> int:
+    """The offset of `words` words for a record that is never freed."""
     offset = heap[0]
     heap[0] = offset + words
     return int(offset)
 
 
 @compiled
-def take_block(heap: Words, kind: int, capacity: int, width: int) -> int:
-    """Room for `capacity` rows of `width` words, from the free list of its kind if there is one."""
+def free_list(kind: int, capacity: int) -> int:
+    """The word that heads the free list of blocks of this kind and capacity."""
     size_class = 0
     room = 2
     while room < capacity:
         room *= 2
         size_class += 1
-    head = FREE_LISTS + kind * CLASSES + size_class
+    return FREE_LISTS + kind * CLASSES + size_class
+
+
+@compiled
+def allocate_block(heap: Words, kind: int, capacity: int, width: int) -> int:
+    """The offset of `capacity` rows of `width` words, from the free list of the kind if it has a block."""
+    head = free_list(kind, capacity)
     offset = heap[head]
     if offset:
         heap[head] = heap[offset]
@@ -109,13 +115,8 @@ def take_block(heap: Words, kind: int, capacity: int, width: int) -> int:
 
 
 @compiled
-def give_back(heap: Words, kind: int, capacity: int, offset: int) -> None:
-    """Hand a block to the free list of its kind."""
-    size_class = 0
-    room = 2
-    while room < capacity:
-        room *= 2
-        size_class += 1
-    head = FREE_LISTS + kind * CLASSES + size_class
+def free_block(heap: Words, kind: int, capacity: int, offset: int) -> None:
+    """Return a block to the free list of its kind."""
+    head = free_list(kind, capacity)
     heap[offset] = heap[head]
     heap[head] = offset

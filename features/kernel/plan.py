@@ -1,4 +1,4 @@
-"""From declarations to the integer tables that the kernel interprets."""
+"""Compiles the declared features into the integer tables that the kernel interprets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.catalogue.aggregate import FILTERS, HOPS, Aggregate, How
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.catalogue.payment_features import PROFILE_FEATURES, REQUEST_FEATURES
 from features.domain.money import CURRENCIES
 from features.domain.payment import ENTITIES
@@ -21,11 +21,11 @@ from features.kernel.heap import LARGEST_CAPACITY
 
 Ints = npt.NDArray[np.int64]
 
-FOR_EVER = 0  # reach of a list that forgets nobody but beyond its cap
+FOR_EVER = 0  # reach of a list that drops rows only at its cap
 
 
 class Plan(NamedTuple):
-    """The tables of one catalogue, in the order in which the kernel takes them, and two sizes."""
+    """The tables of one catalogue, in the order of the kernel's parameters, and two sizes."""
 
     ents: Ints  # [6, 15]: row ranges of each entity kind in the tables below, and the shape of its tiles
     fields: Ints  # [*, 4]: how a field of a tile accumulates, filter bit, word of the tile, shift in the word
@@ -44,7 +44,7 @@ def _rows(values: Sequence[Sequence[int]], width: int) -> Ints:
 
 
 class _Entity:
-    """What one entity kind must remember, gathered from its aggregates."""
+    """The state that one entity kind needs, collected from its aggregates."""
 
     def __init__(self, aggregates: Sequence[Aggregate]) -> None:
         self.needs: list[tuple[int, int]] = []  # (how, filter bit) of the fields of its tiles
@@ -61,7 +61,7 @@ class _Entity:
         ]
 
     def place(self, how: int, bit: int) -> tuple[int, int]:
-        """Word of the tile and shift inside it (-1: the whole word) of a field: sums, then counts, then maxima."""
+        """(word of the tile, shift in it, -1 = whole word) of a field; sums come first, then counts, then maxima."""
         _place(self.needs, (how, bit))
         sums, counts, maxima = ([n for n in self.needs if n[0] == h] for h in (tiles.SUM, tiles.COUNT, tiles.MAX))
         if how == tiles.SUM:
@@ -83,7 +83,7 @@ class _Entity:
         return 1 + self.adds + sum(how == tiles.MAX for how, _ in self.needs)
 
     def bits(self) -> set[int]:
-        """The filters of which anything is kept."""
+        """The filters that the state depends on."""
         return {bit for _, bit in (*self.needs, *self.heads, *self.caps)}
 
     def fields(self) -> list[tuple[int, ...]]:
@@ -93,8 +93,8 @@ class _Entity:
     def head(self, kind: int, bit: int) -> int:
         return _place(self.heads, (kind, bit))
 
-    def others(self, a: Aggregate) -> int:
-        """Place of the list of others that an aggregate reads; as long and as far back as any of them needs."""
+    def counterparties(self, a: Aggregate) -> int:
+        """Index of the counterparty list that an aggregate reads; its cap and reach serve every such aggregate."""
         key = (ENTITIES.index(a.of or ""), FILTERS[a.where].bit)
         cap, reach = self.caps.get(key, (0, 1))
         if a.over_ms is None:
@@ -105,14 +105,14 @@ class _Entity:
         return list(self.caps).index(key)
 
     def out(self, a: Aggregate, column: int, first_head: int, first_list: int) -> tuple[int, ...]:
-        """The output row of one aggregate; its place in the tiles is final once all aggregates have been asked."""
+        """The output row of one aggregate; final only after a first pass over all aggregates has placed every field."""
         bit = FILTERS[a.where].bit
         at = {side: self.bounds.index(b) for side, b in _bounds(a).items()}
         tail, head = at.get("tail", -1), at.get("head", -1)
         if a.how is How.IS_NEW:
-            return (step.OUT_IS_NEW, first_list + self.others(a), 0, -1, -1, column, -1, -1)
+            return (step.OUT_IS_NEW, first_list + self.counterparties(a), 0, -1, -1, column, -1, -1)
         if a.how is How.DISTINCT:
-            met = first_list + self.others(a)
+            met = first_list + self.counterparties(a)
             return (step.OUT_DISTINCT, met, 0, tail, -1, column, -1, -1)
         if a.how in (How.SINCE_FIRST, How.SINCE_LAST) and a.over_ms is None:
             kind = step.FIRST if a.how is How.SINCE_FIRST else step.LAST
@@ -140,7 +140,7 @@ def _place(known: list[tuple[int, int]], item: tuple[int, int]) -> int:
 
 
 def _bounds(a: Aggregate) -> dict[str, tuple[int, int]]:
-    """The boundaries (reach, hop) in ms at which the window of an aggregate ends and begins."""
+    """The boundaries (reach, hop) in ms where the window of an aggregate begins (tail) and, if delayed, ends (head)."""
     if a.over_ms is None:
         return {}
     if a.delay_ms:
@@ -149,21 +149,21 @@ def _bounds(a: Aggregate) -> dict[str, tuple[int, int]]:
 
 
 @lru_cache(maxsize=8)
-def plan_of(catalog: Catalog) -> Plan:
+def plan_of(catalogue: Catalogue) -> Plan:
     """The kernel's tables for a catalogue.
 
     Raises: InvalidDeclaration if an entity has no window feature.
     """
     first_attribute = len(REQUEST_FEATURES) + len(PROFILE_FEATURES)
-    attributes = len(catalog.parameters.attributes)
+    attributes = len(catalogue.parameters.attributes)
     divisions = [
-        (-1 if above == "amount" else catalog.index[above], catalog.index[below], catalog.index[name])
-        for above, below, name, *_ in catalog.ratios
+        (-1 if above == "amount" else catalogue.index[above], catalogue.index[below], catalogue.index[name])
+        for above, below, name, *_ in catalogue.ratios
     ]
-    numerator, denominator = catalog.weights["USD"]
+    numerator, denominator = catalogue.weights["USD"]
     small = 10 ** CURRENCIES["USD"][0] * numerator // denominator
     return compile_plan(
-        catalog.aggregates, first_attribute + attributes, divisions, (first_attribute, attributes, small)
+        catalogue.aggregates, first_attribute + attributes, divisions, (first_attribute, attributes, small)
     )
 
 
@@ -189,7 +189,7 @@ def compile_plan(
             raise InvalidDeclaration([f"{name}: declare at least one window feature, its state needs a reach."])
         first_head, first_list = len(gathered[step.HEADS]), len(gathered[step.LISTS])
         for column, a in own:
-            entity.out(a, column, first_head, first_list)  # gathers what must be remembered
+            entity.out(a, column, first_head, first_list)  # first pass: places every field
         outs = [entity.out(a, column, first_head, first_list) for column, a in own]
         rows: dict[int, list[Sequence[int]]] = {
             step.FIELDS: list(entity.fields()),

@@ -1,8 +1,8 @@
 """The kernel: one payment in, its feature vector out; the same compiled code online and in replay.
 
-Law 1 of DESIGN §2: `step` is the only implementation of a window feature. `State` calls it for one
-payment, `replay_events` for millions. The catalogue is compiled into a few integer tables (`Plan` in
-features/kernel/plan.py) that the kernel interprets.
+`step` is the only implementation of a window feature (docs/design.md, law 1). `State` calls it for one payment,
+`replay_events` for millions. The kernel interprets a few integer tables that the catalogue is compiled into (`Plan`
+in features/kernel/plan.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from features.catalogue.payment_features import fill_profile, fill_ratios, fill_request, mask_of
 from features.jit import compiled, prefetch
 from features.kernel.counterparties import LIST_WORDS, has_met, meet, met_since
-from features.kernel.heap import Words, take
+from features.kernel.heap import Words, allocate
 from features.kernel.tiles import (
     FILLED,
     NEWEST,
@@ -33,36 +33,26 @@ Vector = npt.NDArray[np.float64]
 ENTITY_COUNT = 6
 MS_PER_SECOND = 1000.0
 WORDS_PER_LINE = 8  # 64-bit words of a cache line
-AHEAD = 3  # events between asking for memory and using it
-ALL = 1  # the mask of what is known of every payment
+AHEAD = 3  # events between a prefetch and the use of the memory
+ALL = 1  # the filter mask that every payment passes
 
 # columns of the plan's entity table: (first, past the last) row of each other table
 FIELDS, HEADS, LISTS, BOUNDS, OUTS = 0, 2, 4, 6, 8
-# and, of its tiles, the words that add up, the width, the smallest hop; masks of the filters
-# of which anything is kept, and of which tiles keep something
+# then, for its tiles: the words that add up, the width, the smallest hop; masks of the filters that any state
+# depends on, and of those that the tiles depend on
 ADDS, WIDTH, FINEST, BITS, FIELD_BITS, ENTITY_COLUMNS = 10, 11, 12, 13, 14, 15
 # kinds of head
 FIRST, LAST = 0, 1
 # columns of the output table: kind, a, b, tail boundary, head boundary (-1: now), column of the vector, and for
-# values that come out of tiles the shift of a and of b inside their words (features/kernel/tiles.py, `part`)
-OUT_KIND, OUT_A, OUT_B, OUT_TAIL, OUT_HEAD, OUT_COLUMN, OUT_SHIFT_A, OUT_SHIFT_B, OUT_COLUMNS = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    5,
-    6,
-    7,
-    8,
-)
+# values read from tiles the shift of a and of b inside their words (`part` in features/kernel/tiles.py)
+OUT_KIND, OUT_A, OUT_B, OUT_TAIL, OUT_HEAD, OUT_COLUMN, OUT_SHIFT_A, OUT_SHIFT_B, OUT_COLUMNS = range(9)
 # kinds of output
 OUT_VALUE, OUT_MAX, OUT_RATIO, OUT_SINCE, OUT_DISTINCT, OUT_IS_NEW, OUT_FIRST = 0, 1, 2, 3, 4, 5, 6
 
 
 @compiled
 def record_words(ents: Table, e: int) -> int:
-    """Words of a fresh record of entity kind `e`."""
+    """Words of an empty record of entity kind `e`."""
     heads = ents[e, HEADS + 1] - ents[e, HEADS]
     return int(RECORD_WORDS + heads + LIST_WORDS * (ents[e, LISTS + 1] - ents[e, LISTS]))
 
@@ -168,12 +158,11 @@ def step(
     """Observe one payment and, if `keep`, fold it in afterwards; the number of entities it was too late for.
 
     recs: int64[6], offset of each entity's record, 0 = no history yet, -1 = not sent; new records are
-    written back. ids: int64[6], by what others remember each entity, -1 = not sent: `recs` itself where records
-    stay in their place, else a lasting identity above 0. seen: int64[6], how many events each entity's state
-    had folded (-1 = not sent). ts: event time in ms. amount: reference minor units. extra, profile: what the
-    request and the profiles say (features/catalogue/payment_features.py).
-    out: float64[columns], NaN = missing; of no length: nobody
-    wants the features.
+    written back. ids: int64[6], the identity of each entity in the counterparty lists of others, -1 = not sent:
+    `recs` itself where records never move, else a stable identity above 0. seen: int64[6], how many events each
+    entity's state had folded (-1 = not sent). ts: event time in ms. amount: reference minor units. extra, profile:
+    inputs from the request and the profiles (features/catalogue/payment_features.py). out: float64[columns],
+    NaN = missing; length 0 computes no features.
     """
     for e in range(ENTITY_COUNT):
         seen[e] = recs[e] if recs[e] <= 0 else heap[recs[e] + SEEN]
@@ -188,7 +177,7 @@ def step(
         mask = mask_of(layout, ts, amount, extra)
         for e in range(ENTITY_COUNT):
             if recs[e] == 0:
-                recs[e] = take(heap, record_words(ents, e))
+                recs[e] = allocate(heap, record_words(ents, e))
         for e in range(ENTITY_COUNT):
             if recs[e] > 0:
                 late += write_entity(heap, e, ents, fields, heads, lists, bounds, recs, ids, ts, amount, mask, 1)
@@ -200,9 +189,9 @@ def annotate(
     heap: Words, ents: Table, fields: Table, heads: Table, lists: Table, bounds: Table,
     recs: Words, ids: Words, ts: int, amount: int, bit: int, weight: int,
 ) -> int:  # fmt: skip
-    """Fold in what became known about an earlier payment (at `ts`): one filter bit, or -1 weight to take it back.
+    """Fold in a label or outcome of an earlier payment (at `ts`): one filter bit; weight -1 retracts it.
 
-    An entity that keeps nothing of this kind is not touched, and does not count the event as seen.
+    An entity whose state does not depend on the filter is not touched and does not count the event as seen.
     """
     late = 0
     for e in range(ENTITY_COUNT):
@@ -212,8 +201,8 @@ def annotate(
 
 
 @compiled
-def bring_near(heap: Words, e: int, ents: Table, record: int) -> None:
-    """Have the tiles and lists of an entity in the cache by the time they are read: replay waits for memory."""
+def prefetch_entity(heap: Words, e: int, ents: Table, record: int) -> None:
+    """Prefetch the tiles and lists of an entity into the cache: replay is bound by memory latency."""
     end = heap[record + TILES] + heap[record + FILLED] * ents[e, WIDTH]
     for word in range(heap[record + TILES], end, WORDS_PER_LINE):
         prefetch(heap, word)
@@ -227,7 +216,7 @@ def bring_near(heap: Words, e: int, ents: Table, record: int) -> None:
 
 @compiled
 def place_of(ents: Table, e: int, codes: Table, rows: Words, whats: Words, i: int) -> int:
-    """The place of entity kind `e` of event `i` in the table of records; -1 if not sent, or of no matter to it."""
+    """Index of entity kind `e` of event `i` in the table of records; -1 if not sent or not affected by the event."""
     if whats[i] != 0 and (ents[e, BITS] >> whats[i]) & 1 == 0:
         return -1
     return int(codes[rows[i], e])
@@ -240,11 +229,11 @@ def replay_events(
     recs: Words, seen: Words, ts: Words, amounts: Words, extra: Vector, profile: Vector, out: Vector, first_row: int,
     slack: int,
 ) -> int:  # fmt: skip
-    """Run events `begin..end` of a history; the index of the first event not run (the heap needs room, or `end`).
+    """Run events `begin..end` of a history; the index of the first event not run (`end`, or the heap must grow).
 
-    rows: int64[events], the payment each event is about. whats: int64[events], 0 for the payment itself,
-    else the filter bit that became known. codes: int64[payments, 6], the place of each entity in `table`
-    (-1 = not sent), which maps it to its record. recs, seen: int64[6], room to work in. out:
+    rows: int64[events], row of the payment each event is about. whats: int64[events], 0 for the payment itself,
+    else the filter bit that became known. codes: int64[payments, 6], index of each entity in `table`
+    (-1 = not sent), which holds the offset of its record. recs, seen: int64[6], scratch. out:
     float64[payments of this chunk, columns].
     """
     for i in range(begin, end):
@@ -258,7 +247,7 @@ def replay_events(
                 prefetch(heap, table[place] + WORDS_PER_LINE)
             place = place_of(ents, e, codes, rows, whats, min(i + AHEAD, end - 1))
             if place >= 0 and table[place] > 0 and whats[min(i + AHEAD, end - 1)] == 0:
-                bring_near(heap, e, ents, table[place])
+                prefetch_entity(heap, e, ents, table[place])
             place = place_of(ents, e, codes, rows, whats, i)
             recs[e] = table[place] if place >= 0 else -1
         if whats[i] == 0:

@@ -11,8 +11,8 @@ fraction of its size.
 A tile is `[start, sums and counts..., maxima...]` in 64-bit words. Counts share words, two a word of 32 bits
 each: adding words adds both. Reading the tiles is bound by memory, so narrow tiles are fast tiles.
 
-`now` is the latest event time the entity has seen: a payment that comes late is scored as of that moment,
-which is what a ring that has moved on would answer too.
+`now` is the latest event time the entity has seen: a late payment is scored as of that moment, as a ring that has
+advanced would score it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from features.jit import compiled
-from features.kernel.heap import LARGEST_CAPACITY, Words, give_back, take_block
+from features.kernel.heap import LARGEST_CAPACITY, Words, allocate_block, free_block
 
 Table = npt.NDArray[np.int64]
 
-# words of a record, before its heads and its lists of others
+# words of a record, before its heads and its counterparty lists
 NEWEST, SEEN, TILES, CAPACITY, FILLED, TIDY_AT, RECORD_WORDS = 0, 1, 2, 3, 4, 5, 6
 # how a field of a tile accumulates
 COUNT, SUM, MAX = 0, 1, 2
@@ -43,15 +43,15 @@ def boundary(now: int, reach: int, hop: int) -> int:
 
 @compiled
 def tidy(heap: Words, record: int, adds: int, width: int, bounds: Table) -> None:
-    """Drop the tiles no window can reach any more and merge those none tells apart, in place.
+    """Drop the tiles that no window reaches and merge those that no window distinguishes, in place.
 
     adds: words of a tile after its start that add up; the rest, up to `width`, are maxima. bounds: rows
     (reach, hop, blocker), from near to far; the blocker is the farthest boundary whose hop is no multiple of
-    this one's: only what it has passed may be merged to this hop (-1: anything may).
+    this row's hop: only tiles before that boundary may be merged to this hop (-1: all may).
     """
     block, filled, now = heap[record + TILES], heap[record + FILLED], heap[record + NEWEST]
     last = bounds.shape[0] - 1
-    edges = heap[heap[0] : heap[0] + last + 1]  # borrowed of the free words, which are zero: so they are left
+    edges = heap[heap[0] : heap[0] + last + 1]  # scratch in the free words; they must be zero again at the end
     for k in range(last + 1):
         edges[k] = boundary(now, bounds[k, 0], bounds[k, 1])
     kept = 0
@@ -60,7 +60,7 @@ def tidy(heap: Words, record: int, adds: int, width: int, bounds: Table) -> None
         start = heap[row]
         if start < edges[last]:
             continue
-        for k in range(last, -1, -1):  # the coarsest hop whose bucket no boundary can cut any more
+        for k in range(last, -1, -1):  # the coarsest hop whose bucket no boundary will cut
             blocker = bounds[k, 2]
             if blocker < 0 or start < edges[blocker]:
                 bucket = start // bounds[k, 1] * bounds[k, 1]
@@ -86,16 +86,16 @@ def tidy(heap: Words, record: int, adds: int, width: int, bounds: Table) -> None
 
 @compiled
 def make_room(heap: Words, record: int, kind: int, adds: int, width: int, bounds: Table) -> None:
-    """Tidy up; move to a block of twice the size if that leaves too little room; say when to tidy next."""
+    """Tidy the tiles, move them to a block of twice the size if too little is free, and set when to tidy next."""
     tidy(heap, record, adds, width, bounds)
     filled, capacity = heap[record + FILLED], heap[record + CAPACITY]
     spare = 1 + filled // 6
     if filled + spare > capacity and capacity < LARGEST_CAPACITY:
         old = heap[record + TILES]
-        new = take_block(heap, kind, 2 * capacity, width)
+        new = allocate_block(heap, kind, 2 * capacity, width)
         for w in range(filled * width):
             heap[new + w] = heap[old + w]
-        give_back(heap, kind, capacity, old)
+        free_block(heap, kind, capacity, old)
         heap[record + TILES] = new
         heap[record + CAPACITY] = capacity = 2 * capacity
     heap[record + TIDY_AT] = min(capacity, filled + spare)
@@ -106,7 +106,7 @@ def add(
     heap: Words, record: int, kind: int, fields: Table, adds: int, width: int, bounds: Table,
     finest: int, ts: int, amount: int, mask: int, weight: int,
 ) -> int:  # fmt: skip
-    """Add one event to the tile of its own time; 1 if it comes too late for every window, else 0.
+    """Add one event to the tile of its time; 1 if it is too late for every window, else 0.
 
     `finest` is the smallest hop, ms. `mask` has a bit for each filter the event passes. `weight` is 1, or -1 to
     take a correction back (counts and sums only).
@@ -115,7 +115,7 @@ def add(
     if ts < boundary(heap[record + NEWEST], bounds[last, 0], bounds[last, 1]):
         return 1
     if heap[record + CAPACITY] == 0:
-        heap[record + TILES] = take_block(heap, kind, 2, width)
+        heap[record + TILES] = allocate_block(heap, kind, 2, width)
         heap[record + CAPACITY] = heap[record + TIDY_AT] = 2
     elif heap[record + FILLED] >= heap[record + TIDY_AT]:
         make_room(heap, record, kind, adds, width, bounds)
@@ -148,7 +148,7 @@ def add(
 
 @compiled
 def accumulate(heap: Words, record: int, now: int, adds: int, width: int, bounds: Table, cum: Table) -> None:
-    """Fill `cum[b, w]` with each word of the tiles over all that lies at or after each boundary; w = 0 is unused."""
+    """Fill `cum[b, w]` with word w aggregated over all tiles at or after boundary b; w = 0 is unused."""
     i = heap[record + FILLED] - 1
     at = heap[record + TILES] + i * width
     for b in range(bounds.shape[0]):
@@ -173,7 +173,7 @@ def accumulate(heap: Words, record: int, now: int, adds: int, width: int, bounds
 
 @compiled
 def part(word: int, shift: int) -> int:
-    """A count out of its word (shift 0 or 32), or the whole word (shift -1)."""
+    """The count at `shift` (0 or 32) of a word, or the whole word (shift -1)."""
     return word if shift < 0 else (word >> shift) & 0xFFFFFFFF
 
 

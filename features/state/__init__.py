@@ -1,4 +1,4 @@
-"""One fold of payments with three carriers: in memory, in bulk replay, in Redis strings.
+"""One fold of payments in three forms: in memory, in bulk replay, in Redis strings.
 
 Never knows Feast.
 """

@@ -1,4 +1,4 @@
-"""From words to numbers: what of a payment the kernel reads, for one payment and for columns of a history."""
+"""Encodes payments as the kernel's numeric inputs, for one payment and for the columns of a history."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.catalogue import payment_features
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.domain.money import CURRENCIES, CURRENCY_CODES
 from features.domain.payment import CHANNELS, RAILS, Payment
 from features.domain.utc_offsets import UTC_OFFSET_MINUTES
-from features.history.schema import times_ms, valid
+from features.history.schema import dictionary_of, times_ms, valid
 from features.state.profiles import InstrumentProfile, InvalidProfile, PayeeProfile, PayerProfile, ProfileRow, Profiles
 
 Vector = npt.NDArray[np.float64]
@@ -28,7 +28,7 @@ MISSING = float("nan")
 
 
 def country_code(country: str | None) -> float:
-    """An ISO 3166-1 alpha-2 code as a number, NaN if not known.
+    """An ISO 3166-1 alpha-2 code as a number, NaN for None.
 
     >>> country_code("AB")
     1.0
@@ -37,34 +37,34 @@ def country_code(country: str | None) -> float:
 
 
 def category_code(value: float | str, categories: tuple[str, ...]) -> float:
-    """The place of a category among the declared ones, -1 for any other."""
+    """The index of a category in the declared list, -1 for any other category."""
     return float(categories.index(str(value))) if value in categories else OTHER_CATEGORY
 
 
-def reference_amount(payment: Payment, catalog: Catalog) -> int:
+def reference_amount(payment: Payment, catalogue: Catalogue) -> int:
     """The amount in reference minor units."""
-    numerator, denominator = catalog.weights[payment.currency]
+    numerator, denominator = catalogue.weights[payment.currency]
     return payment.amount_minor * numerator // denominator
 
 
-def encode_extra(payment: Payment, catalog: Catalog, extra: Vector) -> None:
-    """Write the places of features/catalogue/payment_features.py's `extra` for one payment."""
+def encode_extra(payment: Payment, catalogue: Catalogue, extra: Vector) -> None:
+    """Fill `extra` (features/catalogue/payment_features.py) for one payment."""
     payer_country, payee_country = payment.payer_country, payment.payee_country
     extra[payment_features.RAIL] = _RAIL_CODE[payment.rail]
     extra[payment_features.CHANNEL] = _CHANNEL_CODE[payment.channel]
     extra[payment_features.MCC] = MISSING if payment.mcc is None else float(payment.mcc)
     extra[payment_features.PAYER_COUNTRY] = country_code(payer_country)
     extra[payment_features.PAYEE_COUNTRY] = country_code(payee_country)
-    extra[payment_features.FOREIGN] = 0.0 if payment.currency == catalog.parameters.reference_currency else 1.0
+    extra[payment_features.FOREIGN] = 0.0 if payment.currency == catalogue.parameters.reference_currency else 1.0
     extra[payment_features.UTC_OFFSET] = _OFFSETS.get(payer_country or payee_country or "", 0.0)
     extra[payment_features.HAS_DEVICE] = 0.0 if payment.device_id is None else 1.0
     extra[payment_features.HAS_LOCATION] = 0.0 if payment.latitude is None or payment.longitude is None else 1.0
     extra[payment_features.AMOUNT_AS_SENT] = payment.amount_minor
     extra[payment_features.MINOR_PER_MAJOR] = _MINOR_PER_MAJOR[payment.currency]
-    extra[payment_features.EXPECTED_RATE] = catalog.calendar.rate_at(
+    extra[payment_features.EXPECTED_RATE] = catalogue.calendar.rate_at(
         payment.event_time_ms, extra[payment_features.UTC_OFFSET]
     )
-    for i, attribute in enumerate(catalog.parameters.attributes):
+    for i, attribute in enumerate(catalogue.parameters.attributes):
         value = payment.attributes.get(attribute.name)
         if value is None:
             extra[payment_features.ATTRIBUTES + i] = MISSING
@@ -74,13 +74,13 @@ def encode_extra(payment: Payment, catalog: Catalog, extra: Vector) -> None:
             extra[payment_features.ATTRIBUTES + i] = float(value)
 
 
-def extra_words(catalog: Catalog) -> int:
+def extra_words(catalogue: Catalogue) -> int:
     """Length of `extra` for this catalogue."""
-    return payment_features.ATTRIBUTES + len(catalog.parameters.attributes)
+    return payment_features.ATTRIBUTES + len(catalogue.parameters.attributes)
 
 
 def encode_profiles(payment: Payment, profiles: Profiles | None, profile: Vector) -> None:
-    """Write the places of `profile`: what was known of the three parties at the time of the payment."""
+    """Fill `profile` with the versions of the three parties' profiles known at the time of the payment."""
     profile[:] = MISSING
     if profiles is None or profiles.empty:
         return
@@ -91,7 +91,7 @@ def encode_profiles(payment: Payment, profiles: Profiles | None, profile: Vector
 
 
 def check_profile(row: ProfileRow) -> None:
-    """Refuse a row with which no payment of its party could be encoded.
+    """Refuse a profile that would make every payment of its party fail to encode.
 
     Raises: InvalidProfile.
     """
@@ -123,33 +123,32 @@ def _number(value: int | None) -> float:
 
 
 def _mapped(column: Any, mapping: dict[str, float], otherwise: float) -> Vector:
-    """Each value of a string column through a mapping, by way of its few different values."""
-    coded = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    coded = coded if pa.types.is_dictionary(coded.type) else coded.dictionary_encode()
+    """Each value of a string column through a mapping, which is applied once per distinct value."""
+    coded = dictionary_of(column)
     table = np.array([mapping.get(v, otherwise) for v in coded.dictionary.to_pylist()] + [otherwise])
     indices = pc.fill_null(coded.indices.cast(pa.int64()), len(table) - 1).to_numpy()
     return np.asarray(table[indices], np.float64)
 
 
-def amounts_of(history: pa.Table, catalog: Catalog) -> npt.NDArray[np.int64]:
+def amounts_of(history: pa.Table, catalogue: Catalogue) -> npt.NDArray[np.int64]:
     """Reference minor units of every payment, int64[n]; the same integers as `reference_amount`."""
     sent = history["amount_minor"].to_numpy().astype(np.int64)
     codes = _mapped(history["currency"], {c: float(i) for i, c in enumerate(CURRENCY_CODES)}, -1.0).astype(np.int64)
     out: npt.NDArray[np.int64] = np.empty(len(sent), np.int64)
     for code in np.unique(codes):
-        numerator, denominator = catalog.weights[CURRENCY_CODES[code]]
+        numerator, denominator = catalogue.weights[CURRENCY_CODES[code]]
         chosen = codes == code
         if numerator == denominator:
             out[chosen] = sent[chosen]
-        else:  # Python integers: the product may pass 64 bits
+        else:  # Python integers: the product may exceed 64 bits
             out[chosen] = [int(a) * numerator // denominator for a in sent[chosen]]
     return out
 
 
-def extras_of(history: pa.Table, catalog: Catalog) -> Vector:
+def extras_of(history: pa.Table, catalogue: Catalogue) -> Vector:
     """`extra` of every payment of a completed history, float64[n, words]; the same numbers as `encode_extra`."""
     n = history.num_rows
-    extra = np.full((n, extra_words(catalog)), MISSING)
+    extra = np.full((n, extra_words(catalogue)), MISSING)
     countries = {c for name in ("payer_country", "payee_country") for c in _strings(history[name])}
     codes = {c: country_code(c) for c in countries}
     extra[:, payment_features.RAIL] = _mapped(history["rail"], _RAIL_CODE, MISSING)
@@ -157,7 +156,9 @@ def extras_of(history: pa.Table, catalog: Catalog) -> Vector:
     extra[:, payment_features.MCC] = _mapped(history["mcc"], {m: float(m) for m in _strings(history["mcc"])}, MISSING)
     extra[:, payment_features.PAYER_COUNTRY] = _mapped(history["payer_country"], codes, MISSING)
     extra[:, payment_features.PAYEE_COUNTRY] = _mapped(history["payee_country"], codes, MISSING)
-    extra[:, payment_features.FOREIGN] = _mapped(history["currency"], {catalog.parameters.reference_currency: 0.0}, 1.0)
+    extra[:, payment_features.FOREIGN] = _mapped(
+        history["currency"], {catalogue.parameters.reference_currency: 0.0}, 1.0
+    )
     payer_offset = _mapped(history["payer_country"], _OFFSETS, 0.0)
     payee_offset = _mapped(history["payee_country"], _OFFSETS, 0.0)
     extra[:, payment_features.UTC_OFFSET] = np.where(valid(history["payer_country"]), payer_offset, payee_offset)
@@ -165,10 +166,10 @@ def extras_of(history: pa.Table, catalog: Catalog) -> Vector:
     extra[:, payment_features.HAS_LOCATION] = valid(history["latitude"]) & valid(history["longitude"])
     extra[:, payment_features.AMOUNT_AS_SENT] = history["amount_minor"].to_numpy()
     extra[:, payment_features.MINOR_PER_MAJOR] = _mapped(history["currency"], _MINOR_PER_MAJOR, 1.0)
-    extra[:, payment_features.EXPECTED_RATE] = catalog.calendar.rates_at(
+    extra[:, payment_features.EXPECTED_RATE] = catalogue.calendar.rates_at(
         times_ms(history["event_time"]), extra[:, payment_features.UTC_OFFSET]
     )
-    for i, attribute in enumerate(catalog.parameters.attributes):
+    for i, attribute in enumerate(catalogue.parameters.attributes):
         values = history[f"attr_{attribute.name}"]
         if attribute.categories:
             known = {c: category_code(c, attribute.categories) for c in _strings(values)}
@@ -179,5 +180,5 @@ def extras_of(history: pa.Table, catalog: Catalog) -> Vector:
 
 
 def _strings(column: Any) -> list[str]:
-    """The different values of a string column."""
+    """The distinct values of a string column."""
     return [v for v in pc.unique(column).to_pylist() if v is not None]

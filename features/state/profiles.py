@@ -1,9 +1,9 @@
-"""What is known about payers, instruments and payees beyond their payments: versions, never overwritten.
+"""Profiles of payers, instruments and payees: versioned facts beyond their payments, never overwritten.
 
-A version carries two honest times. `event_time_ms` says from when the fact holds, `created_time_ms` when we
-learned it. A moment sees the newest version whose *both* times are at or before it (DESIGN law 3), so a row
-that was backfilled later does not reach into the past. The same rule stands here (online), in SQL below (the
-store behind Feast) and in `features.feast_offline` (training); tests hold the three together.
+A version carries two times: `event_time_ms` is when the fact began to hold, `created_time_ms` when we learned it. At
+a point in time the newest version counts whose times have *both* passed (docs/design.md, law 3), so a later backfill
+does not change the past. The rule is implemented here (online), in SQL below (the store behind Feast) and in
+features/feast_store/asof.py (training); tests compare the three.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class InvalidProfile(RiskgateError):
 
 
 class PayerProfile(msgspec.Struct, frozen=True, kw_only=True, tag="payer", tag_field="entity"):
-    """One version of what is known about a payer; times are ms UTC, verification_level is 0 (none) to 3."""
+    """One version of a payer's profile; times are ms UTC, verification_level is 0 (none) to 3."""
 
     event_time_ms: int
     created_time_ms: int
@@ -38,7 +38,7 @@ class PayerProfile(msgspec.Struct, frozen=True, kw_only=True, tag="payer", tag_f
 
 
 class InstrumentProfile(msgspec.Struct, frozen=True, kw_only=True, tag="instrument", tag_field="entity"):
-    """One version of what is known about an instrument (card token, wallet, UPI VPA, account)."""
+    """One version of the profile of an instrument (card token, wallet, UPI VPA, account)."""
 
     event_time_ms: int
     created_time_ms: int
@@ -48,7 +48,7 @@ class InstrumentProfile(msgspec.Struct, frozen=True, kw_only=True, tag="instrume
 
 
 class PayeeProfile(msgspec.Struct, frozen=True, kw_only=True, tag="payee", tag_field="entity"):
-    """One version of what is known about a payee; size is 0 (street stall) to 4 (international brand)."""
+    """One version of a payee's profile; size is 0 (street stall) to 4 (international brand)."""
 
     event_time_ms: int
     created_time_ms: int
@@ -69,7 +69,7 @@ _TIMES: Final = ("event_time_ms", "created_time_ms")
 
 
 def profile_columns(entity: str) -> tuple[str, ...]:
-    """Names of what a profile of this entity holds, its two times left out.
+    """The fields of this entity's profiles, without the two times.
 
     >>> profile_columns("payer")
     ('known_since_ms', 'home_country', 'verification_level')
@@ -105,9 +105,9 @@ class Profiles:
         self.empty = True
 
     def put(self, entity: str, entity_id: str, row: ProfileRow, number: int = 0) -> None:
-        """Add one version; arrival order does not matter, an exact repetition changes nothing.
+        """Add one version; the order of arrival does not matter, an exact repetition changes nothing.
 
-        number: its row in the profile file, of which only `NumberedProfiles` takes note.
+        number: its row in the profile file, which only `NumberedProfiles` records.
         Raises:
             InvalidProfile: the row is of another entity.
         """
@@ -122,11 +122,11 @@ class Profiles:
             self._versions[entity][entity_id] = (row,)
         elif row not in known:
             ordered = list(known)
-            insort(ordered, row, key=_age)  # of equal ages the later arrival comes last and wins
+            insort(ordered, row, key=_age)  # among equal ages the later arrival is last and wins
             self._versions[entity][entity_id] = tuple(ordered)
 
     def get(self, entity: str, entity_id: str, at_ms: int) -> ProfileRow | None:
-        """What was known at `at_ms` (ms UTC, inclusive), None when nothing was."""
+        """The version known at `at_ms` (ms UTC, inclusive), None if there was none."""
         for row in reversed(self._versions[entity].get(entity_id, ())):
             if row.event_time_ms <= at_ms and row.created_time_ms <= at_ms:
                 return row
@@ -143,21 +143,21 @@ class Profiles:
 
 
 class NumberedProfiles(Profiles):
-    """Versions with their rows in the profile file, to look back to what a process had read of it."""
+    """Profiles with their row numbers in the profile file, to reproduce what a process had read by then."""
 
     def __init__(self) -> None:
         super().__init__()
         self._numbers: dict[tuple[str, str, ProfileRow], int] = {}
-        #: Rows after this one are not seen; None: all are.
+        #: Later rows are invisible; None: all rows are visible.
         self.until: int | None = None
 
     def put(self, entity: str, entity_id: str, row: ProfileRow, number: int = 0) -> None:
-        """As `Profiles.put`; of a version that is repeated the first row counts."""
+        """As `Profiles.put`; a repeated version keeps its first row number."""
         super().put(entity, entity_id, row)
         self._numbers.setdefault((entity, entity_id, row), number)
 
     def get(self, entity: str, entity_id: str, at_ms: int) -> ProfileRow | None:
-        """What was known at `at_ms` (ms UTC, inclusive) to who had read the file up to `until`."""
+        """The version known at `at_ms` (ms UTC, inclusive) to a process that had read the file up to `until`."""
         if self.until is None:
             return super().get(entity, entity_id, at_ms)
         for row in reversed(self._versions[entity].get(entity_id, ())):
@@ -168,12 +168,12 @@ class NumberedProfiles(Profiles):
 
 
 class ProfileFile:
-    """The versions in an append-only SQLite file: what Feast materialises into and the service reads from."""
+    """All versions in an append-only SQLite file: Feast materialises into it, the service reads from it."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        # Feast may call from a worker thread, so one connection is shared under a lock.
+        # Feast may call from a worker thread, so the threads share one connection under a lock.
         self._lock = threading.Lock()
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -181,7 +181,7 @@ class ProfileFile:
         self._db.executescript(_SCHEMA)
 
     def write(self, rows: Iterable[tuple[str, ProfileRow]]) -> int:
-        """Append (id, version) pairs and return how many were new: writing the same again adds nothing."""
+        """Append (id, version) pairs and return how many were new; a version that is already there is skipped."""
         values = [
             (_entity_of(row), entity_id, row.event_time_ms, row.created_time_ms, encode_profile(row))
             for entity_id, row in rows
@@ -202,21 +202,21 @@ class ProfileFile:
             return self._db.total_changes - before
 
     def as_of(self, entity: str, entity_ids: Sequence[str], at_ms: int) -> list[ProfileRow | None]:
-        """What was known at `at_ms` about each id, in the order asked; one statement however many ids."""
+        """The version of each id known at `at_ms`, in the order of the ids; one SQL statement for all."""
         _kind_of(entity)
         with self._lock:
             found = dict(self._db.execute(_AS_OF, (json.dumps(list(entity_ids)), entity, at_ms, at_ms)))
         return [decode_profile(found[one]) if one in found else None for one in entity_ids]
 
     def new_rows_since(self, rowid: int, limit: int = 10_000) -> list[tuple[int, str, str, ProfileRow]]:
-        """Versions written after `rowid` as (rowid, entity, id, row): the service folds them as events."""
+        """Versions written after `rowid` as (rowid, entity, id, row), which the service folds as events."""
         return [
             (seq, entity, entity_id, decode_profile(body))
             for seq, entity, entity_id, _, body in self.bodies_since(rowid, limit)
         ]
 
     def bodies_since(self, rowid: int, limit: int = 10_000) -> list[tuple[int, str, str, int, bytes]]:
-        """Versions written after `rowid` as (rowid, entity, id, created time in ms, body), as the file holds them."""
+        """Versions written after `rowid` as (rowid, entity, id, created time in ms, stored body)."""
         with self._lock:
             rows: list[Any] = self._db.execute(
                 "SELECT rowid, entity, entity_id, created_time_ms, body FROM profiles"
@@ -226,7 +226,7 @@ class ProfileFile:
         return [(int(seq), *rest) for seq, *rest in rows]
 
     def load(self) -> Profiles:
-        """Every version, in the order written, as the in-memory profiles of the hot path."""
+        """Every version, in the order written, as in-memory profiles."""
         profiles, last = Profiles(), 0
         while rows := self.new_rows_since(last):
             for _, entity, entity_id, row in rows:
@@ -245,8 +245,7 @@ class ProfileFile:
             self._db.close()
 
 
-# The unique key makes materialising twice harmless; two different bodies of equal age are both kept and the
-# later one wins.
+# The unique key makes materialising idempotent; of two different bodies of equal age the later one wins.
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS profiles(
     rowid INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -1,8 +1,8 @@
-"""Window state that lives elsewhere: prepare a payment for it, and read features out of the strings it returns.
+"""Window state in a store outside the process: prepares a payment for the store, computes features from its strings.
 
-A store keeps one string per entity (features/state/codec.py). For a payment it must read six strings and append
-an event to each; what to append is made here before the trip (`entry`), what was read is folded here after
-it (`observe`), by the same kernel as everywhere. `packed` is the new record for a string whose tail got long.
+A store keeps one string per entity (features/state/codec.py). For a payment it reads six strings and appends an event
+to each: `entry` makes the events before the round trip, `observe` folds the strings after it, with the same kernel
+as everywhere. `packed` is the new record for a string with a long tail.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.catalogue.aggregate import FILTERS
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.catalogue.payment_features import PROFILE_WORDS, mask_of
 from features.domain.payment import ENTITIES, Payment
 from features.errors import BrokenState
@@ -30,8 +30,6 @@ from features.state.codec import (
     EMPTY,
     HEADER_BYTES,
     TAG_BITS,
-    WORD_BYTES,
-    Bytes,
     clear,
     event_words,
     fold_string,
@@ -40,21 +38,25 @@ from features.state.codec import (
     write_event,
 )
 from features.state.columns import encode_extra, encode_profiles, extra_words, reference_amount
-from features.state.memory import SEPARATOR, State
+from features.state.memory import State, entity_keys
 from features.state.profiles import Profiles
+from features.state.varint import WORD_BYTES, Bytes
 
 Vector = npt.NDArray[np.float64]
 
-#: A string with so many events behind its record is packed anew by whoever reads it.
+#: A reader that finds this many events in a string's tail packs the string again.
 LONG_TAIL = 15
 _TAG = (1 << TAG_BITS) - 1
 _LARGEST_IDENTITY = 2**63 - 1
 #: Most bytes of a varint.
 _MOST = 10
 
+#: One letter for payer, instrument, device, ip, payee and pair.
+LETTERS = ("u", "i", "d", "a", "m", "p")
+
 
 class Entry(NamedTuple):
-    """A payment made ready for a store: the key of each entity (None: not sent) and the event to append to it."""
+    """A payment ready for a store: the key of each entity (None: not sent) and the event to append to its string."""
 
     keys: tuple[str | None, ...]
     events: tuple[bytes | None, ...]
@@ -65,26 +67,29 @@ class Entry(NamedTuple):
 
 @lru_cache(maxsize=1 << 16)
 def identity(kind: int, key: str) -> int:
-    """By what others remember an entity: above 0, the same for ever (two different ones agree once in 2^63 pairs)."""
+    """Stable positive 63-bit id of an entity, used in other entities' counterparty lists."""
     digest = hashlib.blake2b(key.encode(), digest_size=8, person=ENTITIES[kind].encode()).digest()
     return int.from_bytes(digest, "little") & _LARGEST_IDENTITY or 1
 
 
-def keys_of(payment: Payment) -> tuple[str | None, ...]:
-    """The key of payer, instrument, device, ip, payee and pair; None where it was not sent."""
-    return (
-        payment.payer_id, payment.instrument_id, payment.device_id, payment.ip, payment.payee_id,
-        payment.payer_id + SEPARATOR + payment.payee_id,
-    )  # fmt: skip
+def entity_prefixes(prefix: str) -> tuple[str, ...]:
+    """For each entity kind the prefix of its strings' Redis keys; an id and a closing brace follow.
+
+    Redis Cluster hashes the part in braces, so all keys of one entity share a slot.
+
+    >>> entity_prefixes("rg")[0] + "u-1042" + "}"
+    'rg:{u:u-1042}'
+    """
+    return tuple(f"{prefix}:{{{letter}:" for letter in LETTERS)
 
 
 def generation_of(string: bytes) -> int:
-    """How often a string was packed anew."""
+    """How often a string was packed."""
     return int.from_bytes(string[:4], "little")
 
 
 def header(generation: int, packed: bytes) -> bytes:
-    """What stands before a packed record of that generation."""
+    """The header of a string: generation and length of the packed record."""
     return (generation & 0xFFFFFFFF).to_bytes(4, "little") + len(packed).to_bytes(4, "little")
 
 
@@ -97,7 +102,7 @@ def tail_bytes(string: bytes) -> int:
 def payment_events(
     others: Words, layout: Words, ts: int, amount: int, extra: Vector, tag: int, ids: Words, out: Words
 ) -> None:  # fmt: skip
-    """Write the event of a payment for each of the six tails, one after the other, into `out`."""
+    """Write the event of a payment for each of the six tails, consecutively, into `out`."""
     mask, at = mask_of(layout, ts, amount, extra), 0
     for e in range(ENTITY_COUNT):
         at = write_event(others, e, ts, amount, mask, 1, tag, ids, out, at)
@@ -109,11 +114,12 @@ def observe_strings(
     layout: Words, cum: Table, others: Words, data: Bytes, places: Words, recs: Words, met: Words, ids: Words,
     seen: Words, ts: int, amount: int, extra: Vector, profile: Vector, out: Vector, keep: bool,
 ) -> int:  # fmt: skip
-    """Make records of six strings and `step`; -1 - the kind whose string is broken.
+    """Fold six strings into records and call `step`; -1 - e if the string of entity kind e is broken.
 
-    Else a bit for each kind whose tail is long, and above those how many entities the payment was too late for.
+    Otherwise the result has a bit for each kind with a long tail and, above those bits, the number of entities that
+    the payment was too late for.
 
-    data: the strings one after the other. places: int64[7], where each begins; recs: 0 = no string, -1 = not sent.
+    data: the strings concatenated. places: int64[7], where each begins. recs: 0 = no string, -1 = not sent.
     """
     clear(heap)
     long = 0
@@ -134,12 +140,12 @@ def observe_strings(
 
 
 class EntityStrings:
-    """The kernel of one catalogue at work on strings; one thread, one payment after the other."""
+    """The kernel of one catalogue on strings; one thread, one payment at a time."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self.catalog = catalog
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
         self.too_late = 0  # entity updates of observed payments that were older than every window
-        plan = plan_of(catalog)
+        plan = plan_of(catalogue)
         self._tables = (plan.ents, plan.fields, plan.heads, plan.lists, plan.bounds)
         self._reading = (plan.outs, plan.ratios, plan.layout, np.zeros(plan.scratch, np.int64))
         self._layout = plan.layout
@@ -147,7 +153,7 @@ class EntityStrings:
         for e in range(ENTITY_COUNT):
             for row in range(plan.ents[e, LISTS], plan.ents[e, LISTS + 1]):
                 self._others[e] |= 1 << int(plan.lists[row, 0])
-        self._remembered = [bool(np.any(self._others >> kind & 1)) for kind in range(ENTITY_COUNT)]
+        self._kept_kinds = [bool(np.any(self._others >> kind & 1)) for kind in range(ENTITY_COUNT)]
         words = [event_words(self._others, e) for e in range(ENTITY_COUNT)]
         #: Bytes of one event in the tail of each entity kind.
         self.event_bytes = tuple(WORD_BYTES * one for one in words)
@@ -165,32 +171,32 @@ class EntityStrings:
         self._nothing = np.zeros(0, np.int64)
         self._long = 0
 
-    # -- before the trip -----------------------------------------------------------------------
+    # -- before the round trip -----------------------------------------------------------------
 
     def _ids(self, keys: Sequence[str | None]) -> Words:
         return np.array(
             [
                 -1 if key is None else identity(kind, key) if remembered else 1
-                for kind, (key, remembered) in enumerate(zip(keys, self._remembered, strict=True))
+                for kind, (key, remembered) in enumerate(zip(keys, self._kept_kinds, strict=True))
             ],
             np.int64,
         )
 
     def entry(self, payment: Payment) -> Entry:
-        """What the store is asked for, and told of, a payment."""
-        keys = keys_of(payment)
+        """The keys that the store reads for a payment, and the events that it appends."""
+        keys = entity_keys(payment)
         ids = self._ids(keys)
-        amount = reference_amount(payment, self.catalog)
-        extra = np.empty(extra_words(self.catalog))
-        encode_extra(payment, self.catalog, extra)
+        amount = reference_amount(payment, self.catalogue)
+        extra = np.empty(extra_words(self.catalogue))
+        encode_extra(payment, self.catalogue, extra)
         tag = crc32(payment.transaction_id.encode()) & _TAG
         payment_events(self._others, self._layout, payment.event_time_ms, amount, extra, tag, ids, self._events)
         return Entry(keys, self._cut(keys), ids, amount, extra)
 
     def report(self, payment: Payment, what: str, weight: int) -> dict[int, tuple[str, bytes]]:
-        """What became known about a payment, for each entity kind that keeps anything of it: its key and the event."""
-        keys, bit = keys_of(payment), FILTERS[what].bit
-        ids, amount = self._ids(keys), reference_amount(payment, self.catalog)
+        """A label or outcome of a payment: (key, event) for each entity kind whose state depends on it."""
+        keys, bit = entity_keys(payment), FILTERS[what].bit
+        ids, amount = self._ids(keys), reference_amount(payment, self.catalogue)
         tag = crc32(payment.transaction_id.encode()) & _TAG
         found = {}
         for e, key in enumerate(keys):
@@ -203,15 +209,15 @@ class EntityStrings:
         events, cuts = self._events.tobytes(), self._cuts
         return tuple([None if key is None else events[cuts[e] : cuts[e + 1]] for e, key in enumerate(keys)])
 
-    # -- after it ------------------------------------------------------------------------------
+    # -- after the round trip ------------------------------------------------------------------
 
     def observe(
         self, payment: Payment, entry: Entry, strings: Sequence[bytes | None], profiles: Profiles | None,
         *, keep: bool = True,
     ) -> Vector:  # fmt: skip
-        """Features of a payment given the strings as they were before it (None: no history); float64[columns].
+        """Features of a payment given the strings as of just before it (None: no history); float64[columns].
 
-        Then, if `keep`, the payment is part of what `packed` packs.
+        If `keep`, the payment is then folded into the records that `packed` returns.
         Raises: BrokenState.
         """
         encode_profiles(payment, profiles, self._profile)
@@ -222,7 +228,7 @@ class EntityStrings:
             places.append(at)
         self._places[:] = places
         data = np.frombuffer(b"".join([string for string in strings if string]) or EMPTY, np.uint8)
-        out = np.empty(len(self.catalog.names))
+        out = np.empty(len(self.catalogue.names))
         found = observe_strings(
             self._heap, *self._tables, *self._reading, self._others, data, self._places, self._recs, self._met,
             entry.ids, self._seen, payment.event_time_ms, entry.amount, entry.extra, self._profile, out, keep,
@@ -231,7 +237,7 @@ class EntityStrings:
             broken = -1 - found
             raise BrokenState(
                 f"The state of {ENTITIES[broken]} `{entry.keys[broken]}` cannot be read.",
-                "Build it anew from the ledger: python -m serving rebuild-state.",
+                "Rebuild it from the ledger: python -m serving rebuild-state.",
             )
         self._long = found & ((1 << ENTITY_COUNT) - 1)
         self.too_late += found >> ENTITY_COUNT
@@ -242,7 +248,7 @@ class EntityStrings:
         return tuple(self._seen.tolist())
 
     def long_tails(self) -> list[int]:
-        """The entity kinds whose strings, as `observe` read them, should be packed anew."""
+        """The entity kinds whose strings had a long tail in the latest `observe`: they should be packed again."""
         return [e for e in range(ENTITY_COUNT) if self._long >> e & 1] if self._long else []
 
     def packed(self, e: int) -> bytes:
@@ -255,7 +261,7 @@ class EntityStrings:
         return self._out[:length].tobytes()
 
     def canonical(self, e: int, string: bytes) -> bytes:
-        """The packed record of a string after all its tail: equal states give equal bytes.
+        """The packed record of a string with its tail folded in: equal states give equal bytes.
 
         Raises: BrokenState.
         """
@@ -266,15 +272,15 @@ class EntityStrings:
             self._heap, e, ents, fields, heads, lists, bounds, self._others, data, 0, len(data), self._recs, self._met
         )
         if record < 0:
-            raise BrokenState(f"A string of kind {ENTITIES[e]} cannot be read.", "Build the state anew.")
+            raise BrokenState(f"A string of kind {ENTITIES[e]} cannot be read.", "Rebuild the state.")
         return self._pack(self._heap, record, e, self._nothing)
 
     def pack_state(self, state: State) -> Iterator[tuple[int, str, bytes]]:
-        """(kind, key, packed record) of every entity of a state that is kept in this process."""
+        """(kind, key, packed record) of every entity of a state in memory."""
         heap, records = state.heap, state.records
         identities = np.zeros(int(heap[0]), np.int64)
         for kind, known in enumerate(records):
-            if self._remembered[kind]:
+            if self._kept_kinds[kind]:
                 for key, record in known.items():
                     identities[record] = identity(kind, key)
         for kind, known in enumerate(records):

@@ -1,4 +1,4 @@
-"""Replay: a history through the kernel, as fast as the machine allows, to the same bits as the live path."""
+"""Bulk replay of a history through the kernel, bit for bit equal to the live path."""
 
 from __future__ import annotations
 
@@ -15,42 +15,41 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.catalogue.aggregate import FILTERS
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.catalogue.payment_features import PROFILE_WORDS
 from features.domain.payment import Payment
 from features.history.normalise import normalised
 from features.history.parquet import read_table
-from features.history.schema import check_history, complete, history_schema, times_ms
+from features.history.schema import check_history, complete, dictionary_of, history_schema, times_ms
 from features.kernel import step
 from features.kernel.heap import new_heap, with_room
 from features.kernel.plan import plan_of
 from features.state.columns import amounts_of, encode_profiles, extras_of
-from features.state.memory import State
+from features.state.memory import SEPARATOR, State
 from features.state.profiles import Profiles
 
 Ints = npt.NDArray[np.int64]
 Vector = npt.NDArray[np.float64]
-Progress = Callable[[int], None]  # called with the number of events just done
+Progress = Callable[[int], None]  # called with the number of events replayed since the last call
 
 CHUNK = 1 << 15
 KEYS = ("transaction_id", "event_time", "payer_id", "instrument_id", "device_id", "ip", "payee_id")
 _ENTITY_COLUMNS = ("payer_id", "instrument_id", "device_id", "ip", "payee_id")
 _KNOWN_LATER = (("label", "fraud"), ("label", "legitimate"), ("outcome", "declined"), ("outcome", "reversed"))
-_SEPARATOR = "\x1f"
 
 
 class Events:
-    """What happens in a history, in order: each payment at its row, each label and outcome when it became known.
+    """The events of a history in order: each payment at its row, each label and outcome when it became known.
 
-    What was known at or before a payment's event time comes before that payment; what is said to be known
-    at the very moment of its own payment comes right after it.
+    A label or outcome known at or before a payment's event time comes before that payment; one that is dated at the
+    time of its own payment comes directly after it.
     """
 
     def __init__(self, history: pa.Table, until_ms: int | None = None) -> None:
         self.times = times_ms(history["event_time"])
         n = len(self.times)
         rows, whats = [np.arange(n)], [np.zeros(n, np.int64)]
-        # row order is arrival order; the time of a late arrival is that of the latest before it
+        # rows are in order of arrival; a late payment is processed at the latest event time before it
         arrivals = np.maximum.accumulate(self.times) if n else self.times
         whens, orders = [arrivals], [np.ones(n, np.int64)]
         for kind, value in _KNOWN_LATER:
@@ -76,28 +75,28 @@ class _Run:
     """One pass of the kernel over a history."""
 
     def __init__(
-        self, history: pa.Table, catalog: Catalog, profiles: Profiles | None, until_ms: int | None, *, as_kept: bool
+        self, history: pa.Table, catalogue: Catalogue, profiles: Profiles | None, until_ms: int | None, *, as_kept: bool
     ) -> None:
-        history = complete(history, history_schema(catalog.parameters))
+        history = complete(history, history_schema(catalogue.parameters))
         if not as_kept:
             history = normalised(history)
         check_history(history)
-        self.catalog, self.plan, self.history = catalog, plan_of(catalog), history
+        self.catalogue, self.plan, self.history = catalogue, plan_of(catalogue), history
         self.events = Events(history, until_ms)
-        self.amounts = amounts_of(history, catalog)
-        self.extra = extras_of(history, catalog)
+        self.amounts = amounts_of(history, catalogue)
+        self.extra = extras_of(history, catalogue)
         self.profile = _profiles_of(history, profiles)
         self.codes, self.keys = _codes_of(history)
         self.table = np.zeros(int(self.codes.max(initial=0)) + 1, np.int64)
         self.heap = new_heap()
 
     def chunks(self) -> Iterator[tuple[int, int, Vector]]:
-        """(first row, events done, features of the rows from it) until the events are used up; the rows are reused."""
-        begin, row, columns = 0, 0, len(self.catalog.names)
+        """(first row, events replayed, features of the rows from there) of each chunk; the array is reused."""
+        begin, row, columns = 0, 0, len(self.catalogue.names)
         plan = self.plan
         cum = np.zeros(plan.scratch, np.int64)
         recs, seen = np.zeros(step.ENTITY_COUNT, np.int64), np.zeros(step.ENTITY_COUNT, np.int64)
-        room = np.empty((min(CHUNK, self.events.payments), columns))  # one buffer: the consumer copies what it keeps
+        room = np.empty((min(CHUNK, self.events.payments), columns))  # one buffer: the consumer copies it
         while begin < len(self.events):
             end = min(begin + CHUNK, len(self.events))
             payments = int((self.events.whats[begin:end] == 0).sum())
@@ -114,7 +113,7 @@ class _Run:
             begin, row = end, row + payments
 
     def state(self) -> State:
-        """The state after the events that were run."""
+        """The state after the events replayed."""
         records: tuple[dict[str, int], ...] = tuple(
             {
                 key: int(offset)
@@ -123,42 +122,42 @@ class _Run:
             }
             for start, keys in self.keys
         )
-        state = State(self.catalog)
+        state = State(self.catalogue)
         state.adopt(with_room(self.heap, self.plan.slack_words), records, 0)
         return state
 
 
 def replay(
     history: pa.Table,
-    catalog: Catalog,
+    catalogue: Catalogue,
     profiles: Profiles | None = None,
     until_ms: int | None = None,
     progress: Progress | None = None,
 ) -> pa.Table:
     """Features of every payment of a history: the keys, then one float64 column per feature, NaN = missing.
 
-    history: a table in HISTORY_SCHEMA, rows in order of arrival. until_ms: leave out what happens at or
-    after this time, ms UTC.
+    history: a table in HISTORY_SCHEMA, rows in order of arrival. until_ms: events from this time on are left out,
+    ms UTC.
     Raises: InvalidHistory.
     """
-    run = _Run(history, catalog, profiles, until_ms, as_kept=False)
-    return pa.Table.from_batches(list(_batches(run, progress)), schema=features_schema(catalog))
+    run = _Run(history, catalogue, profiles, until_ms, as_kept=False)
+    return pa.Table.from_batches(list(_batches(run, progress)), schema=features_schema(catalogue))
 
 
 def replay_some(
     history: pa.Table,
-    catalog: Catalog,
+    catalogue: Catalogue,
     keep: npt.NDArray[np.bool_],
     profiles: Profiles | None = None,
     progress: Progress | None = None,
 ) -> Vector:
     """Features of the payments marked in `keep` (bool per row of the history), float64[kept, columns].
 
-    The windows see every payment; a long history of which few rows are wanted needs little memory.
+    The windows see every payment; memory grows with the marked rows only.
     Raises: InvalidHistory.
     """
-    run, at = _Run(history, catalog, profiles, None, as_kept=False), 0
-    kept = np.empty((int(keep.sum()), len(catalog.names)))
+    run, at = _Run(history, catalogue, profiles, None, as_kept=False), 0
+    kept = np.empty((int(keep.sum()), len(catalogue.names)))
     for row, done, out in run.chunks():
         chosen = out[keep[row : row + len(out)]]
         kept[at : at + len(chosen)] = chosen
@@ -171,53 +170,55 @@ def replay_some(
 def replay_to_parquet(
     source: Path,
     target: Path,
-    catalog: Catalog,
+    catalogue: Catalogue,
     profiles: Profiles | None = None,
     progress: Progress | None = None,
 ) -> int:
-    """Replay a parquet history into a parquet file of features, in bounded memory; the number of payments.
+    """Replay a parquet history into a parquet file of features, in bounded memory; returns the number of payments.
 
-    The target appears whole or not at all.
+    The target is written whole or not at all.
     Raises: InvalidHistory.
     """
-    run = _Run(read_table(source), catalog, profiles, None, as_kept=False)
+    run = _Run(read_table(source), catalogue, profiles, None, as_kept=False)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
-    with ThreadPoolExecutor(1) as beside, pq.ParquetWriter(
-        partial, features_schema(catalog), compression="lz4", use_dictionary=["payer_id", "payee_id"],
+    with ThreadPoolExecutor(1) as writing, pq.ParquetWriter(
+        partial, features_schema(catalogue), compression="lz4", use_dictionary=["payer_id", "payee_id"],
         write_statistics=["transaction_id", "event_time"],
     ) as writer:  # fmt: skip
         written: Future[None] | None = None
-        columns = len(catalog.names)
+        columns = len(catalogue.names)
         rooms = [np.empty((columns, CHUNK)) for _ in range(2)]  # one is compressed while the other is filled
         for batch in _batches(run, progress, rooms):
             if written is not None:
                 written.result()
-            written = beside.submit(writer.write_batch, batch)
+            written = writing.submit(writer.write_batch, batch)
         if written is not None:
             written.result()
     partial.replace(target)
     return run.events.payments
 
 
-def fold(history: pa.Table, catalog: Catalog, until_ms: int | None = None, progress: Progress | None = None) -> State:
-    """The online state after a history as it is kept (what happened before `until_ms`), by the bulk path."""
-    run = _Run(history, catalog, None, until_ms, as_kept=True)
+def fold(
+    history: pa.Table, catalogue: Catalogue, until_ms: int | None = None, progress: Progress | None = None
+) -> State:
+    """The online state after a stored history (its events before `until_ms`), by bulk replay."""
+    run = _Run(history, catalogue, None, until_ms, as_kept=True)
     for _, done, _ in run.chunks():
         if progress:
             progress(done)
     return run.state()
 
 
-def features_schema(catalog: Catalog) -> pa.Schema:
+def features_schema(catalogue: Catalogue) -> pa.Schema:
     """The schema of replayed features."""
     keys = [pa.field(k, pa.timestamp("ms", tz="UTC") if k == "event_time" else pa.string()) for k in KEYS]
-    return pa.schema([*keys, *(pa.field(name, pa.float64()) for name in catalog.names)])
+    return pa.schema([*keys, *(pa.field(name, pa.float64()) for name in catalogue.names)])
 
 
 def _batches(run: _Run, progress: Progress | None, rooms: Sequence[Vector] = ()) -> Iterator[pa.RecordBatch]:
-    """The features in batches of columns; with `rooms`, float64[columns, CHUNK] each, they are used in turn."""
-    schema = features_schema(run.catalog)
+    """The features as record batches; `rooms`, float64[columns, CHUNK] each, are used in turn as buffers."""
+    schema = features_schema(run.catalogue)
     turns = cycle(rooms)
     for row, done, out in run.chunks():
         keys = run.history.slice(row, len(out))
@@ -231,7 +232,7 @@ def _batches(run: _Run, progress: Progress | None, rooms: Sequence[Vector] = ())
 
 
 def _codes_of(history: pa.Table) -> tuple[Ints, list[tuple[int, list[str]]]]:
-    """Entity codes int64[n, 6] into one table, -1 = not sent, and per entity (first code, its keys)."""
+    """Entity codes int64[n, 6] into one table, -1 = not sent, and per entity kind (first code, keys)."""
     n, start = history.num_rows, 0
     codes = np.full((n, step.ENTITY_COUNT), -1, np.int64)
     keys: list[tuple[int, list[str]]] = []
@@ -251,7 +252,7 @@ def _codes_of(history: pa.Table) -> tuple[Ints, list[tuple[int, list[str]]]]:
 
 
 class _PairKeys:
-    """The keys of the pairs, made only when asked for: there are many and replay itself needs none."""
+    """The keys of the pairs, built on iteration only: there are many and replay itself needs none."""
 
     def __init__(self, pairs: Ints, payers: list[str], payees: list[str], width: int) -> None:
         self.pairs, self.payers, self.payees, self.width = pairs, payers, payees, width
@@ -261,17 +262,16 @@ class _PairKeys:
 
     def __iter__(self) -> Iterator[str]:
         for payer, payee in zip(*np.divmod(self.pairs, self.width), strict=True):
-            yield self.payers[payer] + _SEPARATOR + self.payees[payee]
+            yield self.payers[payer] + SEPARATOR + self.payees[payee]
 
 
 def _factorised(column: Any) -> tuple[Ints, list[str]]:
-    coded = column.combine_chunks()
-    coded = coded if pa.types.is_dictionary(coded.type) else coded.dictionary_encode()
+    coded = dictionary_of(column)
     return pc.fill_null(coded.indices.cast(pa.int64()), -1).to_numpy(), coded.dictionary.to_pylist()
 
 
 def _profiles_of(history: pa.Table, profiles: Profiles | None) -> Vector:
-    """What was known of the parties of each payment, float64[n, words]; one shared row where nothing is."""
+    """The profiles of each payment's parties as known at its time, float64[n, words]; all NaN without profiles."""
     n = history.num_rows
     if profiles is None or len(profiles) == 0:
         return np.broadcast_to(np.full(PROFILE_WORDS, np.nan), (n, PROFILE_WORDS))

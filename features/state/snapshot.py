@@ -1,7 +1,7 @@
-"""A file of words and a head that is whole or is not used: a digest over all of it, synced before it gets its name.
+"""The snapshot file: a head and int64 words, written atomically (fsync, then rename) and verified by a digest.
 
-Layout, little-endian: 8 bytes that name the format, two uint64 (bytes of the head, words), the head, the words
-(int64), SHA-256 of everything before. The lengths are compared with the size of the file before anything is read.
+Layout, little-endian: 8 bytes that name the format, two uint64 (bytes of the head, number of words), the head, the
+words (int64), SHA-256 of everything before. The lengths are compared with the file's size before anything is read.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from features.kernel.heap import Words, new_heap, with_room
 _MAGIC = b"RGSTATE2"
 _START = struct.Struct("<8sQQ")
 _DIGEST_BYTES = 32
-#: Read and hashed together, so that the bytes are still in the processor's cache.
+#: Bytes that are read and then hashed while they are still in the processor's cache.
 _CHUNK_BYTES = 1 << 20
 _REPAIR = "Delete it; the state is folded from the ledger."
 
 
 def write(path: Path, head: bytes, words: Words) -> None:
-    """Put a snapshot at `path`, whole or not at all: a power cut leaves the file that was there before, or this one.
+    """Write a snapshot to `path` atomically: after a power cut the file is the previous one or this one.
 
-    Raises: OSError; nothing is left of the file then.
+    Raises: OSError; the partial file is removed then.
     """
     partial = path.with_suffix(".partial")
     digest = hashlib.sha256()
@@ -47,7 +47,7 @@ def write(path: Path, head: bytes, words: Words) -> None:
         with contextlib.suppress(OSError):
             partial.unlink()
         raise
-    # The new name is safe only when the folder is: without it a power cut could bring back the old file.
+    # The rename is durable only after an fsync of the folder: a power cut could bring back the old file.
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
@@ -61,11 +61,11 @@ def _write(file: io.FileIO, part: memoryview) -> None:
 
 
 def read(path: Path, room: int) -> tuple[bytes, Words]:
-    """The head, and the words in a heap with room for so many more.
+    """The head, and the words in a heap with room for `room` more.
 
-    Raises: BrokenState when it is not, to the last bit, what `write` wrote; OSError when it cannot be read.
+    Raises: BrokenState when the file is not, to the last bit, what `write` wrote; OSError when it cannot be read.
     """
-    # Not blocking: a pipe of that name must not stop the start of a service.
+    # Non-blocking: a pipe of that name must not hang the start of a service.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         found = os.fstat(descriptor)
@@ -85,7 +85,7 @@ def _parts(file: io.FileIO, size: int, room: int) -> tuple[bytes, Words]:
     if magic != _MAGIC:
         raise BrokenState("It has no digest: it is of an earlier release, or it is damaged.", _REPAIR)
     if size != len(start) + head_bytes + 8 * words + _DIGEST_BYTES:
-        raise BrokenState(f"It has {size:,} bytes, not as many as it says.", _REPAIR)
+        raise BrokenState(f"It has {size:,} bytes, not the length in its header.", _REPAIR)
     head = bytearray(head_bytes)
     _read_into(file, memoryview(head), digest)
     heap = with_room(new_heap(), words + room)

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import msgspec
 
+from features.domain.payment_fields import FIRST_YEAR, LAST_YEAR
 from features.errors import RiskgateError
-from features.intake.validate import FIRST_YEAR, LAST_YEAR
 
 #: The scopes of a key: score payments, report outcomes and labels, read receipts and metrics, everything.
 SCOPES = ("score", "feedback", "read", "admin")

@@ -128,7 +128,8 @@ class Application:
         if needed is not None and (path != "/metrics" or not is_local(scope.get("client"), scope["headers"])):
             caller = self.authenticate(authorization, needed)
         flags = flags_of(path, scope["query_string"])
-        return await handler(Request(path, flags, receive, length, started_ns, caller, best_tier))
+        server = scope.get("server")
+        return await handler(Request(path, flags, receive, length, started_ns, caller, best_tier, server))
 
     def _find(self, path: str) -> Route:
         found = self._routes.get(path)

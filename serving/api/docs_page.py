@@ -6,7 +6,7 @@ import json
 from html import escape
 from typing import Any
 
-from serving.api.schemas import EXAMPLE
+from features.domain.payment_fields import EXAMPLE
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1c2530;background:#fff}
@@ -18,8 +18,8 @@ th{font-weight:600;border-bottom:1px solid #d5dbe3}.verb{color:#0b5cad;font-weig
 """
 
 
-def render(document: dict[str, Any]) -> str:
-    """The whole page."""
+def render(document: dict[str, Any], server: tuple[str, int | None] | None = None) -> str:
+    """The whole page; `server` is the address and port that the request reached."""
     paths = "".join(
         _operation(path, verb, operation)
         for path, verbs in document["paths"].items()
@@ -33,12 +33,17 @@ def render(document: dict[str, Any]) -> str:
         f"<body><main><h1>{escape(info['title'])}: the HTTP contract</h1><p>{_text(info['description'])}</p>"
         "<p>As a document for tools: <a href=/openapi.json>/openapi.json</a>. Callers send "
         "<code>Authorization: Bearer &lt;key&gt;</code> unless the service runs without a key.</p>"
-        f"<pre>{escape(_curl())}</pre>{paths}<h1>Shapes</h1>{schemas}</main></body></html>"
+        f"<pre>{escape(_curl(server))}</pre>{paths}<h1>Shapes</h1>{schemas}</main></body></html>"
     )
 
 
-def _curl() -> str:
-    return f"curl -s http://127.0.0.1:3000/v1/score -H 'content-type: application/json' -d '{json.dumps(EXAMPLE)}'"
+def _curl(server: tuple[str, int | None] | None) -> str:
+    """A line for a shell that works as it stands: the shell fills in the time, which the clock's window checks."""
+    host, port = server or ("127.0.0.1", None)
+    address = f"[{host}]" if ":" in host else host
+    fields = {"transaction_id": "d-'$(date +%s)'", "event_time": "'$(date -u +%Y-%m-%dT%H:%M:%SZ)'"}
+    body = json.dumps(EXAMPLE | fields)
+    return f"curl -s http://{address}:{port or 3000}/v1/score -H 'content-type: application/json' -d '{body}'"
 
 
 def _text(text: str) -> str:

@@ -40,6 +40,7 @@ class Request(msgspec.Struct):
     started_ns: int
     caller: Caller | None
     best_tier: str
+    server: tuple[str, int | None] | None
 
 
 class Backend(Protocol):
@@ -73,7 +74,7 @@ class Handlers:
         """`POST /v1/score`: decide about one payment."""
         runtime, engine = self.backend.engine()
         body = await self._read(request, runtime.settings.body_limit_bytes)
-        payment = read_payment(body, engine.catalog, self.backend.names)
+        payment = read_payment(body, engine.catalogue, self.backend.names)
         if request.flags.dry_run:
             return Reply(200, (await engine.dry_run(payment)).answer)
         scored = await engine.answer(
@@ -115,7 +116,7 @@ class Handlers:
             began_ns = time.perf_counter_ns()
             decisions.append(msgspec.Raw(b""))
             try:
-                payment = payment_from(one, engine.catalog, self.backend.names)
+                payment = payment_from(one, engine.catalogue, self.backend.names)
             except RiskgateError as error:
                 decisions[place] = refusal(error)[1]
                 continue
@@ -168,7 +169,7 @@ class Handlers:
             raise UnknownTransaction(
                 "No payment of this transaction_id was scored here.", "Correct the transaction_id.", "transaction_id"
             )
-        return json_reply({"seq": event.seq, **readable(decode_record(event.seq, event.body), engine.catalog.names)})
+        return json_reply({"seq": event.seq, **readable(decode_record(event.seq, event.body), engine.catalogue.names)})
 
     # -- about the service ---------------------------------------------------------------------
 
@@ -194,9 +195,9 @@ class Handlers:
 
     async def page(self, request: Request) -> Reply:
         """`GET /docs`: the OpenAPI document as a page."""
-        return html_reply(docs_page.render(self._document()))
+        return html_reply(docs_page.render(self._document(), request.server))
 
     def _document(self) -> dict[str, Any]:
         runtime, authenticator = self.backend.runtime, self.backend.authenticator
-        parameters = None if runtime is None else runtime.opened.catalog.parameters
+        parameters = None if runtime is None else runtime.opened.catalogue.parameters
         return openapi.document(parameters, keyed=authenticator is not None and not authenticator.keyless)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from features.catalogue.catalogue import CatalogParameters
+from features.catalogue.catalogue import CatalogueParameters
 from serving.api.query_flags import MEANING, SPELLINGS, TAKEN
 from serving.api.schemas import TEXT, ref, schemas_of
 
 
-def document(parameters: CatalogParameters | None = None, keyed: bool = False) -> dict[str, Any]:
+def document(parameters: CatalogueParameters | None = None, keyed: bool = False) -> dict[str, Any]:
     """The OpenAPI 3.1 document of a service with these catalogue parameters; `keyed` if callers need keys."""
-    schemas = schemas_of(parameters or CatalogParameters())
+    schemas = schemas_of(parameters or CatalogueParameters())
     return {
         "openapi": "3.1.0",
         "info": {

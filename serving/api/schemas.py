@@ -7,37 +7,27 @@ from typing import Any
 import msgspec
 
 from features.bundle.policy import DECISIONS
-from features.catalogue.catalogue import CatalogParameters
-from features.domain.money import CURRENCY_CODES, LARGEST_AMOUNT_MINOR
-from features.domain.payment import CHANNELS, LABEL_SOURCES, LABELS, OUTCOMES, RAILS
-from features.intake.validate import LONGEST_DEADLINE_MS, LONGEST_TEXT
+from features.catalogue.catalogue import CatalogueParameters
+from features.domain.payment import LABEL_SOURCES, LABELS, OUTCOMES
+from features.domain.payment_fields import (
+    EXAMPLE,
+    FIELDS,
+    LONGEST_TEXT,
+    Address,
+    Attributes,
+    Degrees,
+    Kind,
+    Moment,
+    Pattern,
+    Whole,
+    Word,
+)
 from serving.decision.evaluator import TIERS
 from serving.decision.receipt import Receipt as ReceiptBody
 from serving.messages import Error, Live, Ready, Recorded
 
 TEXT = {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT}
 _TIME = {"type": "string", "format": "date-time", "description": "RFC 3339 with an offset."}
-_COUNTRY = {"type": "string", "pattern": "^[A-Z]{2}$", "description": "ISO 3166-1 alpha-2."}
-
-EXAMPLE: dict[str, Any] = {
-    "transaction_id": "t-81f3",
-    "event_time": "2026-11-11T00:00:03.120Z",
-    "amount_minor": 125000,
-    "currency": "INR",
-    "rail": "upi",
-    "channel": "qr_static",
-    "payer_id": "u-1042",
-    "instrument_id": "vpa-77ab",
-    "payee_id": "m-559",
-    "device_id": "d-9c1",
-    "ip": "203.0.113.9",
-    "mcc": "5411",
-    "payer_country": "IN",
-    "payee_country": "IN",
-    "latitude": 12.97,
-    "longitude": 77.59,
-    "deadline_ms": 80,
-}
 
 
 def ref(name: str) -> dict[str, Any]:
@@ -59,6 +49,8 @@ def _nullable(kind: str) -> dict[str, Any]:
 
 
 def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    if "anyOf" in schema:
+        return {"anyOf": [*schema["anyOf"], {"type": "null"}]}
     return {**schema, "type": [schema["type"], "null"]}
 
 
@@ -66,48 +58,45 @@ def _one_of(words: tuple[str, ...]) -> dict[str, Any]:
     return {"type": "string", "enum": list(words)}
 
 
-def _payment(parameters: CatalogParameters) -> dict[str, Any]:
+def _payment(parameters: CatalogueParameters) -> dict[str, Any]:
     attributes: dict[str, Any] = {}
     for attribute in parameters.attributes:
         kind: dict[str, Any] = {"type": "string", **TEXT} if attribute.categories else {"type": "number"}
         attributes[attribute.name] = {**kind, "description": attribute.sentence}
-    # Absent and null are the same: not sent.
-    optional = {
-        "device_id": _or_null(TEXT),
-        "ip": {
-            "anyOf": [{"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"}, {"type": "null"}],
-            "description": "IPv4 or IPv6.",
-        },
-        "mcc": _or_null({"type": "string", "pattern": "^[0-9]{4}$", "description": "ISO 18245."}),
-        "payer_country": _or_null(_COUNTRY),
-        "payee_country": _or_null(_COUNTRY),
-        "latitude": _or_null({"type": "number", "minimum": -90, "maximum": 90}),
-        "longitude": _or_null({"type": "number", "minimum": -180, "maximum": 180}),
-        "attributes": {
-            "type": "object",
-            "properties": attributes,
-            "additionalProperties": False,
-            "description": "The caller's own fields, as the catalogue declares them.",
-        },
-        "deadline_ms": _or_null({"type": "integer", "minimum": 1, "maximum": LONGEST_DEADLINE_MS, "default": 80}),
-    }
-    required = {
-        "transaction_id": TEXT,
-        "event_time": {**_TIME, "description": "Within five minutes of the service's clock; with an offset."},
-        "amount_minor": {
-            "type": "integer",
-            "minimum": 0,
-            "maximum": LARGEST_AMOUNT_MINOR,
-            "description": "Minor units of `currency`, e.g. paise or cents.",
-        },
-        "currency": {**_one_of(CURRENCY_CODES), "description": "ISO 4217."},
-        "rail": _one_of(RAILS),
-        "channel": _one_of(CHANNELS),
-        "payer_id": TEXT,
-        "instrument_id": {**TEXT, "description": "A token; never a clear card number."},
-        "payee_id": TEXT,
-    }
-    return {**_object({**required, **optional}, tuple(optional)), "example": EXAMPLE}
+    properties: dict[str, Any] = {}
+    for field in FIELDS:
+        schema = _of_kind(field.kind)
+        if isinstance(field.kind, Attributes):
+            schema["properties"] = attributes
+        elif not field.required:  # absent and null are the same: not sent
+            schema = _or_null(schema)
+        if field.description:
+            schema["description"] = field.description
+        if isinstance(field.default, int):
+            schema["default"] = field.default
+        properties[field.name] = schema
+    optional = tuple(field.name for field in FIELDS if not field.required)
+    return {**_object(properties, optional), "example": EXAMPLE}
+
+
+def _of_kind(kind: Kind) -> dict[str, Any]:
+    match kind:
+        case Moment():
+            return dict(_TIME)
+        case Whole():
+            return {"type": "integer", "minimum": kind.low, "maximum": kind.high}
+        case Word():
+            return _one_of(kind.words)
+        case Pattern():
+            return {"type": "string", "pattern": f"^{kind.pattern.pattern}$"}
+        case Address():
+            return {"anyOf": [{"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"}]}
+        case Degrees():
+            return {"type": "number", "minimum": -kind.limit, "maximum": kind.limit}
+        case Attributes():
+            return {"type": "object", "additionalProperties": False}
+        case _:
+            return dict(TEXT)
 
 
 def _derived() -> dict[str, Any]:
@@ -129,7 +118,7 @@ def _derived() -> dict[str, Any]:
     return shapes
 
 
-def schemas_of(parameters: CatalogParameters) -> dict[str, Any]:
+def schemas_of(parameters: CatalogueParameters) -> dict[str, Any]:
     """Every shape by name, for a service with these catalogue parameters."""
     reason = _object(
         {

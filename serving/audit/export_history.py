@@ -14,12 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.domain.payment import Payment
 from features.history.normalise import normalised
 from features.history.schema import history_schema
 from serving.ledger.open import opened
-from serving.ledger.promotions import latest_catalog
+from serving.ledger.promotions import latest_catalogue
 from serving.ledger.reader import Event, LedgerReading
 from serving.settings import Settings
 from serving.state.foldable import CannotFold, Imported, Paid, Reported, Step, whole_step_of
@@ -45,7 +45,7 @@ def export(settings: Settings, target: Path) -> int:
     Raises: CannotStart when there is no ledger.
     """
     with opened(settings) as ledger:
-        known = latest_catalog(settings, ledger)
+        known = latest_catalogue(settings, ledger)
         schema = history_schema(known.parameters)
         reports = _Reports(ledger, known)
         tables = [_segment(settings, ledger, known, schema, reports), *_payments(ledger, known, schema, reports)]
@@ -61,7 +61,7 @@ def export(settings: Settings, target: Path) -> int:
     return int(table.num_rows)
 
 
-def _steps(events: Iterable[Event], known: Catalog) -> Iterator[tuple[Event, Step]]:
+def _steps(events: Iterable[Event], known: Catalogue) -> Iterator[tuple[Event, Step]]:
     """What can be folded of these events; what is set aside is named in the log."""
     for event in events:
         try:
@@ -76,7 +76,7 @@ class _Reports:
     A ledger may hold an outcome of every payment: one tuple a report, not one dictionary.
     """
 
-    def __init__(self, ledger: LedgerReading, known: Catalog) -> None:
+    def __init__(self, ledger: LedgerReading, known: Catalogue) -> None:
         self._outcomes: dict[str, tuple[int, str]] = {}
         self._labels: dict[str, tuple[int, str, str | None]] = {}
         for _, step in _steps(ledger.each_of_kind("outcome"), known):
@@ -106,7 +106,7 @@ class _Reports:
         return row
 
 
-def _payments(ledger: LedgerReading, known: Catalog, schema: pa.Schema, reports: _Reports) -> Iterator[pa.Table]:
+def _payments(ledger: LedgerReading, known: Catalogue, schema: pa.Schema, reports: _Reports) -> Iterator[pa.Table]:
     """The scored payments, a table for every `ROWS_PER_TABLE`: rows of Python objects take ten times the memory."""
     steps = _steps((event for event in ledger.walk() if event.kind == "payment"), known)
     rows = (_row(event, step, reports) for event, step in steps)
@@ -125,7 +125,7 @@ def _row(event: Event, step: Step, reports: _Reports) -> Row:
 
 
 def _segment(
-    settings: Settings, ledger: LedgerReading, known: Catalog, schema: pa.Schema, reports: _Reports
+    settings: Settings, ledger: LedgerReading, known: Catalogue, schema: pa.Schema, reports: _Reports
 ) -> pa.Table | None:
     histories = [step.body for _, step in _steps(ledger.of_kind("history"), known) if isinstance(step, Imported)]
     if not histories:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from serving.decision import receipt as receipts
 from serving.errors import BrokenReceipt
 from serving.ledger.open import opened
-from serving.ledger.promotions import latest_catalog
+from serving.ledger.promotions import latest_catalogue
 from serving.settings import Settings
 from serving.state.foldable import CannotFold, Paid, whole_step_of
 
@@ -43,7 +43,7 @@ def export_vectors(settings: Settings, target: Path) -> int:
             for column in (ids, scores, vectors):
                 column.clear()
 
-        known = latest_catalog(settings, ledger)
+        known = latest_catalogue(settings, ledger)
         for event in ledger.walk():
             if event.kind != "payment":
                 continue

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.catalogue.catalogue import catalog
+from features.catalogue.catalogue import catalogue
 from features.errors import InvalidHistory
 from features.history.normalise import check_words, normalised
 from features.history.parquet import read_table
@@ -17,7 +17,7 @@ from features.intake.pseudonyms import Pseudonyms
 from serving.errors import CannotStart
 from serving.ledger import history_segment
 from serving.ledger.hash_key import settle_hashing
-from serving.ledger.promotions import latest_catalog
+from serving.ledger.promotions import latest_catalogue
 from serving.ledger.sqlite.ledger import Event, Ledger
 from serving.settings import Settings
 from serving.state.fold import HistoryEvent, encode
@@ -87,7 +87,7 @@ def kept_history(settings: Settings, source: Path, until_ms: int | None, names: 
         until_ms=last_ms + 1 if until_ms is None else until_ms,
         source=source.name,
     )
-    step_of(Event(0, "history", "", last_ms, last_ms, encode(event)), catalog())
+    step_of(Event(0, "history", "", last_ms, last_ms, encode(event)), catalogue())
     return event
 
 
@@ -109,7 +109,7 @@ def write_snapshot(settings: Settings) -> Path:
     try:
         ledger = Ledger(settings.ledger_path, settings.ledger_sync)
         try:
-            return save_snapshot(fold_ledger(ledger, latest_catalog(settings, ledger), settings), ledger, settings)
+            return save_snapshot(fold_ledger(ledger, latest_catalogue(settings, ledger), settings), ledger, settings)
         finally:
             ledger.close()
     finally:

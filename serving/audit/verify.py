@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from features.catalogue.catalogue import Catalog, catalog_of
+from features.catalogue.catalogue import Catalogue, catalogue_of
 from features.domain.payment import Payment
 from features.errors import RiskgateError
+from features.progress import progress
 from features.state.profiles import NumberedProfiles
 from serving.decision import receipt as receipts
 from serving.decision.decision import Decision
@@ -24,6 +24,7 @@ from serving.ledger.open import opened
 from serving.ledger.promotions import promotions
 from serving.ledger.reader import Event, LedgerReading
 from serving.model import bundle_archive
+from serving.output import out
 from serving.settings import Settings
 from serving.state.fold import Fold, decode_promotion
 from serving.state.foldable import CannotFold, Paid, reason_of, whole_step_of
@@ -99,7 +100,7 @@ class Walk:
         assert self._fold is not None
         self.result.events += 1
         try:
-            step = whole_step_of(event, self._catalog)
+            step = whole_step_of(event, self._catalogue)
         except CannotFold as error:
             self.result.set_aside.add(event, error.reason)
             return
@@ -126,11 +127,11 @@ class Walk:
             reasons = {one.seq: one.reason for one in self._fold.set_aside.named()}
             self.result.set_aside.add(event, reasons.get(event.seq, "see the first of them"))
 
-    def start_with(self, catalog: Catalog) -> None:
+    def start_with(self, catalogue: Catalogue) -> None:
         """Begin with an empty state of this catalogue."""
-        self._fold = Fold(catalog, self.settings.var / "segments")
+        self._fold = Fold(catalogue, self.settings.var / "segments")
         self._fold.profiles = NumberedProfiles()
-        self._features = catalog.contract().hash
+        self._features = catalogue.contract().hash
 
     def _begin_anew_for(self, event: Event) -> None:
         """Another catalogue decides from here on: like the service at its start, fold the past with it."""
@@ -138,7 +139,7 @@ class Walk:
         if promotion.features == self._features:
             return
         bundle = bundle_archive.kept_bundle(self.settings.var / "bundles", promotion.bundle, promotion.policy)
-        self.start_with(catalog_of(bundle.contract))
+        self.start_with(catalogue_of(bundle.contract))
         assert self._fold is not None
         for earlier in self.ledger.walk():
             if earlier.seq >= event.seq:
@@ -162,7 +163,7 @@ class Walk:
             found.append(error.message)
         if vector is not None and recorded is not None:
             self.result.vectors += 1
-            found += _vector_differences(vector, recorded, self._fold.catalog.names)
+            found += _vector_differences(vector, recorded, self._fold.catalogue.names)
         scored = judge.score(vector) if vector is not None and receipt.score is not None else None
         softened_by = tuple([one for one in receipt.missing if one.startswith(OPEN_BREAKER)])
         judgement = judge.judge(
@@ -233,7 +234,7 @@ class Walk:
         if key not in self._judges:
             try:
                 bundle = bundle_archive.kept_bundle(self.settings.var / "bundles", *key)
-                judge = Judge(bundle, self._catalog, self._names)
+                judge = Judge(bundle, self._catalogue, self._names)
                 self._judges[key] = judge
                 self.result.models.append(bundle.model_name)
             except RiskgateError as error:
@@ -241,9 +242,9 @@ class Walk:
         return self._judges[key]
 
     @property
-    def _catalog(self) -> Catalog:
+    def _catalogue(self) -> Catalogue:
         assert self._fold is not None
-        return self._fold.catalog
+        return self._fold.catalogue
 
 
 def _vector_differences(now: Any, then: Any, names: tuple[str, ...]) -> list[str]:
@@ -261,7 +262,7 @@ def verify_ledger(settings: Settings, most_differences: int = 5, advance: Advanc
     """
     with opened(settings) as ledger:
         walk = Walk(settings, ledger, most_differences)
-        walk.start_with(_catalog_of(settings, ledger))
+        walk.start_with(_catalogue_of(settings, ledger))
         for event in ledger.walk():
             walk.step(event)
             if advance is not None and walk.result.events % 500 == 0:
@@ -269,7 +270,7 @@ def verify_ledger(settings: Settings, most_differences: int = 5, advance: Advanc
         return walk.result
 
 
-def _catalog_of(settings: Settings, ledger: LedgerReading) -> Catalog:
+def _catalogue_of(settings: Settings, ledger: LedgerReading) -> Catalogue:
     """The catalogue of the bundles that decided; the first promotion says which."""
     known = promotions(ledger)
     if not known:
@@ -278,17 +279,19 @@ def _catalog_of(settings: Settings, ledger: LedgerReading) -> Catalog:
             "Start the service once, then verify.",
         )
     first = known[0]
-    return catalog_of(bundle_archive.kept_bundle(settings.var / "bundles", first.bundle, first.policy).contract)
+    return catalogue_of(bundle_archive.kept_bundle(settings.var / "bundles", first.bundle, first.policy).contract)
 
 
 @contextlib.contextmanager
 def progress_of(settings: Settings) -> Iterator[Advance]:
-    """A progress bar over the events of a ledger."""
+    """Progress over the events of a ledger, on standard error."""
     total = None
     if settings.production or settings.ledger_path.exists():
         with opened(settings) as ledger:
             # Embedded, the numbers have no gaps, and the last one is found without counting.
             total = ledger.count() if settings.production else ledger.last_seq()
-    with Progress("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
-        task = bar.add_task("verify", total=total)
-        yield lambda count: bar.update(task, advance=count)
+    with progress(out) as shown:
+        shown.stage("verifying", total)
+        yield shown.advance
+        if total is not None:
+            shown.update(total, total)  # the last events are fewer than what is reported at a time

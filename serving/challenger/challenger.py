@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from features.bundle.bundle import read_bundle
-from features.catalogue.catalogue import catalog_of
+from features.catalogue.catalogue import catalogue_of
 from features.errors import RiskgateError
 from serving.challenger.shadow_scores import Shadow, ShadowScores
 from serving.decision import receipt as receipts
@@ -47,8 +47,8 @@ class Challenger:
         Raises: BrokenBundle, ContractMismatch.
         """
         bundle = read_bundle(folder)
-        self.catalog = catalog_of(bundle.contract)
-        self.judge = Judge(bundle, self.catalog, pseudonyms_of(settings))
+        self.catalogue = catalogue_of(bundle.contract)
+        self.judge = Judge(bundle, self.catalogue, pseudonyms_of(settings))
         self.features = bundle.contract.hash
         self.name = f"{bundle.model_name} {bundle.digest[:8]}-{bundle.policy.digest[:8]}"
         self.scores = scores
@@ -70,7 +70,7 @@ class Challenger:
 
     def _shadow(self, event: Event) -> Shadow | None:
         try:
-            step = step_of(event, self.catalog)
+            step = step_of(event, self.catalogue)
         except CannotFold:
             return None  # it is set aside; `verify` names it
         body = step.body if isinstance(step, Paid) else None

@@ -21,7 +21,7 @@ from serving.console.auth.users import Users
 from serving.console.desk import Desk
 from serving.console.gate import Gate
 from serving.console.headers import SecurityHeaders, headers_of
-from serving.console.pages.catalogues import Catalogs
+from serving.console.pages.catalogues import Catalogues
 from serving.console.refusals import known_refusal, page_not_found, unknown_failure
 from serving.console.render import FOLDER
 from serving.console.routes import Routes
@@ -34,11 +34,11 @@ FOLD_EVERY_SECONDS = 1.0
 BETWEEN_SLICES_SECONDS = 0.02
 
 
-def create_app(desk: Desk, users: Users, catalogs: Catalogs, hsts_seconds: int = 0) -> Starlette:
+def create_app(desk: Desk, users: Users, catalogues: Catalogues, hsts_seconds: int = 0) -> Starlette:
     """The console over one ledger."""
     headers = headers_of(hsts_seconds)
     gate = Gate(users)
-    routes = Routes(desk, gate, catalogs)
+    routes = Routes(desk, gate, catalogues)
     app = Starlette(
         routes=[
             Route("/", home),

@@ -12,7 +12,7 @@ from serving.cases.sqlite import FileCases
 from serving.console.app import create_app
 from serving.console.auth.users import ROLES, Users, new_user
 from serving.console.desk import Desk, DeskLedger
-from serving.console.pages.catalogues import Catalogs
+from serving.console.pages.catalogues import Catalogues
 from serving.output import out, telling
 from serving.server.bounded_http import BoundedHttp
 from serving.settings import Settings, read_settings
@@ -32,7 +32,7 @@ def console(
         if not users.all():
             out.print("Nobody may sign in yet. Add somebody: python -m serving user-add NAME")
         desk = Desk(ledger_of(settings), settings.var / "desk.sqlite", replay_clock=settings.clock == "replay")
-        app = create_app(desk, users, Catalogs(settings.var / "bundles"), settings.hsts_seconds)
+        app = create_app(desk, users, Catalogues(settings.var / "bundles"), settings.hsts_seconds)
     address, listening = host or settings.host, settings.console_port if port is None else port
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     out.print(f"Review desk: http://{address}:{listening}/ (stop with Ctrl-C)")

@@ -14,7 +14,7 @@ from serving.console.desk import CaseView, Desk
 from serving.console.forms import LONGEST_NOTE, VerdictAsked, read_asked, read_form, read_verdict
 from serving.console.gate import Entrant, Gate, check_token, frame_of, set_cookie
 from serving.console.pages.case_page import case_page
-from serving.console.pages.catalogues import Catalogs
+from serving.console.pages.catalogues import Catalogues
 from serving.console.pages.pages import SignInPage, VerdictForm
 from serving.console.pages.queue_page import case_href, queue_page
 from serving.console.pages.wording import grouped
@@ -26,10 +26,10 @@ _NOTHING_SENT = VerdictAsked("", "", ())
 class Routes:
     """The handlers of one console."""
 
-    def __init__(self, desk: Desk, gate: Gate, catalogs: Catalogs) -> None:
+    def __init__(self, desk: Desk, gate: Gate, catalogues: Catalogues) -> None:
         self._desk = desk
         self._gate = gate
-        self._catalogs = catalogs
+        self._catalogues = catalogues
 
     async def show_sign_in(self, request: Request) -> Response:
         """The sign-in form; somebody already signed in goes to the queue."""
@@ -77,7 +77,7 @@ class Routes:
                 page=asked.page,
             )
         )
-        reference = await asyncio.to_thread(self._catalogs.reference_currency, view.promotion)
+        reference = await asyncio.to_thread(self._catalogues.reference_currency, view.promotion)
         return render(queue_page(view, asked, frame_of("Queue", entrant), reference))
 
     async def case(self, request: Request) -> Response:
@@ -119,7 +119,7 @@ class Routes:
         elif view.case.is_open:
             closed_note = f"This case is open. The role {entrant.actor.role} may read it but not resolve it."
         frame = frame_of(f"Case {view.case.transaction_id}", entrant)
-        page = await asyncio.to_thread(case_page, view, self._catalogs, frame, form, closed_note)
+        page = await asyncio.to_thread(case_page, view, self._catalogues, frame, form, closed_note)
         return render(page, status)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-#: How far a payment's event time may be from the system clock (DESIGN §3).
+#: How far a payment's event time may be from the system clock (docs/design.md §3).
 WINDOW_MS = 5 * 60 * 1000
 
 

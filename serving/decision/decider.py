@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.domain.payment import Payment
 from serving.decision import receipt as receipts
 from serving.decision.breaker import Breakers, breakers_of
@@ -39,7 +39,7 @@ EXPLAIN_NS = 500_000
 class Deciding:
     """What every engine has in common: a decider of one catalogue, that another bundle may succeed."""
 
-    catalog: Catalog
+    catalogue: Catalogue
     decider: Decider
 
     @property
@@ -59,7 +59,7 @@ class Deciding:
 
     def succeed(self, judge: Judge) -> None:
         """Let another bundle of the same catalogue decide from the next payment on."""
-        self.decider = self.decider.successor(judge, self.catalog)
+        self.decider = self.decider.successor(judge, self.catalogue)
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -108,7 +108,7 @@ class Decider:
     def __init__(
         self,
         judge: Judge,
-        catalog: Catalog,
+        catalogue: Catalogue,
         code: str,
         exposure: Exposure | None = None,
         breakers: Breakers | None = None,
@@ -122,12 +122,12 @@ class Decider:
         self.model = judge.bundle.model_name
         self.bundle_digest = judge.bundle.digest
         self.policy_digest = judge.policy.digest
-        self.features_hash = catalog.contract().hash
+        self.features_hash = catalogue.contract().hash
         self.code = code
 
-    def successor(self, judge: Judge, catalog: Catalog) -> Decider:
+    def successor(self, judge: Judge, catalogue: Catalogue) -> Decider:
         """Another bundle of the same catalogue in this one's place; what was approved this minute stays counted."""
-        return Decider(judge, catalog, self.code, self.exposure, self.breakers.after(judge.policy), self.notice)
+        return Decider(judge, catalogue, self.code, self.exposure, self.breakers.after(judge.policy), self.notice)
 
     def decide(
         self,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from features.bundle.bundle import Bundle
 from features.bundle.policy import MODEL
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.domain.money import reference_weights
 from features.domain.payment import Payment
 from features.errors import BrokenBundle, ContractMismatch
@@ -36,7 +36,7 @@ Vector = npt.NDArray[np.float64]
 FULL, STALE, RULES_ONLY, DEFAULT = "full", "stale", "rules_only", "default"
 #: Before the name of a breaker in `missing`: a decline of that rule or model was not to be had.
 OPEN_BREAKER = "breaker:"
-#: How complete the scoring was, best first (DESIGN §8).
+#: How complete the scoring was, best first (docs/design.md §8).
 TIERS = (FULL, STALE, RULES_ONLY, DEFAULT)
 
 
@@ -66,25 +66,25 @@ class Judgement(msgspec.Struct, frozen=True):
 class Judge:
     """A bundle made ready to judge payments against a catalogue; `names` when their identifiers are hashed."""
 
-    def __init__(self, bundle: Bundle, catalog: Catalog, names: Pseudonyms | None = None) -> None:
-        check_contract(bundle, catalog)
-        problems = bundle.policy.problems(catalog.names)
+    def __init__(self, bundle: Bundle, catalogue: Catalogue, names: Pseudonyms | None = None) -> None:
+        check_contract(bundle, catalogue)
+        problems = bundle.policy.problems(catalogue.names)
         if problems:
             raise BrokenBundle(f"The policy of {bundle.model_name} is not sound: {' '.join(problems)}", "Correct it.")
         self.bundle = bundle
         self.policy = bundle.policy
         self.decline_as = below_decline(bundle.policy)
         self.scorer = Scorer(bundle.model_text)
-        check_columns(bundle, self.scorer.names, catalog)
+        check_columns(bundle, self.scorer.names, catalogue)
         self.calibrator = bundle.calibrator
-        self.rules = compile_rules(bundle.policy.rules, catalog.index)
+        self.rules = compile_rules(bundle.policy.rules, catalogue.index)
         # The first call compiles: at load, not while the first payment waits.
-        matching(self.rules, np.full(len(catalog.names), np.nan), None)
+        matching(self.rules, np.full(len(catalogue.names), np.nan), None)
         self.lists = CompiledLists(bundle.policy, names)
-        sentences = {**catalog.reasons, **bundle.reasons}
-        codes = [feature.reason for feature in catalog.features]
-        self.families = why.Families(catalog.names, codes, sentences)
-        self._weights = reference_weights(catalog.parameters.reference_currency)
+        sentences = {**catalogue.reasons, **bundle.reasons}
+        codes = [feature.reason for feature in catalogue.features]
+        self.families = why.Families(catalogue.names, codes, sentences)
+        self._weights = reference_weights(catalogue.parameters.reference_currency)
 
     def reference_minor(self, payment: Payment) -> int:
         """The payment's amount in minor units of the reference currency."""
@@ -179,12 +179,12 @@ class Judge:
         return [why.by_amount_band() if banded else why.without_model()]
 
 
-def check_contract(bundle: Bundle, catalog: Catalog) -> None:
+def check_contract(bundle: Bundle, catalogue: Catalogue) -> None:
     """Refuse a bundle that was trained on another catalogue.
 
     Raises: ContractMismatch naming every difference and the repair.
     """
-    trained, computed = bundle.contract, catalog.contract()
+    trained, computed = bundle.contract, catalogue.contract()
     if trained.hash != computed.hash:
         differences = "; ".join(trained.differences(computed)) + "."
         raise ContractMismatch(
@@ -194,17 +194,17 @@ def check_contract(bundle: Bundle, catalog: Catalog) -> None:
         )
 
 
-def check_columns(bundle: Bundle, names: tuple[str, ...], catalog: Catalog) -> None:
+def check_columns(bundle: Bundle, names: tuple[str, ...], catalogue: Catalogue) -> None:
     """Refuse a model whose columns are not the catalogue's, in order: features are fed by position.
 
     Raises: ContractMismatch naming the first column that differs.
     """
-    if names == tuple(catalog.names):
+    if names == tuple(catalogue.names):
         return
-    pairs = zip(names, catalog.names, strict=False)
-    place = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(names), len(catalog.names)))
+    pairs = zip(names, catalogue.names, strict=False)
+    place = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(names), len(catalogue.names)))
     there = names[place] if place < len(names) else "nothing"
-    here = catalog.names[place] if place < len(catalog.names) else "nothing"
+    here = catalogue.names[place] if place < len(catalogue.names) else "nothing"
     raise ContractMismatch(
         f"Column {place} of model {bundle.model_name} is `{there}`, the catalogue's is `{here}`.",
         "Retrain, or deploy the release of the service that matches the model.",

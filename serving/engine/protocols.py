@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.domain.payment import Payment
 from serving.decision.evaluator import FULL
 from serving.engine.scored import OnScored, Scored
@@ -20,7 +20,7 @@ from serving.telemetry.metrics import Metrics
 class Engine(Protocol):
     """Scores payments: serving/engine/embedded/engine.py and serving/engine/clustered/engine.py."""
 
-    catalog: Catalog
+    catalogue: Catalogue
 
     @property
     def late(self) -> bool:

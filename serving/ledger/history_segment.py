@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.domain.payment import Payment
 from features.errors import InvalidHistory
 from features.history.normalise import normalised_payment
@@ -115,13 +115,13 @@ class Segment:
                 "Put the original back from a backup.",
             )
 
-    def fold(self, catalog: Catalog) -> State:
+    def fold(self, catalogue: Catalogue) -> State:
         """The state after every payment and report before the cut, by the bulk path.
 
         Raises: InvalidHistory when the file is damaged.
         """
         try:
-            return fold(pq.read_table(self.path, memory_map=True), catalog, until_ms=self.until_ms)
+            return fold(pq.read_table(self.path, memory_map=True), catalogue, until_ms=self.until_ms)
         except _UNREADABLE as error:
             raise self._damaged() from error
 

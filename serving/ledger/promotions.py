@@ -6,7 +6,7 @@ import contextlib
 
 import msgspec
 
-from features.catalogue.catalogue import Catalog, catalog, catalog_of
+from features.catalogue.catalogue import Catalogue, catalogue, catalogue_of
 from serving.ledger.event_bodies import Promotion, decode_promotion
 from serving.ledger.reader import LedgerReading
 from serving.model import bundle_archive
@@ -22,12 +22,14 @@ def promotions(ledger: LedgerReading) -> list[Promotion]:
     return found
 
 
-def latest_catalog(settings: Settings, ledger: LedgerReading) -> Catalog:
+def latest_catalogue(settings: Settings, ledger: LedgerReading) -> Catalogue:
     """The catalogue of the bundle that decides; the default one before any did.
 
     Raises: BrokenBundle.
     """
     known = promotions(ledger)
     if not known:
-        return catalog()
-    return catalog_of(bundle_archive.kept_bundle(settings.var / "bundles", known[-1].bundle, known[-1].policy).contract)
+        return catalogue()
+    return catalogue_of(
+        bundle_archive.kept_bundle(settings.var / "bundles", known[-1].bundle, known[-1].policy).contract
+    )

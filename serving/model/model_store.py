@@ -88,7 +88,7 @@ def stores_of(source: Path) -> tuple[Path, ...]:
     if not _is_bento(source):
         return ()
     bento = source.parent
-    beside = (bento.parents[2] / "models",) if bento.parents[2].name == "bentos" else ()
+    beside = (bento.parents[2] / "models",) if bento.parents[1].name == "bentos" else ()
     return (bento / "models", *beside)
 
 

@@ -16,7 +16,7 @@ from typing import Protocol
 import msgspec
 
 from features.bundle.bundle import Bundle
-from features.catalogue.catalogue import catalog_of
+from features.catalogue.catalogue import catalogue_of
 from serving.api.asgi import JSON, json_reply, raw_reply
 from serving.decision.evaluator import DEFAULT, FULL
 from serving.messages import Error, ErrorBody
@@ -167,7 +167,7 @@ class AdmissionQueue:
         if self._bundle_now is None or (bundle := self._bundle_now()) is self._bundle:
             return
         self._bundle = bundle
-        reference = catalog_of(bundle.contract).parameters.reference_currency
+        reference = catalogue_of(bundle.contract).parameters.reference_currency
         self.peek = RequestPeek(reference, bundle.policy.channel_risk)
 
     def acquire_slot(self) -> None:

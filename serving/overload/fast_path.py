@@ -44,7 +44,7 @@ class FastPath:
         try:
             runtime, engine = self.application.engine()
             self.application.authenticate(key, "score")
-            payment = read_payment(body, engine.catalog, self.application.names)
+            payment = read_payment(body, engine.catalogue, self.application.names)
             if not isinstance(engine, EmbeddedEngine):
                 server: ServerEngine = engine  # type: ignore[assignment]  # every other engine is one
                 self._begin(runtime, server, payment, admitted, send)

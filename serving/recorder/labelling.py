@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from features.catalogue.catalogue import Catalog, catalog_of
+from features.catalogue.catalogue import Catalogue, catalogue_of
 from features.state.remote import EntityStrings
 from serving.decision.clock import clock_named
 from serving.engine.clustered.feedback import RedisFeedback
@@ -49,21 +49,21 @@ class Labelling:
 
     async def _label(self, ledger: PostgresLedger, report: LabelReport, verdict_seq: int) -> None:
         settings = self.settings
-        catalog = self._catalog(ledger)
-        past = LedgerLookup(ledger, settings.var / "segments", catalog)
+        catalogue = self._catalogue(ledger)
+        past = LedgerLookup(ledger, settings.var / "segments", catalogue)
         state = await connect(settings)
         try:
-            strings = EntityStrings(catalog)
+            strings = EntityStrings(catalogue)
             clock = clock_named(settings.clock)
             await RedisFeedback(state, strings, clock, past.original, past.reports).take_label(report, verdict_seq)
         finally:
             state.close()
 
-    def _catalog(self, ledger: PostgresLedger) -> Catalog:
+    def _catalogue(self, ledger: PostgresLedger) -> Catalogue:
         known = promotions(ledger)
         if not known:
             raise LedgerUnavailable("No bundle was promoted yet.", "Start a scoring process.")
         latest = known[-1]
-        return catalog_of(
+        return catalogue_of(
             bundle_archive.kept_bundle(self.settings.var / "bundles", latest.bundle, latest.policy).contract
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from binascii import crc_hqx
 
-from features.state.redis_keys import entity_prefixes
+from features.state.remote import entity_prefixes
 
 SLOTS = 16_384
 

@@ -95,7 +95,7 @@ class Succession:
 
     def _open(self) -> Opened:
         opened = startup.open_bundle(self.find(), self.settings)
-        now, new = self.opened.catalog.contract(), opened.catalog.contract()
+        now, new = self.opened.catalogue.contract(), opened.catalogue.contract()
         if now.hash != new.hash:
             raise CannotStart(
                 f"Bundle {opened.bundle.model_name} needs other features (catalogue {new.hash[:8]}, this process "
@@ -127,7 +127,7 @@ def warm(opened: Opened) -> None:
     A vector in which every feature is missing is a valid one. Where no compiled code is cached yet, as in a bento that
     was just copied, the packing of the first receipt would take seconds.
     """
-    vector = np.full(len(opened.catalog.names), np.nan)
+    vector = np.full(len(opened.catalogue.names), np.nan)
     opened.judge.score(vector)
     opened.judge.scorer.contributions(vector)
     vector_bytes(vector)

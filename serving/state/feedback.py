@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.domain.payment import Payment
 from features.errors import InvalidHistory
 from features.intake.parse import payment_json
@@ -101,19 +101,19 @@ class EmbeddedFeedback:
         verdict_seq: int | None,
     ) -> None:
         event = event_of(kind, payment, value, source, reported_at_ms, effects, verdict_seq)
-        step = step_of(event, self.fold.catalog)
+        step = step_of(event, self.fold.catalogue)
         # The ledger first: an event that is not in the file must not change the state.
         self.ledger.append_now(*event[1:])
         self.fold.take(step)
         self.clock.advance(reported_at_ms)
 
     def _known(self, transaction_id: str, kind: str) -> list[Report]:
-        return reports_in(self.ledger.reports(transaction_id, kind), self.fold.catalog)
+        return reports_in(self.ledger.reports(transaction_id, kind), self.fold.catalogue)
 
     def _original(self, transaction_id: str) -> Original:
         event = self.ledger.payment(transaction_id)
         if event is not None:
-            return scored_here(event, self.fold.catalog)
+            return scored_here(event, self.fold.catalogue)
         found = None if self.fold.segment is None else in_history(self.fold.segment, transaction_id)
         if found is None:
             raise unknown_transaction(transaction_id)
@@ -141,23 +141,23 @@ def event_of(
     return Event(0, kind, payment.transaction_id, reported_at_ms, time.time_ns() // 1_000_000, body)
 
 
-def reports_in(events: Iterable[Event], catalog: Catalog) -> list[Report]:
+def reports_in(events: Iterable[Event], catalogue: Catalogue) -> list[Report]:
     """The reports of these events, without those that are set aside."""
     found = []
     for event in events:
         with contextlib.suppress(CannotFold):
-            step = step_of(event, catalog)
+            step = step_of(event, catalogue)
             if isinstance(step, Reported):
                 found.append(step.report)
     return found
 
 
-def scored_here(event: Event, catalog: Catalog) -> Original:
+def scored_here(event: Event, catalogue: Catalogue) -> Original:
     """The payment of a `payment` event.
 
     Raises: CannotFold when the event is set aside.
     """
-    step = step_of(event, catalog)
+    step = step_of(event, catalogue)
     assert isinstance(step, Paid)
     return Original(step.payment, None, 0, None)
 

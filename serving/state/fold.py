@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.state.memory import State
 from features.state.profiles import Profiles
 from serving.ledger.event_bodies import (
@@ -51,10 +51,10 @@ __all__ = [
 class Fold:
     """State, profiles and history segment after the events up to `seq`; what cannot be folded is set aside."""
 
-    def __init__(self, catalog: Catalog, folder: Path, state: State | None = None) -> None:
-        self.catalog = catalog
+    def __init__(self, catalogue: Catalogue, folder: Path, state: State | None = None) -> None:
+        self.catalogue = catalogue
         self.folder = folder
-        self.state = State(catalog) if state is None else state
+        self.state = State(catalogue) if state is None else state
         self.profiles = Profiles()
         self.segment: Segment | None = None
         self.seq = 0
@@ -75,7 +75,7 @@ class Fold:
             if state_included and event.kind == "label":
                 self._note_verdict(decode_report(event.body))
             else:
-                self.take(step_of(event, self.catalog), state_included=state_included)
+                self.take(step_of(event, self.catalogue), state_included=state_included)
         except CannotFold as error:
             self.set_aside.add(event, error.reason)
             return False
@@ -89,7 +89,7 @@ class Fold:
     def look_again(self, event: Event) -> None:
         """Set an event aside that a snapshot was made without, if it still cannot be folded; the state stays."""
         try:
-            whole_step_of(event, self.catalog)
+            whole_step_of(event, self.catalogue)
         except CannotFold as error:
             self.set_aside.add(event, error.reason)
 
@@ -122,5 +122,5 @@ class Fold:
             raise CannotFold("a history was imported before it: the past comes first, and once")
         segment = Segment(self.folder, body.sha256, body.until_ms)
         if not state_included:
-            self.state = segment.fold(self.catalog)
+            self.state = segment.fold(self.catalogue)
         self.segment = segment

@@ -14,12 +14,12 @@ import msgspec
 import numpy as np
 
 from features.catalogue.aggregate import FILTERS
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.domain.money import LARGEST_AMOUNT_MINOR
 from features.domain.payment import LABELS, OUTCOMES, Payment
+from features.domain.payment_fields import FIRST_YEAR, LAST_YEAR
 from features.errors import RiskgateError
 from features.intake.parse import stored_payment
-from features.intake.validate import FIRST_YEAR, LAST_YEAR
 from features.state.columns import check_profile, encode_extra, extra_words, reference_amount
 from features.state.profiles import PROFILE_KINDS, ProfileRow, decode_profile
 from serving.decision import receipt as receipts
@@ -109,7 +109,7 @@ class Noted(msgspec.Struct, frozen=True):
 Step = Paid | Reported | Profiled | Imported | Noted
 
 
-def step_of(event: Event, catalog: Catalog) -> Step:
+def step_of(event: Event, catalogue: Catalogue) -> Step:
     """What an event changes in the state; changes nothing itself.
 
     What of a payment only the encoder can refuse (`State` raises before it changes anything) is left to the fold:
@@ -118,23 +118,23 @@ def step_of(event: Event, catalog: Catalog) -> Step:
     """
     try:
         _check_columns(event)
-        return _STEPS[event.kind](event, catalog)
+        return _STEPS[event.kind](event, catalogue)
     except CannotFold:
         raise
     except UNFOLDABLE as error:
         raise CannotFold(reason_of(error)) from error
 
 
-def whole_step_of(event: Event, catalog: Catalog) -> Step:
+def whole_step_of(event: Event, catalogue: Catalogue) -> Step:
     """As `step_of`, and what only the encoder can refuse is refused too: for who folds nothing, or compares.
 
     Raises: CannotFold.
     """
-    step = step_of(event, catalog)
+    step = step_of(event, catalogue)
     if isinstance(step, Paid) and step.enters:
         try:
-            encode_extra(step.payment, catalog, np.empty(extra_words(catalog)))
-            reference_amount(step.payment, catalog)
+            encode_extra(step.payment, catalogue, np.empty(extra_words(catalogue)))
+            reference_amount(step.payment, catalogue)
         except UNFOLDABLE as error:
             raise CannotFold(reason_of(error)) from error
     return step
@@ -175,7 +175,7 @@ def _check_columns(event: Event) -> None:
             raise CannotFold("its time is no number of milliseconds")
 
 
-def _paid(event: Event, catalog: Catalog) -> Paid:
+def _paid(event: Event, catalogue: Catalogue) -> Paid:
     body = receipts.decided(event.body)
     payment = stored_payment(receipts.payment_in(event.body) if body is None else body.payment)
     if not 0 <= payment.amount_minor <= LARGEST_AMOUNT_MINOR:
@@ -186,7 +186,7 @@ def _paid(event: Event, catalog: Catalog) -> Paid:
     return Paid(payment, body, body is None or body.receipt.folded)
 
 
-def _reported(event: Event, catalog: Catalog) -> Reported:
+def _reported(event: Event, catalogue: Catalogue) -> Reported:
     report = decode_report(event.body)
     payment = stored_payment(report.payment)
     if report.value not in (LABELS if event.kind == "label" else OUTCOMES):
@@ -197,14 +197,14 @@ def _reported(event: Event, catalog: Catalog) -> Reported:
         known = FILTERS.get(effect.what)
         if known is None or not known.known_later or effect.weight not in (-1, 1):
             raise CannotFold("it names an effect that this release does not know")
-        if payment.currency not in catalog.weights:
+        if payment.currency not in catalogue.weights:
             raise CannotFold("the currency of its payment is none that this release knows")
-        if abs(reference_amount(payment, catalog)) > _LARGEST_INTEGER:
+        if abs(reference_amount(payment, catalogue)) > _LARGEST_INTEGER:
             raise CannotFold("the amount of its payment is too large")
     return Reported(report, payment)
 
 
-def _profiled(event: Event, catalog: Catalog) -> Profiled:
+def _profiled(event: Event, catalogue: Catalogue) -> Profiled:
     body = decode_profile_event(event.body)
     row = decode_profile(bytes(body.row))
     if type(row) is not PROFILE_KINDS.get(body.entity):
@@ -215,7 +215,7 @@ def _profiled(event: Event, catalog: Catalog) -> Profiled:
     return Profiled(body.entity, body.entity_id, row, body.file_row)
 
 
-def _imported(event: Event, catalog: Catalog) -> Imported:
+def _imported(event: Event, catalogue: Catalogue) -> Imported:
     body = decode_history(event.body)
     if _DIGEST.fullmatch(body.sha256) is None:
         raise CannotFold("it names no digest of a history")
@@ -224,15 +224,15 @@ def _imported(event: Event, catalog: Catalog) -> Imported:
     return Imported(body)
 
 
-def _noted(decode: Callable[[bytes], object]) -> Callable[[Event, Catalog], Noted]:
-    def note(event: Event, catalog: Catalog) -> Noted:
+def _noted(decode: Callable[[bytes], object]) -> Callable[[Event, Catalogue], Noted]:
+    def note(event: Event, catalogue: Catalogue) -> Noted:
         decode(event.body)
         return Noted()
 
     return note
 
 
-_STEPS: dict[str, Callable[[Event, Catalog], Step]] = {
+_STEPS: dict[str, Callable[[Event, Catalogue], Step]] = {
     "payment": _paid,
     "outcome": _reported,
     "label": _reported,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from features.kernel.heap import provide
+from features.kernel.heap import prefault
 from features.state.memory import State
 from serving.ledger.sqlite.low_priority import behind_payments
 
@@ -28,6 +28,6 @@ async def stay_ahead(state: Callable[[], State | None]) -> None:
                 used = int(heap[0])
                 if 8 * (ready - used) <= AHEAD_BYTES - AT_ONCE_BYTES:
                     first, ready = max(ready, used), used + AHEAD_BYTES // 8
-                    if not await loop.run_in_executor(thread, provide, heap, first, ready - first):
+                    if not await loop.run_in_executor(thread, prefault, heap, first, ready - first):
                         return  # this system cannot
             await asyncio.sleep(EVERY_SECONDS)

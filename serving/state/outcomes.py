@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from features.domain.payment import LABEL_SOURCES, LABELS, OUTCOMES
+from features.domain.payment_fields import FIRST_YEAR, LAST_YEAR, LONGEST_TEXT
 from features.errors import Problem, Refused
 from features.intake.parse import read_json
-from features.intake.validate import FIRST_YEAR, LAST_YEAR, LONGEST_TEXT, card_number_problems
+from features.intake.validate import card_number_problems
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME_REPAIR = "Send RFC 3339 with an offset, e.g. 2026-11-11T00:00:03.120Z."

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.intake.pseudonyms import Pseudonyms
 from features.state.profiles import ProfileFile
 from serving.ledger.event_bodies import ProfileEvent, encode
@@ -26,7 +26,9 @@ class ProfilePage(NamedTuple):
     last_row: int
 
 
-def profile_page(file: ProfileFile, after_row: int, catalog: Catalog, names: Pseudonyms | None) -> ProfilePage | None:
+def profile_page(
+    file: ProfileFile, after_row: int, catalogue: Catalogue, names: Pseudonyms | None
+) -> ProfilePage | None:
     """The rows after a row of the file, None when there is none.
 
     The file has clear instruments; with `names` the events have pseudonyms.
@@ -41,7 +43,7 @@ def profile_page(file: ProfileFile, after_row: int, catalog: Catalog, names: Pse
             known_as = entity_id if names is None else names.of(entity, entity_id)
             body = encode(ProfileEvent(entity, known_as, msgspec.Raw(row), number))
             event = Event(0, "profile", "", created_time_ms, now_ms, body)
-            step = step_of(event, catalog)
+            step = step_of(event, catalogue)
             assert isinstance(step, Profiled)
         except (CannotFold, TypeError, AttributeError, msgspec.MsgspecError) as error:
             reason = error.reason if isinstance(error, CannotFold) else "a column of it is of the wrong type"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.errors import BrokenState, RiskgateError
 from features.state.memory import Position, State
 from serving.ledger.reader import LedgerReading
@@ -42,14 +42,14 @@ def save(state: State, ledger: LedgerReading, folder: Path) -> Path:
     return path
 
 
-def newest(folder: Path, ledger: LedgerReading, catalog: Catalog) -> tuple[State, int] | None:
+def newest(folder: Path, ledger: LedgerReading, catalogue: Catalogue) -> tuple[State, int] | None:
     """The state of the newest snapshot that is whole and of this ledger, and its position; None without one."""
     last_seq = ledger.last_seq()
     for path, seq in _found(folder):
         try:
             if seq > last_seq:
                 raise BrokenState(f"It stands for event {seq}, and the ledger ends at event {last_seq}.", _REPAIR)
-            state, position = State.load_at(path, catalog)
+            state, position = State.load_at(path, catalogue)
             if position.seq != seq:
                 raise BrokenState(f"It stands for event {position.seq}, not for the one in its name.", _REPAIR)
             if position != position_of(ledger, seq):

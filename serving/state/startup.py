@@ -12,7 +12,7 @@ from typing import IO
 import msgspec
 
 from features.bundle.bundle import Bundle, read_bundle
-from features.catalogue.catalogue import Catalog, catalog_of
+from features.catalogue.catalogue import Catalogue, catalogue_of
 from features.errors import BrokenBundle, RiskgateError
 from features.intake.pseudonyms import Pseudonyms
 from features.state.profiles import ProfileFile
@@ -36,7 +36,7 @@ class Opened(msgspec.Struct, frozen=True):
     """A bundle that fits this code, ready to judge."""
 
     bundle: Bundle
-    catalog: Catalog
+    catalogue: Catalogue
     judge: Judge
 
 
@@ -46,10 +46,10 @@ def open_bundle(folder: Path, settings: Settings) -> Opened:
     Raises: BrokenBundle, ContractMismatch.
     """
     bundle = read_bundle(folder)
-    catalog = catalog_of(bundle.contract)
-    judge = Judge(bundle, catalog, pseudonyms_of(settings))
+    catalogue = catalogue_of(bundle.contract)
+    judge = Judge(bundle, catalogue, pseudonyms_of(settings))
     bundle_archive.keep(folder, bundle, settings.var / "bundles")
-    return Opened(bundle, catalog, judge)
+    return Opened(bundle, catalogue, judge)
 
 
 def open_champion(find: Callable[[], Path], settings: Settings) -> tuple[Opened, str]:
@@ -78,8 +78,8 @@ def _last_champion(settings: Settings) -> Opened | None:
             return None
         last = known[-1]
         bundle = bundle_archive.kept_bundle(settings.var / "bundles", last.bundle, last.policy)
-        catalog = catalog_of(bundle.contract)
-        return Opened(bundle, catalog, Judge(bundle, catalog, pseudonyms_of(settings)))
+        catalogue = catalogue_of(bundle.contract)
+        return Opened(bundle, catalogue, Judge(bundle, catalogue, pseudonyms_of(settings)))
     except (LedgerError, RiskgateError) as error:
         log.error("the last champion cannot be opened: %s", error)
         return None
@@ -103,15 +103,15 @@ def lock(settings: Settings) -> IO[str]:
     return file
 
 
-def fold_ledger(ledger: Ledger, catalog: Catalog, settings: Settings) -> Fold:
+def fold_ledger(ledger: Ledger, catalogue: Catalogue, settings: Settings) -> Fold:
     """State, profiles and segment after every event: the latest snapshot and the tail, or the whole ledger."""
     segments = settings.var / "segments"
-    snapshot = snapshots.newest(settings.var / "snapshots", ledger, catalog)
+    snapshot = snapshots.newest(settings.var / "snapshots", ledger, catalogue)
     if snapshot is None:
-        fold = Fold(catalog, segments)
+        fold = Fold(catalogue, segments)
     else:
         state, seq = snapshot
-        fold = Fold(catalog, segments, state)
+        fold = Fold(catalogue, segments, state)
         for kind in ("history", "profile", "label"):
             for event in ledger.of_kind(kind):
                 if event.seq <= seq:
@@ -146,7 +146,7 @@ def take_profiles(file: ProfileFile, ledger: Ledger, fold: Fold, names: Pseudony
     in the log and passed over.
     """
     taken = 0
-    while page := profile_page(file, fold.profile_row, fold.catalog, names):
+    while page := profile_page(file, fold.profile_row, fold.catalogue, names):
         if page.events:
             ledger.append_many([event[1:] for event in page.events])
         for step in page.steps:

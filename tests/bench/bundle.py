@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from features.bundle.bundle import Bundle, Calibrator, read_bundle, write_bundle
 from features.bundle.policy import STARTER_RULES, Policy
-from features.catalogue.catalogue import Catalog, catalog
+from features.catalogue.catalogue import Catalogue, catalogue
 from features.domain.payment import Payment
 from features.errors import RiskgateError
 from features.history.schema import HISTORY_SCHEMA
@@ -22,7 +22,7 @@ from tests.bench.payments import START, bodies
 TREES, LEAVES, DEPTH = 300, 31, 6
 
 
-def history(known: Catalog, count: int, seed: int, start: datetime) -> pa.Table:
+def history(known: Catalogue, count: int, seed: int, start: datetime) -> pa.Table:
     """`count` payments in the normalised shape, about 3 % of them labelled fraud a week later."""
     rng = np.random.default_rng(seed)
     payments = [read_payment(body, known) for body in bodies(count, seed, start)]
@@ -47,7 +47,7 @@ def row_of(payment: Payment, fraud: bool) -> dict[str, object]:
     }
 
 
-def already_there(folder: Path, known: Catalog) -> bool:
+def already_there(folder: Path, known: Catalogue) -> bool:
     """Whether an earlier run left a bundle that this code can still serve."""
     try:
         return read_bundle(folder).contract.hash == known.contract().hash
@@ -60,7 +60,7 @@ def make(folder: Path, count: int = 20_000, seed: int = 99) -> Path:
 
     The policy stops about 3 % of the payments, so that the served mix includes explained decisions.
     """
-    known = catalog()
+    known = catalogue()
     if already_there(folder, known):
         return folder
     past = history(known, count, seed, START - timedelta(days=1, hours=6))

@@ -108,7 +108,7 @@ async def paid(runtime: EmbeddedRuntime, requests: Sequence[bytes]) -> float:
     assert engine is not None
     before = time.process_time_ns()
     for first in range(0, len(requests), 8):
-        payments = [read_payment(body, engine.catalog) for body in requests[first : first + 8]]
+        payments = [read_payment(body, engine.catalogue) for body in requests[first : first + 8]]
         await asyncio.gather(*[engine.answer(payment, time.perf_counter_ns()) for payment in payments])
     return (time.process_time_ns() - before) / 1000 / len(requests)
 

@@ -80,9 +80,9 @@ def make_source(servers: Servers, bundle: Path, folder: Path, count: int) -> Non
 
 async def _score(shared: Shared, count: int) -> None:
     start = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=10 * count)
-    payments = [read_payment(body, shared.catalog) for body in bodies(count, start)]
+    payments = [read_payment(body, shared.catalogue) for body in bodies(count, start)]
     async with shared.worker() as engine:
-        features = shared.catalog.contract().hash
+        features = shared.catalogue.contract().hash
         await startup_checks.note_promotion(engine.state, shared.opened, features, "code", payments[0].event_time_ms)
         feedback = RedisFeedback(engine.state, engine.strings, engine.clock, lambda _: None, lambda _: ())
         for begin in range(0, count, GROUP):

@@ -17,19 +17,19 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import typer
 
-from features.catalogue.catalogue import Catalog, catalog
+from features.catalogue.catalogue import Catalogue, catalogue
 from features.state.replay import fold, replay_to_parquet
 from tests.bench.bundle import history
 from tests.bench.payments import START
 
 
-def dataset_of(name: str) -> Catalog:
+def dataset_of(name: str) -> Catalogue:
     """The catalogue under which a data set is replayed."""
     if name == "synthetic":
-        return catalog()
+        return catalogue()
     from training.data.source_map import load
 
-    return catalog(load(name).catalogue())
+    return catalogue(load(name).catalogue_parameters())
 
 
 def write_source(data: Path, target: Path) -> str:
@@ -41,7 +41,7 @@ def write_source(data: Path, target: Path) -> str:
 
         write_history(load("handbook"), data, target)
         return "handbook"
-    pq.write_table(history(catalog(), 100_000, 5, START - timedelta(days=3)), target)
+    pq.write_table(history(catalogue(), 100_000, 5, START - timedelta(days=3)), target)
     return "synthetic"
 
 

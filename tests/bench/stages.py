@@ -55,7 +55,7 @@ async def measured(runtime: EmbeddedRuntime, count: int) -> Steps:
     assert engine is not None
     raw, judge = bodies(3 * count, 4_711), engine.judge
     steps: Steps = {}
-    steps["read and validate"], payments = timed(lambda body: read_payment(body, engine.catalog), raw[:count])
+    steps["read and validate"], payments = timed(lambda body: read_payment(body, engine.catalogue), raw[:count])
     steps["canonical bytes"], contents = timed(payment_json, payments)
     steps["idempotency look-up"], _ = timed(lambda payment: engine._earlier_answer(payment.transaction_id), payments)
     state, profiles = engine.fold.state, engine.fold.profiles
@@ -92,7 +92,7 @@ async def measured(runtime: EmbeddedRuntime, count: int) -> Steps:
     steps[f"ledger, {GROUP} in a commit"] = await grouped(append, rows)
 
     async def whole(group: Sequence[bytes]) -> None:
-        taken = [(read_payment(body, engine.catalog), time.perf_counter_ns()) for body in group]
+        taken = [(read_payment(body, engine.catalogue), time.perf_counter_ns()) for body in group]
         await asyncio.gather(*[engine.answer(payment, began) for payment, began in taken])
 
     steps["whole engine"] = await grouped(whole, raw[count : 2 * count])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from features.catalogue.catalogue import catalog
+from features.catalogue.catalogue import catalogue
 from features.history.schema import check_history, complete, history_schema, times_ms
 from features.intake.parse import read_payment
 from features.state.replay import fold
@@ -12,7 +12,7 @@ from tests.bench import growth
 
 
 def test_the_past_is_a_history_and_longer_ones_have_more_people_not_busier_ones() -> None:
-    known = catalog()
+    known = catalogue()
     entities = []
     for count in (1_000, 4_000):
         history = growth.past(count)
@@ -23,7 +23,7 @@ def test_the_past_is_a_history_and_longer_ones_have_more_people_not_busier_ones(
 
 
 def test_live_payments_come_after_the_past_from_the_same_people() -> None:
-    known = catalog()
+    known = catalogue()
     history = growth.past(2_000)
     payers = set(history["payer_id"].to_pylist())
     live = [read_payment(body, known) for body in growth.bodies(2_000 // growth.EACH, 300, 2)]

@@ -15,7 +15,7 @@ import time
 
 import typer
 
-from features.catalogue.catalogue import catalog
+from features.catalogue.catalogue import catalogue
 from features.domain.payment import ENTITIES
 from features.state.replay import fold
 from training.data.frame import frame
@@ -42,7 +42,7 @@ def measured(payments: int) -> dict[str, object]:
 def main(payments: int = typer.Option(0, help="0: as many as the default world has")) -> None:
     """Simulate, fold, fit; write what was measured as JSON."""
     world = World(payments=payments) if payments else World()
-    known = catalog()
+    known = catalogue()
     began = time.perf_counter()
     history = simulate(world).history
     simulated = time.perf_counter()

@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from features.catalogue.catalogue import Catalog, catalog_of
+from features.catalogue.catalogue import Catalogue, catalogue_of
 from features.state.remote import EntityStrings
 from serving.audit.verify import verify_ledger
 from serving.ledger import open
@@ -119,14 +119,14 @@ class ProductionRig:
         with open.opened(self.settings) as ledger:
             recorded, doubled = recorded_answers(ledger)
             lost, acknowledged = unlike(recorded, answers)
-            catalog = self._catalog(ledger)
-            fold = Fold(catalog, self.var / "segments")
+            catalogue = self._catalogue(ledger)
+            fold = Fold(catalogue, self.var / "segments")
             for event in ledger.walk():
                 fold.apply(event)
         with psycopg.connect(self.settings.postgres_url) as one:
             row = one.execute("SELECT count(*) - count(DISTINCT payment_seq) FROM decisions").fetchone()
         assert row is not None
-        state = apart(self._live(catalog), packed(fold.state, catalog))
+        state = apart(self._live(catalogue), packed(fold.state, catalogue))
         verified = verify_ledger(self.settings)
         told = tuple(verified.differences)
         return Proof(acknowledged, lost, doubled + int(row[0]), state, verified.mismatches, len(recorded), told)
@@ -156,10 +156,10 @@ class ProductionRig:
             assert time.monotonic() < deadline, f"{name} is not {value}: {self.log.read_text()[-2000:]}"
             time.sleep(0.1)
 
-    def _live(self, catalog: Catalog) -> dict[tuple[int, str], bytes]:
+    def _live(self, catalogue: Catalogue) -> dict[tuple[int, str], bytes]:
         import redis
 
-        keys, strings, found = Keys(self.settings.redis_prefix), EntityStrings(catalog), {}
+        keys, strings, found = Keys(self.settings.redis_prefix), EntityStrings(catalogue), {}
         with redis.Redis.from_url(self.redis.url) as client:
             for key in client.scan_iter(f"{keys.prefix}:*", count=1_000):
                 entity = keys.entity_of(key)
@@ -167,9 +167,9 @@ class ProductionRig:
                     found[entity] = strings.canonical(entity[0], client.get(key))  # type: ignore[arg-type]
         return found
 
-    def _catalog(self, ledger: LedgerReading) -> Catalog:
+    def _catalogue(self, ledger: LedgerReading) -> Catalogue:
         last = decode_promotion(ledger.of_kind("promotion")[-1].body)
-        return catalog_of(bundle_archive.kept_bundle(self.var / "bundles", last.bundle, last.policy).contract)
+        return catalogue_of(bundle_archive.kept_bundle(self.var / "bundles", last.bundle, last.policy).contract)
 
 
 def ports_in_a_row(count: int) -> list[int]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from features.catalogue.catalogue import Catalog, catalog_of
+from features.catalogue.catalogue import Catalogue, catalogue_of
 from features.state.memory import State
 from features.state.remote import EntityStrings
 from serving.audit.verify import verify_ledger
@@ -73,19 +73,19 @@ def unlike(recorded: Mapping[str, bytes], answers: Mapping[str, Mapping[str, Any
 
 def state_mismatches(settings: Settings, ledger: Ledger) -> int:
     """Entities whose packed record in the latest snapshot differs from the one folded from the whole ledger."""
-    catalog = _catalog(settings, ledger)
+    catalogue = _catalogue(settings, ledger)
     newest = max((settings.var / "snapshots").glob("state-*.state"))
     assert int(newest.stem.removeprefix("state-")) == ledger.last_seq(), "the live state was not written at the stop"
-    live = State.load(newest, catalog)
-    fold = Fold(catalog, settings.var / "segments")
+    live = State.load(newest, catalogue)
+    fold = Fold(catalogue, settings.var / "segments")
     for event in ledger.walk():
         fold.apply(event)
-    return apart(packed(live, catalog), packed(fold.state, catalog)) + (live.too_late != fold.state.too_late)
+    return apart(packed(live, catalogue), packed(fold.state, catalogue)) + (live.too_late != fold.state.too_late)
 
 
-def packed(state: State, catalog: Catalog) -> dict[tuple[int, str], bytes]:
+def packed(state: State, catalogue: Catalogue) -> dict[tuple[int, str], bytes]:
     """Every entity's canonical bytes."""
-    return {(kind, key): record for kind, key, record in EntityStrings(catalog).pack_state(state)}
+    return {(kind, key): record for kind, key, record in EntityStrings(catalogue).pack_state(state)}
 
 
 def apart(one: Mapping[Any, bytes], other: Mapping[Any, bytes]) -> int:
@@ -93,6 +93,6 @@ def apart(one: Mapping[Any, bytes], other: Mapping[Any, bytes]) -> int:
     return sum(one.get(key) != other.get(key) for key in one.keys() | other.keys())
 
 
-def _catalog(settings: Settings, ledger: Ledger) -> Catalog:
+def _catalogue(settings: Settings, ledger: Ledger) -> Catalogue:
     last = decode_promotion(ledger.of_kind("promotion")[-1].body)
-    return catalog_of(bundle_archive.kept_bundle(settings.var / "bundles", last.bundle, last.policy).contract)
+    return catalogue_of(bundle_archive.kept_bundle(settings.var / "bundles", last.bundle, last.policy).contract)

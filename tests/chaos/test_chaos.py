@@ -14,7 +14,7 @@ from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
 from tests.chaos.drill import Drill, recovered
 from tests.chaos.faults import file_limit, killed, locked_briefly, torn_log
-from tests.chaos.proof import _catalog, prove
+from tests.chaos.proof import _catalogue, prove
 from tests.chaos.rig import Rig
 from tests.serving.scoring_world import free_port, make_bundle
 
@@ -59,12 +59,12 @@ def test_the_proof_finds_a_state_that_is_not_the_fold(struck: Struck) -> None:
     var, answers = struck
     settings = Settings(var=var)
     ledger = Ledger(settings.ledger_path, read_only=True)
-    catalog = _catalog(settings, ledger)
+    catalogue = _catalogue(settings, ledger)
     last = [event for event in ledger.walk() if event.kind == "payment"][-1]
     ledger.release()
     path = max((var / "snapshots").glob("state-*.state"))
     kept = path.read_bytes()
-    state = State.load(path, catalog)
+    state = State.load(path, catalogue)
     from features.intake.parse import stored_payment
     from serving.decision.receipt import decode_body
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.__main__ import main
-from features.catalogue.catalogue import catalog
+from features.catalogue.catalogue import catalogue
 
 
 def told(arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
@@ -29,7 +29,7 @@ def test_every_name_of_the_catalogue_is_shown_whole_at_80_columns(
     monkeypatch.setenv("COLUMNS", "80")
     code, text = told(["show"], capsys, monkeypatch)
     shown = {line.split()[0] for line in text.splitlines() if line.startswith("  ") and line[2] != " "}
-    assert code == 0 and shown == set(catalog().names)
+    assert code == 0 and shown == set(catalogue().names)
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
 
 
@@ -70,7 +70,7 @@ def test_the_contract_of_today_shows_todays_catalogue(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "contract.json"
-    path.write_bytes(catalog().contract().to_json())
+    path.write_bytes(catalogue().contract().to_json())
     assert json.loads(path.read_bytes())["kernel"]
     code, text = told(["show", "--contract", str(path)], capsys, monkeypatch)
-    assert code == 0 and catalog().contract().hash[:8] in text
+    assert code == 0 and catalogue().contract().hash[:8] in text

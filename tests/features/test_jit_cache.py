@@ -19,7 +19,7 @@ from numba.core.caching import UserProvidedCacheLocator
 
 from features import jit, private_folder
 from features.kernel import heap
-from features.private_folder import NotOursAlone
+from features.private_folder import UnsafeFolder
 from tests.features.two_users import ATTACKER, VICTIM
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +44,7 @@ class Stage:
         self.mark, self.found = self._made(folder / "marks", 0o777) / "ran", folder / "marks" / "found"
         sources = [(self.package / "features" / f"{name}.py").read_bytes() for name in jit._SOURCES]
         self.digest = hashlib.sha256(b"".join(sources)).hexdigest()[:16]
-        impl: Any = heap.take
+        impl: Any = heap.allocate
         self.index = f"{impl._cache._impl.filename_base}.nbi"
 
     def _made(self, path: Path, mode: int, owner: int = 0) -> Path:
@@ -239,7 +239,7 @@ def test_a_folder_that_others_can_reach_is_refused_with_a_sentence(
     tmp_path: Path, fault: Callable[[Path, str], Path]
 ) -> None:
     parent = fault(tmp_path, "kernel")
-    with pytest.raises(NotOursAlone) as refused:
+    with pytest.raises(UnsafeFolder) as refused:
         private_folder.own_folder(parent, "kernel")
     assert str(tmp_path) in str(refused.value)
     assert refused.value.repair

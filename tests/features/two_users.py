@@ -72,8 +72,8 @@ def compile_from(package: str) -> dict[str, Any]:
     sys.path.insert(0, package)
     from features.kernel import heap
 
-    heap.take(np.zeros(1_000, np.int64), 3)
-    stats: Any = heap.take.stats
+    heap.allocate(np.zeros(1_000, np.int64), 3)
+    stats: Any = heap.allocate.stats
     return {"kept": stats.cache_path or "", "hits": sum(stats.cache_hits.values())}
 
 

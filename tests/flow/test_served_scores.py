@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.catalogue.catalogue import catalog
+from features.catalogue.catalogue import catalogue
 from serving.decision.evaluator import Judge
 from tests.training.histories import small_history
 from tests.training.runs.test_pipeline import DELAY, RECIPE
@@ -21,14 +21,14 @@ from training.runs.pipeline import Trained, train
 
 @pytest.fixture(scope="module")
 def trained() -> Trained:
-    known = catalog()
+    known = catalogue()
     return train(frame(small_history(), known), known, RECIPE, DELAY)
 
 
 @pytest.fixture(scope="module")
 def served(trained: Trained) -> list[tuple[float, float]]:
     """Margin and score of each payment of the test, one by one, as the service computes them."""
-    judge = Judge(trained.bundle("1", "run", "service"), trained.catalog)
+    judge = Judge(trained.bundle("1", "run", "service"), trained.catalogue)
     return [judge.score(row) for row in trained.test.values]
 
 

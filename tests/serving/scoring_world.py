@@ -21,14 +21,14 @@ import pyarrow as pa
 
 from features.bundle.bundle import Bundle, Calibrator, write_bundle
 from features.bundle.policy import STARTER_RULES, Policy
-from features.catalogue.catalogue import Attribute, Catalog, CatalogParameters, catalog
+from features.catalogue.catalogue import Attribute, Catalogue, CatalogueParameters, catalogue
 from features.history.schema import history_schema
 from features.state.replay import replay
 
 ROOT = Path(__file__).resolve().parents[2]
 START_MS = 1_794_355_203_120  # 11 Nov 2026, 00:00:03.120 UTC
 DAY_MS = 86_400_000
-PARAMETERS = CatalogParameters(
+PARAMETERS = CatalogueParameters(
     attributes=(
         Attribute("basket_items", "numeric", sentence="Items in the basket.", unit="items"),
         Attribute("sign_in", "categorical", ("otp", "password", "biometric"), "How the payer signed in.", ""),
@@ -38,7 +38,7 @@ BLOCKED = "u-blocked"
 EXPOSURE_MINOR = 100_000
 
 
-def history(known: Catalog, count: int = 3_000, end_ms: int = START_MS, seed: int = 7) -> pa.Table:
+def history(known: Catalogue, count: int = 3_000, end_ms: int = START_MS, seed: int = 7) -> pa.Table:
     """`count` payments of the three days before `end_ms`; dear ones on new devices are mostly fraud."""
     rng = np.random.default_rng(seed)
     times = np.sort(rng.integers(end_ms - 3 * DAY_MS, end_ms - 60_000, count))
@@ -68,9 +68,9 @@ def history(known: Catalog, count: int = 3_000, end_ms: int = START_MS, seed: in
     return pa.Table.from_pylist(rows, schema=history_schema(known.parameters))
 
 
-def make_bundle(folder: Path, version: str = "1", parameters: CatalogParameters = PARAMETERS) -> Path:
+def make_bundle(folder: Path, version: str = "1", parameters: CatalogueParameters = PARAMETERS) -> Path:
     """A bundle trained on `history`; seeded, so equal everywhere."""
-    known = catalog(parameters)
+    known = catalogue(parameters)
     past = history(known)
     frame = replay(past, known)
     columns = np.column_stack([frame[name].to_numpy() for name in known.names])

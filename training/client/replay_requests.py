@@ -1,4 +1,4 @@
-"""From a history to what a payment service would have sent: payments and labels, each at its own time."""
+"""Converts a history to the requests of a payment service: payments, outcomes and labels in order of time."""
 
 from __future__ import annotations
 
@@ -20,16 +20,23 @@ Message = tuple[str, bytes]
 """Path and JSON body of one POST."""
 
 
-def stream(history: pa.Table, from_ms: int, until_ms: int, reports: tuple[str, ...] = ("label",)) -> Iterator[Message]:
-    """Payments of [from_ms, until_ms) in order of time, and between them what became known then.
+def stream(
+    history: pa.Table,
+    from_ms: int,
+    until_ms: int,
+    reports: tuple[str, ...] = ("label",),
+    deadline_ms: int | None = None,
+) -> Iterator[Message]:
+    """Payments of [from_ms, until_ms) in order of time, interleaved with the reports that became known.
 
-    What is known at the very moment of a payment is sent before it, as in replay.
+    A report with the time of a payment is sent before it, as in replay.
 
     Args:
         history: the normalised history, sorted by time; also of payments before `from_ms`.
-        from_ms: first moment, ms UTC.
-        until_ms: first moment that is left out, ms UTC.
+        from_ms: start, ms UTC.
+        until_ms: end (exclusive), ms UTC.
         reports: which reports are sent: `label`, `outcome`.
+        deadline_ms: how long each payment waits for its decision; the service's own default without it.
     """
     times = times_ms(history["event_time"])
     rows, whens, kinds = [], [], []
@@ -45,21 +52,25 @@ def stream(history: pa.Table, from_ms: int, until_ms: int, reports: tuple[str, .
     for start in range(0, len(order), CHUNK):
         part = order[start : start + CHUNK]
         for values, kind in zip(history.take(row[part]).to_pylist(), kind_of[part].tolist(), strict=True):
-            yield payment_message(values) if kind == len(reports) else _report_message(values, reports[kind])
+            yield (
+                payment_message(values, deadline_ms) if kind == len(reports) else _report_message(values, reports[kind])
+            )
 
 
-def payment_message(values: dict[str, object]) -> Message:
+def payment_message(values: dict[str, object], deadline_ms: int | None = None) -> Message:
     """The request that scores one payment."""
     sent = {name: value for name, value in values.items() if value is not None and name not in _LATER}
     attributes = {name.removeprefix("attr_"): sent.pop(name) for name in list(sent) if name.startswith("attr_")}
     if attributes:
         sent["attributes"] = attributes
     sent["event_time"] = _text(values["event_time"])
+    if deadline_ms is not None:
+        sent["deadline_ms"] = deadline_ms
     return SCORE, msgspec.json.encode(sent)
 
 
 def before(history: pa.Table, moment_ms: int) -> pa.Table:
-    """The payments before a moment with what was known at it."""
+    """The payments before a time, with the labels and outcomes known at that time."""
     past = history.filter(pa.array(times_ms(history["event_time"]) < moment_ms))
     for kind in ("label", "outcome"):
         unknown = times_ms(past[f"{kind}_time"]) >= moment_ms
@@ -78,11 +89,11 @@ def _reports(history: pa.Table, kind: str, from_ms: int, until_ms: int) -> tuple
 
 
 def _report_message(values: dict[str, object], kind: str) -> Message:
-    told = {"transaction_id": values["transaction_id"], kind: values[kind]}
+    report = {"transaction_id": values["transaction_id"], kind: values[kind]}
     if kind == "label":
-        told |= {"source": values["label_source"] or "chargeback", "reported_at": _text(values["label_time"])}
-        return LABELS, msgspec.json.encode(told)
-    return OUTCOMES, msgspec.json.encode(told | {"event_time": _text(values["outcome_time"])})
+        report |= {"source": values["label_source"] or "chargeback", "reported_at": _text(values["label_time"])}
+        return LABELS, msgspec.json.encode(report)
+    return OUTCOMES, msgspec.json.encode(report | {"event_time": _text(values["outcome_time"])})
 
 
 def _text(moment: object) -> str:

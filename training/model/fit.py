@@ -1,4 +1,4 @@
-"""LightGBM within the limits that keep exact reasons quick (DESIGN §7), the same bits on every run."""
+"""Trains LightGBM within the size limits that keep exact SHAP contributions fast; runs are reproducible bit for bit."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.errors import InvalidDeclaration
 from training.data.arrays import Floats
 from training.data.frame import Frame
 from training.recipe import ModelParameters
 
 GAPS = 50
-"""Largest code per number of codes at which codes count as sparse; LightGBM's own bound is 100, on a sample."""
+"""Codes are sparse if the largest exceeds this multiple of their number; LightGBM warns at 100, on a sample."""
 
 TreeDone = Callable[[int, int], None]
 """Called with (trees done, trees at most) after each tree."""
@@ -25,7 +25,7 @@ TreeDone = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Model:
-    """A trained booster: its text (what is kept and served), its columns and its number of trees."""
+    """A trained booster: its text (stored and served), its columns and its number of trees."""
 
     text: str
     names: tuple[str, ...]
@@ -42,7 +42,7 @@ class Model:
         return margins(self.text, payments.values)
 
     def gains(self) -> dict[str, float]:
-        """How much each used feature reduced the loss in total, largest first."""
+        """Total gain of each used feature, largest first."""
         gains = self._booster().feature_importance("gain")
         ranked = sorted(zip(self.names, gains, strict=True), key=lambda pair: -pair[1])
         return {name: float(gain) for name, gain in ranked if gain > 0}
@@ -52,7 +52,7 @@ class Model:
 
 
 def margins(model_text: str, values: Floats) -> Floats:
-    """Raw scores of float64[n, features] by a model's text."""
+    """Raw scores of float64[n, features] from a model's text."""
     booster = lgb.Booster(model_str=model_text)
     return np.asarray(booster.predict(values, raw_score=True), dtype=np.float64)
 
@@ -61,79 +61,79 @@ def fit(
     learn: Frame,
     tune: Frame,
     parameters: ModelParameters,
-    catalog: Catalog,
+    catalogue: Catalogue,
     on_tree: TreeDone | None = None,
 ) -> Model:
-    """Boost on `learn`; stop when `tune` sees no better average precision (an empty `tune` never stops it).
+    """Boost on `learn` with early stopping on the average precision of `tune` (an empty `tune` never stops it).
 
     Raises:
         InvalidDeclaration: a parameter names a feature that the catalogue does not have.
     """
-    _refuse_unknown_features(parameters, catalog)
-    data = _dataset(learn, parameters, catalog)
+    _refuse_unknown_features(parameters, catalogue)
+    data = _dataset(learn, parameters, catalogue)
     callbacks: list[Any] = [_reporter(on_tree, parameters.trees)] if on_tree else []
     watched = []
     if len(tune):
         watched = [lgb.Dataset(tune.values, label=tune.fraud.astype(np.float64), reference=data)]
         callbacks.append(lgb.early_stopping(parameters.patience, verbose=False))
     booster = lgb.train(
-        _native(parameters, catalog),
+        _native(parameters, catalogue),
         data,
         num_boost_round=parameters.trees,
         valid_sets=watched,
         callbacks=callbacks,
     )
     trees = booster.best_iteration if watched and booster.best_iteration > 0 else booster.current_iteration()
-    return Model(booster.model_to_string(num_iteration=trees), catalog.names, trees)
+    return Model(booster.model_to_string(num_iteration=trees), catalogue.names, trees)
 
 
 def refit(
-    known: Frame, model: Model, parameters: ModelParameters, catalog: Catalog, on_tree: TreeDone | None = None
+    known: Frame, model: Model, parameters: ModelParameters, catalogue: Catalogue, on_tree: TreeDone | None = None
 ) -> Model:
-    """The same recipe on everything known, with the number of trees that `model` settled on."""
-    data = _dataset(known, parameters, catalog)
+    """Train again on all labelled payments, with the number of trees of `model`."""
+    data = _dataset(known, parameters, catalogue)
     callbacks: list[Any] = [_reporter(on_tree, model.trees)] if on_tree else []
-    booster = lgb.train(_native(parameters, catalog), data, num_boost_round=model.trees, callbacks=callbacks)
-    return Model(booster.model_to_string(), catalog.names, booster.current_iteration())
+    booster = lgb.train(_native(parameters, catalogue), data, num_boost_round=model.trees, callbacks=callbacks)
+    return Model(booster.model_to_string(), catalogue.names, booster.current_iteration())
 
 
-def left_out(parameters: ModelParameters, catalog: Catalog) -> frozenset[str]:
+def left_out(parameters: ModelParameters, catalogue: Catalogue) -> frozenset[str]:
     """Names of the features that the model may not use."""
     kept = tuple(parameters.use) or ("*",)
     return frozenset(
         name
-        for name in catalog.names
+        for name in catalogue.names
         if not any(fnmatchcase(name, pattern) for pattern in kept)
         or any(fnmatchcase(name, pattern) for pattern in parameters.leave_out)
     )
 
 
-def _refuse_unknown_features(parameters: ModelParameters, catalog: Catalog) -> None:
+def _refuse_unknown_features(parameters: ModelParameters, catalogue: Catalogue) -> None:
     problems = [
         f"model.{place} names {pattern}, which matches no feature of the catalogue: correct or remove it."
         for place in ("use", "leave_out", "monotone")
         for pattern in getattr(parameters, place)
-        if not any(fnmatchcase(name, pattern) for name in catalog.names)
+        if not any(fnmatchcase(name, pattern) for name in catalogue.names)
     ]
-    if not problems and len(left_out(parameters, catalog)) == len(catalog.names):
+    if not problems and len(left_out(parameters, catalogue)) == len(catalogue.names):
         problems = ["model.use and model.leave_out leave no feature: widen them."]
     if problems:
         raise InvalidDeclaration(problems)
 
 
-def _dataset(payments: Frame, parameters: ModelParameters, catalog: Catalog) -> Any:
+def _dataset(payments: Frame, parameters: ModelParameters, catalogue: Catalogue) -> Any:
     fraud = payments.fraud.astype(np.float64)
     weights = np.where(fraud > 0, parameters.fraud_weight, 1.0) if parameters.fraud_weight != 1 else None
-    codes = [i for i, feature in enumerate(catalog.features) if feature.is_code]
-    native = _native(parameters, catalog)
+    codes = [i for i, feature in enumerate(catalogue.features) if feature.is_code]
+    native = _native(parameters, catalogue)
     if any(_is_sparse(payments.values[:, code]) for code in codes):
-        # LightGBM prints about gaps between codes, and obeys `verbosity` in the calling thread alone
+        # LightGBM warns about gaps between codes, and applies `verbosity` to the calling thread only
         native["num_threads"] = 1
     data = lgb.Dataset(
         payments.values,
         label=fraud,
         weight=weights,
-        feature_name=list(catalog.names),
+        feature_name=list(catalogue.names),
         categorical_feature=codes,
         params=native,
     )
@@ -141,13 +141,13 @@ def _dataset(payments: Frame, parameters: ModelParameters, catalog: Catalog) -> 
 
 
 def _is_sparse(codes: Floats) -> bool:
-    """Whether LightGBM would remark on these codes: the largest is many times their number."""
+    """Whether LightGBM would warn about these codes: the largest is many times their number."""
     known = np.unique(codes[~np.isnan(codes)])
     return known.size > 0 and bool(known[-1] > GAPS * known.size)
 
 
-def _native(parameters: ModelParameters, catalog: Catalog) -> dict[str, Any]:
-    """The parameters in LightGBM's words."""
+def _native(parameters: ModelParameters, catalogue: Catalogue) -> dict[str, Any]:
+    """The parameters under LightGBM's names."""
     native: dict[str, Any] = {
         "objective": "binary",
         "metric": "average_precision",
@@ -172,11 +172,11 @@ def _native(parameters: ModelParameters, catalog: Catalog) -> dict[str, Any]:
         "verbosity": -1,
     }
     if parameters.monotone:
-        native["monotone_constraints"] = [parameters.monotone.get(name, 0) for name in catalog.names]
-    unused = left_out(parameters, catalog)
+        native["monotone_constraints"] = [parameters.monotone.get(name, 0) for name in catalogue.names]
+    unused = left_out(parameters, catalogue)
     if unused:
-        # a gain of nothing makes every split on the feature worthless; the column keeps its place
-        native["feature_contri"] = [0.0 if name in unused else 1.0 for name in catalog.names]
+        # a gain factor of 0 prevents splits on the feature; the column stays
+        native["feature_contri"] = [0.0 if name in unused else 1.0 for name in catalogue.names]
     return native
 
 

@@ -1,4 +1,4 @@
-"""How training shows itself on a terminal: progress of a run, and a report as tables."""
+"""Terminal output of training: progress of a run, and a report as tables."""
 
 from __future__ import annotations
 
@@ -6,50 +6,41 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from training.evaluation.report import Report
+from features.progress import Stages
+from features.progress import progress as stages_shown
+from training.evaluation.report import EvaluationReport
 from training.runs.run import Listener
 
 
-class _Bars:
-    """One line per stage: a bar where the end is known, a spinner where it is not."""
+class _Shown:
+    """A training run as stages that are shown; `payments` is the expected number of replayed events."""
 
-    def __init__(self, bars: Progress, payments: int) -> None:
-        self.bars, self.payments = bars, payments
-        self.now: TaskID | None = None
+    def __init__(self, stages: Stages, payments: int) -> None:
+        self.stages, self.payments, self.replayed = stages, payments, 0
 
     def stage(self, name: str) -> None:
-        self.finish()
-        self.now = self.bars.add_task(name, total=None)
+        self.replayed = 0
+        self.stages.stage(name)
 
     def events(self, done: int) -> None:
-        if self.now is not None:
-            self.bars.update(self.now, total=self.payments or None)
-            self.bars.advance(self.now, done)
+        self.replayed += done
+        self.stages.update(self.replayed, self.payments or None)
 
     def trees(self, done: int, at_most: int) -> None:
-        if self.now is not None:
-            self.bars.update(self.now, total=at_most, completed=done)
-
-    def finish(self) -> None:
-        if self.now is not None:
-            total = self.bars.tasks[self.now].total or 1
-            self.bars.update(self.now, total=total, completed=total)
+        self.stages.update(done, at_most)
 
 
 @contextmanager
 def progress(console: Console, payments: int = 0) -> Iterator[Listener]:
-    """A listener that draws bars while the block runs; `payments` is the expected number of events."""
-    columns = (SpinnerColumn(finished_text="·"), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as bars:
-        drawn = _Bars(bars, payments)
-        yield Listener(drawn.stage, drawn.events, drawn.trees)
-        drawn.finish()
+    """A listener that shows a run while the block lasts; `payments` is the expected number of events."""
+    with stages_shown(console) as stages:
+        shown = _Shown(stages, payments)
+        yield Listener(shown.stage, shown.events, shown.trees)
 
 
-def show_report(console: Console, report: Report, title: str, currency: str) -> None:
+def show_report(console: Console, report: EvaluationReport, title: str, currency: str) -> None:
     """A report as four short tables: ranking, decisions, calibration, segments."""
     head = Table(title=f"{title}: {report.first_day} to {report.last_day}", title_justify="left")
     head.add_column("figure")

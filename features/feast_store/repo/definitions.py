@@ -1,7 +1,7 @@
-"""What Feast is told: entities, views and services, all derived from the catalogue.
+"""The definitions that Feast registers: entities, views and services, all derived from the catalogue.
 
-Feast imports this file by itself for `feast apply`, hence the objects of the default catalogue at the end;
-`features.catalogue_store` calls `declare` for any other catalogue.
+`feast apply` imports this file, hence the objects of the default catalogue at its end;
+features/feast_store/client.py calls `declare` for any other catalogue.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from feast import Entity, FeatureService, FeatureView, Field, FileSource, OnDema
 from feast.types import Bool, FeastType, Float64, Int64, String
 from feast.value_type import ValueType
 
-from features.catalogue.catalogue import Catalog, Feature, catalog
+from features.catalogue.catalogue import Catalogue, Feature, catalogue
 from features.feast_store.views import (
     ON_DEMAND_VIEW,
     PAYMENT_COLUMNS,
     PROFILE_COLUMNS,
     computed_on_demand,
     id_column,
-    keys_of,
+    lookup_keys,
     view_of,
     windows_in_ratios,
     windows_of,
 )
 
-GENERATION = 1  # of the set of features; a new one when models of the old one should keep their service
-# A velocity row is the value just before one payment. It holds at that payment's own moment and no longer:
-# a later moment has other windows, and the payment itself in them.
+GENERATION = 1  # of the set of features; raise it if models of the old set must keep their service
+# A velocity row is the value just before one payment. It is valid at that payment's time only: later windows have
+# moved, and contain the payment.
 VELOCITY_TTL = timedelta(milliseconds=1)
 
 _TYPES: dict[str, FeastType] = {"int": Int64, "str": String, "float": Float64, "bool": Bool}
@@ -52,7 +52,7 @@ class Declared(NamedTuple):
     service: FeatureService
 
     def objects(self) -> list[Entity | FeatureView | OnDemandFeatureView | FeatureService]:
-        """All of them, in an order that can be applied."""
+        """All of them, in the order in which Feast can apply them."""
         return [*self.entities, *self.velocity, *self.profiles, self.on_demand, self.service]
 
 
@@ -60,37 +60,37 @@ class _DeclaredView(OnDemandFeatureView):  # type: ignore[misc]
     """An on-demand view whose fields are declared, not inferred."""
 
     def infer_features(self) -> None:
-        """Nothing to infer: Feast's trial run would send arbitrary text where a currency or mcc stands."""
+        """Infer nothing: Feast's trial run would pass arbitrary text as currency or mcc."""
 
 
-def service_name(known: Catalog) -> str:
-    """The feature service of a catalogue, e.g. `risk_v1_a93b12cd`: Feast caches services by name."""
-    return f"risk_v{GENERATION}_{known.contract().hash[:8]}"
+def service_name(catalogue: Catalogue) -> str:
+    """The name of a catalogue's feature service, e.g. `risk_v1_a93b12cd`: Feast caches services by name."""
+    return f"risk_v{GENERATION}_{catalogue.contract().hash[:8]}"
 
 
-def declare(known: Catalog) -> Declared:
+def declare(catalogue: Catalogue) -> Declared:
     """Entities, views and the feature service of a catalogue."""
     entities = {
         name: Entity(name=name, join_keys=[id_column(name)], value_type=ValueType.STRING, description=text)
         for name, text in _WHO.items()
     }
-    velocity = _velocity_views(known, entities)
+    velocity = _velocity_views(catalogue, entities)
     profiles = _profile_views(entities)
-    on_demand = _on_demand_view(known, velocity, profiles)
+    on_demand = _on_demand_view(catalogue, velocity, profiles)
     service = FeatureService(
-        name=service_name(known),
+        name=service_name(catalogue),
         features=[*velocity, on_demand],
         description="Every column of the model, in no order: the contract says the order.",
-        tags={"generation": str(GENERATION), "contract": known.contract().hash},
+        tags={"generation": str(GENERATION), "contract": catalogue.contract().hash},
     )
     return Declared(list(entities.values()), velocity, profiles, on_demand, service)
 
 
-def _velocity_views(known: Catalog, entities: dict[str, Entity]) -> list[FeatureView]:
+def _velocity_views(catalogue: Catalogue, entities: dict[str, Entity]) -> list[FeatureView]:
     replayed = FileSource(name="velocity", path="data/velocity.parquet", timestamp_field="event_time")
     by_keys: dict[tuple[str, ...], list[Feature]] = {}
-    for feature, aggregate in windows_of(known):
-        by_keys.setdefault(keys_of(aggregate), []).append(feature)
+    for feature, aggregate in windows_of(catalogue):
+        by_keys.setdefault(lookup_keys(aggregate), []).append(feature)
     return [
         FeatureView(
             name=view_of(keys),
@@ -98,7 +98,7 @@ def _velocity_views(known: Catalog, entities: dict[str, Entity]) -> list[Feature
             ttl=VELOCITY_TTL,
             schema=[*_key_fields(keys), *(_field(feature) for feature in features)],
             source=replayed,
-            # Served from the live state, which is a fold of the ledger: there is nothing to materialise.
+            # Read from the live state, which is a fold of the ledger: there is nothing to materialise.
             online=False,
             description=f"What {' and '.join(keys)} did just before the payment.",
             tags={"served_from": "state"},
@@ -130,24 +130,26 @@ def _profile_views(entities: dict[str, Entity]) -> list[FeatureView]:
     ]
 
 
-def _on_demand_view(known: Catalog, velocity: list[FeatureView], profiles: list[FeatureView]) -> OnDemandFeatureView:
+def _on_demand_view(
+    catalogue: Catalogue, velocity: list[FeatureView], profiles: list[FeatureView]
+) -> OnDemandFeatureView:
     request = RequestSource(
         name="payment",
         schema=[Field(name=name, dtype=_TYPES[kind]) for name, kind in PAYMENT_COLUMNS.items()]
         + [
             Field(name=f"payment_attr_{a.name}", dtype=Float64 if a.kind == "numeric" else String)
-            for a in known.parameters.attributes
+            for a in catalogue.parameters.attributes
         ],
     )
-    needed, computed = windows_in_ratios(known), computed_on_demand(known)
+    needed, computed = windows_in_ratios(catalogue), computed_on_demand(catalogue)
     sources = [view[[f.name for f in view.features if f.name in needed]] for view in velocity]
-    source = _source_text(known)
+    source = _source_text(catalogue)
     return _DeclaredView(
         name=ON_DEMAND_VIEW,
         sources=[request, *profiles, *(view for view in sources if view.projection.features)],
-        # Feast's registry forgets sentences and tags of on-demand fields, so the view's own tags hold them.
+        # Feast's registry drops descriptions and tags of on-demand fields, so the view's tags hold the sentences.
         schema=[Field(name=name, dtype=Float64) for name in computed],
-        tags={feature.name: feature.sentence for feature in known.features if feature.name in computed},
+        tags={feature.name: feature.sentence for feature in catalogue.features if feature.name in computed},
         mode="python",
         udf=_function(source),
         udf_string=source,
@@ -155,9 +157,9 @@ def _on_demand_view(known: Catalog, velocity: list[FeatureView], profiles: list[
     )
 
 
-def _source_text(known: Catalog) -> str:
-    """The view's function as text: Feast keeps the text and runs it without this module around it."""
-    parameters = msgspec.json.encode(known.parameters).decode()
+def _source_text(catalogue: Catalogue) -> str:
+    """The view's function as source text: Feast stores it and runs it without this module."""
+    parameters = msgspec.json.encode(catalogue.parameters).decode()
     return (
         f"def {ON_DEMAND_VIEW}(inputs):\n"
         "    from features.feast_store.on_demand import compute\n\n"
@@ -176,9 +178,9 @@ def _key_fields(keys: tuple[str, ...]) -> list[Field]:
 
 
 def _field(feature: Feature) -> Field:
-    tags = {"unit": feature.unit, "story": feature.story, "reason": feature.reason}
+    tags = {"unit": feature.unit, "story": feature.typology, "reason": feature.reason}
     return Field(name=feature.name, dtype=Float64, description=feature.sentence, tags=tags)
 
 
-# Feast looks for objects among this module's names.
-globals().update({f"_feast_{thing.name}": thing for thing in declare(catalog()).objects()})
+# Feast finds its objects among this module's globals.
+globals().update({f"_feast_{thing.name}": thing for thing in declare(catalogue()).objects()})

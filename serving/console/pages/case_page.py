@@ -6,11 +6,12 @@ from typing import Any
 
 import msgspec
 
+from features.domain.payment_fields import BY_NAME
 from serving.cases.cases import OPENING_DECISIONS
 from serving.cases.party_index import PARTIES, Party
 from serving.cases.queries import LedgerEvent
 from serving.console.desk import CaseView
-from serving.console.pages.catalogues import Catalogs
+from serving.console.pages.catalogues import Catalogues
 from serving.console.pages.explain import feature_families, reason_lines
 from serving.console.pages.pages import (
     CasePage,
@@ -33,10 +34,9 @@ _OTHER: dict[Party, tuple[str, str]] = {
     "payee": ("Paid by", "payer_id"),
 }
 _FACTS = (
-    ("Payer", "payer_id"), ("Instrument", "instrument_id"), ("Payee", "payee_id"), ("Device", "device_id"),
-    ("IP address", "ip"), ("Rail", "rail"), ("Channel", "channel"), ("Merchant category", "mcc"),
-    ("Payer country", "payer_country"), ("Payee country", "payee_country"),
-)  # fmt: skip
+    *("payer_id", "instrument_id", "payee_id", "device_id", "ip", "rail", "channel", "mcc"),
+    *("payer_country", "payee_country"),
+)
 _SOURCES = {
     "chargeback": "by a chargeback",
     "customer_report": "by the customer",
@@ -46,7 +46,7 @@ _SOURCES = {
 
 
 def case_page(
-    view: CaseView, catalogs: Catalogs, frame: Frame, form: VerdictForm | None, closed_note: str | None
+    view: CaseView, catalogues: Catalogues, frame: Frame, form: VerdictForm | None, closed_note: str | None
 ) -> CasePage:
     """The page of one case; `form` is None for who may not resolve it or when it is resolved."""
     case = view.case
@@ -54,11 +54,11 @@ def case_page(
     body = decode_body(event.body)
     payment: dict[str, Any] = msgspec.json.decode(body.payment)
     answer = decode_answer(body.answer)
-    catalog = catalogs.of(body.receipt.features)
+    catalogue = catalogues.of(body.receipt.features)
     families, features_note = feature_families(
-        body.receipt, catalog, {reason.feature for reason in answer.reasons if reason.feature is not None}
+        body.receipt, catalogue, {reason.feature for reason in answer.reasons if reason.feature is not None}
     )
-    reference = catalogs.reference_currency(view.promotion)
+    reference = catalogues.reference_currency(view.promotion)
     return CasePage(
         frame=frame,
         transaction_id=case.transaction_id,
@@ -70,7 +70,7 @@ def case_page(
         opened=_at(case.opened_ms),
         parties=f"{case.payer_id} to {case.payee_id}",
         facts=_facts(payment),
-        reasons=reason_lines(answer.reasons, catalog),
+        reasons=reason_lines(answer.reasons, catalogue),
         rules=tuple(plain(rule) for rule in answer.rules),
         versions=_versions(answer),
         families=families,
@@ -94,9 +94,10 @@ def _at(time_ms: int) -> Moment:
 
 def _facts(payment: dict[str, Any]) -> tuple[Fact, ...]:
     facts = []
-    for name, field in _FACTS:
+    for field in _FACTS:
         sent = payment.get(field)
-        facts.append(Fact(name, None if sent is None else plain(sent) if field in ("rail", "channel") else sent))
+        shown = plain(sent) if sent is not None and field in ("rail", "channel") else sent
+        facts.append(Fact(BY_NAME[field].label, shown))
     latitude, longitude = payment.get("latitude"), payment.get("longitude")
     known = latitude is not None and longitude is not None
     facts.append(Fact("Location", f"{latitude:.3f}°, {longitude:.3f}°" if known else None))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from features.catalogue.catalogue import Catalog, catalog, catalog_of
+from features.catalogue.catalogue import Catalogue, catalogue, catalogue_of
 from features.domain.contract import Contract
 from features.errors import InvalidDeclaration
 from serving.model.bundle_archive import folder_name
@@ -24,18 +24,18 @@ class _Promotion(msgspec.Struct):
     features: str
 
 
-class Catalogs:
+class Catalogues:
     """Catalogues by contract hash: the default one, and those of the bundles this installation has served."""
 
     def __init__(self, bundles: Path) -> None:
         self._bundles = bundles
-        self.default = catalog()
-        self._known: dict[str, Catalog] = {self.default.contract().hash: self.default}
+        self.default = catalogue()
+        self._known: dict[str, Catalogue] = {self.default.contract().hash: self.default}
         self._read: set[Path] = set()
         self._currencies: dict[str, str] = {}
         self._lock = threading.Lock()
 
-    def of(self, contract_hash: str) -> Catalog | None:
+    def of(self, contract_hash: str) -> Catalogue | None:
         """The catalogue with this contract, None if this code does not compute it."""
         with self._lock:
             if contract_hash not in self._known:
@@ -64,7 +64,7 @@ class Catalogs:
             self._read.add(path)
             try:
                 contract = Contract.from_json(path.read_bytes())
-                computed = catalog_of(contract)
+                computed = catalogue_of(contract)
             except (OSError, msgspec.MsgspecError, InvalidDeclaration):
                 # Not a contract this code can build: its payments are shown without named columns.
                 continue

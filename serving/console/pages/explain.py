@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from features.catalogue.catalogue import Catalog, Feature
+from features.catalogue.catalogue import Catalogue, Feature
 from features.domain.payment import ENTITIES
 from serving.console.pages.pages import FeatureFamily, FeatureRow, ReasonLine
 from serving.console.pages.wording import number, plain, quantity
@@ -17,23 +17,23 @@ from serving.errors import BrokenReceipt
 _MISSING = {"request": "not sent", "attribute": "not sent", "profile": "no profile", "ratio": "no history"}
 
 
-def reason_lines(reasons: Sequence[Reason], catalog: Catalog | None) -> tuple[ReasonLine, ...]:
+def reason_lines(reasons: Sequence[Reason], catalogue: Catalogue | None) -> tuple[ReasonLine, ...]:
     """The reasons as lines, strongest first as answered; bars are relative to the strongest."""
     strongest = max((abs(r.contribution) for r in reasons if r.contribution is not None), default=0.0)
-    return tuple(_reason_line(reason, strongest, catalog) for reason in reasons)
+    return tuple(_reason_line(reason, strongest, catalogue) for reason in reasons)
 
 
-def _reason_line(reason: Reason, strongest: float, catalog: Catalog | None) -> ReasonLine:
+def _reason_line(reason: Reason, strongest: float, catalogue: Catalogue | None) -> ReasonLine:
     feature = None
-    if catalog is not None and reason.feature is not None and reason.feature in catalog.index:
-        feature = catalog.features[catalog.index[reason.feature]]
+    if catalogue is not None and reason.feature is not None and reason.feature in catalogue.index:
+        feature = catalogue.features[catalogue.index[reason.feature]]
     signal = reason.feature if feature is None else feature.sentence.rstrip(".")
     if reason.value is None:
         value = None if signal is None else "not known"
     else:
         value = number(reason.value)
-        if feature is not None and catalog is not None:
-            value = worded(feature, reason.value, catalog)
+        if feature is not None and catalogue is not None:
+            value = worded(feature, reason.value, catalogue)
     weight = bar = None
     if reason.contribution is not None:
         weight = f"{reason.contribution:+.2f}".replace("-", "−")
@@ -41,17 +41,17 @@ def _reason_line(reason: Reason, strongest: float, catalog: Catalog | None) -> R
     return ReasonLine(reason.text, signal, value, weight, round(bar or 0.0, 1), reason.code)
 
 
-def worded(feature: Feature, value: float, catalog: Catalog) -> str:
+def worded(feature: Feature, value: float, catalogue: Catalogue) -> str:
     """A feature's value in words and units."""
-    for attribute in catalog.parameters.attributes:
+    for attribute in catalogue.parameters.attributes:
         if feature.group == "attribute" and feature.name == f"attr_{attribute.name}" and attribute.categories:
             code = int(value)
             return attribute.categories[code] if 0 <= code < len(attribute.categories) else "other"
-    return quantity(value, feature.unit, feature.name, catalog.parameters.reference_currency)
+    return quantity(value, feature.unit, feature.name, catalogue.parameters.reference_currency)
 
 
 def feature_families(
-    receipt: Receipt, catalog: Catalog | None, in_reasons: set[str]
+    receipt: Receipt, catalogue: Catalogue | None, in_reasons: set[str]
 ) -> tuple[tuple[FeatureFamily, ...], str | None]:
     """The vector as served, grouped by story, and a note where it cannot be shown."""
     try:
@@ -60,21 +60,21 @@ def feature_families(
         return (), error.message
     if vector is None:
         return (), "No features were read for this decision; it was made without them."
-    if catalog is None or len(vector) != len(catalog.features):
+    if catalogue is None or len(vector) != len(catalogue.features):
         return (), (
             f"Scored with the feature catalogue {receipt.features[:12]}, which this version of the desk cannot build: "
             "its columns cannot be named here. The receipt holds the vector."
         )
     stories: dict[str, list[FeatureRow]] = {}
-    for feature, value in zip(catalog.features, vector.tolist(), strict=True):
+    for feature, value in zip(catalogue.features, vector.tolist(), strict=True):
         row = FeatureRow(
             feature.sentence,
             feature.name,
-            None if math.isnan(value) else worded(feature, value, catalog),
+            None if math.isnan(value) else worded(feature, value, catalogue),
             missing_word(feature, receipt.seen),
             feature.name in in_reasons,
         )
-        stories.setdefault(feature.story, []).append(row)
+        stories.setdefault(feature.typology, []).append(row)
     families = []
     for story, rows in stories.items():
         known = sum(row.value is not None for row in rows)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.domain.payment import Payment
 from features.errors import BrokenState
 from features.intake.parse import payment_json
@@ -60,21 +60,21 @@ class RedisEngine(Deciding):
     def __init__(
         self,
         *,
-        catalog: Catalog,
+        catalogue: Catalogue,
         decider: Decider,
         state: RedisState,
         clock: Clock,
         lookup: PaymentLookup,
         now_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
-        self.catalog = catalog
+        self.catalogue = catalogue
         self.decider = decider
         self.state = state
         self.clock = clock
         self.lookup = lookup
         self.now_ns = now_ns
-        self.strings = EntityStrings(catalog)
-        self.shared_profiles = SharedProfiles(state, None, None, catalog)
+        self.strings = EntityStrings(catalogue)
+        self.shared_profiles = SharedProfiles(state, None, None, catalogue)
         self.stream_full = False
         self.misses = 0
         self._quiet_until_ns = 0

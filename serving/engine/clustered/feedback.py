@@ -108,7 +108,7 @@ class RedisFeedback:
         reports: Sequence[EarlierReport],
     ) -> bool:
         event = event_of(one.kind, payment, one.value, one.source, one.reported_at_ms, effects, verdict_seq)
-        step = step_of(event, self.strings.catalog)
+        step = step_of(event, self.strings.catalogue)
         assert isinstance(step, Reported)
         # `step.payment` is the payment as the event will be decoded, so a later fold of the ledger appends the same.
         foldings = [

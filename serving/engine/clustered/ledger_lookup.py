@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from serving.decision import receipt as receipts
 from serving.engine.clustered.feedback import EarlierReport
 from serving.ledger.history_segment import Segment
@@ -17,9 +17,9 @@ from serving.state.foldable import CannotFold, Imported, step_of
 class LedgerLookup:
     """Finds payments and reports that Redis no longer holds; calls block, so make them in a thread."""
 
-    def __init__(self, ledger: LedgerReading, segments: Path, catalog: Catalog) -> None:
+    def __init__(self, ledger: LedgerReading, segments: Path, catalogue: Catalogue) -> None:
         self.ledger = ledger
-        self.catalog = catalog
+        self.catalogue = catalogue
         self._folder = segments
         self._segment: Segment | None = None
 
@@ -50,7 +50,7 @@ class LedgerLookup:
         """
         event = self.ledger.payment(transaction_id)
         if event is not None:
-            return scored_here(event, self.catalog)
+            return scored_here(event, self.catalogue)
         segment = self.segment()
         return None if segment is None else in_history(segment, transaction_id)
 
@@ -62,7 +62,7 @@ class LedgerLookup:
         events = [event for kind in ("outcome", "label") for event in self.ledger.reports(transaction_id, kind)]
         found = []
         for event in sorted(events):
-            for body in reports_in([event], self.catalog):
+            for body in reports_in([event], self.catalogue):
                 found.append(EarlierReport(event.kind, body.value, body.source, body.reported_at_ms))
         return found
 
@@ -74,7 +74,7 @@ class LedgerLookup:
         if self._segment is None:
             for event in self.ledger.of_kind("history"):
                 with contextlib.suppress(CannotFold):  # the fold sets such an event aside
-                    step = step_of(event, self.catalog)
+                    step = step_of(event, self.catalogue)
                     assert isinstance(step, Imported)
                     self._segment = Segment(self._folder, step.body.sha256, step.body.until_ms)
                     break

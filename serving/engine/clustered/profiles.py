@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 
-from features.catalogue.catalogue import Catalog
-from features.catalogue.catalogue import catalog as default_catalog
+from features.catalogue.catalogue import Catalogue
+from features.catalogue.catalogue import catalogue as default_catalogue
 from features.intake.pseudonyms import Pseudonyms
 from features.state.profiles import ProfileFile, Profiles
 from serving.redis_store.messages import EventHeader
@@ -29,7 +29,7 @@ class SharedProfiles:
         state: RedisState,
         file: ProfileFile | None,
         pseudonyms: Pseudonyms | None,
-        catalog: Catalog | None = None,
+        catalogue: Catalogue | None = None,
     ) -> None:
         self.profiles = Profiles()
         #: The last row in use.
@@ -37,7 +37,7 @@ class SharedProfiles:
         self._state = state
         self._file = file
         self._pseudonyms = pseudonyms
-        self._catalog = catalog or default_catalog()  # no profile depends on its parameters
+        self._catalogue = catalogue or default_catalogue()  # no profile depends on its parameters
         self._next: ProfilePage | None = None
 
     async def read_all(self) -> None:
@@ -61,7 +61,7 @@ class SharedProfiles:
             self._next = None
         if self._file is None:
             return False
-        page = profile_page(self._file, self.row, self._catalog, self._pseudonyms)
+        page = profile_page(self._file, self.row, self._catalogue, self._pseudonyms)
         if page is None:
             return False
         if await self._recorded(page):

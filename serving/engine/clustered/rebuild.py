@@ -64,11 +64,11 @@ def rebuild(settings: Settings, ledger: LedgerReading, opened: Opened) -> Rebuil
     Raises: CannotStart when events of the stream are not in PostgreSQL yet.
     """
     client, keys = redis_client(settings), Keys(settings.redis_prefix)
-    strings = EntityStrings(opened.catalog)
+    strings = EntityStrings(opened.catalogue)
     if client.getset(keys.contract, REBUILDING) is not None:
         time.sleep(FENCE_SECONDS)
     _wait_until_recorded(client, keys)
-    fold, payments = Fold(opened.catalog, settings.var / "segments"), 0
+    fold, payments = Fold(opened.catalogue, settings.var / "segments"), 0
     since_ms = time.time_ns() // 1_000_000 - settings.idempotency_seconds * 1000
     pipe = client.pipeline(transaction=False)
     for event in ledger.walk():
@@ -93,7 +93,7 @@ def rebuild(settings: Settings, ledger: LedgerReading, opened: Opened) -> Rebuil
     if fold.profile_row:
         pipe.set(keys.profile_row, str(fold.profile_row))
     pipe.set(keys.set_aside, encode_there(fold.set_aside))
-    pipe.set(keys.contract, contract_of(opened.catalog.contract().hash))
+    pipe.set(keys.contract, contract_of(opened.catalogue.contract().hash))
     _send(pipe, 0)
     client.close()
     return Rebuilt(entities, size, payments, fold.set_aside)
@@ -106,8 +106,8 @@ def compare(settings: Settings, ledger: LedgerReading, opened: Opened, max_sente
     """
     client, keys = redis_client(settings), Keys(settings.redis_prefix)
     _wait_until_recorded(client, keys)
-    strings = EntityStrings(opened.catalog)
-    fold = Fold(opened.catalog, settings.var / "segments")
+    strings = EntityStrings(opened.catalogue)
+    fold = Fold(opened.catalogue, settings.var / "segments")
     for event in ledger.walk():
         fold.apply(event)
     expected = {(kind, key): packed for kind, key, packed in strings.pack_state(fold.state)}

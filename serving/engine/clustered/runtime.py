@@ -48,7 +48,7 @@ class RedisRuntime(ProfileRuntime):
         super().__init__(settings, champion)
         self.ledger = PostgresLedger(settings, "riskgate-worker")
         self.names = check_hashing(self.ledger, settings)
-        self.lookup = LedgerLookup(self.ledger, settings.var / "segments", self.opened.catalog)
+        self.lookup = LedgerLookup(self.ledger, settings.var / "segments", self.opened.catalogue)
         self.lookup.segment()
         self.engine: RedisEngine | None = None
         self.feedback: RedisFeedback | None = None
@@ -66,14 +66,16 @@ class RedisRuntime(ProfileRuntime):
         await asyncio.to_thread(warm_up, opened)
         state = await connect(self.settings)
         exposure = Exposure(self.settings.workers)
-        decider = Decider(opened.judge, opened.catalog, code_version(), exposure, notice=self._notice)
-        engine = RedisEngine(catalog=opened.catalog, decider=decider, state=state, clock=self.clock, lookup=self.lookup)
+        decider = Decider(opened.judge, opened.catalogue, code_version(), exposure, notice=self._notice)
+        engine = RedisEngine(
+            catalogue=opened.catalogue, decider=decider, state=state, clock=self.clock, lookup=self.lookup
+        )
         await startup_checks.agree_on_state(state, decider.features_hash, await asyncio.to_thread(self.ledger.has_past))
         state.expect(startup_checks.contract_of(decider.features_hash))
         await startup_checks.agree_on_hashing(state, self.names)
         await startup_checks.note_promotion(state, opened, decider.features_hash, decider.code, self.clock.now_ms())
         self.feedback = RedisFeedback(state, engine.strings, self.clock, self.lookup.original, self.lookup.reports)
-        engine.shared_profiles = SharedProfiles(state, self.profiles, self.names, opened.catalog)
+        engine.shared_profiles = SharedProfiles(state, self.profiles, self.names, opened.catalogue)
         await engine.shared_profiles.read_all()
         self.set_aside = decode_there(await state.get(state.keys.set_aside))
         self.engine, self.state_problem = engine, ""
@@ -176,7 +178,7 @@ class RedisRuntime(ProfileRuntime):
 
 def warm_up(opened: Opened) -> None:
     """Compile the kernel and page the trees in before the first payment."""
-    strings = EntityStrings(opened.catalog)
+    strings = EntityStrings(opened.catalogue)
     entry = strings.entry(WARMUP_PAYMENT)
     strings.observe(WARMUP_PAYMENT, entry, [None] * len(entry.keys), None)
     strings.packed(0)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.domain.payment import Payment
 from features.intake.parse import payment_json
 from serving.decision import receipt as receipts
@@ -49,7 +49,7 @@ class EmbeddedEngine(Deciding):
     def __init__(
         self,
         *,
-        catalog: Catalog,
+        catalogue: Catalogue,
         fold: Fold,
         judge: Judge,
         ledger: Ledger,
@@ -58,9 +58,9 @@ class EmbeddedEngine(Deciding):
         now_ns: Callable[[], int] = time.perf_counter_ns,
         notice: Callable[[Decided], None] | None = None,
     ) -> None:
-        self.catalog = catalog
+        self.catalogue = catalogue
         self.fold = fold
-        self.decider = Decider(judge, catalog, code, notice=notice)
+        self.decider = Decider(judge, catalogue, code, notice=notice)
         self.ledger = ledger
         self.clock = clock
         self.now_ns = now_ns

@@ -63,11 +63,11 @@ class EmbeddedRuntime(ProfileRuntime):
         """Fold the ledger and get ready to score; the time grows with the ledger."""
         began = time.monotonic()
         opened = self.opened
-        fold = startup.fold_ledger(self.ledger, opened.catalog, self.settings)
+        fold = startup.fold_ledger(self.ledger, opened.catalogue, self.settings)
         self.ledger.learn_ids()
         code = code_version()
         engine = EmbeddedEngine(
-            catalog=opened.catalog, fold=fold, judge=opened.judge, ledger=self.ledger, clock=self.clock, code=code,
+            catalogue=opened.catalogue, fold=fold, judge=opened.judge, ledger=self.ledger, clock=self.clock, code=code,
             notice=self._notice,
         )  # fmt: skip
         startup.note_promotion(self.ledger, opened, engine.decider.features_hash, code, self.clock.now_ms())
@@ -185,7 +185,7 @@ class EmbeddedRuntime(ProfileRuntime):
         began = time.monotonic()
         reader = Ledger(self.settings.ledger_path, read_only=True)
         try:
-            fold = await asyncio.to_thread(startup.fold_ledger, reader, engine.catalog, self.settings)
+            fold = await asyncio.to_thread(startup.fold_ledger, reader, engine.catalogue, self.settings)
         finally:
             reader.release()
         feedback.fold = fold

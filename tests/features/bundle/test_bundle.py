@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 
 from features.bundle.bundle import Bundle, Calibrator, read_bundle, write_bundle
 from features.bundle.policy import STARTER_RULES, Band, Policy, Rule
-from features.catalogue.catalogue import CatalogParameters, catalog, catalog_of
+from features.catalogue.catalogue import CatalogueParameters, catalogue, catalogue_of
 from features.domain.contract import Contract
 from features.errors import BrokenBundle, InvalidDeclaration
 
-CATALOG = catalog()
+CATALOGUE = catalogue()
 BUNDLE = Bundle(
     name="risk", version="3", model_text="tree\n", calibrator=Calibrator(1.5, -0.25),
     policy=Policy(challenge_at=0.1, review_at=0.4, decline_at=0.8, rules=STARTER_RULES, block={"payer": ("u9",)}),
-    contract=CATALOG.contract(), reasons=CATALOG.reasons, feature_service="risk_v1", trained={"data": "abc"},
+    contract=CATALOGUE.contract(), reasons=CATALOGUE.reasons, feature_service="risk_v1", trained={"data": "abc"},
 )  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
 
 
 def test_a_contract_names_what_changed() -> None:
-    mine = CATALOG.contract()
+    mine = CATALOGUE.contract()
     columns = tuple(c for c in mine.columns if c[0] != "payer_count_1h")
     changed = tuple((n, d + "!" if n == "rail" else d) for n, d in columns)
     other = Contract(mine.kernel, {**mine.parameters, "label_delay_days": 3}, (*changed, ("new_one", "x")))
@@ -56,14 +56,14 @@ def test_a_contract_names_what_changed() -> None:
 
 
 def test_a_catalogue_can_be_rebuilt_from_its_contract() -> None:
-    chosen = catalog(CatalogParameters(reference_currency="EUR", label_delay_days=5))
-    again = catalog_of(Contract.from_json(chosen.contract().to_json()))
-    assert again.contract().hash == chosen.contract().hash != CATALOG.contract().hash
+    chosen = catalogue(CatalogueParameters(reference_currency="EUR", label_delay_days=5))
+    again = catalogue_of(Contract.from_json(chosen.contract().to_json()))
+    assert again.contract().hash == chosen.contract().hash != CATALOGUE.contract().hash
 
 
 def test_impossible_parameters_are_refused_together() -> None:
     with pytest.raises(InvalidDeclaration) as caught:
-        catalog(CatalogParameters(reference_currency="???", label_delay_days=0))
+        catalogue(CatalogueParameters(reference_currency="???", label_delay_days=0))
     assert len(caught.value.problems) == 2
 
 
@@ -72,7 +72,7 @@ def test_a_policy_tells_all_its_contradictions() -> None:
         challenge_at=0.5, review_at=0.4, decline_at=2.0, block={"planet": ("x",)}, default_bands=(Band(5, "approve"),),
         rules=(Rule("a", (("no_such", ">=", 1),), "challenge", "."), Rule("a", (), "explode", ".")),
     )  # fmt: skip
-    text = " ".join(policy.problems(CATALOG.names))
+    text = " ".join(policy.problems(CATALOGUE.names))
     for part in (
         "thresholds",
         "used twice",
@@ -83,7 +83,7 @@ def test_a_policy_tells_all_its_contradictions() -> None:
         "default_bands",
     ):
         assert part in text
-    assert BUNDLE.policy.problems(CATALOG.names) == []
+    assert BUNDLE.policy.problems(CATALOGUE.names) == []
 
 
 def test_bounds_of_lower_tiers_are_checked_with_a_sentence_each() -> None:
@@ -93,7 +93,7 @@ def test_bounds_of_lower_tiers_are_checked_with_a_sentence_each() -> None:
         usual_decline_share={"stranger": 0.1, "model": 1.5},
         rules=(Rule("model", (("score", ">=", 1),), "decline", "."),),
     )  # fmt: skip
-    found = policy.problems(CATALOG.names)
+    found = policy.problems(CATALOGUE.names)
     for part in ("approve_up_to", "exposure_per_minute", "'pigeon'", "'pos'", "rule model", "'stranger'", "0..1"):
         assert sum(part in sentence for sentence in found) == 1, part
 

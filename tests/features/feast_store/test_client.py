@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from features.catalogue.catalogue import CatalogParameters, catalog
+from features.catalogue.catalogue import CatalogueParameters, catalogue
 from features.domain.payment import Payment
 from features.errors import ContractMismatch, InvalidHistory
 from features.state.memory import State
@@ -23,7 +23,7 @@ from features.state.profiles import PayerProfile, Profiles
 pytestmark = pytest.mark.filterwarnings("ignore")  # Feast and its dependencies warn on import and on use
 
 REPOSITORY = Path(__file__).parents[3] / "features" / "feast_store" / "repo"
-KNOWN = catalog()
+KNOWN = catalogue()
 NOON_MS = 1_700_000_000_000
 
 
@@ -62,7 +62,7 @@ def test_every_feature_stands_in_one_view_with_its_sentence() -> None:
         if feature.group == "window":
             sentence, tags = told[feature.name]
             assert sentence == feature.sentence
-            assert tags == {"unit": feature.unit, "story": feature.story, "reason": feature.reason}
+            assert tags == {"unit": feature.unit, "story": feature.typology, "reason": feature.reason}
         else:
             assert declared.on_demand.tags[feature.name] == feature.sentence
 
@@ -70,7 +70,7 @@ def test_every_feature_stands_in_one_view_with_its_sentence() -> None:
 def test_another_catalogue_has_another_service() -> None:
     from features.feast_store.client import service_name
 
-    other = catalog(CatalogParameters(label_delay_days=14))
+    other = catalogue(CatalogueParameters(label_delay_days=14))
     assert service_name(KNOWN) == f"risk_v1_{KNOWN.contract().hash[:8]}"
     assert service_name(other) != service_name(KNOWN)
 
@@ -97,7 +97,7 @@ def test_velocity_comes_from_the_newest_snapshot_when_no_state_is_attached(tmp_p
     state.save(tmp_path / "snapshots" / "a.state")
     seen = client.online_vectors(store, KNOWN, [a_payment()])[0]
     assert seen[KNOWN.index["payee_since_first"]] > 0
-    other = catalog(CatalogParameters(label_delay_days=14))
+    other = catalogue(CatalogueParameters(label_delay_days=14))
     State(other).save(tmp_path / "snapshots" / "b.state")
     with pytest.raises(ContractMismatch):
         client.online_vectors(store, KNOWN, [a_payment()])

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features.catalogue.aggregate import FILTERS
-from features.catalogue.catalogue import Attribute, Catalog, CatalogParameters, catalog
+from features.catalogue.catalogue import Attribute, Catalogue, CatalogueParameters, catalogue
 from features.domain.payment import CHANNELS, RAILS, Payment
 from features.history.schema import complete, history_schema
 from features.state.memory import State
@@ -25,8 +25,8 @@ from features.state.replay import Events, replay
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 START_MS = 1_700_000_000_000
-KNOWN = catalog(
-    CatalogParameters(
+KNOWN = catalogue(
+    CatalogueParameters(
         attributes=(
             Attribute("basket_items"),
             Attribute("sign_in", kind="categorical", categories=("otp", "password")),
@@ -106,7 +106,7 @@ def payment_of(row: dict[str, object], at_ms: int) -> Payment:
     return Payment(event_time_ms=at_ms, attributes=attributes, **{n: row[n] for n in names})  # type: ignore[arg-type]
 
 
-def differences(left: Vectors, right: Vectors, known: Catalog) -> list[str]:
+def differences(left: Vectors, right: Vectors, known: Catalogue) -> list[str]:
     """Names of the features that differ in any bit, NaN standing for missing on both sides."""
     assert left.shape == right.shape
     same = (left.view(np.int64) == right.view(np.int64)) | (np.isnan(left) & np.isnan(right))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import InvalidHistory
-from features.feast_store.asof import NOT_FOUND, SeenRows, all_rows, newest_rows
+from features.feast_store.asof import NOT_FOUND, AsOfJoin, all_rows, newest_rows
 
 MS = pa.timestamp("ms", "UTC")
 KEYS = st.sampled_from(["a", "b", ""])
@@ -21,10 +21,10 @@ KEPT = st.lists(st.tuples(KEYS, st.integers(0, 9), st.integers(0, 9)), max_size=
 ASKED = st.lists(st.tuples(KEYS, st.integers(0, 12)), min_size=1, max_size=12)
 
 
-def seen_rows(path: Path, kept: pa.Table, asked: pa.Table, created: bool = True) -> SeenRows:
+def seen_rows(path: Path, kept: pa.Table, asked: pa.Table, created: bool = True) -> AsOfJoin:
     pq.write_table(kept, path)
     moments = asked["at"].to_numpy() * 1000
-    return SeenRows(path, "event", "created" if created else None, asked, moments)
+    return AsOfJoin(path, "event", "created" if created else None, asked, moments)
 
 
 def versions(rows: list[tuple[str, int, int]]) -> pa.Table:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features.catalogue.catalogue import CatalogParameters, catalog
+from features.catalogue.catalogue import CatalogueParameters, catalogue
 from features.history.schema import HISTORY_SCHEMA, TIME, complete, times_ms
 from features.state.replay import Events, fold, replay
 from tests.features.feast_store.test_feast import WHATS, differences, payment_of
@@ -22,7 +22,7 @@ pytestmark = [
 ]
 
 DATA = Path(os.environ.get("RISKGATE_DATA", Path(__file__).parents[3] / ".." / "shared" / "data"))
-KNOWN = catalog(CatalogParameters(reference_currency="EUR"))
+KNOWN = catalogue(CatalogueParameters(reference_currency="EUR"))
 PAYMENTS, LOOKED_AT = 100_000, 40
 WEEK_MS = 7 * 86_400_000
 

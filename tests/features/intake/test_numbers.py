@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.catalogue.catalogue import Attribute, CatalogParameters, catalog
+from features.catalogue.catalogue import Attribute, CatalogueParameters, catalogue
 from features.domain.payment import Payment
 from features.errors import Malformed, Refused, RiskgateError
 from features.intake.parse import payment_json, read_json, read_payment, stored_payment
 from tests.features.intake.test_parse import VALID, body
 
-CATALOG = catalog(
-    CatalogParameters(attributes=(Attribute("basket_items"), Attribute("sign_in", "categorical", ("otp", "pin"))))
+CATALOGUE = catalogue(
+    CatalogueParameters(attributes=(Attribute("basket_items"), Attribute("sign_in", "categorical", ("otp", "pin"))))
 )
 LONG = ["1" + "0" * 310, "-1" + "0" * 310, "1" * 5_001, "9" * 60_000, "0." + "1" * 5_001, "1" * 310 + ".0"]
 FORMS = ["1e999", "-1e999", "1e" + "9" * 400, "1e-999", "-0", "-0.0", "0e99999", "1e308", "1.8e308", "1e5", "12.0"]
@@ -35,7 +35,7 @@ def sent(field: str, number: str) -> bytes:
 
 def read(text: bytes) -> Payment | str:
     try:
-        return read_payment(text, CATALOG)
+        return read_payment(text, CATALOGUE)
     except RiskgateError as error:
         assert error.message or isinstance(error, Refused)
         return type(error).__name__
@@ -56,7 +56,7 @@ def test_a_number_of_any_length_is_a_payment_or_a_refusal_and_alike_by_both_path
 @pytest.mark.parametrize("sign", ["", "-"])
 def test_a_number_of_311_digits_is_named_in_its_place(field: str, sign: str) -> None:
     with pytest.raises(Refused) as caught:
-        read_payment(sent(field, sign + "1" + "0" * 310), CATALOG)
+        read_payment(sent(field, sign + "1" + "0" * 310), CATALOGUE)
     assert [(one.field, one.code) for one in caught.value.problems] == [(field, "out_of_range")]
 
 
@@ -85,13 +85,13 @@ NO_ADDRESSES = [
 
 @pytest.mark.parametrize("spelling", ADDRESSES)
 def test_an_address_stays_one(spelling: str) -> None:
-    assert read_payment(body(ip=spelling), CATALOG).ip is not None
+    assert read_payment(body(ip=spelling), CATALOGUE).ip is not None
 
 
 @pytest.mark.parametrize("spelling", NO_ADDRESSES)
 def test_what_is_nearly_an_address_is_none(spelling: str) -> None:
     with pytest.raises(Refused) as caught:
-        read_payment(body(ip=spelling), CATALOG)
+        read_payment(body(ip=spelling), CATALOGUE)
     assert [(one.field, one.code) for one in caught.value.problems] == [("ip", "invalid_ip")]
 
 
@@ -101,6 +101,6 @@ def test_an_ipv4_address_is_what_the_standard_library_takes_for_one(spelling: st
         ipaddress.ip_address(spelling)
     except ValueError:
         with pytest.raises(Refused):
-            read_payment(msgspec.json.encode({**VALID, "ip": spelling}), CATALOG)
+            read_payment(msgspec.json.encode({**VALID, "ip": spelling}), CATALOGUE)
     else:
-        assert read_payment(msgspec.json.encode({**VALID, "ip": spelling}), CATALOG).ip is not None
+        assert read_payment(msgspec.json.encode({**VALID, "ip": spelling}), CATALOGUE).ip is not None

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.catalogue.catalogue import Attribute, CatalogParameters, catalog
+from features.catalogue.catalogue import Attribute, CatalogueParameters, catalogue
 from features.domain.payment import CHANNELS, RAILS
 from features.errors import Malformed, Refused
 from features.intake import parse
@@ -19,8 +19,8 @@ from features.intake.card_numbers import holds_card_number, luhn, may_hold_card_
 from features.intake.parse import payment_from, payment_json, read_payment, stored_payment
 from features.intake.validate import problems_of
 
-CATALOG = catalog(
-    CatalogParameters(attributes=(Attribute("basket_items"), Attribute("sign_in", "categorical", ("otp", "pin"))))
+CATALOGUE = catalogue(
+    CatalogueParameters(attributes=(Attribute("basket_items"), Attribute("sign_in", "categorical", ("otp", "pin"))))
 )
 CARD = "4111111111111111"  # the schemes' well-known test number
 VALID: dict[str, Any] = {
@@ -36,18 +36,18 @@ def body(**changes: Any) -> bytes:
 
 
 def test_a_valid_payment_keeps_every_field_and_its_canonical_bytes_bring_it_back() -> None:
-    payment = read_payment(body(), CATALOG)
+    payment = read_payment(body(), CATALOGUE)
     assert payment.event_time_ms == 1794355203120
     assert payment.attributes == {"basket_items": 3.0, "sign_in": "otp"}
     assert stored_payment(payment_json(payment)) == payment
 
 
 def test_the_same_moment_in_another_offset_is_the_same_payment() -> None:
-    assert read_payment(body(event_time="2026-11-11T05:30:03.120+05:30"), CATALOG) == read_payment(body(), CATALOG)
+    assert read_payment(body(event_time="2026-11-11T05:30:03.120+05:30"), CATALOGUE) == read_payment(body(), CATALOGUE)
 
 
 def test_one_address_has_one_spelling() -> None:
-    assert read_payment(body(ip="2001:DB8:0::1"), CATALOG).ip == "2001:db8::1"
+    assert read_payment(body(ip="2001:DB8:0::1"), CATALOGUE).ip == "2001:db8::1"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_an_invalid_value_is_named_with_its_field_and_a_repair(
     changes: dict[str, Any], field: str | None, code: str
 ) -> None:
     with pytest.raises(Refused) as caught:
-        read_payment(body(**changes), CATALOG)
+        read_payment(body(**changes), CATALOGUE)
     assert [(p.field, p.code) for p in caught.value.problems] == [(field, code)]
     assert all(p.repair.endswith((".", ")")) for p in caught.value.problems)
     assert CARD not in str(caught.value)
@@ -96,7 +96,7 @@ def test_an_invalid_value_is_named_with_its_field_and_a_repair(
 
 def test_all_problems_are_told_at_once() -> None:
     with pytest.raises(Refused) as caught:
-        read_payment(b'{"amount_minor": -1, "currency": "???", "event_time": "2026-11-11T00:00:00"}', CATALOG)
+        read_payment(b'{"amount_minor": -1, "currency": "???", "event_time": "2026-11-11T00:00:00"}', CATALOGUE)
     assert len(caught.value.problems) == 6 + 3
 
 
@@ -114,26 +114,26 @@ def test_all_problems_are_told_at_once() -> None:
 )
 def test_what_is_no_json_is_malformed(text: str | bytes) -> None:
     with pytest.raises(Malformed):
-        read_payment(text.encode() if isinstance(text, str) else text, CATALOG)
+        read_payment(text.encode() if isinstance(text, str) else text, CATALOGUE)
 
 
 @pytest.mark.parametrize("text", ["[]", "1", '"x"', "null"])
 def test_json_that_is_no_object_is_refused(text: str) -> None:
     with pytest.raises(Refused):
-        read_payment(text.encode(), CATALOG)
+        read_payment(text.encode(), CATALOGUE)
 
 
 def test_a_key_sent_twice_is_refused_even_when_it_is_escaped() -> None:
     for second in ('"payer_id"', '"payer\\u005fid"'):
         with pytest.raises(Refused) as caught:
-            read_payment(body().replace(b'"payer_id"', f'{second}:"u-2","payer_id"'.encode(), 1), CATALOG)
+            read_payment(body().replace(b'"payer_id"', f'{second}:"u-2","payer_id"'.encode(), 1), CATALOGUE)
         assert [(p.field, p.code) for p in caught.value.problems] == [("payer_id", "duplicate_key")]
 
 
 def test_an_escaped_card_number_is_found() -> None:
     hidden = "".join(f"\\u{ord(c):04x}" for c in CARD)
     with pytest.raises(Refused, match="clear card number"):
-        read_payment(body().replace(b"u-1042", hidden.encode()), CATALOG)
+        read_payment(body().replace(b"u-1042", hidden.encode()), CATALOGUE)
 
 
 @pytest.mark.parametrize(
@@ -185,14 +185,14 @@ _values = st.one_of(
 @settings(max_examples=400)
 def test_the_fast_path_and_the_careful_path_agree(changes: dict[str, Any]) -> None:
     raw = {**VALID, **changes}
-    careful = problems_of(raw, CATALOG)
+    careful = problems_of(raw, CATALOGUE)
     try:
-        payment = read_payment(msgspec.json.encode(raw), CATALOG)
+        payment = read_payment(msgspec.json.encode(raw), CATALOGUE)
     except Refused as refused:
         assert [p.sentence() for p in refused.problems] == [p.sentence() for p in careful]
     else:
         assert not careful
-        assert payment == payment_from(raw, CATALOG)
+        assert payment == payment_from(raw, CATALOGUE)
         assert math.isfinite(payment.amount_minor)
         assert parse.stored_payment(payment_json(payment)) == payment
 
@@ -229,7 +229,7 @@ def test_counting_quotation_marks_never_overlooks_a_key_that_stands_twice(
 
 
 def test_an_attribute_named_like_a_field_hides_no_key_that_stands_twice() -> None:
-    there = catalog(CatalogParameters(attributes=(Attribute("deadline_ms"),)))
+    there = catalogue(CatalogueParameters(attributes=(Attribute("deadline_ms"),)))
     fields = msgspec.json.encode({name: VALID[name] for name in _REQUIRED}).decode()[:-1]
     read_payment((fields + ',"latitude":2,"longitude":3,"attributes":{"deadline_ms":5}}').encode(), there)
     with pytest.raises(Refused) as caught:
@@ -242,5 +242,5 @@ def test_an_attribute_named_like_a_field_hides_no_key_that_stands_twice() -> Non
 def test_a_value_that_reads_like_a_key_hides_none() -> None:
     text = body(payer_id="deadline_ms", deadline_ms=80)[:-1] + b',"mcc":"5411"}'
     with pytest.raises(Refused) as caught:
-        read_payment(text, CATALOG)
+        read_payment(text, CATALOGUE)
     assert [(p.field, p.code) for p in caught.value.problems] == [("mcc", "duplicate_key")]

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.catalogue.catalogue import catalog
+from features.catalogue.catalogue import catalogue
 from features.intake.card_numbers import holds_card_number
 from features.intake.parse import payment_from, payment_json, read_payment, stored_payment
 from features.intake.pseudonyms import Pseudonyms, is_pseudonym
@@ -16,7 +16,7 @@ from tests.features.kernel.streams import Event, Later, history_of, row_of, stre
 
 NAMES = Pseudonyms("a key of more than thirty-two characters")
 OTHERS = Pseudonyms("another key of more than thirty-two chars")
-CATALOG = catalog()
+CATALOGUE = catalogue()
 
 
 def concealed(event: Event) -> Event:
@@ -28,7 +28,7 @@ def concealed(event: Event) -> Event:
 
 def served(events: list[Event]) -> list[bytes]:
     """The feature vector of every payment, as bits."""
-    state, vectors, payments = State(CATALOG), [], []
+    state, vectors, payments = State(CATALOGUE), [], []
     for event in events:
         if isinstance(event, Later):
             state.annotate(payments[event.about], event.what)
@@ -48,8 +48,8 @@ def test_features_are_the_same_bit_for_bit_with_pseudonyms(events: list[Event]) 
 @given(streams(late=False))
 def test_a_replayed_history_gives_the_same_frame_with_pseudonyms(events: list[Event]) -> None:
     history = history_of([row_of(event) for event in events if not isinstance(event, Later)])
-    clear, hidden = replay(history, CATALOG), replay(NAMES.of_history(history), CATALOG)
-    for name in CATALOG.names:
+    clear, hidden = replay(history, CATALOGUE), replay(NAMES.of_history(history), CATALOGUE)
+    for name in CATALOGUE.names:
         assert clear[name].to_numpy().tobytes() == hidden[name].to_numpy().tobytes(), name
 
 
@@ -76,8 +76,8 @@ def test_a_payment_is_hashed_at_the_border_and_stays_so() -> None:
         "rail": "upi", "channel": "pos", "payer_id": "u-1", "instrument_id": "vpa-1", "payee_id": "m-1",
         "ip": "2001:DB8::1",
     }  # fmt: skip
-    payment = payment_from(raw, CATALOG, NAMES)
-    assert payment == read_payment(msgspec.json.encode(raw), CATALOG, NAMES)
+    payment = payment_from(raw, CATALOGUE, NAMES)
+    assert payment == read_payment(msgspec.json.encode(raw), CATALOGUE, NAMES)
     assert (payment.instrument_id, payment.ip) == (NAMES.instrument("vpa-1"), NAMES.ip("2001:db8::1"))
     assert stored_payment(payment_json(payment)) == payment
 

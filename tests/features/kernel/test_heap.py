@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from features.kernel import heap as heaps
-from features.kernel.heap import HEADER_WORDS, new_heap, provide, with_room
-from features.state.key_table import SHARDS, KeyTable
+from features.kernel.heap import HEADER_WORDS, new_heap, prefault, with_room
+from features.state.memory import SHARDS, KeyTable
 
 
 def test_a_growing_heap_is_never_copied() -> None:
@@ -48,12 +48,12 @@ def test_a_heap_of_a_given_size_is_no_larger() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives memory ahead")
-def test_memory_is_provided_beside_what_is_written_and_changes_nothing() -> None:
+def test_memory_is_prefaultd_beside_what_is_written_and_changes_nothing() -> None:
     code = (
-        "from features.kernel.heap import new_heap, provide\n"
+        "from features.kernel.heap import new_heap, prefault\n"
         "def resident(): return int(open('/proc/self/statm').read().split()[1]) * 4096\n"
         "heap = new_heap(); heap[100] = 7\n"
-        "before = resident(); given = provide(heap, 100, 4 << 20); grown = resident() - before\n"
+        "before = resident(); given = prefault(heap, 100, 4 << 20); grown = resident() - before\n"
         "print(int(given), grown, int(heap[100]), int(heap[101]))"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
@@ -64,7 +64,7 @@ def test_memory_is_provided_beside_what_is_written_and_changes_nothing() -> None
 
 def test_no_memory_is_asked_for_beyond_the_end() -> None:
     heap = new_heap(1_000)
-    assert not provide(heap, 2_000, 1_000)
+    assert not prefault(heap, 2_000, 1_000)
     assert heap[0] == HEADER_WORDS
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from features.catalogue.aggregate import DAY, HOUR
-from features.catalogue.catalogue import CatalogParameters, Feature, catalog
+from features.catalogue.catalogue import CatalogueParameters, Feature, catalogue
 from features.domain.payment import Payment
 from features.state.memory import State
 from features.state.replay import replay
 from tests.features.kernel.streams import START_MS, history_of, row_of
 
-CATALOG = catalog(CatalogParameters(hour_rates=(0.5, 1.5) * 12, busy_days=(("11-11", 2.0),)))
+CATALOGUE = catalogue(CatalogueParameters(hour_rates=(0.5, 1.5) * 12, busy_days=(("11-11", 2.0),)))
 
 
 def make(number: int, time_ms: int, **more: object) -> Payment:
@@ -47,7 +47,7 @@ PROBE = make(151, PAST[-1].event_time_ms + 60_000)
 @cache
 def state_after(*, swap_ties: bool = False) -> State:
     """The state after PAST, with labels on some of it."""
-    state = State(CATALOG)
+    state = State(CATALOGUE)
     tied = [make(i, START_MS) for i in range(6)]
     for payment in [*(reversed(tied) if swap_ties else tied), *PAST]:
         state.apply(payment)
@@ -69,7 +69,7 @@ def vector(name: str) -> np.ndarray:
     if name == "ties swapped":
         return state_after(swap_ties=True).observe(PROBE)
     if name == "nothing sent":
-        return State(CATALOG).observe(
+        return State(CATALOGUE).observe(
             make(
                 1,
                 START_MS,
@@ -83,23 +83,23 @@ def vector(name: str) -> np.ndarray:
             )
         )
     if name == "no history":
-        return State(CATALOG).observe(make(1, START_MS))
+        return State(CATALOGUE).observe(make(1, START_MS))
     if name in ("inside the stream", "stream that ends there"):
         # the labels of the later payments are all known at the end; the reading stands at payment 60
-        state = State(CATALOG)
+        state = State(CATALOGUE)
         for payment in PAST[:60]:
             state.apply(payment)
         kept = state.observe(PAST[60])
         if name == "stream that ends there":
             return kept
         rows = [row_of(p) | {"label": "fraud", "label_time": PAST[-1].event_time_ms} for p in PAST]
-        table = replay(history_of(rows), CATALOG).slice(60, 1)
-        return np.array([table[n][0].as_py() for n in CATALOG.names])
+        table = replay(history_of(rows), CATALOGUE).slice(60, 1)
+        return np.array([table[n][0].as_py() for n in CATALOGUE.names])
     raise KeyError(name)
 
 
 def same(a: np.ndarray, b: np.ndarray, feature: Feature) -> bool:
-    i = CATALOG.index[feature.name]
+    i = CATALOGUE.index[feature.name]
     return bool(a[i] == b[i] or (np.isnan(a[i]) and np.isnan(b[i])))
 
 
@@ -123,7 +123,7 @@ def ties_do_not_matter(feature: Feature) -> None:
 
 
 def unknown_is_missing_not_zero(feature: Feature) -> None:
-    value = vector("nothing sent")[CATALOG.index[feature.name]]
+    value = vector("nothing sent")[CATALOGUE.index[feature.name]]
     if feature.entity in ("device", "ip") or feature.name in (
         "payer_device_is_new",
         "payer_ip_is_new",
@@ -136,7 +136,7 @@ def unknown_is_missing_not_zero(feature: Feature) -> None:
 
 
 def no_history_is_zero_for_counts_and_missing_for_the_rest(feature: Feature) -> None:
-    value = vector("no history")[CATALOG.index[feature.name]]
+    value = vector("no history")[CATALOGUE.index[feature.name]]
     if feature.group == "window":
         counted = any(f'"how":"{how}"' in feature.declaration for how in ("count", "sum", "distinct"))
         if '"how":"is_new"' in feature.declaration:
@@ -148,21 +148,21 @@ def no_history_is_zero_for_counts_and_missing_for_the_rest(feature: Feature) -> 
 
 
 def has_a_sentence_and_a_unit(feature: Feature) -> None:
-    assert feature.sentence.endswith(".") and feature.sentence[0].isupper() and feature.unit and feature.story
-    assert feature.reason in CATALOG.reasons
+    assert feature.sentence.endswith(".") and feature.sentence[0].isupper() and feature.unit and feature.typology
+    assert feature.reason in CATALOGUE.reasons
 
 
 def can_take_more_than_one_value(feature: Feature) -> None:
     """A feature that is always the same tells nothing; profiles are told in their own tests."""
     if feature.group == "profile":
         return
-    seen = {repr(v[CATALOG.index[feature.name]]) for v in _spread()}
+    seen = {repr(v[CATALOGUE.index[feature.name]]) for v in _spread()}
     assert len(seen) > 1
 
 
 @cache
 def _spread() -> tuple[np.ndarray, ...]:
-    state = State(CATALOG)
+    state = State(CATALOGUE)
     out = []
     for i in range(400):
         moment = START_MS + i * 11 * HOUR // (1 + i % 7) + (i // 50) * DAY
@@ -218,12 +218,12 @@ CHECKS: tuple[Callable[[Feature], None], ...] = (
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.__name__)
-@pytest.mark.parametrize("feature", CATALOG.features, ids=lambda f: f.name)
+@pytest.mark.parametrize("feature", CATALOGUE.features, ids=lambda f: f.name)
 def test_every_feature_passes(feature: Feature, check: Callable[[Feature], None]) -> None:
     check(feature)
 
 
 def test_the_catalogue_is_rich_enough_and_covers_every_entity() -> None:
-    assert len(CATALOG.names) >= 60
-    assert {f.entity for f in CATALOG.features} == {None, "payer", "instrument", "device", "ip", "payee", "pair"}
-    assert len({f.story for f in CATALOG.features}) >= 8
+    assert len(CATALOGUE.names) >= 60
+    assert {f.entity for f in CATALOGUE.features} == {None, "payer", "instrument", "device", "ip", "payee", "pair"}
+    assert len({f.typology for f in CATALOGUE.features}) >= 8

@@ -9,13 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features.catalogue.aggregate import DAY, MINUTE
-from features.catalogue.catalogue import Catalog, CatalogParameters, catalog
+from features.catalogue.catalogue import Catalogue, CatalogueParameters, catalogue
 from features.domain.payment import Payment
 from features.state.memory import State
 from tests.features.kernel.oracle import Oracle
 from tests.features.kernel.streams import START_MS, Event, Later, streams
 
-CATALOG = catalog()
+CATALOGUE = catalogue()
 SLOW = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
@@ -31,9 +31,9 @@ def run(events: list[Event], state: State) -> list[np.ndarray]:
     return vectors
 
 
-@given(streams(), st.sampled_from([CATALOG, catalog(CatalogParameters(label_delay_days=3))]))
+@given(streams(), st.sampled_from([CATALOGUE, catalogue(CatalogueParameters(label_delay_days=3))]))
 @SLOW
-def test_every_window_feature_equals_the_plain_definition(events: list[Event], chosen: Catalog) -> None:
+def test_every_window_feature_equals_the_plain_definition(events: list[Event], chosen: Catalogue) -> None:
     state, oracle, seen = State(chosen), Oracle(), []
     horizon = 37 * DAY  # what is later than every window is dropped by design and compared elsewhere
     newest = 0
@@ -57,7 +57,7 @@ def test_every_window_feature_equals_the_plain_definition(events: list[Event], c
 @given(streams(most=30))
 @SLOW
 def test_observing_changes_nothing(events: list[Event]) -> None:
-    state, twin = State(CATALOG), State(CATALOG)
+    state, twin = State(CATALOGUE), State(CATALOGUE)
     seen = []
     for event in events:
         if isinstance(event, Later):
@@ -75,7 +75,7 @@ def test_observing_changes_nothing(events: list[Event]) -> None:
 def test_the_order_inside_a_tile_does_not_matter(events: list[Event], random: object) -> None:
     payments = [e for e in events if not isinstance(e, Later)]
     probe = payments[-1]
-    before, same = State(CATALOG), State(CATALOG)
+    before, same = State(CATALOGUE), State(CATALOGUE)
     run(list(payments), before)
     shuffled = list(payments)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
@@ -97,7 +97,7 @@ def payment(number: int, time_ms: int, **more: object) -> Payment:
 
 
 def test_memory_is_bounded_however_long_an_entity_lives() -> None:
-    state = State(CATALOG)
+    state = State(CATALOGUE)
     for i in range(40_000):
         state.apply(payment(i, START_MS + i * 3 * MINUTE, payee_id="m1"))
     after_a_season = state.bytes_used()
@@ -107,30 +107,30 @@ def test_memory_is_bounded_however_long_an_entity_lives() -> None:
 
 
 def test_a_payment_later_than_every_window_is_counted_as_too_late_and_changes_no_window() -> None:
-    state = State(CATALOG)
+    state = State(CATALOGUE)
     state.apply(payment(0, START_MS))
     probe = payment(2, START_MS + MINUTE)
     before = state.observe(probe)
     state.apply(payment(1, START_MS - 60 * DAY))
     after = state.observe(probe)
     assert state.too_late > 0
-    for a in CATALOG.aggregates:
+    for a in CATALOGUE.aggregates:
         # of the payer-only entities, all but the ones that look at all of the past
         if a.by == "payer" and a.over_ms is not None and a.of is None:
-            i = CATALOG.index[a.name]
+            i = CATALOGUE.index[a.name]
             np.testing.assert_array_equal(before[i], after[i])
 
 
 def test_distinct_is_exact_up_to_the_cap_and_saturates_there() -> None:
-    state = State(CATALOG)
-    column = CATALOG.index["payer_payee_distinct_1h"]
+    state = State(CATALOGUE)
+    column = CATALOGUE.index["payer_payee_distinct_1h"]
     for i in range(40):
         got = state.observe_and_apply(payment(i, START_MS + i))[column]
         assert got == min(i, 16)
 
 
 def test_a_correction_takes_a_label_back() -> None:
-    state = State(CATALOG)
+    state = State(CATALOGUE)
     first = payment(0, START_MS)
     state.apply(first)
     probe = payment(400, START_MS + 10 * DAY)
@@ -140,7 +140,7 @@ def test_a_correction_takes_a_label_back() -> None:
     state.annotate(first, "fraud", weight=-1)
     changed = [
         n
-        for n, a, b in zip(CATALOG.names, clean, state.observe(probe), strict=True)
+        for n, a, b in zip(CATALOGUE.names, clean, state.observe(probe), strict=True)
         if not (a == b or (a != a and b != b))
     ]
     assert all("since_last" in name for name in changed)

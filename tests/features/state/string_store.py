@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.domain.payment import Payment
 from features.state.codec import EMPTY, HEADER_BYTES
 from features.state.remote import EntityStrings, generation_of, header
@@ -16,8 +16,8 @@ Compact = Callable[[int], bool]  # asked with the number of events in a tail
 class StringStore:
     """Reads strings before appending to them; packs one anew when `compact` says so."""
 
-    def __init__(self, catalog: Catalog, compact: Compact = lambda tail: tail >= 4) -> None:
-        self.strings = EntityStrings(catalog)
+    def __init__(self, catalogue: Catalogue, compact: Compact = lambda tail: tail >= 4) -> None:
+        self.strings = EntityStrings(catalogue)
         self.kept: dict[tuple[int, str], bytes] = {}
         self.compact = compact
 

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.catalogue.catalogue import catalog
+from features.catalogue.catalogue import catalogue
 from features.domain.payment import ENTITIES, Payment
 from features.errors import BrokenState
-from features.state import codec
+from features.state import varint
 from features.state.memory import State
 from features.state.remote import EntityStrings, generation_of, header, identity, tail_bytes
 from tests.features.kernel.streams import START_MS, Event, Later, streams
 from tests.features.state.string_store import StringStore
 
-CATALOG = catalog()
+CATALOGUE = catalogue()
 
 
 def payments_of(events: list[Event]) -> list[Payment]:
@@ -37,8 +37,8 @@ def a_payment(number: int, **changes: object) -> Payment:
 @settings(max_examples=80)
 @given(streams(), st.integers(0, 2**32 - 1))
 def test_strings_give_the_vectors_of_the_state_whenever_they_are_packed(events: list[Event], seed: int) -> None:
-    state, dice = State(CATALOG), random.Random(seed)
-    store = StringStore(CATALOG, lambda tail: dice.random() < 0.3)
+    state, dice = State(CATALOGUE), random.Random(seed)
+    store = StringStore(CATALOGUE, lambda tail: dice.random() < 0.3)
     known = payments_of(events)
     for event in events:
         if isinstance(event, Later):
@@ -55,8 +55,8 @@ def test_strings_give_the_vectors_of_the_state_whenever_they_are_packed(events: 
 @given(streams(), st.integers(0, 2**32 - 1))
 def test_packed_bytes_do_not_depend_on_when_strings_were_packed(events: list[Event], seed: int) -> None:
     dice = random.Random(seed)
-    stores = [StringStore(CATALOG, rule) for rule in (lambda _: True, lambda _: False, lambda _: dice.random() < 0.2)]
-    state = State(CATALOG)
+    stores = [StringStore(CATALOGUE, rule) for rule in (lambda _: True, lambda _: False, lambda _: dice.random() < 0.2)]
+    state = State(CATALOGUE)
     known = payments_of(events)
     for event in events:
         for store in stores:
@@ -76,16 +76,16 @@ def test_packed_bytes_do_not_depend_on_when_strings_were_packed(events: list[Eve
 @given(st.integers(0, 2**63 - 1), st.integers(-(2**63), 2**63 - 1))
 def test_numbers_come_back_from_their_bytes(whole: int, signed: int) -> None:
     out = np.zeros(32, np.uint8)
-    end = codec.put_signed(out, codec.put(out, 0, whole), signed)
-    first, at = codec.get(out, 0, end)
-    second, at = codec.get_signed(out, at, end)
+    end = varint.write_signed(out, varint.write_varint(out, 0, whole), signed)
+    first, at = varint.read_varint(out, 0, end)
+    second, at = varint.read_signed(out, at, end)
     assert (first, second, at) == (whole, signed, end)
 
 
 @settings(max_examples=200)
 @given(st.data())
 def test_broken_bytes_are_refused_and_harm_nothing(data: st.DataObject) -> None:
-    store = StringStore(CATALOG)
+    store = StringStore(CATALOGUE)
     for number in range(12):
         store.score(a_payment(number, payee_id=f"m{number % 5}", ip=f"10.0.0.{number % 4}"))
     strings = store.strings
@@ -104,11 +104,11 @@ def test_broken_bytes_are_refused_and_harm_nothing(data: st.DataObject) -> None:
     except BrokenState as error:
         assert "rebuild-state" in error.repair
     intact = strings.observe(one, entry, whole, None)
-    assert intact.tobytes() == EntityStrings(CATALOG).observe(one, entry, whole, None).tobytes()
+    assert intact.tobytes() == EntityStrings(CATALOGUE).observe(one, entry, whole, None).tobytes()
 
 
 def test_a_truncated_string_names_the_entity() -> None:
-    strings = EntityStrings(CATALOG)
+    strings = EntityStrings(CATALOGUE)
     one = a_payment(1)
     with pytest.raises(BrokenState, match="payer `u1`"):
         strings.observe(one, strings.entry(one), [b"\x01\x02", None, None, None, None, None], None)
@@ -122,7 +122,7 @@ def test_identities_are_lasting_positive_and_tell_kinds_apart() -> None:
 
 
 def test_an_entity_with_one_payment_takes_little_room() -> None:
-    store = StringStore(CATALOG, lambda _: True)
+    store = StringStore(CATALOGUE, lambda _: True)
     store.score(a_payment(1))
     sizes = {ENTITIES[e]: len(string) for (e, _), string in store.kept.items()}
     assert max(sizes.values()) < 100, sizes

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 
-from features.catalogue.catalogue import Attribute, CatalogParameters, catalog
+from features.catalogue.catalogue import Attribute, CatalogueParameters, catalogue
 from features.domain.payment import Payment
 from features.errors import InvalidHistory
 from features.state.memory import State
@@ -18,7 +18,7 @@ from features.state.profiles import PayeeProfile, PayerProfile, Profiles
 from features.state.replay import fold, replay, replay_to_parquet
 from tests.features.kernel.streams import START_MS, Event, Later, history_of, row_of, streams
 
-CATALOG = catalog()
+CATALOGUE = catalogue()
 
 
 def live_and_rows(events: list[Event], state: State, profiles: Profiles | None = None) -> tuple[np.ndarray, pa.Table]:
@@ -43,7 +43,7 @@ def live_and_rows(events: list[Event], state: State, profiles: Profiles | None =
 
 
 def matrix(table: pa.Table) -> np.ndarray:
-    return np.column_stack([table[name].to_numpy() for name in CATALOG.names])
+    return np.column_stack([table[name].to_numpy() for name in CATALOGUE.names])
 
 
 @given(streams(late=False))
@@ -68,11 +68,11 @@ def test_replay_equals_the_live_path_bit_for_bit(events: list[Event]) -> None:
             event_time_ms=START_MS, created_time_ms=START_MS, known_since_ms=START_MS, mcc="5411", country="SG", size=3
         ),
     )
-    live = State(CATALOG)
+    live = State(CATALOGUE)
     if isinstance(events[0], Later):
         return
     vectors, history = live_and_rows(events, live, profiles)
-    np.testing.assert_array_equal(matrix(replay(history, CATALOG, profiles)).view(np.int64), vectors.view(np.int64))
+    np.testing.assert_array_equal(matrix(replay(history, CATALOGUE, profiles)).view(np.int64), vectors.view(np.int64))
     probe = Payment(
         transaction_id="probe",
         event_time_ms=START_MS + 400 * 86_400_000,
@@ -86,7 +86,7 @@ def test_replay_equals_the_live_path_bit_for_bit(events: list[Event]) -> None:
         device_id="d1",
         ip="10.0.0.1",
     )
-    folded = fold(history, CATALOG)
+    folded = fold(history, CATALOGUE)
     np.testing.assert_array_equal(folded.observe(probe), live.observe(probe))
     assert folded.events_seen(probe) == live.events_seen(probe)
 
@@ -109,9 +109,9 @@ def rows(n: int = 50) -> list[dict[str, object]]:
 
 
 def test_a_snapshot_brings_back_the_same_state(tmp_path: Path) -> None:
-    state = fold(history_of(rows()), CATALOG)
+    state = fold(history_of(rows()), CATALOGUE)
     state.save(tmp_path / "state")
-    again = State.load(tmp_path / "state", CATALOG)
+    again = State.load(tmp_path / "state", CATALOGUE)
     probe = Payment(
         transaction_id="p",
         event_time_ms=START_MS + 10**7,
@@ -130,21 +130,21 @@ def test_a_snapshot_brings_back_the_same_state(tmp_path: Path) -> None:
 def test_a_label_does_not_count_before_it_became_known() -> None:
     history = rows()
     history[0] |= {"label": "fraud", "label_time": START_MS + 30 * 60_000}
-    counts = replay(history_of(history), CATALOG)["payee_fraud_count_7d"].to_pylist()
+    counts = replay(history_of(history), CATALOGUE)["payee_fraud_count_7d"].to_pylist()
     assert [counts[i] for i in range(0, 50, 5)] == [0.0] * 6 + [1.0] * 4  # payee m0 is in rows 0, 5, 10, ...
 
 
 def test_a_file_of_features_appears_whole_and_equals_the_table(tmp_path: Path) -> None:
     pq.write_table(history_of(rows()), tmp_path / "history.parquet")
-    done = replay_to_parquet(tmp_path / "history.parquet", tmp_path / "features.history.parquet", CATALOG)
+    done = replay_to_parquet(tmp_path / "history.parquet", tmp_path / "features.history.parquet", CATALOGUE)
     assert done == 50
     written = pq.read_table(tmp_path / "features.history.parquet")
-    np.testing.assert_array_equal(matrix(written), matrix(replay(history_of(rows()), CATALOG)))
+    np.testing.assert_array_equal(matrix(written), matrix(replay(history_of(rows()), CATALOGUE)))
     assert [p.name for p in tmp_path.glob("*.partial")] == []
 
 
 def test_what_happens_at_or_after_the_end_is_left_out() -> None:
-    assert replay(history_of(rows()), CATALOG, until_ms=START_MS + 10 * 60_000).num_rows == 10
+    assert replay(history_of(rows()), CATALOGUE, until_ms=START_MS + 10 * 60_000).num_rows == 10
 
 
 @pytest.mark.parametrize(
@@ -164,17 +164,17 @@ def test_a_history_that_cannot_be_replayed_is_refused_with_the_place_and_the_rep
     spoil(history)  # type: ignore[operator]
     table = pa.Table.from_pylist(history, schema=pa.schema([pa.field(f.name, f.type) for f in history_of([]).schema]))
     with pytest.raises(InvalidHistory, match=sentence):
-        replay(table, CATALOG)
+        replay(table, CATALOGUE)
 
 
 def test_a_history_without_a_required_column_names_it() -> None:
     with pytest.raises(InvalidHistory, match="lacks the column\\(s\\) payee_id"):
-        replay(history_of(rows()).drop_columns(["payee_id"]), CATALOG)
+        replay(history_of(rows()).drop_columns(["payee_id"]), CATALOGUE)
 
 
 def test_amounts_attributes_and_countries_are_read_alike_at_both_speeds() -> None:
-    chosen = catalog(
-        CatalogParameters(
+    chosen = catalogue(
+        CatalogueParameters(
             reference_currency="INR",
             label_delay_days=3,
             attributes=(Attribute("basket_items"), Attribute("sign_in", "categorical", ("otp", "pin"))),

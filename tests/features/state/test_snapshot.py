@@ -13,13 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from features.catalogue.catalogue import CatalogParameters, catalog
+from features.catalogue.catalogue import CatalogueParameters, catalogue
 from features.domain.payment import Payment
 from features.errors import BrokenState, ContractMismatch
 from features.state import snapshot
 from features.state.memory import Position, State
 
-KNOWN = catalog()
+KNOWN = catalogue()
 START_MS = 1_794_355_203_120
 HERE = Position(17, "the digest of event 17")
 
@@ -166,7 +166,7 @@ def test_what_is_no_snapshot_is_refused_with_one_sentence_and_a_repair(
 
 def test_a_whole_snapshot_of_another_catalogue_is_refused_by_name(saved: Path) -> None:
     with pytest.raises(ContractMismatch, match="was made with catalogue"):
-        State.load(saved, catalog(CatalogParameters(label_delay_days=14)))
+        State.load(saved, catalogue(CatalogueParameters(label_delay_days=14)))
 
 
 def test_the_file_is_synced_before_it_gets_its_name_and_the_folder_after(

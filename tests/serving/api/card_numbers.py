@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import httpx
 
-from serving.api.schemas import EXAMPLE
+from features.domain.payment_fields import EXAMPLE
 from tests.serving.scoring_world import START_MS, Service, payment, rfc3339
 
 #: Test numbers of four networks, 15 and 16 digits; and ways to write one.

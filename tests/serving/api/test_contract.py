@@ -1,4 +1,4 @@
-"""The HTTP contract of DESIGN §3, over a real port, in both profiles."""
+"""The HTTP contract of docs/design.md §3, over a real port, in both profiles."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_the_document_shows_exactly_the_contract_and_the_page_loads_nothing(serv
     page = service.client.get("/docs").text
     assert all(path in page for path in document["paths"])
     assert "src=" not in page
-    assert "http" not in page.replace("http://127.0.0.1:3000", "").replace("HTTP", "")
+    assert "http" not in page.replace(f"http://127.0.0.1:{service.port}", "").replace("HTTP", "")
 
 
 def test_paths_and_methods_beside_the_contract_get_the_one_error_shape(service: Service) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from features.domain.payment_fields import LONGEST_TEXT
 from features.intake.parse import DEEPEST
-from features.intake.validate import LONGEST_TEXT, MOST_ATTRIBUTES, MOST_PROBLEMS
+from features.intake.validate import MOST_ATTRIBUTES, MOST_PROBLEMS
 from serving.api.body_timeout import BODY_SECONDS
 from serving.server.bounded_http import HEAD_SECONDS, MAX_HEAD_BYTES, MAX_HEADERS, BoundedHttp
 from tests.flow.desk_process import console_process

@@ -46,7 +46,7 @@ def test_the_reply_of_readyz_matches_its_schema_in_every_state(asked: Asked, mon
     monkeypatch.setattr(asked.runtime.succession, "refused", "risk@2 cannot be served: its model is gone.")
     noted = checked(asked, "GET", "/readyz", 200)
     assert noted["notes"] == {"bundle": "risk@2 cannot be served: its model is gone."}
-    asked.engine.ledger_failed(payment_from(payment("full"), asked.engine.catalog), LedgerError("disk full"))
+    asked.engine.ledger_failed(payment_from(payment("full"), asked.engine.catalogue), LedgerError("disk full"))
     assert not checked(asked, "GET", "/readyz", 503)["ready"]
     monkeypatch.setattr(asked.application, "runtime", None)
     assert checked(asked, "GET", "/readyz", 503)["checks"] == {"service": "The service is starting."}

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.catalogue.catalogue import CatalogParameters, catalog
+from features.catalogue.catalogue import CatalogueParameters, catalogue
 from features.errors import InvalidHistory
 from features.history.schema import own_schema
 from features.state.replay import fold, replay
@@ -22,7 +22,7 @@ from serving.state.fold import HistoryEvent, encode
 from serving.state.foldable import CannotFold
 from tests.serving.scoring_world import DAY_MS, START_MS, Service, command, payment, rfc3339, running
 
-KNOWN = catalog(CatalogParameters())
+KNOWN = catalogue(CatalogueParameters())
 
 
 def row(name: str, **changes: Any) -> dict[str, Any]:

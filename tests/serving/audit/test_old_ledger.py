@@ -74,11 +74,11 @@ def test_the_service_starts_on_an_old_ledger_and_its_state_is_the_fold_of_it(
     assert skipped.startswith(f"snapshot {snapshot.name} is not used: It has no digest")
     engine = runtime.engine
     assert engine is not None
-    whole = Fold(engine.catalog, settings.var / "segments")
+    whole = Fold(engine.catalogue, settings.var / "segments")
     for event in runtime.ledger.walk():
         whole.apply(event)
     live = engine.fold.state
-    assert apart(packed(live, engine.catalog), packed(whole.state, engine.catalog)) == 0
+    assert apart(packed(live, engine.catalogue), packed(whole.state, engine.catalogue)) == 0
     assert (live.too_late, live.entities()) == (whole.state.too_late, whole.state.entities())
 
     earlier = next(event for event in runtime.ledger.walk() if event.kind == "payment")
@@ -86,7 +86,7 @@ def test_the_service_starts_on_an_old_ledger_and_its_state_is_the_fold_of_it(
 
     async def go_on() -> bytes:
         again = await engine.answer(stored_payment(recorded.payment), engine.now_ns())
-        later = payment_from(payment("later", attributes={}), engine.catalog, runtime.names)
+        later = payment_from(payment("later", attributes={}), engine.catalogue, runtime.names)
         await engine.answer(later, engine.now_ns())
         return again.answer
 

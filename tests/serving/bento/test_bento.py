@@ -16,10 +16,11 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
+from bentoml._internal.bento.build_config import BentoPathSpec
 
 from tests.house.serving_pins import PINS
 from tests.serving.bento.bento_world import BentoElsewhere, requirements_of
-from tests.serving.scoring_world import free_port, payment
+from tests.serving.scoring_world import ROOT, free_port, payment
 from training.runs.bento import Built
 
 
@@ -45,11 +46,20 @@ def test_the_bento_holds_all_of_serving_and_nothing_of_training(bento: Built) ->
     assert not (source / "training").exists()
     assert not (source / "tests").exists()
     assert not (source / "features" / "feast_store").exists()
-    assert not list(source.glob("features/feast_*"))
-    for part in ("console/templates/base.html", "console/static/console.css", "dashboards/riskgate.json", "production"):
+    for part in ("console/templates/base.html", "console/static/console.css", "telemetry/dashboards/riskgate.json"):
         assert (source / "serving" / part).exists()
+    ours = {path.relative_to(ROOT).as_posix() for path in (ROOT / "serving").rglob("*.py")}
+    assert ours == {path.relative_to(source).as_posix() for path in (source / "serving").rglob("*.py")}
     assert bento.model.startswith("riskgate:1-")
     assert (bento.folder / "models" / Path(*bento.model.split(":")) / "model.txt").is_file()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of pathspec, about the name that BentoML calls it by
+def test_a_bento_takes_nothing_of_an_earlier_one_below_var() -> None:
+    described = yaml.load((ROOT / "bentofile.yaml").read_text(), Loader=yaml.CSafeLoader)
+    taken = BentoPathSpec(described["include"], described["exclude"]).includes
+    assert all(taken(path) for path in ("LICENSE", "serving/service.py", "features/errors.py"))
+    assert not any(taken(f"var/bento/1/src/{path}") for path in ("LICENSE", "serving/service.py", "features/errors.py"))
 
 
 @contextmanager

@@ -12,13 +12,13 @@ from starlette.types import ASGIApp
 from serving.cases.sqlite import FileCases
 from serving.console.app import create_app
 from serving.console.desk import Desk
-from serving.console.pages.catalogues import Catalogs
+from serving.console.pages.catalogues import Catalogues
 from tests.serving.console.desk_world import PASSWORD, DeskWorld
 
 
 def console_of(world: DeskWorld) -> ASGIApp:
     desk = Desk(FileCases(world.ledger_path), world.index_path, replay_clock=True)
-    return create_app(desk, world.users, Catalogs(world.var / "bundles"))
+    return create_app(desk, world.users, Catalogues(world.var / "bundles"))
 
 
 class Visitor:

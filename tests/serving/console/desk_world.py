@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from features.catalogue.catalogue import Catalog, catalog
+from features.catalogue.catalogue import Catalogue, catalogue
 from features.domain.payment import Payment
 from features.intake.parse import payment_json
 from serving.cases import cases
@@ -80,9 +80,9 @@ KNOWN = {
 class DeskWorld:
     """A ledger under a folder, and the people who may look at it."""
 
-    def __init__(self, var: Path, the_catalog: Catalog | None = None) -> None:
+    def __init__(self, var: Path, the_catalogue: Catalogue | None = None) -> None:
         self.var = var
-        self.catalog = the_catalog or catalog()
+        self.catalogue = the_catalogue or catalogue()
         self.ledger_path = var / "ledger.sqlite"
         self.index_path = var / "desk.sqlite"
         self.users = Users(var / "users.json")
@@ -114,12 +114,12 @@ class DeskWorld:
         seen: tuple[int, ...] = (12, 12, 0, 40, 0, 0),
     ) -> int:
         """Record a decision as the service does: payment event and case in one transaction."""
-        vector = np.full(len(self.catalog.names), math.nan)
+        vector = np.full(len(self.catalogue.names), math.nan)
         amount = {"amount_reference_minor": float(one.amount_minor), "amount_log10": math.log10(1 + one.amount_minor)}
         for name, value in {**(KNOWN if known is None else known), **amount}.items():
-            if name in self.catalog.index:
-                vector[self.catalog.index[name]] = value
-        contract = contract or self.catalog.contract().hash
+            if name in self.catalogue.index:
+                vector[self.catalogue.index[name]] = value
+        contract = contract or self.catalogue.contract().hash
         answer = Answer(
             one.transaction_id, decision, score, reasons if decision != "approve" else (), rules,
             "full" if score is not None else "rules_only", (),

@@ -8,7 +8,7 @@ import jinja2
 import pytest
 from jinja2 import meta, nodes
 
-from features.catalogue.catalogue import Attribute, CatalogParameters, catalog
+from features.catalogue.catalogue import Attribute, CatalogueParameters, catalogue
 from serving.console.desk import PAGE_SIZE
 from serving.console.render import FOLDER, TEMPLATES, environment
 from tests.serving.console.desk_visitor import Visitor, console_of, field, words
@@ -155,7 +155,7 @@ def test_a_vector_of_an_unknown_catalogue_is_not_shown_under_wrong_names(world: 
 
 def test_the_catalogue_of_a_served_bundle_names_the_callers_own_fields(tmp_path: Path) -> None:
     sign_in = Attribute("sign_in", "categorical", ("otp", "biometric"), "How the payer signed in.")
-    own = catalog(CatalogParameters(attributes=(sign_in,)))
+    own = catalogue(CatalogueParameters(attributes=(sign_in,)))
     bundle = tmp_path / "bundles" / "one"
     bundle.mkdir(parents=True)
     (bundle / "contract.json").write_bytes(own.contract().to_json())

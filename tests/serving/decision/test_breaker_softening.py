@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from features.bundle.bundle import Bundle, read_bundle
 from features.bundle.policy import MODEL, Policy, Rule
-from features.catalogue.catalogue import catalog
+from features.catalogue.catalogue import catalogue
 from features.intake.parse import payment_from
 from serving.decision.decision import Decision, below_decline, by_score, decide
 from serving.decision.evaluator import Judge, Judgement
@@ -54,7 +54,7 @@ def judge_of(bundle: Bundle, policy: Policy) -> Judge:
     return Judge(msgspec.structs.replace(bundle, policy=policy), KNOWN)
 
 
-KNOWN = catalog(PARAMETERS)
+KNOWN = catalogue(PARAMETERS)
 PAYMENT = payment_from(payment("t-1"), KNOWN)
 
 

@@ -10,14 +10,14 @@ import msgspec
 import pytest
 
 from features.bundle.bundle import read_bundle
-from features.catalogue.catalogue import CatalogParameters
+from features.catalogue.catalogue import CatalogueParameters
 from features.domain.money import reference_weights
 from serving.cases import cases
 from serving.console.app import create_app
 from serving.console.auth.permission import Actor
 from serving.console.auth.users import Users, new_user
 from serving.console.desk import Desk
-from serving.console.pages.catalogues import UNKNOWN_CURRENCY, Catalogs
+from serving.console.pages.catalogues import UNKNOWN_CURRENCY, Catalogues
 from serving.decision.case_row import CaseRow
 from serving.decision.case_row import at_risk_minor as part_at_risk
 from serving.ledger.sqlite.case_table import open_case
@@ -29,7 +29,7 @@ from tests.serving.console.desk_world import CHEAP, PASSWORD
 from tests.serving.profiles import Profile, both_profiles
 from tests.serving.scoring_world import BLOCKED, PARAMETERS, START_MS, Service, make_bundle, payment
 
-EURO = CatalogParameters(reference_currency="EUR", attributes=PARAMETERS.attributes)
+EURO = CatalogueParameters(reference_currency="EUR", attributes=PARAMETERS.attributes)
 ASHA = Actor("asha", "analyst")
 #: By their worth in euro, dearest first: the numbers alone would give another order.
 SENT = {"e-dollar": (9_000, "USD"), "e-euro": (5_000, "EUR"), "e-yen": (6_000, "JPY"), "e-rupee": (300_000, "INR")}
@@ -70,7 +70,7 @@ def test_the_pages_show_euro(euro: Service, profile: Profile) -> None:
     users = Users(euro.var / "users.json")
     users.put(new_user("asha", PASSWORD, "analyst", CHEAP), replace=True)
     desk = Desk(profile.desk(euro), euro.var / "desk.sqlite", replay_clock=True)
-    visitor = Visitor(create_app(desk, users, Catalogs(euro.var / "bundles")))
+    visitor = Visitor(create_app(desk, users, Catalogues(euro.var / "bundles")))
     try:
         visitor.sign_in()
         queue = visitor.get("/cases").text
@@ -108,7 +108,7 @@ def test_an_entry_of_the_stream_from_an_older_release_is_read() -> None:
 def test_the_currency_is_that_of_the_bundle_that_decides_now(tmp_path: Path, bundle: Path, euro_bundle: Path) -> None:
     from serving.model import bundle_archive
 
-    known = Catalogs(tmp_path)
+    known = Catalogues(tmp_path)
 
     def promotion(folder: Path) -> bytes:
         one = read_bundle(folder)

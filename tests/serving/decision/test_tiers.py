@@ -51,7 +51,7 @@ def score(runtime: EmbeddedRuntime, name: str, steps: Steps | None = None, **cha
         engine.now_ns = steps
 
     async def once() -> bytes:
-        one = payment_from(payment(name, **changes), engine.catalog)
+        one = payment_from(payment(name, **changes), engine.catalogue)
         scored = engine.score(one, 0 if steps is not None else engine.now_ns())
         if scored.ticket is not None:
             try:

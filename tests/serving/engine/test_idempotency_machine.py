@@ -47,14 +47,14 @@ class IdempotencyMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         open_bundle(self.bundle, self.settings)
         self._start()
-        note_promotion(self.ledger, self.opened, self.opened.catalog.contract().hash, "test", START_MS)
+        note_promotion(self.ledger, self.opened, self.opened.catalogue.contract().hash, "test", START_MS)
 
     def _start(self) -> None:
         self.ledger = Ledger(self.settings.ledger_path)
         self.ledger.learn_ids()
-        self.fold = fold_ledger(self.ledger, self.opened.catalog, self.settings)
+        self.fold = fold_ledger(self.ledger, self.opened.catalogue, self.settings)
         self.engine = EmbeddedEngine(
-            catalog=self.opened.catalog,
+            catalogue=self.opened.catalogue,
             fold=self.fold,
             judge=self.opened.judge,
             ledger=self.ledger,
@@ -67,7 +67,7 @@ class IdempotencyMachine(RuleBasedStateMachine):
         fields = make(
             f"t-{number}", START_MS + number * 1_000, amount_minor=10_000 + content, payer_id=f"u-{number % 2}"
         )
-        return payment_from(fields, self.opened.catalog)
+        return payment_from(fields, self.opened.catalogue)
 
     async def _send(self, number: int, content: int) -> bytes | None:
         """The answer, None for a conflict."""

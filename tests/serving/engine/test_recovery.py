@@ -12,7 +12,7 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
-from features.catalogue.catalogue import catalog
+from features.catalogue.catalogue import catalogue
 from serving.ledger.open import opened
 from serving.settings import read_settings
 from tests.serving.profiles import Profile, both_profiles, figures
@@ -185,7 +185,7 @@ def counted(service: Service, prefix: str) -> float:
 @pytest.fixture(scope="module")
 def past(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("past") / "history.parquet"
-    pq.write_table(history(catalog(PARAMETERS)), path, row_group_size=500)
+    pq.write_table(history(catalogue(PARAMETERS)), path, row_group_size=500)
     return path
 
 

@@ -150,7 +150,7 @@ def test_payments_too_late_for_every_window_are_counted(shared: Shared) -> None:
             await answer_of(engine, shared.payment("t-2", at_ms=START_MS - 400 * 86_400_000))
             return engine.strings.too_late
 
-    state = State(shared.catalog)
+    state = State(shared.catalogue)
     for name, at_ms in (("t-1", START_MS), ("t-2", START_MS - 400 * 86_400_000)):
         state.apply(shared.payment(name, at_ms=at_ms))
     assert asyncio.run(run()) == state.too_late > 0

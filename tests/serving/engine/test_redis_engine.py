@@ -57,7 +57,7 @@ def test_vectors_scores_and_decisions_are_those_of_the_state_in_the_process(shar
                 assert (await answer_of(engine, one)).tier == "full"
 
     asyncio.run(run())
-    state, bodies = State(shared.catalog), shared.bodies()
+    state, bodies = State(shared.catalogue), shared.bodies()
     for one in payments:
         receipt = bodies[one.transaction_id].receipt
         vector = vector_of(receipt)

@@ -50,7 +50,7 @@ def test_workers_that_read_the_file_at_different_times_are_verified_bit_for_bit(
     assert (result.payments, result.vectors, result.differences) == (120, 120, [])
     assert kinds.count("profile") == len(file.new_rows_since(0)) > 10
     assert len({body.receipt.profile_row for body in bodies}) > 3
-    level_column = shared.catalog.index["payer_verification_level"]
+    level_column = shared.catalogue.index["payer_verification_level"]
     seen = [body.receipt.vector for body in bodies]
     assert any(vector is not None and vector[8 * level_column : 8 * level_column + 8] != NAN for vector in seen)
     file.close()

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.bundle.bundle import read_bundle, write_bundle
-from features.catalogue.catalogue import catalog
+from features.catalogue.catalogue import catalogue
 from features.errors import RiskgateError
 from features.history.schema import history_schema
 from features.intake.pseudonyms import Pseudonyms
@@ -141,7 +141,7 @@ def test_a_ledger_of_clear_identifiers_takes_no_key_later(bundle: Path, tmp_path
 
 
 def test_an_imported_history_and_profiles_are_hashed_on_the_way_in(bundle: Path, tmp_path: Path) -> None:
-    known = catalog(PARAMETERS)
+    known = catalogue(PARAMETERS)
     past = history(known, 400)
     instrument = past["instrument_id"][0].as_py()
     pq.write_table(past, tmp_path / "past.parquet")

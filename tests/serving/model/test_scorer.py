@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from features.bundle.bundle import read_bundle
-from features.catalogue.catalogue import catalog_of
+from features.catalogue.catalogue import catalogue_of
 from features.errors import BrokenBundle
 from serving.decision.reasons import Families
 from serving.model.lightgbm_reference import Reference
@@ -132,7 +132,7 @@ def test_the_quadrature_is_exact_for_polynomials_up_to_its_degree(count: int) ->
 
 
 def test_families_hold_all_of_the_contributions_strongest_first_and_only_what_raises(bundle: Path) -> None:
-    known = catalog_of(read_bundle(bundle).contract)
+    known = catalogue_of(read_bundle(bundle).contract)
     codes = [feature.reason for feature in known.features]
     families = Families(known.names, codes, known.reasons)
     shares = np.random.default_rng(5).normal(size=len(known.names) + 1)
@@ -146,10 +146,10 @@ def test_families_hold_all_of_the_contributions_strongest_first_and_only_what_ra
 def test_nothing_is_left_to_compile_for_the_first_payment(bundle: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from features.bundle.bundle import read_bundle; from features.catalogue.catalogue import catalog_of\n"
+        "from features.bundle.bundle import read_bundle; from features.catalogue.catalogue import catalogue_of\n"
         "from serving.decision.evaluator import Judge; from serving.decision import rules\n"
         "from serving.model import tree_shap\n"
-        "bundle = read_bundle(Path(sys.argv[1])); Judge(bundle, catalog_of(bundle.contract))\n"
+        "bundle = read_bundle(Path(sys.argv[1])); Judge(bundle, catalogue_of(bundle.contract))\n"
         "for one in (rules.next_match, tree_shap.margin_of, tree_shap.add_contributions): assert one.signatures, one"
     )
     done = subprocess.run([sys.executable, "-c", code, str(bundle)], capture_output=True, text=True, timeout=120)

@@ -6,14 +6,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.catalogue.catalogue import catalog
+from features.catalogue.catalogue import catalogue
 from features.domain.money import LARGEST_AMOUNT_MINOR
 from features.intake.parse import payment_from, payment_json
 from serving.decision.evaluator import FULL
 from serving.overload.load_shedding import LADDER, REFUSED, AmountRanks, RequestPeek, bucket, tier_for
 from tests.serving.scoring_world import payment
 
-KNOWN = catalog()
+KNOWN = catalogue()
 millis = st.floats(0, 500)
 deadlines = st.integers(1, 5_000)
 ranks = st.floats(0, 1)

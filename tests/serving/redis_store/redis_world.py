@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import redis
 
-from features.catalogue.catalogue import Catalog
+from features.catalogue.catalogue import Catalogue
 from features.domain.payment import Payment
 from features.intake.parse import payment_from
 from features.state.remote import EntityStrings
@@ -59,19 +59,19 @@ class Shared:
         self.client: Any = redis.Redis.from_url(url)
 
     @property
-    def catalog(self) -> Catalog:
-        return self.opened.catalog
+    def catalogue(self) -> Catalogue:
+        return self.opened.catalogue
 
     def payment(self, name: str, **changes: Any) -> Payment:
-        return payment_from(payment(name, **changes), self.catalog)
+        return payment_from(payment(name, **changes), self.catalogue)
 
     @contextlib.asynccontextmanager
     async def worker(self, stream_limit: int = STREAM_LIMIT) -> AsyncIterator[RedisEngine]:
         state = self.state(stream_limit)
         await state.open()
         engine = RedisEngine(
-            catalog=self.catalog,
-            decider=Decider(self.opened.judge, self.catalog, "code"),
+            catalogue=self.catalogue,
+            decider=Decider(self.opened.judge, self.catalogue, "code"),
             state=state,
             clock=ReplayClock(),
             lookup=NoPast(),
@@ -104,7 +104,7 @@ class Shared:
         ledger = Ledger(self.settings.var / f"copy-{time.time_ns()}.sqlite")
         ledger.append_many([event[1:] for event in self.events()])
         walk = Walk(self.settings, ledger, 5)
-        walk.start_with(self.catalog)
+        walk.start_with(self.catalogue)
         for event in ledger.walk():
             walk.step(event)
         ledger.close()
@@ -112,7 +112,7 @@ class Shared:
 
     def live_state(self) -> dict[tuple[int, str], bytes]:
         """Every entity's record as Redis has it, packed after all its tail."""
-        strings, found = EntityStrings(self.catalog), {}
+        strings, found = EntityStrings(self.catalogue), {}
         for key in self.client.scan_iter(f"{self.keys.prefix}:*", count=1000):
             entity = self.keys.entity_of(key)
             if entity is not None:
@@ -121,10 +121,10 @@ class Shared:
 
     def rebuilt_state(self) -> dict[tuple[int, str], bytes]:
         """The same out of the stream, by the embedded fold."""
-        fold = Fold(self.catalog, self.settings.var / "segments")
+        fold = Fold(self.catalogue, self.settings.var / "segments")
         for event in self.events():
             fold.apply(event)
-        strings = EntityStrings(self.catalog)
+        strings = EntityStrings(self.catalogue)
         return {(kind, key): record for kind, key, record in strings.pack_state(fold.state)}
 
 

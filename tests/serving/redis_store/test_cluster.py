@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from features.intake.parse import payment_json
-from features.state.remote import keys_of
+from features.state.memory import entity_keys
 from serving.decision.evaluator import DEFAULT, FULL, RULES_ONLY
 from serving.errors import CannotStart, Conflict
 from serving.ledger.postgres import schema
@@ -170,7 +170,7 @@ def test_many_workers_in_a_cluster_keep_the_order_of_each_entity(shared: Shared)
     assert len(bodies) == len(payments)
     places: dict[tuple[int, str], list[int]] = {}
     for one in payments:
-        for kind, (key, seen) in enumerate(zip(keys_of(one), bodies[one.transaction_id].receipt.seen, strict=True)):
+        for kind, (key, seen) in enumerate(zip(entity_keys(one), bodies[one.transaction_id].receipt.seen, strict=True)):
             if key is not None:
                 places.setdefault((kind, key), []).append(seen)
     assert all(sorted(found) == list(range(len(found))) for found in places.values())

@@ -28,7 +28,7 @@ def shared(server_urls: tuple[str, str], bundle: Path, tmp_path: Path) -> Iterat
 def test_feast_over_redis_gives_the_vectors_of_the_hot_path(shared: Shared, tmp_path: Path) -> None:
     from features.feast_store import client
 
-    payments, known = stream(shared, 80), shared.catalog
+    payments, known = stream(shared, 80), shared.catalogue
 
     async def run() -> None:
         async with shared.worker() as engine:
@@ -58,11 +58,11 @@ def test_feast_over_redis_gives_the_vectors_of_the_hot_path(shared: Shared, tmp_
 def test_a_redis_that_is_not_there_is_told_with_a_repair(shared: Shared, tmp_path: Path) -> None:
     from features.feast_store import client
 
-    store = client.open_store(tmp_path / "feast", shared.catalog)
-    client.apply(store, shared.catalog)
+    store = client.open_store(tmp_path / "feast", shared.catalogue)
+    client.apply(store, shared.catalogue)
     client.read_redis(store, f"redis://127.0.0.1:{free_port()}/0", "rg")
     try:
         with pytest.raises(StoreUnavailable, match="does not answer"):
-            client.online_vectors(store, shared.catalog, [shared.payment("t-1")])
+            client.online_vectors(store, shared.catalogue, [shared.payment("t-1")])
     finally:
         client.close(store)

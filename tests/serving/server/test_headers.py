@@ -11,7 +11,7 @@ from serving.cases.sqlite import FileCases
 from serving.console.app import create_app
 from serving.console.desk import Desk
 from serving.console.headers import HEADERS
-from serving.console.pages.catalogues import Catalogs
+from serving.console.pages.catalogues import Catalogues
 from serving.server.headers import ALWAYS, security_headers
 from tests.serving.console.desk_visitor import Visitor
 from tests.serving.console.desk_world import DeskWorld
@@ -59,7 +59,7 @@ def test_every_reply_of_the_desk_carries_them(tmp_path: Path, hsts: int) -> None
     world = DeskWorld(tmp_path)
     world.user()
     desk = Desk(FileCases(world.ledger_path), world.index_path, replay_clock=True)
-    visitor = Visitor(create_app(desk, world.users, Catalogs(world.var / "bundles"), hsts))
+    visitor = Visitor(create_app(desk, world.users, Catalogues(world.var / "bundles"), hsts))
     try:
         visitor.sign_in()
         paths = ("/", "/livez", "/sign-in", "/cases", "/case?id=none", "/static/console.css", "/static/no", "/nothing")

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from features.bundle.bundle import read_bundle, write_bundle
-from features.catalogue.catalogue import CatalogParameters
+from features.catalogue.catalogue import CatalogueParameters
 from serving.audit.verify import verify_ledger
 from serving.decision.receipt import decode_body
 from serving.engine.embedded.engine import EmbeddedEngine
@@ -213,7 +213,7 @@ def stopping(service: Service) -> bool:
 
 
 def test_a_restart_with_other_features_folds_the_past_anew_and_verify_follows(bundle: Path, tmp_path: Path) -> None:
-    other = make_bundle(tmp_path / "other", version="2", parameters=CatalogParameters())
+    other = make_bundle(tmp_path / "other", version="2", parameters=CatalogueParameters())
     with running(tmp_path, bundle) as service:
         for place in range(5):
             service.score(payment(f"a-{place}", START_MS + place))

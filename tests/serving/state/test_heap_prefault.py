@@ -26,11 +26,11 @@ def test_memory_lies_ready_beyond_what_is_used(monkeypatch: pytest.MonkeyPatch) 
     first, second = Held(100), Held(7)
     now: list[Any] = [None]
 
-    def provide(heap: Any, at: int, count: int) -> bool:
+    def prefault(heap: Any, at: int, count: int) -> bool:
         asked.append((heap is first.heap, at, count))
         return len(asked) < 4
 
-    monkeypatch.setattr(heap_prefault, "provide", provide)
+    monkeypatch.setattr(heap_prefault, "prefault", prefault)
     monkeypatch.setattr(heap_prefault, "EVERY_SECONDS", 0.001)
 
     async def run() -> None:

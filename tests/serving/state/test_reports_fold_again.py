@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from features.catalogue.catalogue import catalog
+from features.catalogue.catalogue import catalogue
 from features.domain.payment import LABEL_SOURCES, LABELS, OUTCOMES
 from features.errors import InvalidHistory, RiskgateError
 from features.history.schema import own_schema
@@ -39,7 +39,7 @@ from serving.state.outcomes import LabelReport, OutcomeReport
 from serving.state.startup import fold_ledger, open_bundle, take_profiles
 from tests.serving.scoring_world import PARAMETERS, START_MS, payment
 
-KNOWN = catalog(PARAMETERS)
+KNOWN = catalogue(PARAMETERS)
 STRINGS = EntityStrings(KNOWN)
 IDS = ("t-1", "t 2", "t\x1f3", "té", "t" * 200, "")
 
@@ -172,20 +172,20 @@ def test_a_payment_that_cannot_be_decided_leaves_no_trace_in_the_state(tmp_path:
     async def run() -> None:
         ledger = Ledger(own.ledger_path)
         engine = EmbeddedEngine(
-            catalog=opened.catalog, fold=fold_ledger(ledger, opened.catalog, own), judge=opened.judge,
+            catalogue=opened.catalogue, fold=fold_ledger(ledger, opened.catalogue, own), judge=opened.judge,
             ledger=ledger, clock=ReplayClock(), code="test",
         )  # fmt: skip
-        await engine.answer(payment_from(payment("t-1"), opened.catalog), time.perf_counter_ns())
+        await engine.answer(payment_from(payment("t-1"), opened.catalogue), time.perf_counter_ns())
         engine.decider.notice = broken
-        answer = await engine.answer(payment_from(payment("t-2"), opened.catalog), time.perf_counter_ns())
+        answer = await engine.answer(payment_from(payment("t-2"), opened.catalogue), time.perf_counter_ns())
         assert b'"receipt_id":null' in answer.answer
         assert not engine.ledger_works  # the runtime folds the ledger again, and until then nothing is recorded
         engine.decider.notice = None
-        engine.ledger_restored(fold_ledger(ledger, opened.catalog, own))
-        await engine.answer(payment_from(payment("t-3"), opened.catalog), time.perf_counter_ns())
+        engine.ledger_restored(fold_ledger(ledger, opened.catalogue, own))
+        await engine.answer(payment_from(payment("t-3"), opened.catalogue), time.perf_counter_ns())
         assert [event.transaction_id for event in ledger.walk()] == ["t-1", "t-3"]
         live = packed(engine.fold.state)
-        assert live == packed(fold_ledger(ledger, opened.catalog, own).state)
+        assert live == packed(fold_ledger(ledger, opened.catalogue, own).state)
         ledger.close()
 
     asyncio.run(run())

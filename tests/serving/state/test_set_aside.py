@@ -11,7 +11,7 @@ import httpx
 import msgspec
 import pytest
 
-from features.catalogue.catalogue import catalog
+from features.catalogue.catalogue import catalogue
 from serving.audit.export_history import export
 from serving.audit.export_vectors import export_vectors
 from serving.audit.verify import Result, verify_ledger
@@ -71,14 +71,14 @@ def copied(honest: Path, folder: Path, *names: str) -> tuple[Path, list[int]]:
 def folded(var: Path) -> Fold:
     ledger = Ledger(var / "ledger.sqlite", read_only=True)
     try:
-        return fold_ledger(ledger, catalog(PARAMETERS), Settings(var=var))
+        return fold_ledger(ledger, catalogue(PARAMETERS), Settings(var=var))
     finally:
         ledger.release()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_broken_event_changes_nothing_and_is_named_without_its_values(name: str, honest: Path) -> None:
-    known = catalog(PARAMETERS)
+    known = catalogue(PARAMETERS)
     fold, twin = Fold(known, honest / "segments"), Fold(known, honest / "segments")
     with opened(Settings(var=honest)) as ledger:
         for event in ledger.walk():
@@ -99,8 +99,8 @@ def test_a_broken_event_changes_nothing_and_is_named_without_its_values(name: st
 def test_what_the_service_writes_can_be_folded(honest: Path) -> None:
     with opened(Settings(var=honest)) as ledger:
         for event in ledger.walk():
-            step_of(event, catalog(PARAMETERS))
-            whole_step_of(event, catalog(PARAMETERS))
+            step_of(event, catalogue(PARAMETERS))
+            whole_step_of(event, catalogue(PARAMETERS))
 
 
 def test_verify_counts_them_apart_and_export_leaves_them_out(honest: Path, tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_rebuild_compare_and_verify_agree_about_what_is_set_aside(
     there = decode_there(shared.client.get(shared.keys.set_aside))
     assert there.count == len(seqs) and str(seqs[0]) in there.note()
     walk = Walk(shared.settings, ledger, 5)
-    walk.start_with(shared.catalog)
+    walk.start_with(shared.catalogue)
     for event in ledger.walk():
         walk.step(event)
     assert (walk.result.mismatches, walk.result.payments) == (0, 21)
@@ -109,7 +109,7 @@ def test_a_report_about_a_broken_payment_is_refused_and_nothing_is_appended(
     shared: Shared, recorded: None, servers: Servers, ledger: PostgresLedger
 ) -> None:
     write_broken(servers, ledger)
-    past = LedgerLookup(ledger, shared.settings.var / "segments", shared.catalog)
+    past = LedgerLookup(ledger, shared.settings.var / "segments", shared.catalogue)
 
     async def run() -> None:
         async with shared.worker() as engine:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from features.catalogue.catalogue import Catalog, catalog_of
+from features.catalogue.catalogue import Catalogue, catalogue_of
 from features.state.memory import Position, State
 from serving.ledger.sqlite.ledger import Ledger
 from serving.model import bundle_archive
@@ -35,7 +35,7 @@ class World(NamedTuple):
     """A ledger with a good older and a good newer snapshot; `whole` is the state folded from all its events."""
 
     settings: Settings
-    catalog: Catalog
+    catalogue: Catalogue
     bundle: Path
     whole: State
 
@@ -54,7 +54,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> World:
     ledger = Ledger(settings.ledger_path)
     last = decode_promotion(ledger.of_kind("promotion")[-1].body)
     bundle = bundle_archive.kept_bundle(settings.var / "bundles", last.bundle, last.policy)
-    known = catalog_of(bundle.contract)
+    known = catalogue_of(bundle.contract)
     world = World(
         settings, known, settings.var / "bundles" / bundle_archive.folder_name(last.bundle, last.policy), State(known)
     )
@@ -79,12 +79,12 @@ def folded(world: World, used: int | None) -> None:
     """What a start does: it takes the snapshot of this position (None: none), and its state is the fold."""
     ledger = Ledger(world.settings.ledger_path)
     try:
-        found = snapshots.newest(world.folder, ledger, world.catalog)
+        found = snapshots.newest(world.folder, ledger, world.catalogue)
         assert (None if found is None else found[1]) == used
-        state = fold_ledger(ledger, world.catalog, world.settings).state
+        state = fold_ledger(ledger, world.catalogue, world.settings).state
     finally:
         ledger.close()
-    assert apart(packed(state, world.catalog), packed(world.whole, world.catalog)) == 0
+    assert apart(packed(state, world.catalogue), packed(world.whole, world.catalogue)) == 0
     assert state.too_late == world.whole.too_late
 
 
@@ -140,7 +140,7 @@ def of_another_ledger(world: World) -> None:
 
 
 def of_no_ledger(world: World) -> None:
-    State(world.catalog).save(world.path(NEWER), Position(NEWER))
+    State(world.catalogue).save(world.path(NEWER), Position(NEWER))
 
 
 def beyond_the_ledger(world: World) -> None:
@@ -188,7 +188,7 @@ def test_the_snapshot_of_a_ledger_that_was_set_back_is_not_used(world: World) ->
         connection.execute("DELETE FROM events WHERE seq > ?", (NEWER - 10,))
     connection.close()
     ledger = Ledger(world.settings.ledger_path)
-    found = snapshots.newest(world.folder, ledger, world.catalog)
+    found = snapshots.newest(world.folder, ledger, world.catalogue)
     ledger.close()
     assert found is not None
     assert found[1] == OLDER
@@ -199,7 +199,7 @@ def test_saving_keeps_the_new_one_and_the_one_before_it_and_clears_up(world: Wor
         (world.folder / name).write_bytes(b"x")
     world.path(LAST + 7).mkdir()
     ledger = Ledger(world.settings.ledger_path)
-    path = save_snapshot(fold_ledger(ledger, world.catalog, world.settings), ledger, world.settings)
+    path = save_snapshot(fold_ledger(ledger, world.catalogue, world.settings), ledger, world.settings)
     ledger.close()
     assert path == world.path(LAST)
     kept = {world.path(NEWER), world.path(LAST), world.path(LAST + 7), world.folder / "notes.txt"}
@@ -219,7 +219,7 @@ def test_a_runtime_starts_and_stops_with_every_fault_at_its_place(
         runtime.load()
     engine = runtime.engine
     assert engine is not None
-    assert apart(packed(engine.fold.state, world.catalog), packed(world.whole, world.catalog)) == 0
+    assert apart(packed(engine.fold.state, world.catalogue), packed(world.whole, world.catalogue)) == 0
     # The one beyond the ledger, the damaged one, and the folder.
     assert sum("is not used" in record.getMessage() for record in caplog.records) == 3
     asyncio.run(runtime.end())

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from features.bundle.bundle import read_bundle, write_bundle
-from features.catalogue.catalogue import CatalogParameters
+from features.catalogue.catalogue import CatalogueParameters
 from features.domain.contract import Contract
 from serving.errors import CannotStart
 from serving.settings import TABLE, Settings, read_settings
@@ -92,6 +92,6 @@ def test_the_table_of_settings_is_the_settings() -> None:
 def test_a_bundle_of_a_deployment_without_attributes_serves_its_own_catalogue(tmp_path: Path) -> None:
     from serving.state.startup import open_bundle
 
-    folder = make_bundle(tmp_path / "plain", parameters=CatalogParameters())
+    folder = make_bundle(tmp_path / "plain", parameters=CatalogueParameters())
     opened = open_bundle(folder, Settings(var=tmp_path / "var"))
-    assert opened.catalog.parameters.attributes == ()
+    assert opened.catalogue.parameters.attributes == ()

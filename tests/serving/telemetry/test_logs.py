@@ -92,7 +92,7 @@ def test_a_flood_of_decisions_is_cut_and_counted(bundle: Path, tmp_path: Path) -
     from features.intake.parse import payment_from
 
     async def once() -> None:
-        await engine_of(runtime).answer(payment_from(payment("flood"), engine_of(runtime).catalog), 0)
+        await engine_of(runtime).answer(payment_from(payment("flood"), engine_of(runtime).catalogue), 0)
         await runtime.end()
 
     asyncio.run(once())

@@ -9,12 +9,13 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from features.catalogue.catalogue import catalog
+from features.catalogue.catalogue import catalogue
 from features.history.schema import check_history, times_ms, valid
 from features.intake.parse import read_payment
 from training.client.replay_requests import LABELS, OUTCOMES, SCORE, before, stream
 from training.client.service_process import HOST, ServiceTrouble, free_port, refuse_busy_ports
 from training.demo.demo import a_busy_moment
+from training.demo.handbook import _Answer, _scores_of
 from training.simulator.parameters import World
 from training.simulator.simulate import Simulation, simulate
 
@@ -61,7 +62,7 @@ def test_a_sent_payment_is_valid_and_carries_nothing_that_became_known_later(liv
     start = WORLD.start_ms + 20 * DAY_MS
     for path, body in stream(lived.history, start, start + DAY_MS):
         if path == SCORE:
-            read_payment(body, catalog())
+            read_payment(body, catalogue())
             assert b"label" not in body
             assert b"outcome" not in body
 
@@ -83,7 +84,7 @@ def test_the_busy_moment_of_the_demo_holds_fraud(lived: Simulation) -> None:
     times = times_ms(lived.history["event_time"])
     inside = (times >= first) & (times < end)
     assert 0 < inside.sum() <= 601
-    assert np.asarray(lived.stories[inside] != None).any()  # noqa: E711
+    assert np.asarray(lived.typologies[inside] != None).any()  # noqa: E711
 
 
 def test_a_port_in_use_is_named_with_its_purpose_and_a_repair() -> None:
@@ -94,3 +95,18 @@ def test_a_port_in_use_is_named_with_its_purpose_and_a_repair() -> None:
         with pytest.raises(ServiceTrouble, match=f"{port} \\(the service\\)") as refused:
             refuse_busy_ports({"the service": port, "the review console": free_port()})
     assert "PORT=" in refused.value.repair
+
+
+def test_a_payment_carries_the_deadline_that_was_asked_for(lived: Simulation) -> None:
+    from_ms = WORLD.start_ms + 20 * DAY_MS
+    one = next(
+        body for path, body in stream(lived.history, from_ms, from_ms + DAY_MS, deadline_ms=9_000) if path == SCORE
+    )
+    assert read_payment(one, catalogue()).deadline_ms == 9_000
+
+
+def test_figures_are_refused_when_payments_went_without_a_score() -> None:
+    scored, unscored = _Answer("a", 0.25), _Answer("b", None, "rules_only")
+    assert _scores_of([scored]).tolist() == [0.25]
+    with pytest.raises(ServiceTrouble, match="1 of 2 payments were decided without a score"):
+        _scores_of([scored, unscored])

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.catalogue.catalogue import catalog
+from features.catalogue.catalogue import catalogue
 from features.domain.payment import CHANNELS
 from training.model.thresholds import (
     Thresholds,
@@ -91,7 +91,7 @@ def test_the_policy_is_sound_for_the_catalogue() -> None:
     assert policy.lower_tier_exposure_per_minute_minor is not None
     assert policy.lower_tier_exposure_per_minute_minor >= policy.lower_tier_approve_up_to_minor
     assert policy.usual_decline_share == {"model": float(np.mean(scores >= policy.decline_at))}
-    assert policy.problems(catalog().names) == []
+    assert policy.problems(catalogue().names) == []
 
 
 def test_a_channel_that_loses_more_of_its_money_to_fraud_counts_for_more() -> None:

@@ -9,7 +9,7 @@ import mlflow
 import psycopg
 import pytest
 
-from features.catalogue.catalogue import catalog
+from features.catalogue.catalogue import catalogue
 from features.errors import RegistryUnavailable, RiskgateError
 from tests.serving.servers import free_port, own_database, servers_here
 from tests.training.histories import small_history
@@ -37,7 +37,7 @@ def tables(url: str) -> set[str]:
 def test_a_model_is_tracked_registered_and_promoted_on_postgres(database: str, tmp_path: Path) -> None:
     told = {"RISKGATE_VAR": str(tmp_path / "var"), "RISKGATE_MLFLOW": database}
     settings = read_settings({**told, "RISKGATE_MLFLOW_ARTIFACTS": (tmp_path / "artifacts").as_uri()})
-    known = catalog()
+    known = catalogue()
     trained = train(frame(small_history(), known), known, RECIPE, DELAY, dataset="small", data_digest="ab")
     made = track(trained, "risk_v1_test", settings)
     assert version_of("challenger", settings) == made
@@ -56,7 +56,7 @@ def test_a_model_is_tracked_registered_and_promoted_on_postgres(database: str, t
 def test_feast_keeps_its_registry_on_postgres_and_answers_the_same(database: str, tmp_path: Path) -> None:
     from features.feast_store import client
 
-    known, history = catalog(), small_history().slice(0, 200)
+    known, history = catalogue(), small_history().slice(0, 200)
     on_postgres = frame(history, known, store=tmp_path / "postgres", registry=database)
     assert on_postgres.values.tobytes() == frame(history, known).values.tobytes()
     assert not (tmp_path / "postgres" / "registry.db").exists()
@@ -74,7 +74,7 @@ def test_a_missing_database_is_told_without_the_password(tmp_path: Path) -> None
 
     url = f"postgresql://risk:hush@127.0.0.1:{free_port()}/registry"
     with pytest.raises(RegistryUnavailable) as refused:
-        client.open_store(tmp_path, catalog(), registry=url)
+        client.open_store(tmp_path, catalogue(), registry=url)
     assert "RISKGATE_FEAST_REGISTRY" in refused.value.repair
     with pytest.raises(RiskgateError) as refused_too:
         connect(Settings(var=tmp_path, mlflow=url))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from features.catalogue.catalogue import Catalog, catalog
+from features.catalogue.catalogue import Catalogue, catalogue
 from features.errors import InvalidDeclaration
 from tests.training.histories import small_history
 from training.data.frame import Frame, frame
@@ -27,22 +27,22 @@ RECIPE = Recipe(
 
 
 @pytest.fixture(scope="module")
-def known() -> Catalog:
-    return catalog()
+def known() -> Catalogue:
+    return catalogue()
 
 
 @pytest.fixture(scope="module")
-def payments(known: Catalog) -> Frame:
+def payments(known: Catalogue) -> Frame:
     return frame(small_history(), known)
 
 
 @pytest.fixture(scope="module")
-def trained(payments: Frame, known: Catalog) -> Trained:
+def trained(payments: Frame, known: Catalogue) -> Trained:
     return train(payments, known, RECIPE, DELAY)
 
 
 def _relabelled(payments: Frame, fraud: np.ndarray) -> Frame:
-    return replace(payments, payments=payments.payments.assign(told_fraud=fraud, is_fraud=fraud))
+    return replace(payments, payments=payments.payments.assign(reported_fraud=fraud, is_fraud=fraud))
 
 
 def test_it_learns_what_the_history_tells(trained: Trained) -> None:
@@ -52,13 +52,13 @@ def test_it_learns_what_the_history_tells(trained: Trained) -> None:
     assert trained.report.cost_minor < trained.report.cost_without_scoring_minor
 
 
-def test_shuffled_labels_teach_nothing(payments: Frame, known: Catalog) -> None:
+def test_shuffled_labels_teach_nothing(payments: Frame, known: Catalogue) -> None:
     shuffled = np.random.default_rng(1).permutation(payments.fraud)
     report = train(_relabelled(payments, shuffled), known, RECIPE, DELAY).report
     assert report.auc is not None and 0.42 < report.auc < 0.58
 
 
-def test_a_leak_planted_on_purpose_is_exposed(payments: Frame, known: Catalog) -> None:
+def test_a_leak_planted_on_purpose_is_exposed(payments: Frame, known: Catalogue) -> None:
     place = known.index["local_hour"]
     values = payments.values.copy()
     values[:, place] = payments.fraud + np.random.default_rng(2).normal(0, 0.05, len(payments))
@@ -68,7 +68,7 @@ def test_a_leak_planted_on_purpose_is_exposed(payments: Frame, known: Catalog) -
     assert next(iter(leaking.model.gains())) == "local_hour"
 
 
-def test_a_leak_that_ends_before_the_test_earns_nothing_there(payments: Frame, known: Catalog) -> None:
+def test_a_leak_that_ends_before_the_test_earns_nothing_there(payments: Frame, known: Catalogue) -> None:
     shuffled = np.random.default_rng(3).permutation(payments.fraud)
     shuffled_frame = _relabelled(payments, shuffled)
     parts = split_by_time(shuffled_frame, RECIPE.split, DELAY)
@@ -78,7 +78,7 @@ def test_a_leak_that_ends_before_the_test_earns_nothing_there(payments: Frame, k
     assert report.auc is not None and report.auc < 0.6
 
 
-def test_the_same_run_gives_the_same_bits(trained: Trained, payments: Frame, known: Catalog) -> None:
+def test_the_same_run_gives_the_same_bits(trained: Trained, payments: Frame, known: Catalogue) -> None:
     again = train(payments, known, RECIPE, DELAY)
     assert again.model.text == trained.model.text
     assert again.policy.digest == trained.policy.digest
@@ -91,7 +91,7 @@ def test_the_model_stays_within_the_limits_of_quick_reasons(trained: Trained) ->
     assert len(leaves) == trained.model.trees and max(leaves) <= 31
 
 
-def test_a_feature_left_out_is_never_used(payments: Frame, known: Catalog) -> None:
+def test_a_feature_left_out_is_never_used(payments: Frame, known: Catalogue) -> None:
     parts = split_by_time(payments, RECIPE.split, DELAY)
     best = next(iter(fit(parts.learn, parts.tune, RECIPE.model, known).gains()))
     parameters = ModelParameters(trees=20, threads=1, leave_out=(best,))
@@ -101,7 +101,7 @@ def test_a_feature_left_out_is_never_used(payments: Frame, known: Catalog) -> No
     assert used and all(name.startswith(("payee_fraud_", "amount_")) for name in used)
 
 
-def test_risk_never_falls_with_a_feature_that_is_declared_monotone(payments: Frame, known: Catalog) -> None:
+def test_risk_never_falls_with_a_feature_that_is_declared_monotone(payments: Frame, known: Catalogue) -> None:
     name = "amount_reference_minor"
     parts = split_by_time(payments, RECIPE.split, DELAY)
     parameters = ModelParameters(trees=30, threads=1, features_per_tree=1.0, monotone={name: 1})
@@ -112,13 +112,13 @@ def test_risk_never_falls_with_a_feature_that_is_declared_monotone(payments: Fra
     assert (np.diff(model.margins(raised)) >= 0).all()
 
 
-def test_an_unknown_feature_in_a_recipe_is_named(payments: Frame, known: Catalog) -> None:
+def test_an_unknown_feature_in_a_recipe_is_named(payments: Frame, known: Catalogue) -> None:
     parts = split_by_time(payments, RECIPE.split, DELAY)
     with pytest.raises(InvalidDeclaration, match="leave_out names moon_phase"):
         fit(parts.learn, parts.tune, ModelParameters(leave_out=("moon_phase",)), known)
 
 
-def test_a_refit_learns_from_everything_known_and_nothing_later(payments: Frame, known: Catalog) -> None:
+def test_a_refit_learns_from_everything_known_and_nothing_later(payments: Frame, known: Catalogue) -> None:
     recipe = Recipe(split=RECIPE.split, model=RECIPE.model, refit=True)
     trained = train(payments, known, recipe, DELAY)
     parts = split_by_time(payments, recipe.split, DELAY)
@@ -135,7 +135,7 @@ def test_segments_add_up_to_the_whole(trained: Trained) -> None:
         assert sum(r.frauds for r in rows) == trained.report.frauds
 
 
-def test_the_frame_leaves_out_what_lies_before_its_start(known: Catalog, payments: Frame) -> None:
+def test_the_frame_leaves_out_what_lies_before_its_start(known: Catalogue, payments: Frame) -> None:
     since = payments.payments["event_time"].iloc[5000].to_pydatetime()
     later = frame(small_history(), known, since=since)
     first = len(payments) - len(later)

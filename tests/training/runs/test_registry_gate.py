@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from features.bundle.bundle import read_bundle
-from features.catalogue.catalogue import catalog
+from features.catalogue.catalogue import catalogue
 from tests.training.histories import small_history
 from tests.training.runs.test_pipeline import DELAY, RECIPE
 from training.data.frame import frame
@@ -30,7 +30,7 @@ SERVICE = "risk_v1_test"
 
 @pytest.fixture(scope="module")
 def trained() -> Trained:
-    known = catalog()
+    known = catalogue()
     return train(frame(small_history(), known), known, RECIPE, DELAY, dataset="small", data_digest="ab")
 
 
@@ -57,7 +57,7 @@ def test_a_run_becomes_a_version_called_challenger(first: Version, trained: Trai
     assert version_of("challenger", settings) == first == version_of("1", settings)
     assert first.figures["auc"] == pytest.approx(trained.report.auc)
     assert first.tags["feature_service"] == SERVICE
-    assert first.tags["catalogue_hash"] == trained.catalog.contract().hash
+    assert first.tags["catalogue_hash"] == trained.catalogue.contract().hash
     assert first.tags["data_sha256"] == "ab"
 
 
