@@ -48,10 +48,10 @@ class Authenticator:
         self.keyless = not settings.api_key and self._file is None
         #: What is wrong with the key file now; the keys read before stay in force.
         self.broken: str | None = None
-        everybody = frozenset(SCOPES)
+        all_scopes = frozenset(SCOPES)
         token = settings.api_key.encode() or secrets.token_bytes(32)
-        self._single = Caller("single", digest_of(token), everybody, self._default_rate, float("inf"))
-        self._anyone = Caller("anybody", b"", everybody, self._default_rate, float("inf"))
+        self._single = Caller("single", digest_of(token), all_scopes, self._default_rate, float("inf"))
+        self._anyone = Caller("anybody", b"", all_scopes, self._default_rate, float("inf"))
         if self._file is not None:
             self._first_read(self._file)
 
@@ -118,7 +118,7 @@ class Authenticator:
 
     def _first_read(self, file: KeyFile) -> None:
         self._stamp = file.stamp()
-        keys = file.read()  # before the check below: it tells a missing file from an unreadable folder
+        keys = file.read()  # before the check below: an unreadable folder must not be reported as a missing file
         if self._stamp is None:
             raise CannotStart(f"There is no key file {file.path}.", "Add a key: python -m serving key-add.")
         self._use(keys)

@@ -100,7 +100,7 @@ def _of_kind(kind: Kind) -> dict[str, Any]:
 
 
 def _derived() -> dict[str, Any]:
-    """The shapes of replies whose types say it all; a reply holds no field that its type does not have."""
+    """The schemas of replies that are derived from their types alone."""
     _, shapes = msgspec.json.schema_components(
         [Error, Live, Ready, Recorded, ReceiptBody], ref_template="#/components/schemas/{name}"
     )
@@ -108,7 +108,7 @@ def _derived() -> dict[str, Any]:
         shape["additionalProperties"] = False
         shape["description"] = " ".join(shape["description"].split())
         for field in shape["properties"].values():
-            field.pop("default", None)  # what a field is when it is left out matters to who sends, not to who reads
+            field.pop("default", None)  # a default matters to a sender, and these are replies
     receipt = shapes["ReceiptBody"] = shapes.pop("Receipt")
     receipt["description"] = (
         "What one decision was made from. `seen` counts the events that the state of payer, instrument, device, ip, "

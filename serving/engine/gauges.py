@@ -64,7 +64,7 @@ def show_succession(metrics: Metrics, succession: Succession) -> None:
     """A gauge of whether a newer bundle was rejected."""
     metrics.watch(
         "riskgate_bundle_refused",
-        "1 while a new bundle is refused and the old one goes on.",
+        "1 while a new bundle is rejected and the old one still decides.",
         lambda: float(bool(succession.refused)),
     )
 

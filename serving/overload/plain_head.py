@@ -1,4 +1,4 @@
-"""The head of a plain payment, read by one regular expression that lists what may stand in it.
+"""The head of a plain payment, matched by one regular expression that lists everything allowed in it.
 
 The fast path takes a request only if its head matches; every other head goes to uvicorn's parser. So the two cannot
 disagree about where a body begins or whose credential it carries (request smuggling): whatever two parsers might read

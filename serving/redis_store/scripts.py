@@ -66,11 +66,11 @@ for i = 3, #KEYS do
   end
 end
 local id = redis.call('XADD', KEYS[2], '*', 'k', 'payment', 't', ARGV[4], 'e', ARGV[5], 'a', ARGV[6], 'b', ARGV[7])
-local told = {{'k', 'decision', 't', ARGV[4], 'e', ARGV[5], 'a', ARGV[6], 'b', ARGV[8] .. id .. '"}}'}}
+local fields = {{'k', 'decision', 't', ARGV[4], 'e', ARGV[5], 'a', ARGV[6], 'b', ARGV[8] .. id .. '"}}'}}
 if ARGV[10] ~= '' then
-  told[11], told[12] = 'c', ARGV[10]
+  fields[11], fields[12] = 'c', ARGV[10]
 end
-local decision = redis.call('XADD', KEYS[2], '*', unpack(told))
+local decision = redis.call('XADD', KEYS[2], '*', unpack(fields))
 redis.call('SET', KEYS[1], 'A' .. ARGV[1] .. string.char(#id) .. id .. string.char(#decision) .. decision .. ARGV[9],
   'EX', ARGV[2])
 return {{false, id}}

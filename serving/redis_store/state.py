@@ -96,7 +96,7 @@ class RedisState:
     ) -> Admission:  # fmt: skip
         """Claim a payment, read its entities' strings and append it to them and to the stream, all or nothing.
 
-        Raises: StateUnavailable; then it may or may not have happened: admitting again is safe and tells which.
+        Raises: StateUnavailable; then it may or may not have happened: admitting again is safe and returns what happened.
         """
         keys = self._entity_keys(entry)
         reply = await self._run(
@@ -120,7 +120,7 @@ class RedisState:
     ) -> IdempotencyRecord | None:  # fmt: skip
         """Record a decision and its answer for retries; returns the record if another worker decided first.
 
-        Raises: StateUnavailable; then it may or may not have happened: calling again is safe and tells which.
+        Raises: StateUnavailable; then it may or may not have happened: calling again is safe and returns what happened.
         """
         known = await self._run(
             DECIDE, (self.keys.transaction(header.transaction_id), self.keys.events),
@@ -135,7 +135,7 @@ class RedisState:
     async def admit_decided(self, one: DecidedPayment, deadline_ns: int) -> Admission:
         """Admit a payment together with its decision, which was made without state; the reply holds no strings.
 
-        Raises: StateUnavailable; then it may or may not have happened: calling again is safe and tells which.
+        Raises: StateUnavailable; then it may or may not have happened: calling again is safe and returns what happened.
         """
         reply = await self._run(ADMIT_DECIDED, *self._arguments(one), deadline_ns)
         if reply[0] is not None:

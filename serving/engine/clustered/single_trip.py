@@ -72,7 +72,7 @@ class SingleTrip:
             on_scored(self._record_later(one, error))
         elif error is None and type(reply := call.result()) is list and len(reply) == 2:
             on_scored(_scored_from(one))
-        else:  # calling again is safe and tells which case it is
+        else:  # calling again is safe and finds out which case it is
             task = asyncio.get_running_loop().create_task(self._continue(claim, one, moments, on_scored))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

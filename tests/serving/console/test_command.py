@@ -22,7 +22,7 @@ def test_user_add_lets_somebody_sign_in(var: Path) -> None:
     done = CliRunner().invoke(console_app, ["user-add", "asha", "--password", SECRET])
     assert done.exit_code == 0
     assert "asha may sign in as analyst." in done.output
-    assert Users(var / "users.json").signed_in("asha", SECRET) is not None
+    assert Users(var / "users.json").authenticate("asha", SECRET) is not None
 
 
 def test_user_add_asks_twice_for_a_password_that_was_not_given(var: Path) -> None:
@@ -42,7 +42,7 @@ def test_user_add_does_not_take_over_a_name_unless_told_to(var: Path) -> None:
         console_app, ["user-add", "asha", "--password", "another long secret", "--role", "lead", "--replace"]
     )
     assert replaced.exit_code == 0
-    user = Users(var / "users.json").signed_in("asha", "another long secret")
+    user = Users(var / "users.json").authenticate("asha", "another long secret")
     assert user is not None
     assert user.role == "lead"
 
