@@ -1,4 +1,4 @@
-"""The shapes of the contract: payment, decision, receipt, error, derived from the words of the domain."""
+"""The JSON schemas of the contract: payment, decision, receipt, error; derived from the domain's types."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TIME = {"type": "string", "format": "date-time", "description": "RFC 3339 with 
 
 
 def ref(name: str) -> dict[str, Any]:
-    """A reference to the shape of that name."""
+    """A reference to the schema of that name."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -119,7 +119,7 @@ def _derived() -> dict[str, Any]:
 
 
 def schemas_of(parameters: CatalogueParameters) -> dict[str, Any]:
-    """Every shape by name, for a service with these catalogue parameters."""
+    """Every schema by name, for a service with these catalogue parameters."""
     reason = _object(
         {
             "code": {"type": "string"},

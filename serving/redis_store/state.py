@@ -96,7 +96,7 @@ class RedisState:
     ) -> Admission:  # fmt: skip
         """Claim a payment, read its entities' strings and append it to them and to the stream, all or nothing.
 
-        Raises: StateUnavailable; then it may or may not have happened: admitting again is safe and returns what happened.
+        Raises: StateUnavailable; then it may or may not have happened: admitting again is safe and shows which.
         """
         keys = self._entity_keys(entry)
         reply = await self._run(
