@@ -11,15 +11,10 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
-
-import msgspec
 
 from features.bundle.bundle import Bundle
 from features.catalogue.catalogue import catalogue_of
-from serving.api.asgi import JSON, json_reply, raw_reply
 from serving.decision.evaluator import DEFAULT, FULL
-from serving.messages import Error, ErrorBody
 from serving.overload.load_shedding import (
     AGE_THRESHOLD,
     COST,
@@ -31,6 +26,7 @@ from serving.overload.load_shedding import (
     tier_for,
 )
 from serving.overload.plain_head import PlainHead
+from serving.overload.queued_payment import DecideFast, QueuedConnection, QueuedPayment, Reject, overload_reply
 from serving.server.headers import ALWAYS, Header
 
 #: Work of one turn of the event loop; after it the sockets are read again.
@@ -58,54 +54,6 @@ STANDING_MS, STANDING_NS = 20.0, 500_000_000
 #: of them. The others wait in the queue, where their tier can still be lowered.
 MIN_SLOTS = 40
 
-REFUSAL = Error(
-    ErrorBody(
-        "overloaded",
-        "More payments arrive than can be decided in time.",
-        "Apply your own default and send less, or send again in a second.",
-    )
-)
-
-
-def refusal_of(always: tuple[Header, ...]) -> bytes:
-    """The whole reply to a payment that is refused because of overload."""
-    return raw_reply(json_reply(REFUSAL, 503, (JSON, (b"retry-after", b"1"))), always)
-
-
-#: The whole reply to a caller with this `authorization` who may not score; None for one who may.
-Reject = Callable[[bytes | None], bytes | None]
-#: Decides a payment on the fast path: (authorization, body, admitted, callback that gets the whole reply).
-FastPath = Callable[[bytes | None, bytes, Admitted, Callable[[bytes], None]], None]
-
-
-class QueuedConnection(Protocol):
-    """What the queue needs of a connection."""
-
-    loop: asyncio.AbstractEventLoop
-    transport: asyncio.Transport
-    busy: bool
-
-    def age_ms(self) -> float:
-        """How long the data read last had waited in the kernel."""
-
-    def to_application(self, data: bytes, admitted: Admitted) -> None:
-        """Hand a payment to the application, through uvicorn's parser and ASGI."""
-
-    def to_fast_path(self, fast_path: FastPath, data: bytes, head: PlainHead, admitted: Admitted) -> None:
-        """Decide a payment on the fast path."""
-
-
-class QueuedPayment(msgspec.Struct, frozen=True):
-    """A payment in the queue."""
-
-    connection: QueuedConnection
-    data: bytes
-    head: PlainHead
-    arrived_ns: int
-    deadline_ms: int
-    rank: float
-    best_tier: str
-
 
 class AdmissionQueue:
     """The queue of one process."""
@@ -119,12 +67,12 @@ class AdmissionQueue:
         self.thread_time_ns = thread_time_ns  # processor time of the deciding thread
         self.peek = RequestPeek(None, {})  # until a bundle is served, amounts are not weighted
         self.ranks = AmountRanks()
-        self.fast_path: FastPath | None = None
+        self.fast_path: DecideFast | None = None
         self.reject: Reject | None = None  # None: callers need no key
         self.body_limit_bytes = 65_536
         self.draining = False  # every request then goes to the application, which closes connections
         self.unit_ns = FIRST_UNIT_NS
-        self.refusal = refusal_of(ALWAYS)
+        self.refusal = overload_reply(ALWAYS)
         self.refused = 0
         self.shed = dict.fromkeys(COST, 0)
         self._bundle_now: Callable[[], Bundle] | None = None
@@ -152,7 +100,7 @@ class AdmissionQueue:
         self,
         body_limit_bytes: int,
         bundle: Callable[[], Bundle],
-        fast_path: FastPath | None,
+        fast_path: DecideFast | None,
         always: tuple[Header, ...],
     ) -> None:
         """Set what the service allows and how its bundle weights amounts."""
@@ -160,7 +108,7 @@ class AdmissionQueue:
         self._bundle_now = bundle
         self._refresh_policy()
         self.fast_path = fast_path
-        self.refusal = refusal_of(always)
+        self.refusal = overload_reply(always)
 
     def _refresh_policy(self) -> None:
         """Refresh currency weights and channel risks after a change of the bundle."""

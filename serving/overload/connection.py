@@ -14,9 +14,10 @@ from typing import Any
 
 from serving.access.loopback_only import is_loopback
 from serving.api.asgi import ADMITTED
-from serving.overload.admission_queue import AdmissionQueue, FastPath
+from serving.overload.admission_queue import AdmissionQueue
 from serving.overload.load_shedding import Admitted
 from serving.overload.plain_head import HeadReader, PlainHead
+from serving.overload.queued_payment import DecideFast
 from serving.server.bounded_http import BoundedHttp
 
 MAX_PIPELINED_BYTES = 1 << 20
@@ -108,7 +109,7 @@ class PaymentConnection(BoundedHttp):
             pipelined, self._pipelined = self._pipelined, b""
             self.data_received(pipelined)
 
-    def to_fast_path(self, fast_path: FastPath, data: bytes, head: PlainHead, admitted: Admitted) -> None:
+    def to_fast_path(self, fast_path: DecideFast, data: bytes, head: PlainHead, admitted: Admitted) -> None:
         """Decide a payment without a task of its own."""
         self.busy = True
         fast_path(head.authorization, data[head.body_at :], admitted, self._reply)

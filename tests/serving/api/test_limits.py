@@ -181,13 +181,13 @@ def test_a_silent_connection_is_closed_without_a_word() -> None:
         timeout_keep_alive = 1
 
     class Transport:
-        closed, told = False, b""
+        closed, written = False, b""
 
         def close(self) -> None:
             self.closed = True
 
         def write(self, data: bytes) -> None:
-            self.told += data
+            self.written += data
 
     async def run() -> Transport:
         one, transport = object.__new__(Quick), Transport()
@@ -197,7 +197,7 @@ def test_a_silent_connection_is_closed_without_a_word() -> None:
         return transport
 
     transport = asyncio.run(run())
-    assert (transport.closed, transport.told) == (True, b"")
+    assert (transport.closed, transport.written) == (True, b"")
 
 
 def test_what_is_no_http_is_400_in_the_one_shape(service: Service) -> None:

@@ -48,23 +48,23 @@ def test_user_add_does_not_take_over_a_name_unless_told_to(var: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "sentence"),
     [
         (["user-add", "Asha!", "--password", SECRET], "cannot be a user name"),
         (["user-add", "asha", "--password", "short"], "has 5 characters"),
         (["user-add", "asha", "--password", SECRET, "--role", "king"], "Use one of analyst"),
     ],
 )
-def test_a_refused_user_is_told_in_a_sentence_without_a_traceback(arguments: list[str], told: str) -> None:
+def test_a_refused_user_is_told_in_a_sentence_without_a_traceback(arguments: list[str], sentence: str) -> None:
     done = CliRunner().invoke(console_app, arguments)
     assert done.exit_code == 2
-    assert told in " ".join(done.output.split())
+    assert sentence in " ".join(done.output.split())
     assert "Traceback" not in done.output
 
 
 def test_the_desks_commands_join_another_command_line_under_their_own_names() -> None:
     whole = typer.Typer()
     whole.add_typer(console_app)
-    told = CliRunner().invoke(whole, ["--help"]).output
-    assert "console" in told
-    assert "user-add" in told
+    text = CliRunner().invoke(whole, ["--help"]).output
+    assert "console" in text
+    assert "user-add" in text

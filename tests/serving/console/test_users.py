@@ -47,7 +47,7 @@ def test_a_name_is_not_taken_over_unless_that_is_asked_for(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "password", "role", "told"),
+    ("name", "password", "role", "sentence"),
     [
         ("Asha!", SECRET, "analyst", "cannot be a user name"),
         ("asha", "short", "analyst", "5 characters"),
@@ -55,8 +55,8 @@ def test_a_name_is_not_taken_over_unless_that_is_asked_for(tmp_path: Path) -> No
         ("asha", "asha-asha-asha", "analyst", "contains the user name"),
     ],
 )
-def test_a_user_that_cannot_be_is_refused_with_a_sentence(name: str, password: str, role: str, told: str) -> None:
-    with pytest.raises(InvalidUser, match=told) as refused:
+def test_a_user_that_cannot_be_is_refused_with_a_sentence(name: str, password: str, role: str, sentence: str) -> None:
+    with pytest.raises(InvalidUser, match=sentence) as refused:
         new_user(name, password, role, CHEAP)
     assert refused.value.repair
 

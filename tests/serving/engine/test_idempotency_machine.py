@@ -88,9 +88,9 @@ class IdempotencyMachine(RuleBasedStateMachine):
             first = next((content, one) for content, one in zip(contents, answers, strict=True) if one is not None)
             assert first[0] == contents[0]
             self.answers[name] = first
-        accepted, told = self.answers[name]
+        accepted, reply = self.answers[name]
         for content, answer in zip(contents, answers, strict=True):
-            assert answer == (told if content == accepted else None)
+            assert answer == (reply if content == accepted else None)
 
     @rule(number=IDS, content=CONTENTS)
     def try_out(self, number: int, content: int) -> None:

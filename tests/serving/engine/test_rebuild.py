@@ -1,4 +1,4 @@
-"""State made anew from PostgreSQL is the state that was lost, bit for bit, and retries find their answers."""
+"""State rebuilt from PostgreSQL equals the lost state bit for bit, and retries find their answers."""
 
 from __future__ import annotations
 

@@ -74,8 +74,8 @@ class SharedIdempotencyMachine(RuleBasedStateMachine):
             else:
                 assert len(accepted) == 1
             if accepted:
-                told = next(one for one in answers if one is not None)
-                self.answers[name] = (accepted.pop(), told)
+                reply = next(one for one in answers if one is not None)
+                self.answers[name] = (accepted.pop(), reply)
                 self.admitted.pop(name, None)
         content_told, told_before = self.answers.get(name, (self.admitted.get(name), None))
         for (_, content), answer in zip(callers, answers, strict=True):

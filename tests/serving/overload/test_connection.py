@@ -50,7 +50,7 @@ def test_a_patient_caller_gets_the_full_tier_even_then(service: Service) -> None
         assert service.receipt("slept")["receipt"]["timings_us"]["wait"] >= 100_000
 
 
-def test_unusual_requests_go_the_ordinary_way(service: Service) -> None:
+def test_unusual_requests_go_to_the_application(service: Service) -> None:
     with socket.create_connection(("127.0.0.1", service.port), timeout=10) as line:
         body = json.dumps(payment("chunked", START_MS + 4)).encode()
         head = b"POST /v1/score HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"

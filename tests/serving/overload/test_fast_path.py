@@ -1,4 +1,4 @@
-"""The short way of shed payments, over a real port: the same contract as the ordinary way, and provable."""
+"""The fast path of shed payments, over a real port: the same contract as the application, and verifiable."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ class Shedding:
         body = fields if isinstance(fields, bytes) else json.dumps(fields).encode()
         connection.request("POST", "/v1/score", body, {"Authorization": f"Bearer {key}"})
         reply = connection.getresponse()
-        told: dict[str, Any] = json.loads(reply.read())
+        body: dict[str, Any] = json.loads(reply.read())
         connection.close()
-        return reply.status, dict(reply.getheaders()), told
+        return reply.status, dict(reply.getheaders()), body
 
     def request(self, fields: dict[str, Any]) -> bytes:
         body = json.dumps(fields).encode()
@@ -125,16 +125,16 @@ def test_a_retry_gets_the_same_answer_and_other_content_a_conflict(shedding: She
     status, headers, second = shedding.send(payment("again"))
     assert (status, second) == (200, first[2])
     assert headers["idempotent-replay"] == "true"
-    status, _, told = shedding.send(payment("again", amount_minor=1))
-    assert (status, told["error"]["field"]) == (409, "transaction_id")
+    status, _, body = shedding.send(payment("again", amount_minor=1))
+    assert (status, body["error"]["field"]) == (409, "transaction_id")
 
 
-def test_what_is_wrong_is_told_as_ever(shedding: Shedding) -> None:
+def test_errors_are_those_of_the_application(shedding: Shedding) -> None:
     assert shedding.send(payment("x"), key="wrong")[0] == 401
     assert shedding.send(payment("x"), key="wrong")[1]["www-authenticate"] == "Bearer"
     assert shedding.send(b"{")[0] == 400
-    status, _, told = shedding.send(payment("x", amount_minor=-1, currency="???"))
-    assert (status, len(told["error"]["problems"])) == (422, 2)
+    status, _, body = shedding.send(payment("x", amount_minor=-1, currency="???"))
+    assert (status, len(body["error"]["problems"])) == (422, 2)
     assert shedding.send(payment("x" * 70_000))[0] == 413
 
 

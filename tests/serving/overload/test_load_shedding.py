@@ -88,7 +88,7 @@ def test_the_ranks_of_usual_amounts_are_their_quantiles_and_old_ones_fade() -> N
 
 @given(st.integers(1, 10**11), st.sampled_from(["INR", "USD", "JPY"]), st.sampled_from(["pos", "online"]),
        st.one_of(st.none(), st.integers(1, 5_000)))  # fmt: skip
-def test_the_eye_sees_what_the_parser_reads(amount: int, currency: str, channel: str, deadline: int | None) -> None:
+def test_the_peek_reads_what_the_parser_reads(amount: int, currency: str, channel: str, deadline: int | None) -> None:
     fields = payment(
         "t", amount_minor=amount, currency=currency, channel=channel, deadline_ms=deadline, attributes=None
     )
@@ -100,7 +100,7 @@ def test_the_eye_sees_what_the_parser_reads(amount: int, currency: str, channel:
 
 
 @given(st.binary(max_size=300))
-def test_the_eye_survives_anything(body: bytes) -> None:
+def test_the_peek_survives_anything(body: bytes) -> None:
     read = RequestPeek("INR", {"pos": 0.5}).read(body)
     assert read.money >= 0
 

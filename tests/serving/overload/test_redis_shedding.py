@@ -149,7 +149,7 @@ def test_a_usual_trip_is_the_shortest_of_late(shared: Shared) -> None:
 
 
 async def shed(engine: RedisEngine, one: Payment) -> Scored:
-    """The answer of a payment that is shed, as the short way asks for it: by callback where that is enough."""
+    """The answer of a payment that is shed, as the fast path asks for it: by callback where that is enough."""
     heard = asyncio.get_running_loop().create_future()
 
     def hear(scored: Scored | Exception) -> None:

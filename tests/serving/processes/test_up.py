@@ -1,4 +1,4 @@
-"""`python -m serving up`: what is missing is told at once; what dies comes back; what ends, ends in order."""
+"""`python -m serving up`: everything missing is reported together; what dies comes back; what ends, ends in order."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ PIDS = re.compile(r"(recorder|worker \d|desk) is process (\d+)")
 
 
 def processes(log: Path) -> dict[str, int]:
-    """The latest process id of each part, as `up` told it."""
+    """The latest process id of each part, as `up` logged it."""
     return {name: int(number) for name, number in PIDS.findall(log.read_text())}
 
 
