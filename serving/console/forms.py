@@ -96,8 +96,8 @@ def read_verdict(fields: Mapping[str, str]) -> VerdictInput:
 def read_queue_query(query: Mapping[str, str]) -> QueueQuery:
     """The part of the queue that a query string asks for; invalid values count as absent.
 
-    >>> read_asked({"state": "resolved", "page": "-3"})
-    Asked(state='resolved', decision='all', find='', page=1)
+    >>> read_queue_query({"state": "resolved", "page": "-3"})
+    QueueQuery(state='resolved', decision='all', find='', page=1)
     """
     state, decision, page = query.get("state", ""), query.get("decision", ""), query.get("page", "")
     return QueueQuery(
