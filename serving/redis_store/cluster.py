@@ -27,7 +27,7 @@ from serving.redis_store.idempotency_record import (
 )
 from serving.redis_store.messages import (
     STREAM_FULL,
-    Admission,
+    AdmitResult,
     DecidedPayment,
     EventHeader,
     StringAppend,
@@ -46,7 +46,7 @@ class ClusterState(RedisState):
     async def admit(
         self, payment: Payment, entry: Entry, content: bytes, digest: bytes, due_ms: int, arrival_ms: int,
         deadline_ns: int,
-    ) -> Admission:  # fmt: skip
+    ) -> AdmitResult:  # fmt: skip
         """Claim a payment, read its entities' strings and append it to them, then to the stream.
 
         Raises: StateUnavailable; then some steps may have happened: admitting again continues after them.
@@ -61,10 +61,10 @@ class ClusterState(RedisState):
             record = read_record(known)
             begun = not record.answered and not record.payment_id
             if not begun or record.digest != digest or arrival_ms < record.due_ms:
-                return Admission(record, b"", [])
+                return AdmitResult(record, b"", [])
             # The worker that began it died: of the workers that see that, one continues.
             if await self._run(EXCHANGE, (name,), (known, claim, self._keep), deadline_ns) is not None:
-                return Admission(record, b"", [])
+                return AdmitResult(record, b"", [])
         elif checked(waiting) >= int(self._limit):
             await self.connection.call(("DEL", name), deadline_ns)
             return STREAM_FULL
@@ -80,7 +80,7 @@ class ClusterState(RedisState):
         payment_id = await self._add(header, content, deadline_ns)
         record_now = pending_record(digest, due_ms, [position_of(one) for one in strings], payment_id)
         await self._run(EXCHANGE, (name,), (claim, record_now, self._keep), deadline_ns)
-        return Admission(None, payment_id, aligned(entry, strings))
+        return AdmitResult(None, payment_id, aligned(entry, strings))
 
     async def decide(
         self, header: EventHeader, digest: bytes, payment_id: bytes, body: bytes, answer: bytes, case: bytes,
@@ -100,7 +100,7 @@ class ClusterState(RedisState):
         other = await self._run(EXCHANGE_UNANSWERED, (name,), (answered, self._keep), deadline_ns)
         return None if other is None else read_record(other)
 
-    async def admit_decided(self, one: DecidedPayment, deadline_ns: int) -> Admission:
+    async def admit_decided(self, one: DecidedPayment, deadline_ns: int) -> AdmitResult:
         """Admit a payment, then record its decision: two steps in a cluster.
 
         Raises: StateUnavailable.
@@ -113,7 +113,7 @@ class ClusterState(RedisState):
         payment_id = admitted.payment_id
         body = one.body(payment_id)
         known = await self.decide(one.header, one.digest, payment_id, body, one.answer, one.case, deadline_ns)
-        return admitted if known is None else Admission(known, b"", [])
+        return admitted if known is None else AdmitResult(known, b"", [])
 
     async def report(
         self, header: EventHeader, body: bytes, former: bytes, reports: bytes, foldings: Sequence[StringAppend]

@@ -53,7 +53,7 @@ class DecidedPayment(msgspec.Struct, frozen=True):
 BODY_END = b'"}'
 
 
-class Admission(msgspec.Struct, frozen=True):
+class AdmitResult(msgspec.Struct, frozen=True):
     """The result of admitting a payment: the record of a known one, or its stream id and the strings before it.
 
     Both are empty when the stream is full.
@@ -69,7 +69,7 @@ class Admission(msgspec.Struct, frozen=True):
         return self.known is None and not self.payment_id
 
 
-STREAM_FULL = Admission(None, b"", [])
+STREAM_FULL = AdmitResult(None, b"", [])
 
 
 def aligned(entry: Entry, found: Sequence[Any]) -> Strings:

@@ -16,7 +16,7 @@ from serving.redis_store.idempotency_record import IdempotencyRecord, due_bytes,
 from serving.redis_store.keys import Keys
 from serving.redis_store.messages import (
     STREAM_FULL,
-    Admission,
+    AdmitResult,
     DecidedPayment,
     EventHeader,
     StringAppend,
@@ -93,7 +93,7 @@ class RedisState:
     async def admit(
         self, payment: Payment, entry: Entry, content: bytes, digest: bytes, due_ms: int, arrival_ms: int,
         deadline_ns: int,
-    ) -> Admission:  # fmt: skip
+    ) -> AdmitResult:  # fmt: skip
         """Claim a payment, read its entities' strings and append it to them and to the stream, all or nothing.
 
         Raises: StateUnavailable; then it may or may not have happened: admitting again is safe and shows which.
@@ -109,10 +109,10 @@ class RedisState:
             deadline_ns,
         )  # fmt: skip
         if reply[0] is not None:
-            return Admission(read_record(reply[0]), b"", [])
+            return AdmitResult(read_record(reply[0]), b"", [])
         if len(reply) == 1:
             return STREAM_FULL
-        return Admission(None, reply[1], aligned(entry, reply[2:]))
+        return AdmitResult(None, reply[1], aligned(entry, reply[2:]))
 
     async def decide(
         self, header: EventHeader, digest: bytes, payment_id: bytes, body: bytes, answer: bytes, case: bytes,
@@ -132,15 +132,15 @@ class RedisState:
         )  # fmt: skip
         return None if known is None else read_record(known)
 
-    async def admit_decided(self, one: DecidedPayment, deadline_ns: int) -> Admission:
+    async def admit_decided(self, one: DecidedPayment, deadline_ns: int) -> AdmitResult:
         """Admit a payment together with its decision, which was made without state; the reply holds no strings.
 
         Raises: StateUnavailable; then it may or may not have happened: calling again is safe and returns what happened.
         """
         reply = await self._run(ADMIT_DECIDED, *self._arguments(one), deadline_ns)
         if reply[0] is not None:
-            return Admission(read_record(reply[0]), b"", [])
-        return STREAM_FULL if len(reply) == 1 else Admission(None, reply[1], [])
+            return AdmitResult(read_record(reply[0]), b"", [])
+        return STREAM_FULL if len(reply) == 1 else AdmitResult(None, reply[1], [])
 
     def call_admit_decided(self, one: DecidedPayment, deadline_ns: int) -> asyncio.Future[Any]:
         """The same call without a coroutine: a reply that is a list of two is a success, else call `admit_decided`."""

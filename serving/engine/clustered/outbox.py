@@ -20,7 +20,7 @@ from serving.decision.decider import Decided
 from serving.decision.receipt import Receipt
 from serving.errors import StateUnavailable
 from serving.redis_store.idempotency_record import IdempotencyRecord, strings_at
-from serving.redis_store.messages import BODY_END, Admission, DecidedPayment, EventHeader, Strings
+from serving.redis_store.messages import BODY_END, AdmitResult, DecidedPayment, EventHeader, Strings
 from serving.redis_store.state import DEFAULT_TIMEOUT_NS, RedisState, default_deadline
 
 log = logging.getLogger("riskgate.outbox")
@@ -55,7 +55,7 @@ MakeReceipt = Callable[[PendingDecision, Strings | None], Receipt]
 _encoder = msgspec.json.Encoder()
 
 
-async def admit_decided(state: RedisState, one: PendingDecision, deadline_ns: int) -> Admission:
+async def admit_decided(state: RedisState, one: PendingDecision, deadline_ns: int) -> AdmitResult:
     """Admit a payment and record its decision in one round trip.
 
     Raises: StateUnavailable.
