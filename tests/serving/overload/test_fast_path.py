@@ -26,6 +26,7 @@ from serving.messages import Error
 from serving.overload import admission_queue
 from serving.overload.admission import QueueAdmission
 from serving.overload.connection import protocol_of
+from serving.overload.queued_payment import overload_reply
 from serving.server.headers import ALWAYS
 from serving.settings import Settings
 from tests.serving.asgi import runtime_with
@@ -189,7 +190,7 @@ def test_a_ledger_that_fails_leaves_a_decision_without_a_receipt(
 
 
 def test_the_refusal_has_the_shape_of_every_error() -> None:
-    head, _, body = admission_queue.refusal_of(ALWAYS).partition(b"\r\n\r\n")
+    head, _, body = overload_reply(ALWAYS).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 503 ")
     assert b"\r\nretry-after: 1" in head
     assert b"\r\ncache-control: no-store" in head
