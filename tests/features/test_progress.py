@@ -14,7 +14,7 @@ from rich.console import Console
 
 from features import progress
 from features.__main__ import main
-from features.catalogue.catalogue import catalog
+from features.catalogue.catalogue import catalogue
 from tests.serving.scoring_world import history
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,7 +110,7 @@ def test_a_terminal_gets_a_bar_and_no_lines(quick: None) -> None:
 def test_a_replay_into_a_file_says_how_far_it_is(
     quick: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pq.write_table(history(catalog(), count=500), tmp_path / "history.parquet")
+    pq.write_table(history(catalogue(), count=500), tmp_path / "history.parquet")
     arguments = ["replay", str(tmp_path / "history.parquet"), str(tmp_path / "features.parquet")]
     monkeypatch.setattr(sys, "argv", ["features", *arguments])
     with pytest.raises(SystemExit):

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from features.catalogue.catalogue import catalog
+from features.catalogue.catalogue import catalogue
 from serving import errors
 from serving.api.openapi import SCOPES, document
 from serving.cases.cases import OPENING_DECISIONS
@@ -127,10 +127,10 @@ def test_the_settings_table_of_training_is_the_one_of_the_code() -> None:
 
 
 def test_the_features_are_those_of_the_catalogue() -> None:
-    known = catalog()
-    counted = {feature.story: 0 for feature in known.features}
+    known = catalogue()
+    counted = {feature.typology: 0 for feature in known.features}
     for feature in known.features:
-        counted[feature.story] += 1
+        counted[feature.typology] += 1
     found = {row[0]: int(row[1]) for row in rows_of(doc("analyst.md"), "typology", "features")}
     assert found == counted, f"write these rows in docs/analyst.md: {counted}"
     assert f"The catalogue has {len(known.names)} features." in doc("analyst.md")
@@ -138,7 +138,7 @@ def test_the_features_are_those_of_the_catalogue() -> None:
 
 def test_every_reason_code_is_listed() -> None:
     paragraph = next(text for text in doc("analyst.md").split("\n\n") if "a reason code" in text)
-    assert sorted(re.findall(r"`(\w+)`", paragraph)) == sorted({feature.reason for feature in catalog().features})
+    assert sorted(re.findall(r"`(\w+)`", paragraph)) == sorted({feature.reason for feature in catalogue().features})
 
 
 def refusals_of(module: ModuleType) -> set[tuple[str, str]]:
