@@ -1,11 +1,11 @@
-"""One scoring process: BentoML's worker in this process, without the supervisor that would restart a refusal."""
+"""One scoring process: BentoML's worker in this process, without the supervisor that would restart a refused start."""
 
 from __future__ import annotations
 
 import signal
 
 from features.errors import RiskgateError
-from serving.server.sockets import bind, check_listening
+from serving.server.sockets import bind
 from serving.settings import Settings, export_settings
 from serving.start_checks import check
 
@@ -14,24 +14,24 @@ GRACEFUL_SECONDS = 10
 
 
 def serve(settings: Settings, *, share_port: bool = False, own_port: int | None = None) -> int:
-    """Serve until stopped; the exit code of the process.
+    """Serve until stopped; returns the exit code of the process.
 
-    `share_port`: several processes listen on the port. `own_port`: answer on that port of loopback too, alone.
+    `share_port`: several processes listen on the port. `own_port`: listen on that port of loopback too, alone.
 
-    Raises: CannotStart and the refusals of a bundle, before anything listens.
+    Raises: CannotStart, InvalidKeys and the refusals of a bundle, before anything listens.
     """
-    check_listening(settings)
-    check(settings)
+    checked = check(settings, [settings.host])
     export_settings(settings)
     from _bentoml_impl.worker.service import main as bentoml_worker
 
     from serving import service
 
+    service.checked = checked
     listener = bind(settings.host, settings.port, shared=share_port)
     if own_port is not None:
         service.own_listeners.append(bind("127.0.0.1", own_port, shared=True))
-    # uvicorn stops in order and then raises the signal again; a stop in order is no failure.
-    # A SIGHUP before the service is ready must not end it; then it means "look for a new bundle".
+    # uvicorn stops in order and then raises the signal again: the process must still exit with 0.
+    # A SIGHUP before the service is ready must not end it; later it means "look for a new bundle".
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda _number, _frame: None)
     arguments = ["serving.service:Riskgate", "--fd", str(listener.detach())]

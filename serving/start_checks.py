@@ -1,23 +1,36 @@
-"""What a scoring process needs, looked at before one is started."""
+"""What a scoring process needs, checked and opened once before the process starts."""
 
 from __future__ import annotations
 
-from serving.access.authenticator import Door
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from serving.access.authenticator import Authenticator
+from serving.engine.champion import Champion, open_champion
 from serving.model.model_store import bundle_folder
+from serving.server.sockets import check_listening
 from serving.settings import Settings
-from serving.state import startup
 
 
-def check(settings: Settings) -> None:
-    """Look at all that a scoring process needs before one is started.
+class Checked(NamedTuple):
+    """What the checks opened; `warnings` are sentences about servers that are allowed but unsafe."""
 
-    Raises: CannotStart and the refusals of a bundle.
+    authenticator: Authenticator
+    champion: Champion
+    warnings: list[str]
+
+
+def check(settings: Settings, hosts: Sequence[str]) -> Checked:
+    """Check everything that a scoring process needs; `hosts` are the addresses on which it listens.
+
+    Raises: CannotStart, InvalidKeys and the refusals of a bundle.
     """
+    authenticator = Authenticator(settings)
+    check_listening(hosts, authenticator.keyless)
+    warnings: list[str] = []
     if settings.production:
-        # Only here: the embedded profile needs no driver of a server.
+        # Imported here: the embedded profile needs no driver of a server.
         from serving.redis_store.server_checks import check_postgres, check_redis
 
-        check_redis(settings)
-        check_postgres(settings)
-    Door(settings)  # its key file
-    startup.open_champion(lambda: bundle_folder(settings), settings)
+        warnings = [*check_redis(settings), *check_postgres(settings)]
+    return Checked(authenticator, open_champion(settings, lambda: bundle_folder(settings)), warnings)

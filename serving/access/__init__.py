@@ -1,4 +1,4 @@
-"""Who may call: API keys, their permissions and rates, and what a service without keys refuses.
+"""API keys with their scopes and rates, and the calls that a service without keys refuses.
 
 Never knows a payment.
 """

@@ -1,8 +1,7 @@
-"""API keys: what a caller may do, kept as hashes in one small file that may change while the service runs.
+"""API keys and their scopes, kept as hashes in one small file that may change while the service runs.
 
-A token is `rg_<id>_<secret>` with a secret of 256 random bits. One SHA-256 of it is kept, nothing slower:
-a slow hash makes guessing a *weak* secret dear, and there is nothing to guess in 256 random bits, while
-every payment would pay for it.
+A token is `rg_<id>_<secret>` with a secret of 256 random bits. Its SHA-256 is kept: a slow hash only protects
+low-entropy secrets, and every payment would pay for it.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import msgspec
 from features.domain.payment_fields import FIRST_YEAR, LAST_YEAR
 from features.errors import RiskgateError
 
-#: What a key may do: score payments, report outcomes and labels, read receipts and metrics, everything.
+#: The scopes of a key: score payments, report outcomes and labels, read receipts and metrics, everything.
 SCOPES = ("score", "feedback", "read", "admin")
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{1,31}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -37,9 +36,9 @@ class InvalidKeys(RiskgateError):
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One key: who (`id`), the SHA-256 of its token (hex), what it may do, and until when.
+    """One key: its id, the SHA-256 of its token (hex), its scopes and its lifetime.
 
-    `rate` is requests a second, None for the setting's; moments are aware.
+    `rate` is requests per second, None for the default of the settings; datetimes are aware.
     """
 
     id: str
@@ -52,7 +51,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     note: str = ""
 
     def is_over(self, now: datetime) -> bool:
-        """Whether the key lets nobody in any more."""
+        """Whether the key has expired or was revoked."""
         return any(moment is not None and moment <= now for moment in (self.expires, self.revoked))
 
 
@@ -62,7 +61,7 @@ def digest_of(token: bytes) -> bytes:
 
 
 def id_of(token: bytes) -> bytes:
-    """The id a token names; empty for what has not the form of one.
+    """The id in a token; empty for text that is not a token.
 
     >>> id_of(b"rg_checkout_Zm9v_x"), id_of(b"anything else")
     (b'checkout', b'')
@@ -80,7 +79,7 @@ def new_key(
     days: int | None = None,
     note: str = "",
 ) -> tuple[Key, str]:
-    """(key, token): a new key, and the token that is shown once and kept nowhere.
+    """(key, token): a new key, and its token, which is shown once and stored nowhere.
 
     Raises: InvalidKeys.
     """
@@ -130,7 +129,7 @@ class KeyFile:
         return {key.id: key for key in keys}
 
     def stamp(self) -> tuple[int, int, int] | None:
-        """What changes when the file does; None when it is not there."""
+        """A value that changes when the file does; None when there is no file."""
         try:
             status = self.path.stat()
         except OSError:
@@ -138,9 +137,9 @@ class KeyFile:
         return status.st_mtime_ns, status.st_size, status.st_ino
 
     def add(self, key: Key) -> None:
-        """Keep a new key.
+        """Store a new key.
 
-        Raises: InvalidKeys when its id is taken, even by a revoked key: receipts of the past name it.
+        Raises: InvalidKeys when its id is taken, even by a revoked key: old receipts name it.
         """
         keys = self.read()
         if key.id in keys:
@@ -148,9 +147,9 @@ class KeyFile:
         self._write([*keys.values(), key])
 
     def revoke(self, name: str, now: datetime) -> None:
-        """Let a key open nothing from now on; its line stays as a record.
+        """Revoke a key; its entry stays as a record.
 
-        Raises: InvalidKeys when there is none of that id.
+        Raises: InvalidKeys when there is no key of that id.
         """
         keys = self.read()
         if name not in keys:
@@ -161,7 +160,7 @@ class KeyFile:
 
     def _write(self, keys: Sequence[Key]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # mkstemp makes it readable by its owner only; the rename makes the change whole or not at all.
+        # mkstemp makes it readable by its owner only; the rename is atomic.
         handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.name)
         with os.fdopen(handle, "wb") as file:
             file.write(msgspec.json.format(msgspec.json.encode(keys)) + b"\n")
@@ -169,7 +168,7 @@ class KeyFile:
 
 
 def _repair_of(error: OSError, path: Path) -> str:
-    """What somebody does so that the file can be read."""
+    """How to make the file readable."""
     if isinstance(error, PermissionError):
         return (
             f"Make it readable for {user_name()}, who runs this: chown or chmod 640 the file, "
@@ -177,14 +176,14 @@ def _repair_of(error: OSError, path: Path) -> str:
         )
     if isinstance(error, IsADirectoryError | NotADirectoryError):
         return "Set RISKGATE_KEYS to the file of keys itself, not to a folder."
-    return "See to the disk or the mount that holds it, then start again."
+    return "Repair the disk or the mount that holds it, then start again."
 
 
 def user_name() -> str:
-    """Who runs this process: the user's name, or its number where it has none."""
+    """The user that runs this process: its name, or its number if it has no name."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:  # a container's number without a line in /etc/passwd
+    except KeyError:  # a container's user without an entry in /etc/passwd
         return f"the user {os.geteuid()}"
 
 

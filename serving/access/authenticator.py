@@ -1,4 +1,4 @@
-"""The door: who calls, whether that caller may do this, and how often."""
+"""Authenticates callers by API key, and checks their scopes and rates."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from typing import NamedTuple
 
 from features.errors import RiskgateError
 from serving.access.api_keys import SCOPES, Key, KeyFile, digest_of, id_of
-from serving.access.rate_limit import Rate
+from serving.access.rate_limit import RateLimiter
 from serving.errors import CannotStart, Forbidden, TooManyRequests, Unauthorised
 from serving.settings import Settings
 
-log = logging.getLogger("riskgate.door")
+log = logging.getLogger("riskgate.access")
 
 
 class Caller(NamedTuple):
-    """Somebody the door knows; `until` is seconds since 1970."""
+    """A caller with a valid key; `until` is seconds since 1970."""
 
     id: str
     sha256: bytes
@@ -31,67 +31,65 @@ class Caller(NamedTuple):
     until: float
 
 
-class Door:
-    """Checks keys, scopes and rates; without any key configured it lets everybody in.
+class Authenticator:
+    """Checks keys, scopes and rates; with no key configured it accepts every caller.
 
-    A token is looked up by the id it names, then compared in constant time; an unknown id is compared
-    too, with a secret nobody has, so that the time of the answer does not tell which ids exist.
+    A token is looked up by the id it names, then compared in constant time. An unknown id is compared with a random
+    secret, so that the response time does not reveal which ids exist.
     """
 
     def __init__(self, settings: Settings, wall: Callable[[], float] = time.time) -> None:
         self._wall = wall
         self._default_rate = settings.rate_per_second
-        self._rate = Rate()
+        self._limiter = RateLimiter()
         self._file = KeyFile(Path(settings.keys)) if settings.keys else None
         self._stamp: tuple[int, int, int] | None = None
-        self._known: dict[bytes, Caller] = {}
+        self._callers: dict[bytes, Caller] = {}
         self.keyless = not settings.api_key and self._file is None
-        #: What is wrong with the key file just now; the keys read before stay in force.
+        #: What is wrong with the key file now; the keys read before stay in force.
         self.broken: str | None = None
-        everybody = frozenset(SCOPES)
+        all_scopes = frozenset(SCOPES)
         token = settings.api_key.encode() or secrets.token_bytes(32)
-        self._single = Caller("single", digest_of(token), everybody, self._default_rate, float("inf"))
-        self._anybody = Caller("anybody", b"", everybody, self._default_rate, float("inf"))
+        self._single = Caller("single", digest_of(token), all_scopes, self._default_rate, float("inf"))
+        self._anyone = Caller("anybody", b"", all_scopes, self._default_rate, float("inf"))
         if self._file is not None:
             self._first_read(self._file)
 
     @property
     def keys(self) -> int:
-        """How many keys of the file open something."""
-        return len(self._known)
+        """How many keys of the file are valid."""
+        return len(self._callers)
 
-    def admit(self, authorization: bytes | None, scope: str) -> Caller:
-        """The caller of a request that needs `scope`, one request of its rate taken.
+    def authenticate(self, authorization: bytes | None, scope: str) -> Caller:
+        """The caller of a request that needs `scope`; counts one request against its rate.
 
         Raises: Unauthorised, Forbidden, TooManyRequests.
         """
         caller = self.identify(authorization, scope)
         if caller.rate:
-            seconds = self._rate.take(caller.id, caller.rate)
+            seconds = self._limiter.take(caller.id, caller.rate)
             if seconds:
                 raise TooManyRequests("This caller sends more than its rate.", "Send less, or ask for more.", seconds)
         return caller
 
     def identify(self, authorization: bytes | None, scope: str) -> Caller:
-        """The caller of a request that needs `scope`, without regard to its rate.
+        """The caller of a request that needs `scope`, without counting the request.
 
         Raises: Unauthorised, Forbidden.
         """
-        caller = self._anybody if self.keyless else self._identify(authorization or b"")
+        caller = self._anyone if self.keyless else self._identify(authorization or b"")
         if scope not in caller.scopes:
-            raise Forbidden(
-                f"This key may not do that: it has not the scope `{scope}`.", "Use a key that has, or ask for one."
-            )
+            raise Forbidden(f"This key lacks the scope `{scope}`.", "Use a key that has it, or ask for one.")
         return caller
 
-    def counts_as(self, caller: Caller, requests: int) -> None:
-        """Let the request just admitted count as several."""
+    def charge(self, caller: Caller, requests: int) -> None:
+        """Count the request just authenticated as several."""
         if caller.rate and requests > 1:
-            self._rate.owe(caller.id, requests - 1)
+            self._limiter.charge(caller.id, requests - 1)
 
     def _identify(self, authorization: bytes) -> Caller:
         scheme, token = read_credential(authorization)
-        caller = self._known.get(id_of(token), self._single)
+        caller = self._callers.get(id_of(token), self._single)
         if not hmac.compare_digest(digest_of(token), caller.sha256) or scheme != b"bearer":
             raise Unauthorised("The key is missing or wrong.", "Send `Authorization: Bearer <key>`.")
         if self._wall() >= caller.until:
@@ -101,7 +99,7 @@ class Door:
     # -- the key file --------------------------------------------------------------------------
 
     def refresh(self) -> bool:
-        """Read the key file again if it has changed; whether it was taken over. A broken one changes nothing."""
+        """Read the key file again if it has changed, and return whether it was used; a broken file is ignored."""
         if self._file is None or (stamp := self._file.stamp()) == self._stamp:
             return False
         self._stamp = stamp
@@ -109,25 +107,25 @@ class Door:
             keys = self._file.read()
             if stamp is None:
                 raise CannotStart(f"The key file {self._file.path} is gone.", "Put it back; an empty list is `[]`.")
-            self._take(keys)
+            self._use(keys)
         except RiskgateError as error:
             self.broken = str(error)
-            log.error("the keys read before stay in force, for the key file cannot be used: %s", error)
+            log.error("the key file cannot be used, the keys read before stay in force: %s", error)
             return False
         self.broken = None
-        log.info("the key file was read again: %d keys open something", len(self._known))
+        log.info("the key file was read again: %d valid keys", len(self._callers))
         return True
 
     def _first_read(self, file: KeyFile) -> None:
         self._stamp = file.stamp()
-        keys = file.read()  # first: a file in a folder that is closed to us is there all the same
+        keys = file.read()  # before the check below: an unreadable folder must not be reported as a missing file
         if self._stamp is None:
             raise CannotStart(f"There is no key file {file.path}.", "Add a key: python -m serving key-add.")
-        self._take(keys)
+        self._use(keys)
 
-    def _take(self, keys: Mapping[str, Key]) -> None:
+    def _use(self, keys: Mapping[str, Key]) -> None:
         now = datetime.fromtimestamp(self._wall(), UTC)
-        self._known = {
+        self._callers = {
             key.id.encode(): Caller(
                 key.id,
                 bytes.fromhex(key.sha256),
@@ -141,7 +139,7 @@ class Door:
 
 
 def read_credential(authorization: bytes) -> tuple[bytes, bytes]:
-    """(scheme in lower case, token) of the value of an `authorization` header (RFC 9110 §11.4), on both ways.
+    """(scheme in lower case, token) of the value of an `authorization` header (RFC 9110 §11.4).
 
     >>> read_credential(b"bearer  rg_till_secret "), read_credential(b"Bearer")
     ((b'bearer', b'rg_till_secret'), (b'bearer', b''))
@@ -150,8 +148,8 @@ def read_credential(authorization: bytes) -> tuple[bytes, bytes]:
     return scheme.lower(), token.lstrip(b" ")
 
 
-def from_here(client: tuple[str, int] | None, headers: list[tuple[bytes, bytes]]) -> bool:
-    """Whether a request comes from this very machine and not through a proxy on it."""
+def is_local(client: tuple[str, int] | None, headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether a request comes from this machine and not through a proxy on it."""
     try:
         near = client is not None and ip_address(client[0]).is_loopback
     except ValueError:

@@ -1,8 +1,8 @@
-"""What a service without keys refuses: requests that a web page elsewhere makes a browser on this machine send.
+"""Requests that a service without keys refuses: those that a foreign web page makes a local browser send.
 
-Such a service listens on loopback only, and a browser on the same machine reaches loopback for every page it
-shows. A page reads the replies if its own name resolves to 127.0.0.1 (DNS rebinding: `Host` names it), and
-sends without asking first what a form can send (`Origin` names it, the body has a form's type).
+Such a service listens on loopback only, which a browser on the same machine reaches for every page it shows. A page can
+read the replies if its own name resolves to 127.0.0.1 (DNS rebinding: `Host` names the page's host), and can send
+without a preflight request what a form can send (`Origin` names the page, the body has a form's type).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ipaddress import IPv6Address, ip_address
 from features.errors import RiskgateError
 from serving.errors import ForeignCaller, UnreadType
 
-#: What a probe asks: answered whatever its `Host`, for it tells nothing of a payment.
+#: Paths of probes: answered for any `Host`, for their replies hold no payment data.
 PROBES = ("/livez", "/readyz")
 _WITHOUT_BODY = ("GET", "HEAD")
 _FORM = (b"application/x-www-form-urlencoded", b"multipart/form-data")
@@ -27,7 +27,7 @@ _JSON = "Send JSON with `content-type: application/json`."
 
 
 def refusal_of(method: str, path: str, headers: Iterable[tuple[bytes, bytes]]) -> RiskgateError | None:
-    """Why a service without keys refuses a request, None if it does not; names of headers in lower case.
+    """The error with which a service without keys refuses a request, or None; names of headers in lower case.
 
     >>> refusal_of("GET", "/docs", [(b"host", b"attacker.example:3000")]).status
     403
@@ -50,9 +50,9 @@ def refusal_of(method: str, path: str, headers: Iterable[tuple[bytes, bytes]]) -
     return None
 
 
-@lru_cache(maxsize=64)  # the fast path asks for every payment, and callers repeat themselves
+@lru_cache(maxsize=64)  # called for every payment on the fast path, with few different values
 def is_loopback(authority: bytes) -> bool:
-    """Whether a host, with or without a port, is this machine by its own name.
+    """Whether a host, with or without a port, is a loopback address or `localhost`.
 
     >>> is_loopback(b"127.0.0.1:3000"), is_loopback(b"[::1]:3000"), is_loopback(b"LOCALHOST"), is_loopback(b"0.0.0.0")
     (True, True, True, False)

@@ -1,4 +1,4 @@
-"""A caller's rate: a bucket of requests, refilled as time passes."""
+"""Rate limits: a token bucket for each caller."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 
 
-class Rate:
-    """Lets each caller send its requests a second, and bursts of as many; counts in this process only."""
+class RateLimiter:
+    """Allows each caller its requests per second, and bursts of the same size; counts in this process only."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -17,7 +17,7 @@ class Rate:
     def take(self, caller: str, per_second: int) -> int:
         """0 when the caller may send one more request now, else the seconds after which it may.
 
-        >>> rate = Rate(now=lambda: 5.0)
+        >>> rate = RateLimiter(now=lambda: 5.0)
         >>> rate.take("a", 1), rate.take("a", 1), rate.take("b", 1)
         (0, 1, 0)
         """
@@ -30,11 +30,11 @@ class Rate:
         self._buckets[caller] = left - 1.0, now
         return 0
 
-    def owe(self, caller: str, requests: int) -> None:
-        """Let one request count as more: a batch is as many as its payments, and the debt is waited off.
+    def charge(self, caller: str, requests: int) -> None:
+        """Count one request as more (a batch counts its payments); the bucket may become negative.
 
-        >>> rate = Rate(now=lambda: 5.0)
-        >>> rate.take("a", 10), rate.owe("a", 19), rate.take("a", 10)
+        >>> rate = RateLimiter(now=lambda: 5.0)
+        >>> rate.take("a", 10), rate.charge("a", 19), rate.take("a", 10)
         (0, None, 2)
         """
         if caller in self._buckets:

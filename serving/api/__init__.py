@@ -1,4 +1,4 @@
-"""The HTTP contract: routes, schemas, the OpenAPI document.
+"""The HTTP contract: routes, handlers, schemas, the OpenAPI document.
 
 Never knows Redis.
 """

@@ -1,4 +1,4 @@
-"""Reading requests and sending replies on bare ASGI: the hot path pays for nothing else."""
+"""Reads requests and sends replies on bare ASGI; the hot path uses no framework."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-#: Where the application finds how a payment was admitted in an ASGI scope.
+#: The key of the ASGI scope under which the admission queue puts how a payment was admitted.
 ADMITTED = "riskgate.admitted"
 JSON = (b"content-type", b"application/json")
 REPLAYED = (JSON, (b"idempotent-replay", b"true"))
@@ -29,7 +29,7 @@ _encoder = msgspec.json.Encoder()
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """An HTTP reply: status, body and headers beside the length."""
+    """An HTTP reply: status, body and headers other than the length."""
 
     status: int
     body: bytes
@@ -42,12 +42,12 @@ def json_reply(body: Any, status: int = 200, headers: tuple[tuple[bytes, bytes],
 
 
 def html_reply(page: str) -> Reply:
-    """A reply with a page that loads nothing from elsewhere."""
+    """A reply with a page that loads no external resources."""
     return Reply(200, page.encode(), ((b"content-type", b"text/html; charset=utf-8"), *PAGE))
 
 
 def error_reply(error: Exception) -> Reply:
-    """The reply to whatever went wrong: the one place where an unknown error becomes one."""
+    """The reply to any error; the one place where an unknown error becomes a reply."""
     if isinstance(error, RiskgateError):
         return refusal_reply(error)
     if isinstance(error, LedgerError):
@@ -60,7 +60,7 @@ def error_reply(error: Exception) -> Reply:
 
 
 def refusal_reply(error: RiskgateError) -> Reply:
-    """The reply to what is refused, with the headers its status asks for."""
+    """The reply to a refusal, with the headers that its status requires."""
     status, body = refusal(error)
     headers: list[tuple[bytes, bytes]] = [JSON]
     seconds = retry_after_seconds(error)
@@ -70,7 +70,7 @@ def refusal_reply(error: RiskgateError) -> Reply:
         headers.append((b"www-authenticate", b"Bearer"))
     elif isinstance(error, WrongMethod):
         headers.append((b"allow", b"GET, HEAD" if error.allowed == "GET" else error.allowed.encode()))
-    elif status == 408:  # the rest of the body may still come, and is not the next request
+    elif status == 408:  # the rest of the body may still come and must not be read as the next request
         headers.append((b"connection", b"close"))
     return json_reply(body, status, tuple(headers))
 
@@ -78,9 +78,9 @@ def refusal_reply(error: RiskgateError) -> Reply:
 async def read_body(receive: Receive, declared: bytes | None, limit_bytes: int) -> bytes:
     """The body of a request.
 
-    Raises: TooLarge beyond the limit (at once if the declared length says so), Malformed if the caller left.
+    Raises: TooLarge beyond the limit (before reading if the declared length says so), Malformed if the caller left.
     """
-    # Python refuses to read a number of 5,000 digits: one that is longer than the limit is larger.
+    # int() refuses numbers of 5,000 digits, so compare the number of digits first.
     if declared is not None and declared.isdigit():
         digits = declared.lstrip(b"0")
         if len(digits) > len(str(limit_bytes)) or int(digits or b"0") > limit_bytes:
@@ -109,17 +109,17 @@ async def read_body(receive: Receive, declared: bytes | None, limit_bytes: int) 
 def too_large(limit_bytes: int) -> TooLarge:
     """The refusal of a body beyond the limit."""
     return TooLarge(
-        f"The body is larger than {limit_bytes} bytes.", "Send less at once; attributes carry values, not files."
+        f"The body is larger than {limit_bytes} bytes.", "Send a smaller body; attributes carry values, not files."
     )
 
 
 def closing(reply: Reply) -> Reply:
-    """The same reply, after which the connection ends."""
+    """The same reply with `Connection: close`."""
     return Reply(reply.status, reply.body, (*reply.headers, (b"connection", b"close")))
 
 
 def raw_reply(reply: Reply, always: tuple[Header, ...] = ALWAYS) -> bytes:
-    """A whole reply as the bytes of HTTP/1.1, for where no server stands between."""
+    """A whole reply as the bytes of HTTP/1.1, for the fast path."""
     status = HTTPStatus(reply.status)
     lines = [b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode())]
     lines += [b"%b: %b\r\n" % header for header in (*reply.headers, *always)]

@@ -1,4 +1,4 @@
-"""The OpenAPI document as one page for people: no script, nothing loaded from elsewhere."""
+"""The OpenAPI document as one HTML page: no script, no external resources."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def _text(text: str) -> str:
 def _operation(path: str, verb: str, operation: dict[str, Any]) -> str:
     rows = ""
     for parameter in operation.get("parameters", ()):
-        name, told = escape(parameter["name"]), _text(parameter.get("description", ""))
-        rows += f"<tr><td><code>{name}</code> ({parameter['in']})<td>{told}"
+        name, description = escape(parameter["name"]), _text(parameter.get("description", ""))
+        rows += f"<tr><td><code>{name}</code> ({parameter['in']})<td>{description}"
     body = operation.get("requestBody")
     if body is not None:
         rows += f"<tr><td>body<td>{_kind(body['content']['application/json']['schema'])}"
@@ -69,7 +69,7 @@ def _operation(path: str, verb: str, operation: dict[str, Any]) -> str:
 
 
 def _scope(operation: dict[str, Any]) -> str:
-    """Which scope a key needs for it; nothing where none is."""
+    """The scope that a key needs for the operation; empty if none."""
     scopes = [scope for way in operation.get("security", ()) for scope in way.get("key", ())]
     return f" Scope: <code>{escape(scopes[0])}</code>." if scopes else ""
 

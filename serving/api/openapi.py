@@ -1,4 +1,4 @@
-"""The OpenAPI document: the contract of docs/design.md §3 and nothing else, derived from the words of the domain."""
+"""The OpenAPI document of the HTTP contract, derived from the domain's types and constants."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from serving.api.schemas import TEXT, ref, schemas_of
 
 
 def document(parameters: CatalogueParameters | None = None, keyed: bool = False) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of a service with these catalogue parameters; `keyed` when it asks for keys."""
+    """The OpenAPI 3.1 document of a service with these catalogue parameters; `keyed` if callers need keys."""
     schemas = schemas_of(parameters or CatalogueParameters())
     return {
         "openapi": "3.1.0",
@@ -19,7 +19,7 @@ def document(parameters: CatalogueParameters | None = None, keyed: bool = False)
             "version": "1",
             "description": "Scores a payment for fraud before it is authorised. Every valid payment gets a decision; "
             "`tier` says how complete the scoring was. The one exception: far past saturation, and before the service "
-            "is ready, a payment is refused at once (503 with Retry-After) and the caller's own default applies.",
+            "is ready, a payment is refused immediately (503 with Retry-After) and the caller's own default applies.",
         },
         "paths": _paths() if keyed else _without_key(_paths()),
         "components": {
@@ -48,15 +48,15 @@ SCOPES = {
 _ERRORS = {
     "400": "Malformed: not one JSON object.",
     "401": "No key, or a wrong or expired one.",
-    "403": "The key has not the scope; without keys: not a loopback `Host`, or a foreign `Origin`.",
+    "403": "The key lacks the scope; without keys: not a loopback `Host`, or a foreign `Origin`.",
     "404": "Unknown transaction.",
     "408": "The body did not arrive in time.",
     "409": "Same id with other content, or a contradicted report.",
     "413": "The body is too large.",
     "415": "Without keys: the body has the type of a form or a text.",
-    "422": "An invalid value or an unknown query flag; every problem at once.",
+    "422": "An invalid value or an unknown query flag; lists every problem.",
     "429": "Over the caller's rate.",
-    "503": "Refused at once; see Retry-After.",
+    "503": "Refused immediately; see Retry-After.",
 }
 _COMMON = ("400", "401", "403", "413", "422", "429", "503")
 
@@ -121,7 +121,7 @@ def _paths() -> dict[str, Any]:
     batch["post"]["parameters"] = _flags("/v1/score/batch")
     receipt = {
         "get": {
-            "summary": "All that is needed to reproduce one decision.",
+            "summary": "Everything needed to reproduce one decision.",
             "parameters": [{"name": "transaction_id", "in": "path", "required": True, "schema": TEXT}],
             "responses": _replies("Receipt", ("404",)),
             **_needs("read"),
@@ -134,8 +134,8 @@ def _paths() -> dict[str, Any]:
     return {
         "/v1/score": score,
         "/v1/score/batch": batch,
-        "/v1/outcomes": _post("Tell what the issuer then did.", "feedback", "Outcome", "Recorded", ("404",)),
-        "/v1/labels": _post("Tell whether it was fraud.", "feedback", "Label", "Recorded", ("404", "409")),
+        "/v1/outcomes": _post("Report what the issuer then did.", "feedback", "Outcome", "Recorded", ("404",)),
+        "/v1/labels": _post("Report whether it was fraud.", "feedback", "Label", "Recorded", ("404", "409")),
         "/v1/receipts/{transaction_id}": receipt,
         "/livez": _get("Whether the process answers.", "application/json", ref("Live")),
         "/readyz": _get(

@@ -1,4 +1,4 @@
-"""The flags of the query string: one table of which path takes which, and one place that refuses all others."""
+"""The flags of the query string: which path takes which, and the refusal of all others."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import msgspec
 
 from features.errors import Problem, Refused
 
-#: What each flag does, in the words of the OpenAPI document.
+#: Descriptions of the flags in the OpenAPI document.
 MEANING = {
     "explain": "Reasons for an approved payment too.",
-    "dry_run": "Decide and explain with nothing recorded and nothing counted.",
+    "dry_run": "Decide and explain without recording or counting anything.",
 }
 #: The paths that take flags; every other path takes none.
 TAKEN = {"/v1/score": tuple(MEANING), "/v1/score/batch": tuple(MEANING)}
@@ -20,7 +20,7 @@ SPELLINGS = {"": True, "1": True, "true": True, "0": False, "false": False}
 
 
 class Flags(msgspec.Struct, frozen=True):
-    """What a query string switches on."""
+    """The flags of one request."""
 
     explain: bool = False
     dry_run: bool = False
@@ -32,8 +32,7 @@ NONE = Flags()
 def flags_of(path: str, query: bytes) -> Flags:
     """The flags that a request to this path sends.
 
-    Raises: Refused, with every problem, for a flag that the path does not take, that is sent twice, or that is
-    neither on nor off.
+    Raises: Refused, with every problem: a flag that the path does not take, that is repeated, or neither on nor off.
 
     >>> flags_of("/v1/score", b"explain=1")
     Flags(explain=True, dry_run=False)
@@ -45,7 +44,7 @@ def flags_of(path: str, query: bytes) -> Flags:
     problems = []
     for name, text in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if name not in taken:
-            # The name itself may hold what must not be repeated, such as a card number: the reply does not echo it.
+            # The reply does not echo the name: it may hold a card number.
             problems.append(Problem("unknown_flag", "An unknown query flag was sent.", None, _repair(taken)))
         elif name in values:
             problems.append(Problem("repeated_flag", f"`{name}` is sent more than once.", name, "Send it once."))

@@ -1,4 +1,4 @@
-"""The shapes of the contract: payment, decision, receipt, error, derived from the words of the domain."""
+"""The JSON schemas of the contract: payment, decision, receipt, error; derived from the domain's types."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TIME = {"type": "string", "format": "date-time", "description": "RFC 3339 with 
 
 
 def ref(name: str) -> dict[str, Any]:
-    """A reference to the shape of that name."""
+    """A reference to the schema of that name."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -100,7 +100,7 @@ def _of_kind(kind: Kind) -> dict[str, Any]:
 
 
 def _derived() -> dict[str, Any]:
-    """The shapes of replies whose types say it all; a reply holds no field that its type does not have."""
+    """The schemas of replies that are derived from their types alone."""
     _, shapes = msgspec.json.schema_components(
         [Error, Live, Ready, Recorded, ReceiptBody], ref_template="#/components/schemas/{name}"
     )
@@ -108,7 +108,7 @@ def _derived() -> dict[str, Any]:
         shape["additionalProperties"] = False
         shape["description"] = " ".join(shape["description"].split())
         for field in shape["properties"].values():
-            field.pop("default", None)  # what a field is when it is left out matters to who sends, not to who reads
+            field.pop("default", None)  # a default matters to a sender, and these are replies
     receipt = shapes["ReceiptBody"] = shapes.pop("Receipt")
     receipt["description"] = (
         "What one decision was made from. `seen` counts the events that the state of payer, instrument, device, ip, "
@@ -119,7 +119,7 @@ def _derived() -> dict[str, Any]:
 
 
 def schemas_of(parameters: CatalogueParameters) -> dict[str, Any]:
-    """Every shape by name, for a service with these catalogue parameters."""
+    """Every schema by name, for a service with these catalogue parameters."""
     reason = _object(
         {
             "code": {"type": "string"},

@@ -11,7 +11,7 @@ from wsgiref.simple_server import WSGIServer
 import typer
 from prometheus_client import start_http_server
 
-from serving.engine.gc_tuning import keep_what_is_there
+from serving.engine.gc_tuning import freeze_gc
 from serving.errors import CannotStart
 from serving.output import out, telling
 from serving.settings import Settings, environment_of, read_settings
@@ -44,7 +44,7 @@ def recorder() -> None:
         one = Recorder(settings, metrics, (Labelling(settings),))
         _stop_in_order(one)
         served = _show_metrics(settings, metrics)
-        keep_what_is_there()
+        freeze_gc()
         one.run()
         if served is not None:
             served.shutdown()

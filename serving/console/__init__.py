@@ -1,1 +1,4 @@
-"""The review desk: a small web console where people decide about flagged payments."""
+"""The review desk: a small web console in which analysts decide about flagged payments.
+
+Never touches state or model.
+"""

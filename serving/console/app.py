@@ -1,4 +1,4 @@
-"""The console as one visible expression: routes, what they need, and how refusals are shown."""
+"""Builds the console in one expression: routes, middleware, exception handlers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from serving.errors import LedgerUnavailable
 log = logging.getLogger("riskgate.console")
 
 FOLD_EVERY_SECONDS = 1.0
-#: Catching up with a long ledger leaves room for the scoring service on the same machine.
+#: Pause between slices of a long ledger, which leaves processor time to a scoring service on the same machine.
 BETWEEN_SLICES_SECONDS = 0.02
 
 
@@ -65,18 +65,18 @@ def create_app(desk: Desk, users: Users, catalogues: Catalogues, hsts_seconds: i
 
 
 async def home(request: Request) -> Response:
-    """The desk begins with the queue."""
+    """Redirect to the queue."""
     return RedirectResponse("/cases", 303)
 
 
 async def alive(request: Request) -> Response:
-    """Says that the process answers."""
+    """Answer that the process is alive."""
     return PlainTextResponse("ok\n")
 
 
 @contextlib.asynccontextmanager
 async def _folding(desk: Desk) -> AsyncIterator[None]:
-    """While the console runs its index follows the ledger, a slice at a time beside the requests."""
+    """Fold the ledger into the desk's index in the background, a slice at a time."""
     task = asyncio.create_task(_fold(desk))
     try:
         yield
@@ -91,6 +91,6 @@ async def _fold(desk: Desk) -> None:
         try:
             folded = await run_sync(desk.fold_index)
         except LedgerUnavailable as error:
-            log.info("index waits: %s", error.message)
+            log.info("the index waits for the ledger: %s", error.message)
             folded = 0
         await asyncio.sleep(BETWEEN_SLICES_SECONDS if folded else FOLD_EVERY_SECONDS)

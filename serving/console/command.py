@@ -1,4 +1,4 @@
-"""The command line of the review desk: `console` serves it, `user-add` lets somebody in."""
+"""The command line of the review desk: `console` serves it, `user-add` adds a user."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def console(
         settings = read_settings()
         users = users_of(settings)
         if not users.all():
-            out.print("Nobody may sign in yet. Add somebody: python -m serving user-add NAME")
+            out.print("There are no users yet. Add one: python -m serving user-add NAME")
         desk = Desk(ledger_of(settings), settings.var / "desk.sqlite", replay_clock=settings.clock == "replay")
         app = create_app(desk, users, Catalogues(settings.var / "bundles"), settings.hsts_seconds)
     address, listening = host or settings.host, settings.console_port if port is None else port
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     out.print(f"Review desk: http://{address}:{listening}/ (stop with Ctrl-C)")
-    # No access log: a path may hold what somebody typed, and no card number is ever written anywhere.
+    # No access log: a path may hold user input, and so a card number.
     uvicorn.run(
         app,
         host=address,
@@ -59,19 +59,19 @@ def user_add(
     role: Annotated[str, typer.Option(help=f"One of {', '.join(ROLES)}.")] = "analyst",
     replace: Annotated[bool, typer.Option(help="Give an existing user a new password and role.")] = False,
 ) -> None:
-    """Let somebody sign in to the review desk, or give them a new password."""
+    """Add a user of the review desk, or give one a new password."""
     with telling():
         users_of(read_settings()).put(new_user(name, password, role), replace=replace)
     out.print(f"{name} may sign in as {role}.")
 
 
 def ledger_of(settings: Settings) -> DeskLedger:
-    """Where this installation's cases are.
+    """The cases of this installation, in SQLite or PostgreSQL.
 
     Raises: CannotStart when PostgreSQL is not what the production profile needs.
     """
     if settings.production:
-        # Only here: the embedded desk needs no driver of a server.
+        # Imported here: the embedded desk needs no driver of a server.
         from serving.cases.postgres import ServerCases
 
         return ServerCases(settings)

@@ -1,4 +1,4 @@
-"""What the desk can do, permission first: show the queue, show a case, record a verdict."""
+"""The use cases of the desk, each with its permission check first: show the queue, show a case, record a verdict."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from serving.decision.clock import SystemClock
 
 PAGE_SIZE = 25
 RECENT_PAYMENTS = 8
-#: Slices of the ledger folded into the desk's index while somebody waits for a page.
+#: Slices of the ledger folded into the desk's index during a page request.
 SLICES_PER_PAGE = 5
 
 
 @dataclass(frozen=True)
 class QueueView:
-    """One stretch of the queue; `payments` holds the payment events of its cases by transaction.
+    """One page of the queue; `payments` holds the payment events of its cases by transaction.
 
     `promotion` is the body of the newest `promotion` event: it names the bundle that decides.
     """
@@ -39,11 +39,11 @@ class QueueView:
 
 @dataclass(frozen=True)
 class CaseView:
-    """One case with all the ledger knows about it and its parties.
+    """One case with the ledger's events about it and its parties.
 
-    `events` are in order of arrival; `recent` newest first, per party that the payment names;
-    `reports` are the outcomes, labels and verdicts about the recent payments; `unread` is how many
-    events of the ledger the lists of recent payments may not know yet; `promotion` as in QueueView.
+    `events` are in order of arrival; `recent` newest first, per party that the payment names; `reports` are the
+    outcomes, labels and verdicts about the recent payments; `unread` is how many events the index of recent payments
+    is behind the ledger; `promotion` as in QueueView.
     """
 
     case: Case
@@ -55,10 +55,10 @@ class CaseView:
 
 
 class DeskLedger(Protocol):
-    """Where the desk reads, and records a verdict: the file of the embedded profile, or PostgreSQL."""
+    """The ledger of the desk: SQLite (serving/cases/sqlite.py) or PostgreSQL (serving/cases/postgres.py)."""
 
     def opened(self) -> AbstractContextManager[Any]:
-        """A connection for the time of one task; what `serving.cases` and `serving.case_events` ask.
+        """A connection for one task, for the functions of `serving.cases.cases` and `serving.cases.queries`.
 
         Raises: LedgerUnavailable.
         """
@@ -75,7 +75,7 @@ class DeskLedger(Protocol):
         event_time_ms: int,
         arrival_time_ms: int,
     ) -> int:
-        """Append a verdict and close its case, both or neither; returns the event's seq.
+        """Append a verdict and close its case in one transaction; returns the event's sequence number.
 
         Raises: UnknownCase, AlreadyResolved, LedgerUnavailable.
         """
@@ -163,11 +163,11 @@ class Desk:
             return cases.open_totals(ledger)[0]
 
     def fold_index(self) -> int:
-        """Fold the next slices of the ledger into the desk's index; returns how many payments, 0 when level."""
+        """Fold the next slices of the ledger into the desk's index; returns how many payments, 0 if up to date."""
         with self._ledger.opened() as ledger, closing(party_index.connect(self._index_path)) as index:
             return party_index.catch_up(index, ledger, party_index.BULK_SLICES)
 
     def _now_ms(self, ledger: Connection) -> int:
-        """The present; on the replay clock that is the time of the newest payment."""
+        """The current time; with the replay clock the event time of the newest payment."""
         present = queries.present_ms(ledger) if self._replay_clock else None
         return self._wall_ms() if present is None else present

@@ -1,4 +1,4 @@
-"""Reads what browsers send: small urlencoded forms and query strings, checked before anything is done."""
+"""Reads and validates what browsers send: small urlencoded forms and query strings."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from starlette.requests import Request
 
 from features.intake.card_numbers import holds_card_number
 from serving.cases.cases import VERDICTS
-from serving.console.pages.queue_page import DECISIONS, STATES, Asked
+from serving.console.pages.queue_page import DECISIONS, STATES, QueueQuery
 from serving.errors import ServiceError, SlowBody, TooLarge
 
-#: A person's line may be slow; a form is small.
+#: Timeout of a form: forms are small, but a connection may be slow.
 FORM_SECONDS = 5.0
 LARGEST_FORM_BYTES = 32_768
 LONGEST_NOTE = 2_000
@@ -22,14 +22,14 @@ _LAST_PAGE = 100_000
 
 
 class BadForm(ServiceError):
-    """A form that is not one of ours, or was shown to another browser or before the session began."""
+    """A request body that is not a form of the review desk."""
 
     code = "bad_form"
     status = 400
 
 
 class ForeignForm(ServiceError):
-    """A form without the token of this session: sent by another site, or left open too long."""
+    """A form without the CSRF token of this session: sent by another site, or left open too long."""
 
     code = "foreign_form"
     status = 403
@@ -42,7 +42,7 @@ class ForeignForm(ServiceError):
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """The fields of a posted form; of a field sent twice the last counts.
+    """The fields of a posted form; the last value of a repeated field counts.
 
     Raises: BadForm, TooLarge, SlowBody.
     """
@@ -63,16 +63,16 @@ async def read_form(request: Request) -> dict[str, str]:
         raise BadForm("The form cannot be read.", "Use the form on the page.") from error
 
 
-class VerdictAsked(msgspec.Struct, frozen=True):
-    """A verdict as sent, and what is wrong with it as sentences."""
+class VerdictInput(msgspec.Struct, frozen=True):
+    """A verdict as sent; `problems` are sentences about what is wrong with it."""
 
     verdict: str
     note: str
     problems: tuple[str, ...]
 
 
-def read_verdict(fields: Mapping[str, str]) -> VerdictAsked:
-    """The verdict and note of the form; a note with a card number is not kept, not even to show it again.
+def read_verdict(fields: Mapping[str, str]) -> VerdictInput:
+    """The verdict and note of the form; a note with a card number is discarded, not even shown again.
 
     >>> read_verdict({"verdict": "fraud", "note": "Customer denies it."}).problems
     ()
@@ -90,17 +90,17 @@ def read_verdict(fields: Mapping[str, str]) -> VerdictAsked:
     if holds_card_number(note):
         note = ""
         problems.append("The note held what looks like a card number, which is never kept. Write it again without.")
-    return VerdictAsked(verdict, note, tuple(problems))
+    return VerdictInput(verdict, note, tuple(problems))
 
 
-def read_asked(query: Mapping[str, str]) -> Asked:
-    """The part of the queue a query string asks for; what it does not understand counts as not said.
+def read_queue_query(query: Mapping[str, str]) -> QueueQuery:
+    """The part of the queue that a query string asks for; invalid values count as absent.
 
-    >>> read_asked({"state": "resolved", "page": "-3"})
-    Asked(state='resolved', decision='all', find='', page=1)
+    >>> read_queue_query({"state": "resolved", "page": "-3"})
+    QueueQuery(state='resolved', decision='all', find='', page=1)
     """
     state, decision, page = query.get("state", ""), query.get("decision", ""), query.get("page", "")
-    return Asked(
+    return QueueQuery(
         state=state if state in STATES else "open",
         decision=decision if decision in DECISIONS else "all",
         find=query.get("find", "").strip()[:200],

@@ -1,4 +1,4 @@
-"""Who is at the desk: signing in and out, the actor of a request, and the token of its forms."""
+"""Signing in and out, the actor of a request, and the CSRF token of its forms."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from serving.console.auth.session import COOKIE, LONGEST_SECONDS, VISIT_COOKIE, 
 from serving.console.auth.throttle import Throttle
 from serving.console.auth.users import Users
 from serving.console.forms import ForeignForm
-from serving.console.pages.pages import Frame
+from serving.console.pages.pages import PageFrame
 from serving.errors import ServiceError
 
-#: One password check takes 32 MiB and a tenth of a second of one core: no more than this many at once.
-CHECKS_AT_ONCE = 2
+#: Concurrent password checks: each takes 32 MiB and a tenth of a second of one core.
+MAX_CONCURRENT_CHECKS = 2
 
 
 class NotSignedIn(ServiceError):
-    """Something that needs somebody signed in; who only wanted to look is led to the sign-in form."""
+    """A request that needs a session; a GET is redirected to the sign-in form."""
 
     code = "not_signed_in"
     status = 401
 
 
 @dataclass(frozen=True)
-class Entrant:
-    """A session and the actor it belongs to."""
+class SignedIn:
+    """A session and its actor."""
 
     session: Session
     actor: Actor
 
 
 class Gate:
-    """Keeps sessions and users together."""
+    """Opens, finds and closes the sessions of users."""
 
     def __init__(self, users: Users) -> None:
         self._users = users
@@ -49,7 +49,7 @@ class Gate:
         self._checks: anyio.CapacityLimiter | None = None
 
     async def sign_in(self, request: Request, fields: Mapping[str, str]) -> str | None:
-        """The session cookie for right words, None for wrong ones.
+        """The session cookie for a correct name and password, else None.
 
         Raises: ForeignForm, TooManyAttempts.
         """
@@ -60,8 +60,8 @@ class Gate:
         address = request.client.host if request.client else "unknown"
         self._throttle.admit(name, address, time.monotonic())
         if self._checks is None:
-            self._checks = anyio.CapacityLimiter(CHECKS_AT_ONCE)
-        user = await run_sync(self._users.signed_in, name, password, limiter=self._checks)
+            self._checks = anyio.CapacityLimiter(MAX_CONCURRENT_CHECKS)
+        user = await run_sync(self._users.authenticate, name, password, limiter=self._checks)
         if user is None:
             return None
         self._throttle.succeeded(name, address)
@@ -69,12 +69,12 @@ class Gate:
         return cookie
 
     def new_visit(self, request: Request) -> str:
-        """The visit of this browser, the one it has or a new one."""
+        """The visit cookie of this browser: its own or a new one."""
         cookie = request.cookies.get(VISIT_COOKIE)
         return cookie if cookie and self._sessions.same_visit(cookie, cookie) else self._sessions.new_visit()
 
-    def entrant(self, request: Request) -> Entrant | None:
-        """Who sends this request, with the role of this very moment, or None."""
+    def signed_in(self, request: Request) -> SignedIn | None:
+        """The session and actor of a request, or None; the role is read again for each request."""
         session = self._sessions.find(request.cookies.get(COOKIE), time.monotonic())
         if session is None:
             return None
@@ -82,27 +82,27 @@ class Gate:
         if user is None or user.password.salt != session.password_salt:
             self._sessions.close(session)
             return None
-        return Entrant(session, Actor(user.name, user.role))
+        return SignedIn(session, Actor(user.name, user.role))
 
-    def required(self, request: Request) -> Entrant:
-        """Who sends this request.
+    def required(self, request: Request) -> SignedIn:
+        """The session and actor of a request.
 
         Raises: NotSignedIn.
         """
-        entrant = self.entrant(request)
-        if entrant is None:
+        signed_in = self.signed_in(request)
+        if signed_in is None:
             raise NotSignedIn(
                 "Nothing was recorded.", "Go back to copy what you wrote, then sign in and send it again."
             )
-        return entrant
+        return signed_in
 
-    def sign_out(self, entrant: Entrant) -> None:
+    def sign_out(self, signed_in: SignedIn) -> None:
         """End the session."""
-        self._sessions.close(entrant.session)
+        self._sessions.close(signed_in.session)
 
 
 def refuse_foreign(request: Request) -> None:
-    """Refuse a form that the browser says was sent from another site.
+    """Refuse a form that was sent from another site, according to the browser (`Sec-Fetch-Site`).
 
     Raises: ForeignForm.
     """
@@ -112,7 +112,7 @@ def refuse_foreign(request: Request) -> None:
 
 
 def check_token(request: Request, session: Session, fields: Mapping[str, str]) -> None:
-    """Refuse a form that does not carry the session's token.
+    """Refuse a form without the session's CSRF token.
 
     Raises: ForeignForm.
     """
@@ -121,16 +121,16 @@ def check_token(request: Request, session: Session, fields: Mapping[str, str]) -
         raise ForeignForm
 
 
-def frame_of(title: str, entrant: Entrant | None, *, confirm: bool = True) -> Frame:
-    """What surrounds a page; `confirm` False keeps the confirmation for a later page."""
-    if entrant is None:
-        return Frame(title, None, None, "", None)
-    said = entrant.session.take_confirmation() if confirm else None
-    return Frame(title, entrant.actor.name, entrant.actor.role, entrant.session.csrf, said)
+def frame_of(title: str, signed_in: SignedIn | None, *, confirm: bool = True) -> PageFrame:
+    """The frame of a page; `confirm` False keeps the confirmation for a later page."""
+    if signed_in is None:
+        return PageFrame(title, None, None, "", None)
+    confirmation = signed_in.session.take_confirmation() if confirm else None
+    return PageFrame(title, signed_in.actor.name, signed_in.actor.role, signed_in.session.csrf, confirmation)
 
 
 def set_cookie(request: Request, response: Response, name: str, value: str) -> None:
-    """Give the browser a cookie that no script sees and no other site sends."""
+    """Set a cookie that is HttpOnly and SameSite=Lax."""
     response.set_cookie(
         name,
         value,

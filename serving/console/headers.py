@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.server.headers import hsts
 
 HEADERS = {
-    # No script at all, no inline style, nothing from elsewhere, nobody may frame it.
+    # No script, no inline style, no external resources, no framing.
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
         "base-uri 'none'; frame-ancestors 'none'"
@@ -25,19 +25,19 @@ HEADERS = {
 
 
 def headers_of(hsts_seconds: int) -> dict[str, str]:
-    """`HEADERS`, and with `hsts_seconds` that browsers come back over TLS only."""
+    """`HEADERS`, with `hsts_seconds` also Strict-Transport-Security."""
     return {**HEADERS, "Strict-Transport-Security": hsts(hsts_seconds)} if hsts_seconds else HEADERS
 
 
 class SecurityHeaders:
-    """ASGI middleware that adds headers; what says nothing of caches is kept by none."""
+    """ASGI middleware that adds headers, and `no-store` to replies without Cache-Control."""
 
     def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
         self._app = app
         self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on and add the headers to what comes back."""
+        """Pass the request on and add the headers to the reply."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

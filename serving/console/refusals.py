@@ -1,4 +1,4 @@
-"""One presenter for every refusal: the same page, whatever went wrong."""
+"""The error page: one presenter for every refusal and failure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from features.errors import RiskgateError
 from serving.console.auth.throttle import TooManyAttempts
-from serving.console.gate import Entrant, Gate, NotSignedIn, frame_of
+from serving.console.gate import Gate, NotSignedIn, SignedIn, frame_of
 from serving.console.pages.pages import ErrorPage
 from serving.console.render import render
 from serving.errors import ServiceError
@@ -26,7 +26,7 @@ _HEADINGS = {
     404: "Not found",
     405: "Not that way",
     408: "Too slow",
-    409: "Somebody was faster",
+    409: "Already decided",
     413: "Too large",
     429: "Please wait",
     503: "Not available just now",
@@ -34,36 +34,36 @@ _HEADINGS = {
 
 
 def _page(request: Request, status: int, message: str, repair: str, code: str) -> Response:
-    entrant = _entrant(request)
+    signed_in = _signed_in(request)
     heading = _HEADINGS.get(status, "Something went wrong")
-    signed_in = entrant is not None
+    known = signed_in is not None
     return render(
         ErrorPage(
-            frame=frame_of(heading, entrant, confirm=False),
+            frame=frame_of(heading, signed_in, confirm=False),
             heading=heading,
             message=message,
             repair=repair,
             code=code,
-            back="/cases" if signed_in else "/sign-in",
-            back_text="Back to the queue" if signed_in else "To the sign-in",
+            back="/cases" if known else "/sign-in",
+            back_text="Back to the queue" if known else "To the sign-in",
         ),
         status,
     )
 
 
-def _entrant(request: Request) -> Entrant | None:
-    """Who is signed in, as far as that can be known while something is broken."""
+def _signed_in(request: Request) -> SignedIn | None:
+    """The session and actor of a request; None also while the users cannot be read."""
     gate: Gate = request.app.state.gate
     try:
-        return gate.entrant(request)
+        return gate.signed_in(request)
     except RiskgateError:
         return None
 
 
 async def known_refusal(request: Request, error: Exception) -> Response:
-    """A refusal of the error tree; who is not signed in is asked to, and comes back afterwards.
+    """An expected error; a GET without a session is redirected to the sign-in form and back afterwards.
 
-    What is not meant for a browser (a damaged file of users, say) reads like any other failure.
+    An error that is not meant for browsers (such as a damaged users file) is shown like an unknown failure.
     """
     if not isinstance(error, ServiceError):
         return await unknown_failure(request, error)
@@ -86,11 +86,11 @@ async def page_not_found(request: Request, error: Exception) -> Response:
 
 
 async def unknown_failure(request: Request, error: Exception) -> Response:
-    """A fault of ours: its text goes to the log and never to the browser."""
+    """An unexpected error: its text goes to the log and never to the browser."""
     log.error("unexpected failure", exc_info=error)
     response = _page(
         request, 500, "The review desk failed; nothing was recorded.", "Try again; if it stays, report it.", "failure"
     )
-    # This reply is made outside the middleware that adds them.
+    # This reply does not pass through the middleware that adds the headers.
     response.headers.update(request.app.state.headers)
     return response

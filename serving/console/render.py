@@ -1,4 +1,4 @@
-"""Turns a page into an HTML reply; the template sees `page` and nothing else."""
+"""Renders a page as an HTML reply; the template has access to `page` only."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ environment = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-# Jinja puts helpers of its own into every template; a page needs none of them.
+# Jinja's global functions; no template needs them.
 environment.globals.clear()
 
 
 def render(page: Page, status: int = 200) -> HTMLResponse:
-    """The page as a reply that no cache keeps."""
+    """The page as a reply that is not cached."""
     template = environment.get_template(TEMPLATES[type(page)])
     return HTMLResponse(template.render(page=page), status, {"Cache-Control": "no-store"})

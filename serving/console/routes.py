@@ -1,4 +1,4 @@
-"""The handlers: read what was sent, ask the desk, answer with a page."""
+"""The handlers: each reads a request, calls the desk, and returns a page."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from starlette.responses import RedirectResponse, Response
 from serving.console.auth.permission import may
 from serving.console.auth.session import COOKIE, VISIT_COOKIE
 from serving.console.desk import CaseView, Desk
-from serving.console.forms import LONGEST_NOTE, VerdictAsked, read_asked, read_form, read_verdict
-from serving.console.gate import Entrant, Gate, check_token, frame_of, set_cookie
+from serving.console.forms import LONGEST_NOTE, VerdictInput, read_form, read_queue_query, read_verdict
+from serving.console.gate import Gate, SignedIn, check_token, frame_of, set_cookie
 from serving.console.pages.case_page import case_page
 from serving.console.pages.catalogues import Catalogues
 from serving.console.pages.pages import SignInPage, VerdictForm
@@ -20,7 +20,7 @@ from serving.console.pages.queue_page import case_href, queue_page
 from serving.console.pages.wording import grouped
 from serving.console.render import render
 
-_NOTHING_SENT = VerdictAsked("", "", ())
+_NOTHING_SENT = VerdictInput("", "", ())
 
 
 class Routes:
@@ -32,8 +32,8 @@ class Routes:
         self._catalogues = catalogues
 
     async def show_sign_in(self, request: Request) -> Response:
-        """The sign-in form; somebody already signed in goes to the queue."""
-        if self._gate.entrant(request) is not None:
+        """The sign-in form; with a session a redirect to the queue."""
+        if self._gate.signed_in(request) is not None:
             return RedirectResponse("/cases", 303)
         return self._sign_in_page(request, "", None)
 
@@ -45,7 +45,7 @@ class Routes:
         return response
 
     async def sign_in(self, request: Request) -> Response:
-        """Name and password: a session, or the form again with one sentence that betrays neither."""
+        """Check name and password: a session, or the form again with an error that does not say which was wrong."""
         fields = await read_form(request)
         cookie = await self._gate.sign_in(request, fields)
         if cookie is None:
@@ -57,74 +57,74 @@ class Routes:
 
     async def sign_out(self, request: Request) -> Response:
         """End the session."""
-        entrant = self._gate.required(request)
-        check_token(request, entrant.session, await read_form(request))
-        self._gate.sign_out(entrant)
+        signed_in = self._gate.required(request)
+        check_token(request, signed_in.session, await read_form(request))
+        self._gate.sign_out(signed_in)
         response = RedirectResponse("/sign-in", 303)
         response.delete_cookie(COOKIE, path="/")
         return response
 
     async def queue(self, request: Request) -> Response:
         """The queue, sorted by money at risk."""
-        entrant = self._gate.required(request)
-        asked = read_asked(request.query_params)
+        signed_in = self._gate.required(request)
+        query = read_queue_query(request.query_params)
         view = await run_sync(
             lambda: self._desk.queue(
-                entrant.actor,
-                status=asked.status_filter,
-                decision=asked.decision_filter,
-                find=asked.find_filter,
-                page=asked.page,
+                signed_in.actor,
+                status=query.status_filter,
+                decision=query.decision_filter,
+                find=query.find_filter,
+                page=query.page,
             )
         )
         reference = await asyncio.to_thread(self._catalogues.reference_currency, view.promotion)
-        return render(queue_page(view, asked, frame_of("Queue", entrant), reference))
+        return render(queue_page(view, query, frame_of("Queue", signed_in), reference))
 
     async def case(self, request: Request) -> Response:
         """One case."""
-        entrant = self._gate.required(request)
-        view = await self._view(request, entrant)
-        return await self._case_page(entrant, view, _NOTHING_SENT, 200)
+        signed_in = self._gate.required(request)
+        view = await self._view(request, signed_in)
+        return await self._case_page(signed_in, view, _NOTHING_SENT, 200)
 
     async def resolve(self, request: Request) -> Response:
-        """A verdict: back to the queue with a confirmation, or the form again with what is wrong."""
-        entrant = self._gate.required(request)
+        """Record a verdict and redirect to the queue, or show the form again with its problems."""
+        signed_in = self._gate.required(request)
         fields = await read_form(request)
-        check_token(request, entrant.session, fields)
+        check_token(request, signed_in.session, fields)
         transaction_id = request.query_params.get("id", "")
         sent = read_verdict(fields)
         if sent.problems:
-            view = await self._view(request, entrant)
-            may(entrant.actor).resolve(view.case)
-            return await self._case_page(entrant, view, sent, 422)
-        left = await run_sync(self._desk.resolve, entrant.actor, transaction_id, sent.verdict, sent.note)
+            view = await self._view(request, signed_in)
+            may(signed_in.actor).resolve(view.case)
+            return await self._case_page(signed_in, view, sent, 422)
+        left = await run_sync(self._desk.resolve, signed_in.actor, transaction_id, sent.verdict, sent.note)
         waiting = "1 case is" if left == 1 else f"{grouped(str(left), indian=False)} cases are"
-        entrant.session.confirmation = f"{transaction_id} is resolved as {sent.verdict}. {waiting} still open."
+        signed_in.session.confirmation = f"{transaction_id} is resolved as {sent.verdict}. {waiting} still open."
         return RedirectResponse("/cases", 303)
 
-    async def _view(self, request: Request, entrant: Entrant) -> CaseView:
-        return await run_sync(self._desk.case, entrant.actor, request.query_params.get("id", ""))
+    async def _view(self, request: Request, signed_in: SignedIn) -> CaseView:
+        return await run_sync(self._desk.case, signed_in.actor, request.query_params.get("id", ""))
 
-    async def _case_page(self, entrant: Entrant, view: CaseView, sent: VerdictAsked, status: int) -> Response:
+    async def _case_page(self, signed_in: SignedIn, view: CaseView, sent: VerdictInput, status: int) -> Response:
         form = closed_note = None
-        if may(entrant.actor).may_resolve(view.case):
+        if may(signed_in.actor).may_resolve(view.case):
             form = VerdictForm(
                 action=case_href(view.case.transaction_id),
-                csrf=entrant.session.csrf,
+                csrf=signed_in.session.csrf,
                 verdict=sent.verdict,
                 note=sent.note,
                 problems=sent.problems,
                 longest_note=LONGEST_NOTE,
             )
         elif view.case.is_open:
-            closed_note = f"This case is open. The role {entrant.actor.role} may read it but not resolve it."
-        frame = frame_of(f"Case {view.case.transaction_id}", entrant)
+            closed_note = f"This case is open. The role {signed_in.actor.role} may read it but not resolve it."
+        frame = frame_of(f"Case {view.case.transaction_id}", signed_in)
         page = await asyncio.to_thread(case_page, view, self._catalogues, frame, form, closed_note)
         return render(page, status)
 
 
 def _own_path(wanted: str) -> str:
-    """Where to go after signing in: only a page of the desk itself.
+    """The path to redirect to after signing in: only a page of the desk.
 
     >>> _own_path("/case?id=t-1"), _own_path("//evil.example"), _own_path("https://evil.example")
     ('/case?id=t-1', '/cases', '/cases')

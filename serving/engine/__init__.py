@@ -1,4 +1,4 @@
-"""How one payment is decided and recorded: the protocols, and what both profiles share.
+"""Decides and records one payment: the protocols of engine, feedback and runtime, and what both profiles share.
 
 Never knows HTTP.
 """

@@ -1,4 +1,4 @@
-"""What is shown of a running service beside its counters: each value is read when somebody looks."""
+"""Gauges of a running service; each value is read when the metrics are scraped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from serving.decision.decider import Decider
-from serving.engine.embedded.engine import Engine
+from serving.engine.embedded.engine import EmbeddedEngine
 from serving.ledger.sqlite.ledger import Ledger
 from serving.ledger.sqlite.wal_preallocate import log_of
 from serving.state.bundle_watcher import Succession
@@ -18,8 +18,8 @@ LAG_EVERY_SECONDS = 0.1
 SET_ASIDE = "Events of the ledger that cannot be folded and changed nothing."
 
 
-def show_engine(metrics: Metrics, engine: Engine) -> None:
-    """Show the state and the bundle of an engine."""
+def show_engine(metrics: Metrics, engine: EmbeddedEngine) -> None:
+    """Gauges of an engine's state and bundle."""
     watch = metrics.watch
     metrics.count("riskgate_too_late", "Entity updates older than every window.", lambda: engine.fold.state.too_late)
     watch("riskgate_entities", "Entities with a record in the state.", lambda: engine.fold.state.entities())
@@ -29,7 +29,7 @@ def show_engine(metrics: Metrics, engine: Engine) -> None:
 
 
 def show_decider(metrics: Metrics, now: Callable[[], Decider]) -> None:
-    """Show what decides just now."""
+    """Gauges of the current decider: exposure, breakers, bundle."""
     metrics.watch(
         "riskgate_exposure_minor",
         "Approved without a score in this minute, reference minor units.",
@@ -51,7 +51,7 @@ def show_decider(metrics: Metrics, now: Callable[[], Decider]) -> None:
 
 
 def show_ledger(metrics: Metrics, ledger: Ledger) -> None:
-    """Show how the SQLite ledger writes."""
+    """Gauges of the SQLite ledger."""
     wal = log_of(ledger.path)
     metrics.watch("riskgate_ledger_seq", "Sequence number of the latest event.", lambda: ledger.last_seq())
     metrics.watch("riskgate_ledger_wal_bytes", "Size of the write-ahead log and its room.", lambda: _size(wal))
@@ -61,16 +61,16 @@ def show_ledger(metrics: Metrics, ledger: Ledger) -> None:
 
 
 def show_succession(metrics: Metrics, succession: Succession) -> None:
-    """Show whether a bundle lies there that is not served."""
+    """A gauge of whether a newer bundle was rejected."""
     metrics.watch(
         "riskgate_bundle_refused",
-        "1 while a new bundle is refused and the old one goes on.",
+        "1 while a new bundle is rejected and the old one still decides.",
         lambda: float(bool(succession.refused)),
     )
 
 
 async def measure_lag(metrics: Metrics) -> None:
-    """Run for ever: how late the event loop keeps an appointment is how long a request may wait unseen."""
+    """Measure, until cancelled, how late the event loop wakes a timer: a request can wait that long unread."""
     while True:
         due = time.perf_counter() + LAG_EVERY_SECONDS
         await asyncio.sleep(LAG_EVERY_SECONDS)

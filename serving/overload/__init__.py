@@ -1,4 +1,4 @@
-"""The optional fast path, the admission queue and load shedding.
+"""The optional fast path for plain payments, the admission queue and load shedding.
 
 The API never imports it.
 """

@@ -1,7 +1,7 @@
-"""The payments that wait to be decided, and the account of how long the work in them will take.
+"""The queue of payments that wait to be decided, with an estimate of the time that deciding them takes.
 
-Each turn of the event loop decides a slice of them and then looks at the sockets again. What a payment may
-still get is judged when it arrives, by the work before it, and once more when its turn comes, by its age.
+Each turn of the event loop decides a slice of the queue and then reads the sockets again. The best tier of a payment is
+set when it arrives, by the work before it, and again when its turn comes, by its age.
 """
 
 from __future__ import annotations
@@ -11,166 +11,122 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
-
-import msgspec
 
 from features.bundle.bundle import Bundle
 from features.catalogue.catalogue import catalogue_of
-from serving.api.asgi import JSON, json_reply, raw_reply
 from serving.decision.evaluator import DEFAULT, FULL
-from serving.messages import Error, ErrorBody
-from serving.overload.load_shedding import COST, LADDER, PATIENCE, REFUSED, Admitted, Eye, Ranks, tier_for
+from serving.overload.load_shedding import (
+    AGE_THRESHOLD,
+    COST,
+    LADDER,
+    REFUSED,
+    Admitted,
+    AmountRanks,
+    RequestPeek,
+    tier_for,
+)
 from serving.overload.plain_head import PlainHead
+from serving.overload.queued_payment import DecideFast, QueuedConnection, QueuedPayment, Reject, overload_reply
 from serving.server.headers import ALWAYS, Header
 
-#: Work of one turn of the event loop; after it the sockets are looked at again.
+#: Work of one turn of the event loop; after it the sockets are read again.
 SLICE_NS = 5_000_000
-#: What one full decision takes until it was measured, and bounds of what is believed.
-FIRST_UNIT_NS, LEAST_UNIT_NS, MOST_UNIT_NS = 200_000.0, 20_000.0, 20_000_000.0
-#: How long a measurement of that counts.
+#: Time of one full decision: the first estimate, and bounds of the measured one.
+FIRST_UNIT_NS, MIN_UNIT_NS, MAX_UNIT_NS = 200_000.0, 20_000.0, 20_000_000.0
+#: Time constant of that measurement.
 MEMORY_NS = 200_000_000.0
-#: While nobody waits it is learned from the processor time of so many payments, if they came within so long: a service
-#: that believed its first guess until it was behind refused the first tenths of a second of a rush.
-CALM_UNITS, CALM_NS = 32, 64_000_000
-LEAST_SLICE = 8.0
-#: From one payment in so many it is learned what is dear.
-SAMPLE = 4
-#: The kernel tells ages in steps of its clock, up to 4 ms: what is younger has not waited.
-FRESH_MS = 5.0
-#: While turns follow each other this closely, what is read came in the latest; asking the kernel took a tenth of
-#: the processor.
-CLOSE_NS = 20_000_000
-#: Reading and refusing for so long, the service decides a slice in between: who waits has a deadline.
-READ_NS = 8_000_000
-#: More work than this that never went away for so long is a standing queue: it only makes everybody wait.
+#: While the queue is empty, the thread time of this many payments is measured, if they came within this time. With only
+#: the first estimate, the service refused payments in the first tenths of a second of a burst.
+IDLE_UNITS, IDLE_NS = 32, 64_000_000
+MIN_SLICE = 8.0
+#: Sample one in N payments to estimate the quantiles of amounts.
+SAMPLE_EVERY = 4
+#: Payments younger than this have not waited: the kernel's clock has steps of up to 4 ms.
+MAX_KERNEL_AGE_MS = 5.0
+#: While turns follow each other this closely, data arrived in the latest turn, and the kernel is not asked for its age
+#: (that took a tenth of the processor).
+BUSY_TURN_NS = 20_000_000
+#: After this long of reading and refusing, a slice of the queue is decided in between: waiting payments have deadlines.
+MAX_READ_NS = 8_000_000
+#: More work than this for so long is a standing queue: it adds delay without absorbing bursts.
 STANDING_MS, STANDING_NS = 20.0, 500_000_000
-#: Payments under way at once where deciding waits for a server that answers: enough to share its trips, and as many
-#: again as are begun during two usual ones. The others wait here, where what they may still get is judged; begun,
-#: they could only be late.
-MOST_UNDER_WAY = 40
-
-REFUSAL = Error(
-    ErrorBody(
-        "overloaded",
-        "More payments arrive than can be decided in time.",
-        "Apply your own default and send less, or send again in a second.",
-    )
-)
+#: Concurrent payments that wait for a server (Redis): enough to share its round trips, plus as many as begin during two
+#: of them. The others wait in the queue, where their tier can still be lowered.
+MIN_SLOTS = 40
 
 
-def refusal_of(always: tuple[Header, ...]) -> bytes:
-    """The whole reply to a refused payment, made once."""
-    return raw_reply(json_reply(REFUSAL, 503, (JSON, (b"retry-after", b"1"))), always)
-
-
-#: The whole reply to a caller who may not come, by what its `authorization` says; None for one who may.
-TurnAway = Callable[[bytes | None], bytes | None]
-#: Decides a payment the short way: (key, body, admitted, what takes the whole reply).
-ShortWay = Callable[[bytes | None, bytes, Admitted, Callable[[bytes], None]], None]
-
-
-class Connection(Protocol):
-    """What the backlog asks of a connection."""
-
-    loop: asyncio.AbstractEventLoop
-    transport: asyncio.Transport
-    waits: bool
-
-    def age_ms(self) -> float:
-        """How long what was read last had waited in the kernel."""
-
-    def go_on(self, data: bytes, admitted: Admitted) -> None:
-        """Let a payment go the ordinary way."""
-
-    def go_short(self, short_way: ShortWay, data: bytes, head: PlainHead, admitted: Admitted) -> None:
-        """Decide a payment the short way."""
-
-
-class Waiting(msgspec.Struct, frozen=True):
-    """A payment in the queue."""
-
-    connection: Connection
-    data: bytes
-    head: PlainHead
-    arrived_ns: int
-    deadline_ms: int
-    rank: float
-    most: str
-
-
-class Backlog:
+class AdmissionQueue:
     """The queue of one process."""
 
     def __init__(
         self,
         now_ns: Callable[[], int] = time.perf_counter_ns,
-        spent_ns: Callable[[], int] = time.thread_time_ns,
+        thread_time_ns: Callable[[], int] = time.thread_time_ns,
     ) -> None:
         self.now_ns = now_ns
-        self.spent_ns = spent_ns  # the processor time of the thread that decides
-        self.eye = Eye(None, {})  # until a bundle is served, amounts count as they are sent
-        self.ranks = Ranks()
-        self.short_way: ShortWay | None = None
-        self.turn_away: TurnAway | None = None  # None: everybody may come
+        self.thread_time_ns = thread_time_ns  # processor time of the deciding thread
+        self.peek = RequestPeek(None, {})  # until a bundle is served, amounts are not weighted
+        self.ranks = AmountRanks()
+        self.fast_path: DecideFast | None = None
+        self.reject: Reject | None = None  # None: callers need no key
         self.body_limit_bytes = 65_536
-        self.leaving = False  # the process stops: every request goes the ordinary way, which ends connections
+        self.draining = False  # every request then goes to the application, which closes connections
         self.unit_ns = FIRST_UNIT_NS
-        self.refusal = refusal_of(ALWAYS)
+        self.refusal = overload_reply(ALWAYS)
         self.refused = 0
         self.shed = dict.fromkeys(COST, 0)
         self._bundle_now: Callable[[], Bundle] | None = None
         self._bundle: Bundle | None = None
-        self._queue: deque[Waiting] = deque()
-        self._units = 0.0  # of what waits
+        self._queue: deque[QueuedPayment] = deque()
+        self._units = 0.0  # cost of the queue, in full decisions
         self._left = 0.0  # units that this turn may still begin
         self._begun = 0.0  # units begun in this turn
-        self._turning = False
+        self._turn_scheduled = False
         self._turn_ns = 0
-        self._close = False  # turns follow each other closely
-        self._worked_ns = 0
-        self._short_ns = 0  # when the queue was short last
-        self._under_way = 0
-        self._most_under_way = float(MOST_UNDER_WAY)
+        self._turns_are_close = False
+        self._last_slice_ns = 0
+        self._last_short_ns = 0  # when the queue was last short
+        self._in_use = 0
+        self._slots = float(MIN_SLOTS)
         self.server_is_late: Callable[[], bool] = lambda: False
-        self.trip_ns: Callable[[], int] = lambda: 0  # a usual trip to that server
-        self._past_ns, self._past_units = MEMORY_NS / 4, MEMORY_NS / 4 / FIRST_UNIT_NS
-        self._behind = False
-        self._calm_ns = self._calm_spent_ns = 0  # since when, and from what processor time, `_calm_units` began
-        self._calm_units = 0.0
+        self.trip_ns: Callable[[], int] = lambda: 0  # the usual round trip to that server
+        self._measured_ns, self._measured_units = MEMORY_NS / 4, MEMORY_NS / 4 / FIRST_UNIT_NS
+        self._was_waiting = False
+        self._idle_since_ns = self._idle_thread_ns = 0  # when `_idle_units` began
+        self._idle_units = 0.0
         self._count = 0
 
     def serve(
         self,
         body_limit_bytes: int,
         bundle: Callable[[], Bundle],
-        short_way: ShortWay | None,
+        fast_path: DecideFast | None,
         always: tuple[Header, ...],
     ) -> None:
-        """Know what the service allows and what its policy finds dear."""
+        """Set what the service allows and how its bundle weights amounts."""
         self.body_limit_bytes = body_limit_bytes
         self._bundle_now = bundle
-        self._look_again()
-        self.short_way = short_way
-        self.refusal = refusal_of(always)
+        self._refresh_policy()
+        self.fast_path = fast_path
+        self.refusal = overload_reply(always)
 
-    def _look_again(self) -> None:
-        """See with the eyes of the bundle that decides now: another may have succeeded it."""
+    def _refresh_policy(self) -> None:
+        """Refresh currency weights and channel risks after a change of the bundle."""
         if self._bundle_now is None or (bundle := self._bundle_now()) is self._bundle:
             return
         self._bundle = bundle
         reference = catalogue_of(bundle.contract).parameters.reference_currency
-        self.eye = Eye(reference, bundle.policy.channel_risk)
+        self.peek = RequestPeek(reference, bundle.policy.channel_risk)
 
-    def goes_on(self) -> None:
-        """A payment waits for a server from here on: it counts as under way until `ended`."""
-        self._under_way += 1
+    def acquire_slot(self) -> None:
+        """Count a payment that waits for a server, until `release_slot`."""
+        self._in_use += 1
 
-    def ended(self, loop: asyncio.AbstractEventLoop) -> None:
-        """A payment that was under way is answered."""
-        self._under_way -= 1
-        if self._queue and not self._turning:
-            self._turning = True
+    def release_slot(self, loop: asyncio.AbstractEventLoop) -> None:
+        """A payment that waited for a server was answered."""
+        self._in_use -= 1
+        if self._queue and not self._turn_scheduled:
+            self._turn_scheduled = True
             loop.call_soon(self._turn, loop)
 
     @property
@@ -180,130 +136,130 @@ class Backlog:
 
     @property
     def work_ms(self) -> float:
-        """How long the work that waits or is under way will take, milliseconds."""
-        return (self._units + self._under_way * COST[DEFAULT]) * self.unit_ns * 1e-6
+        """The estimated time of the work that waits or is under way, milliseconds."""
+        return (self._units + self._in_use * COST[DEFAULT]) * self.unit_ns * 1e-6
 
-    def take(self, connection: Connection, data: bytes, head: PlainHead) -> None:
-        """Begin with a payment now, let it wait, or refuse it."""
+    def take(self, connection: QueuedConnection, data: bytes, head: PlainHead) -> None:
+        """Begin a payment now, queue it, or refuse it."""
         now = self.now_ns()
-        # It came since the sockets were read before this turn: on average when the turn began.
+        # It arrived after the sockets were read before this turn: on average when the turn began.
         since_ns = now - self._turn_ns
-        age_ms = since_ns * 1e-6 if self._close and since_ns < CLOSE_NS else connection.age_ms()
+        age_ms = since_ns * 1e-6 if self._turns_are_close and since_ns < BUSY_TURN_NS else connection.age_ms()
         arrived_ns = now - int(age_ms * 1e6)
         self._count += 1
-        if not self._turning:
-            self._turning = True
-            if not self._queue:  # else it stood still behind a server, and that time counts
+        if not self._turn_scheduled:
+            self._turn_scheduled = True
+            if not self._queue:  # else the queue waited for a server, and that time counts
                 self._left, self._begun, self._turn_ns = self._slice(), 0.0, now
             connection.loop.call_soon(self._turn, connection.loop)
-        room = self._left > 0.0 and not self._queue and self._may_begin()
-        if room and age_ms < FRESH_MS:
-            if self._count % SAMPLE == 0 and self._away(head) is None:
-                self.ranks.learn(self.eye.glance(data).money)
+        room = self._left > 0.0 and not self._queue and self._slot_is_free()
+        if room and age_ms < MAX_KERNEL_AGE_MS:
+            if self._count % SAMPLE_EVERY == 0 and self._rejection(head) is None:
+                self.ranks.learn(self.peek.read(data).money)
             self._begin(connection, data, head, Admitted(arrived_ns, FULL))
             return
-        # Who may not come takes no place from who may, whatever money is spoken of.
-        if (reply := self._away(head)) is not None:
+        # A caller without a valid key takes no place in the queue, whatever the amount.
+        if (reply := self._rejection(head)) is not None:
             connection.transport.write(reply)
             return
-        if now - self._worked_ns > READ_NS and self._queue:
+        if now - self._last_slice_ns > MAX_READ_NS and self._queue:
             self._left = self._slice()
             self._work(now)
-        seen = self.eye.glance(data)
-        if self._count % SAMPLE == 0:
+        seen = self.peek.read(data)
+        if self._count % SAMPLE_EVERY == 0:
             self.ranks.learn(seen.money)
         rank = self.ranks.rank(seen.money)
         work_ms = self.work_ms
         if work_ms < STANDING_MS:
-            self._short_ns = now
-        most = tier_for(work_ms, age_ms, seen.deadline_ms, rank, standing=now - self._short_ns > STANDING_NS)
-        if most == REFUSED:
+            self._last_short_ns = now
+        best_tier = tier_for(work_ms, age_ms, seen.deadline_ms, rank, standing=now - self._last_short_ns > STANDING_NS)
+        if best_tier == REFUSED:
             self.refused += 1
             connection.transport.write(self.refusal)
             return
         if room:
-            self._begin(connection, data, head, Admitted(arrived_ns, most))
+            self._begin(connection, data, head, Admitted(arrived_ns, best_tier))
             return
-        connection.waits = True
-        self._units += COST[most]
-        self._queue.append(Waiting(connection, data, head, arrived_ns, seen.deadline_ms, rank, most))
+        connection.busy = True
+        self._units += COST[best_tier]
+        self._queue.append(QueuedPayment(connection, data, head, arrived_ns, seen.deadline_ms, rank, best_tier))
 
-    def _away(self, head: PlainHead) -> bytes | None:
-        return None if self.turn_away is None else self.turn_away(head.authorization)
+    def _rejection(self, head: PlainHead) -> bytes | None:
+        return None if self.reject is None else self.reject(head.authorization)
 
     @property
     def keyed(self) -> bool:
         """Whether callers need a key."""
-        return self.turn_away is not None
+        return self.reject is not None
 
-    def _may_begin(self) -> bool:
-        # Behind a server that is late nobody would ever get a turn: all begin, and are decided at their deadlines.
-        return self._under_way < self._most_under_way or self.server_is_late()
+    def _slot_is_free(self) -> bool:
+        # With a late server no slot would become free: all begin, and are decided by amount at their deadlines.
+        return self._in_use < self._slots or self.server_is_late()
 
     def _slice(self) -> float:
-        """Units of one turn: never so few that looking at the sockets costs more than they do."""
-        return max(SLICE_NS / self.unit_ns, LEAST_SLICE)
+        """Units of one turn: never so few that reading the sockets costs more than deciding."""
+        return max(SLICE_NS / self.unit_ns, MIN_SLICE)
 
-    def _learn(self, elapsed_ns: int, units: float) -> None:
-        """Times and units are kept apart: a turn that was held up counts by its length, not as a rate of its own."""
+    def _measure(self, elapsed_ns: int, units: float) -> None:
+        """Average time and units separately: a delayed turn is weighted by its length."""
         kept = math.exp(-elapsed_ns / MEMORY_NS)
-        self._past_ns = self._past_ns * kept + elapsed_ns
-        self._past_units = self._past_units * kept + units
-        self.unit_ns = min(max(self._past_ns / self._past_units, LEAST_UNIT_NS), MOST_UNIT_NS)
+        self._measured_ns = self._measured_ns * kept + elapsed_ns
+        self._measured_units = self._measured_units * kept + units
+        self.unit_ns = min(max(self._measured_ns / self._measured_units, MIN_UNIT_NS), MAX_UNIT_NS)
 
-    def _learn_calmly(self, now: int) -> None:
-        self._calm_units += self._begun
-        if self._calm_units < CALM_UNITS:
+    def _measure_idle(self, now: int) -> None:
+        self._idle_units += self._begun
+        if self._idle_units < IDLE_UNITS:
             return
-        spent = self.spent_ns()
-        if now - self._calm_ns < CALM_NS:
-            self._learn(spent - self._calm_spent_ns, self._calm_units)
-        self._calm_ns, self._calm_spent_ns, self._calm_units = now, spent, 0.0
+        spent = self.thread_time_ns()
+        if now - self._idle_since_ns < IDLE_NS:
+            self._measure(spent - self._idle_thread_ns, self._idle_units)
+        self._idle_since_ns, self._idle_thread_ns, self._idle_units = now, spent, 0.0
 
-    def _begin(self, connection: Connection, data: bytes, head: PlainHead, admitted: Admitted) -> None:
-        cost = COST[admitted.most]
+    def _begin(self, connection: QueuedConnection, data: bytes, head: PlainHead, admitted: Admitted) -> None:
+        cost = COST[admitted.best_tier]
         self._left -= cost
         self._begun += cost
-        if admitted.most != FULL:
-            self.shed[admitted.most] += 1
-        if self.short_way is None:
-            connection.go_on(data, admitted)
+        if admitted.best_tier != FULL:
+            self.shed[admitted.best_tier] += 1
+        if self.fast_path is None:
+            connection.to_application(data, admitted)
         else:
-            connection.go_short(self.short_way, data, head, admitted)
+            connection.to_fast_path(self.fast_path, data, head, admitted)
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         """Once in each turn of the loop while there is work."""
-        self._look_again()
+        self._refresh_policy()
         now = self.now_ns()
-        if self._behind:
-            self._learn(now - self._turn_ns, self._begun)
-            self._most_under_way = MOST_UNDER_WAY + 2 * self.trip_ns() / self.unit_ns
-            self._calm_ns = 0  # what is measured while some wait does not count twice
+        if self._was_waiting:
+            self._measure(now - self._turn_ns, self._begun)
+            self._slots = MIN_SLOTS + 2 * self.trip_ns() / self.unit_ns
+            self._idle_since_ns = 0  # time measured here must not count again as idle
         else:
-            self._learn_calmly(now)
-        # Measured only while work always waits: else the loop's idle time would count.
-        self._close = self._behind and bool(self._queue) and now - self._turn_ns < CLOSE_NS
-        self._behind = bool(self._queue)
-        self._turning = self._behind and self._may_begin()
+            self._measure_idle(now)
+        # Turns are measured only while work is waiting: else the loop's idle time would count.
+        self._turns_are_close = self._was_waiting and bool(self._queue) and now - self._turn_ns < BUSY_TURN_NS
+        self._was_waiting = bool(self._queue)
+        self._turn_scheduled = self._was_waiting and self._slot_is_free()
         self._turn_ns, self._begun, self._left = now, 0.0, self._slice()
-        if not self._turning:
+        if not self._turn_scheduled:
             return
         try:
             self._work(now)
-        finally:  # after what the ledger was given: it is written, and answered, before more is decided
+        finally:  # scheduled after the ledger's commit, so answers leave before more is decided
             loop.call_soon(self._turn, loop)
 
     def _work(self, now: int) -> None:
-        """Decide what may still begin."""
-        while self._queue and self._left > 0.0 and self._may_begin():
+        """Begin waiting payments until the slice is used up."""
+        while self._queue and self._left > 0.0 and self._slot_is_free():
             one = self._queue.popleft()
-            most = one.most
-            self._units = self._units - COST[most] if self._queue else 0.0
+            best_tier = one.best_tier
+            self._units = self._units - COST[best_tier] if self._queue else 0.0
             if one.connection.transport.is_closing():
                 continue
-            # What it has waited by now may leave it less than was thought; age alone never refuses.
+            # Its wait may have lowered the tier that it can get; age alone never refuses.
             age_ms = (now - one.arrived_ns) * 1e-6
-            if age_ms > PATIENCE * one.deadline_ms:
-                most = max(most, tier_for(0.0, age_ms, one.deadline_ms, one.rank), key=LADDER.index)
-            self._begin(one.connection, one.data, one.head, Admitted(one.arrived_ns, most))
-        self._worked_ns = self.now_ns()  # its end: counted from the beginning, a long slice would leave no time to read
+            if age_ms > AGE_THRESHOLD * one.deadline_ms:
+                best_tier = max(best_tier, tier_for(0.0, age_ms, one.deadline_ms, one.rank), key=LADDER.index)
+            self._begin(one.connection, one.data, one.head, Admitted(one.arrived_ns, best_tier))
+        self._last_slice_ns = self.now_ns()  # the end of the slice: after a long one there must be time to read

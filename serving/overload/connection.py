@@ -1,8 +1,8 @@
-"""A connection on which payments arrive: they are admitted, or refused, before they are parsed.
+"""An HTTP connection that queues or refuses plain payments before they are parsed.
 
-uvicorn would make a task of every request as soon as it is read, and the tasks would wait, unseen, in the
-event loop. Here plain payments go into the `Backlog` first. Their age is the kernel's: it notes when data
-comes, however late the process looks. From there they go a short way: no ASGI (serving/overload/fast_path.py).
+uvicorn would make a task of every request as soon as it is read, and the tasks would wait uncounted in the event loop.
+Here plain payments go into the `AdmissionQueue` first. Their age comes from the kernel, which notes when data arrives,
+however late the process reads it. From the queue they take the fast path, without ASGI (serving/overload/fast_path.py).
 """
 
 from __future__ import annotations
@@ -14,108 +14,109 @@ from typing import Any
 
 from serving.access.loopback_only import is_loopback
 from serving.api.asgi import ADMITTED
-from serving.overload.admission_queue import Backlog, ShortWay
+from serving.overload.admission_queue import AdmissionQueue
 from serving.overload.load_shedding import Admitted
-from serving.overload.plain_head import Heads, PlainHead
+from serving.overload.plain_head import HeadReader, PlainHead
+from serving.overload.queued_payment import DecideFast
 from serving.server.bounded_http import BoundedHttp
 
-LATER_LARGEST = 1 << 20
-#: How long the rest of a body is awaited here, where the payment can still be shed.
-WHOLE_SECONDS = 0.05
+MAX_PIPELINED_BYTES = 1 << 20
+#: How long this class waits for the rest of a body; after it uvicorn does, where the payment cannot be shed.
+BODY_WAIT_SECONDS = 0.05
 
 #: struct tcp_info: milliseconds since the last data arrived (linux/tcp.h).
 _LAST_DATA_MS = struct.Struct("<52xI")
 
 
-class Arrival(BoundedHttp):
-    """One connection; what is no plain payment goes uvicorn's way."""
+class PaymentConnection(BoundedHttp):
+    """One connection; every request but a plain payment goes to uvicorn's parser."""
 
-    backlog: Backlog
+    queue: AdmissionQueue
 
     def connection_made(self, transport: Any) -> None:
-        """Keep the socket at hand, to ask the kernel when its data came."""
+        """Keep the socket, to ask the kernel when its data arrived."""
         super().connection_made(transport)
-        self.waits = False  # a payment of this connection is in the queue or on the short way
-        self._later = b""
-        self._heads = Heads()
-        self._inside = False  # uvicorn's parser is inside a request
+        self.busy = False  # a payment of this connection is in the queue or on the fast path
+        self._pipelined = b""
+        self._heads = HeadReader()
+        self._in_parser = False  # uvicorn's parser is inside a request
         self._admitted: Admitted | None = None
         self._closing = False
-        self._whole: asyncio.TimerHandle | None = None
-        self._seen = 0.0
-        self._tcp: socket.socket | None = None
+        self._body_timer: asyncio.TimerHandle | None = None
+        self._last_data = 0.0
+        self._socket: socket.socket | None = None
         known = transport.get_extra_info("socket")
         if known is not None and known.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_INFO"):
-            self._tcp = socket.socket(known.family, known.type, known.proto, fileno=known.fileno())
+            self._socket = socket.socket(known.family, known.type, known.proto, fileno=known.fileno())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The transport closes the socket, not we."""
-        if self._whole is not None:
-            self._whole.cancel()
-        if self._tcp is not None:
-            self._tcp.detach()
-            self._tcp = None
+        """Release the socket; the transport closes it."""
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+        if self._socket is not None:
+            self._socket.detach()
+            self._socket = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the caller."""
-        self._seen = self.loop.time()
+        self._last_data = self.loop.time()
         if self._silent:
-            self.begin_to_hear()
-        if self.waits:
-            self._later += data
-            if len(self._later) > LATER_LARGEST:  # nobody pipelines so much
+            self.start_head()
+        if self.busy:
+            self._pipelined += data
+            if len(self._pipelined) > MAX_PIPELINED_BYTES:
                 self.transport.close()
             return
-        if self._later:
-            data, self._later = self._later + data, b""
-            if self._whole is not None:
-                self._whole.cancel()
-                self._whole = None
-        head = None if self.backlog.leaving or self._inside or not self._idle() else self._heads.read(data)
-        if head is None or not (self.backlog.keyed or is_loopback(head.host)):
+        if self._pipelined:
+            data, self._pipelined = self._pipelined + data, b""
+            if self._body_timer is not None:
+                self._body_timer.cancel()
+                self._body_timer = None
+        head = None if self.queue.draining or self._in_parser or not self._idle() else self._heads.read(data)
+        if head is None or not (self.queue.keyed or is_loopback(head.host)):
             super().data_received(data)
             return
         missing = head.body_at + head.content_length - len(data)
-        if missing < 0 or head.content_length > self.backlog.body_limit_bytes:
+        if missing < 0 or head.content_length > self.queue.body_limit_bytes:
             super().data_received(data)
-        elif missing:  # the rest of the body is on its way: it may come at once
-            self._later = data
-            if self._whole is None:
-                self._whole = self.loop.call_later(WHOLE_SECONDS, self._give_up)
+        elif missing:  # the rest of the body usually follows immediately
+            self._pipelined = data
+            if self._body_timer is None:
+                self._body_timer = self.loop.call_later(BODY_WAIT_SECONDS, self._body_timed_out)
         else:
             self._head_since = None
-            self.backlog.take(self, data, head)
+            self.queue.take(self, data, head)
 
-    def _give_up(self) -> None:
-        """The body does not come: uvicorn may wait for it, and the application may lose patience."""
-        self._whole = None
-        if self._later and not self.waits and not self._inside and not self.transport.is_closing():
-            later, self._later = self._later, b""
-            super().data_received(later)
+    def _body_timed_out(self) -> None:
+        """The body is late: hand the request to uvicorn, where the application's own timeout applies."""
+        self._body_timer = None
+        if self._pipelined and not self.busy and not self._in_parser and not self.transport.is_closing():
+            pipelined, self._pipelined = self._pipelined, b""
+            super().data_received(pipelined)
 
-    def go_on(self, data: bytes, admitted: Admitted) -> None:
-        """Let a payment go uvicorn's way, into the application."""
-        self.waits = False
+    def to_application(self, data: bytes, admitted: Admitted) -> None:
+        """Hand a payment to uvicorn's parser and so to the application."""
+        self.busy = False
         self._admitted = admitted
-        if self._closing:  # the server stops after this one
+        if self._closing:  # the connection closes after this reply
             self._closing = False
             super().data_received(data)
             super().shutdown()
             return
         super().data_received(data)
-        if self._later:
-            later, self._later = self._later, b""
-            self.data_received(later)
+        if self._pipelined:
+            pipelined, self._pipelined = self._pipelined, b""
+            self.data_received(pipelined)
 
-    def go_short(self, short_way: ShortWay, data: bytes, head: PlainHead, admitted: Admitted) -> None:
+    def to_fast_path(self, fast_path: DecideFast, data: bytes, head: PlainHead, admitted: Admitted) -> None:
         """Decide a payment without a task of its own."""
-        self.waits = True
-        short_way(head.authorization, data[head.body_at :], admitted, self._reply)
+        self.busy = True
+        fast_path(head.authorization, data[head.body_at :], admitted, self._reply)
 
     def on_message_begin(self) -> None:
         """uvicorn's parser began with a request."""
-        self._inside = True
+        self._in_parser = True
         super().on_message_begin()
         if self._admitted is not None:
             self.scope[ADMITTED] = self._admitted  # type: ignore[literal-required]
@@ -123,26 +124,26 @@ class Arrival(BoundedHttp):
 
     def on_message_complete(self) -> None:
         """uvicorn's parser is done with a request."""
-        self._inside = False
+        self._in_parser = False
         super().on_message_complete()
 
     def shutdown(self) -> None:
         """Close after the reply that is under way."""
-        if self.waits:
+        if self.busy:
             self._closing = True
         else:
             super().shutdown()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close a connection that was idle for as long as it may be; the short way does not touch the timer."""
-        left = self._seen + self.timeout_keep_alive - self.loop.time()
-        if left > 0.1 or self.waits:
+        """Close a connection that was idle too long; the fast path does not reset the timer, so compare here."""
+        left = self._last_data + self.timeout_keep_alive - self.loop.time()
+        if left > 0.1 or self.busy:
             self.timeout_keep_alive_task = self.loop.call_later(max(left, 1.0), self.timeout_keep_alive_handler)
         else:
             super().timeout_keep_alive_handler()
 
     def _reply(self, reply: bytes) -> None:
-        self.waits = False
+        self.busy = False
         if self.transport.is_closing():
             return
         self.transport.write(reply)
@@ -152,28 +153,28 @@ class Arrival(BoundedHttp):
             )
         if self._closing:
             self.transport.close()
-        elif self._later:  # in a turn of its own: the ledger may be in the middle of writing
-            self.loop.call_soon(self._hear_later)
+        elif self._pipelined:  # in a later turn: the ledger may be in the middle of a commit
+            self.loop.call_soon(self._read_pipelined)
 
-    def _hear_later(self) -> None:
-        if self._later and not self.waits and not self.transport.is_closing():
-            later, self._later = self._later, b""
-            self.data_received(later)
+    def _read_pipelined(self) -> None:
+        if self._pipelined and not self.busy and not self.transport.is_closing():
+            pipelined, self._pipelined = self._pipelined, b""
+            self.data_received(pipelined)
 
     def _idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
     def age_ms(self) -> float:
-        """How long the data has waited in the kernel, milliseconds (in the steps of its clock)."""
-        if self._tcp is None:
+        """How long the data has waited in the kernel, milliseconds (in steps of its clock)."""
+        if self._socket is None:
             return 0.0
         try:
-            (age,) = _LAST_DATA_MS.unpack_from(self._tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 56))
+            (age,) = _LAST_DATA_MS.unpack_from(self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 56))
         except OSError:
             return 0.0
         return float(age)
 
 
-def protocol_of(backlog: Backlog) -> type[Arrival]:
+def protocol_of(queue: AdmissionQueue) -> type[PaymentConnection]:
     """The protocol for uvicorn's `http` setting."""
-    return type("Arrival", (Arrival,), {"backlog": backlog})
+    return type("PaymentConnection", (PaymentConnection,), {"queue": queue})

@@ -1,7 +1,7 @@
-"""The short way of a plain payment: parsed, decided, recorded and answered without uvicorn's parser and ASGI.
+"""The fast path of a plain payment: parsed, decided, recorded and answered without uvicorn's parser and ASGI.
 
-In place these take as long as the decision itself. An engine that decides without waiting needs no task either;
-over Redis, which answers later, a payment has one unless it is shed.
+These two take as long as the decision itself. The embedded engine decides synchronously and needs no task either; over
+Redis a payment has a task unless it is shed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from features.domain.payment import Payment
 from features.errors import RiskgateError
@@ -18,137 +17,136 @@ from features.intake.parse import read_payment
 from serving.api.app import Application
 from serving.api.asgi import REPLAYED, Reply, error_reply, raw_reply
 from serving.decision.evaluator import DEFAULT
-from serving.engine.embedded.engine import Engine, Scored
-from serving.engine.protocols import AnyEngine, AnyRuntime
+from serving.engine.embedded.engine import EmbeddedEngine
+from serving.engine.protocols import Runtime, ServerEngine
+from serving.engine.scored import Scored
 from serving.errors import LedgerError
 from serving.ledger.sqlite.commit_ticket import Recorded
 from serving.ledger.sqlite.ledger import NotYetWritten
-from serving.overload.admission_queue import Backlog
+from serving.overload.admission_queue import AdmissionQueue
 from serving.overload.load_shedding import Admitted
-
-if TYPE_CHECKING:
-    from serving.engine.clustered.engine import RedisEngine
 
 _ROUTE = "/v1/score"
 
-Take = Callable[[bytes], None]
+Send = Callable[[bytes], None]
 
 
-class ShortWay:
+class FastPath:
     """Answers `POST /v1/score` like the application."""
 
-    def __init__(self, application: Application, backlog: Backlog) -> None:
-        self.application, self.backlog = application, backlog
-        self._under_way: set[asyncio.Task[None]] = set()
+    def __init__(self, application: Application, queue: AdmissionQueue) -> None:
+        self.application, self.queue = application, queue
+        self._tasks: set[asyncio.Task[None]] = set()
         self._head = raw_reply(Reply(200, b""), application.always).removesuffix(b"0\r\n\r\n")
 
-    def __call__(self, key: bytes | None, body: bytes, admitted: Admitted, take: Take) -> None:
-        """Decide one payment; `take` is given the whole reply, once, when the decision is recorded."""
+    def __call__(self, key: bytes | None, body: bytes, admitted: Admitted, send: Send) -> None:
+        """Decide one payment; `send` is called once with the whole reply, when the decision is recorded."""
         try:
             runtime, engine = self.application.engine()
-            self.application.admit(key, "score")
+            self.application.authenticate(key, "score")
             payment = read_payment(body, engine.catalogue, self.application.names)
-            if not isinstance(engine, Engine):
-                self._ask(runtime, engine, payment, admitted, take)
+            if not isinstance(engine, EmbeddedEngine):
+                server: ServerEngine = engine  # type: ignore[assignment]  # every other engine is one
+                self._begin(runtime, server, payment, admitted, send)
                 return
-            scored = engine.score(payment, admitted.arrived_ns, most=admitted.most)
+            scored = engine.score(payment, admitted.arrived_ns, best_tier=admitted.best_tier)
         except Exception as error:
-            self._send(error_reply(error), take)
+            self._reply(error_reply(error), send)
         else:
-            written = partial(self._written, runtime, engine, payment, admitted, scored, take)
-            if scored.recorded is None:
-                written(None)
+            on_recorded = partial(self._on_recorded, runtime, engine, payment, admitted, scored, send)
+            if scored.ticket is None:
+                on_recorded(None)
             else:
-                scored.recorded.when_done(written)
+                scored.ticket.when_done(on_recorded)
 
-    def turn_away(self, key: bytes | None) -> bytes | None:
-        """The whole reply to a caller who may not score, None for one who may; takes nothing of its rate."""
+    def reject(self, key: bytes | None) -> bytes | None:
+        """The whole reply to a caller who may not score, None for one who may; does not count against the rate."""
         application = self.application
-        if application.door is None or application.runtime is None:
+        if application.authenticator is None or application.runtime is None:
             return None
         try:
-            application.door.identify(key, "score")
+            application.authenticator.identify(key, "score")
         except RiskgateError as error:
             reply = error_reply(error)
             application.runtime.metrics.answered(_ROUTE, reply.status)
             return raw_reply(reply, application.always)
         return None
 
-    def _ask(self, runtime: AnyRuntime, engine: RedisEngine, payment: Payment, admitted: Admitted, take: Take) -> None:
-        """Behind a server the answer comes later: a callback sends what is plainly shed, a task everything else."""
+    def _begin(self, runtime: Runtime, engine: ServerEngine, payment: Payment, admitted: Admitted, send: Send) -> None:
+        """Begin a payment whose answer comes in a later turn: a callback sends it if it is shed, else a task."""
         application, loop = self.application, asyncio.get_running_loop()
-        told = partial(self._told, runtime, admitted, take, loop)
-        if admitted.most == DEFAULT and engine.by_amount(payment, admitted.arrived_ns, told):
+        on_scored = partial(self._on_scored, runtime, admitted, send, loop)
+        if admitted.best_tier == DEFAULT and engine.begin_by_amount(payment, admitted.arrived_ns, on_scored):
             application.under_way += 1
         else:
-            task = loop.create_task(self._awaited(runtime, engine, payment, admitted, take))
-            self._under_way.add(task)
-            task.add_done_callback(self._done)
-        self.backlog.goes_on()
+            task = loop.create_task(self._score_in_task(runtime, engine, payment, admitted, send))
+            self._tasks.add(task)
+            task.add_done_callback(self._on_done)
+        self.queue.acquire_slot()
 
-    def _told(
+    def _on_scored(
         self,
-        runtime: AnyRuntime,
+        runtime: Runtime,
         admitted: Admitted,
-        take: Take,
+        send: Send,
         loop: asyncio.AbstractEventLoop,
         scored: Scored | Exception,
     ) -> None:
         self.application.under_way -= 1
         try:
             if isinstance(scored, Exception):
-                self._send(error_reply(scored), take)
+                self._reply(error_reply(scored), send)
             else:
-                self._answered(runtime, admitted, scored, take)
+                self._send_answer(runtime, admitted, scored, send)
         finally:
-            self.backlog.ended(loop)
+            self.queue.release_slot(loop)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
-        self.backlog.ended(task.get_loop())
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self.queue.release_slot(task.get_loop())
 
-    async def _awaited(
-        self, runtime: AnyRuntime, engine: AnyEngine, payment: Payment, admitted: Admitted, take: Take
+    async def _score_in_task(
+        self, runtime: Runtime, engine: ServerEngine, payment: Payment, admitted: Admitted, send: Send
     ) -> None:
         self.application.under_way += 1
         try:
-            scored = await engine.answer(payment, admitted.arrived_ns, most=admitted.most)
+            scored = await engine.answer(payment, admitted.arrived_ns, best_tier=admitted.best_tier)
         except Exception as error:
-            self._send(error_reply(error), take)
+            self._reply(error_reply(error), send)
         else:
-            self._answered(runtime, admitted, scored, take)
+            self._send_answer(runtime, admitted, scored, send)
         finally:
             self.application.under_way -= 1
 
-    def _written(
+    def _on_recorded(
         self,
-        runtime: AnyRuntime,
-        engine: Engine,
+        runtime: Runtime,
+        engine: EmbeddedEngine,
         payment: Payment,
         admitted: Admitted,
         scored: Scored,
-        take: Take,
+        send: Send,
         recorded: Recorded | None,
     ) -> None:
         error = None if recorded is None else recorded.error()
         if isinstance(error, NotYetWritten):
-            scored = engine.not_yet(scored)
+            scored = engine.without_receipt(scored)
         elif error is not None:
             assert isinstance(error, LedgerError)
             scored = engine.ledger_failed(payment, error)
-        self._answered(runtime, admitted, scored, take)
+        self._send_answer(runtime, admitted, scored, send)
 
-    def _answered(self, runtime: AnyRuntime, admitted: Admitted, scored: Scored, take: Take) -> None:
+    def _send_answer(self, runtime: Runtime, admitted: Admitted, scored: Scored, send: Send) -> None:
         if scored.replayed:
             runtime.metrics.replayed()
-            self._send(Reply(200, scored.answer, REPLAYED), take)
+            self._reply(Reply(200, scored.answer, REPLAYED), send)
             return
         runtime.metrics.decided(scored.decision, scored.tier, (time.perf_counter_ns() - admitted.arrived_ns) * 1e-9)
         runtime.metrics.answered(_ROUTE, 200)
-        take(b"%b%d\r\n\r\n%b" % (self._head, len(scored.answer), scored.answer))
+        send(b"%b%d\r\n\r\n%b" % (self._head, len(scored.answer), scored.answer))
 
-    def _send(self, reply: Reply, take: Take) -> None:
+    def _reply(self, reply: Reply, send: Send) -> None:
         runtime = self.application.runtime
         if runtime is not None:
             runtime.metrics.answered(_ROUTE, reply.status)
-        take(raw_reply(reply, self.application.always))
+        send(raw_reply(reply, self.application.always))

@@ -1,10 +1,9 @@
-"""Which tier a payment can afford while the service is behind: dear payments keep the full tier longest.
+"""Load shedding: the best tier of a payment under load; payments with much money at risk keep the full tier longest.
 
-The pressure on a payment is the work that stands before it, in parts of its deadline; from about half of
-the deadline on its own age counts too. Each tier ends at a pressure that rises with the payment's rank by
-money at risk, so that as load rises the cheapest payments are decided by rules alone, then by amount, and
-are refused last. Age alone never refuses: a process that was held up still answers, at the lowest tier.
-Pure but for the ranks, which learn.
+The pressure on a payment is the work before it as a fraction of its deadline; from about half of the deadline on its
+own age counts too. Each tier ends at a pressure that rises with the payment's rank by money at risk. As load rises, the
+cheapest payments are decided first by rules alone, then by amount, and are refused last. Age alone never refuses: a
+process that stalled still answers, at the lowest tier. Pure except for `AmountRanks`, which learns.
 """
 
 from __future__ import annotations
@@ -19,31 +18,31 @@ from features.domain.payment import DEFAULT_DEADLINE_MS
 from serving.decision.evaluator import DEFAULT, FULL, RULES_ONLY
 
 REFUSED = "refused"
-#: What a payment may get, best first.
+#: The tiers under load, best first.
 LADDER = (FULL, RULES_ONLY, DEFAULT, REFUSED)
 
-#: A tier is given below this pressure: (for the cheapest, more for the dearest), in parts of the deadline.
+#: A tier is given below this pressure, as a fraction of the deadline: (limit for rank 0, added for rank 1).
 LIMITS = ((0.06, 0.16), (0.14, 0.18), (0.60, 0.10))
-#: The last of these while the queue does not get shorter: room for bursts is of no use then. Nobody is refused
-#: before the dearest is decided by amount.
+#: The last of these limits for a standing queue, where room for bursts is of no use. No payment is refused before the
+#: one with the highest rank is decided by amount.
 STANDING_LIMIT = (0.42, 0.10)
 _STEPS = tuple(zip(LADDER, LIMITS, strict=False))
 _STANDING = (*_STEPS[:2], (DEFAULT, STANDING_LIMIT))
-#: Nobody is refused while the work before it would leave it this tier.
+#: No payment is refused while the work before it would still allow this tier.
 REFUSE_FROM = LADDER.index(RULES_ONLY)
-#: From this part of its deadline on, a payment's age counts as pressure.
-PATIENCE = 0.45
-#: Work is compared with deadlines within these, ms: nobody makes the queue longer for others by being patient.
+#: From this fraction of its deadline on, a payment's age counts as pressure.
+AGE_THRESHOLD = 0.45
+#: Bounds of the deadline against which work is compared, ms: a long deadline must not lengthen the queue for others.
 SHORTEST_MS, LONGEST_MS = 30, DEFAULT_DEADLINE_MS
 #: Time of deciding at a tier relative to the full one, with HTTP, measured side by side.
 COST = {FULL: 1.0, RULES_ONLY: 0.9, DEFAULT: 0.8}
 
 
 def tier_for(work_ms: float, age_ms: float, deadline_ms: float, rank: float, standing: bool = False) -> str:
-    """The best tier, or `refused`, for a payment of that rank (0 cheapest, 1 dearest).
+    """The best tier, or `refused`, for a payment of that rank (0 lowest, 1 highest money at risk).
 
-    `work_ms` is how long the work before it takes, `age_ms` how long ago it arrived, `standing` that the queue
-    has been long for a while.
+    `work_ms` is the time of the work before it, `age_ms` the time since it arrived, `standing` whether the queue has
+    been long for a while.
 
     >>> [tier_for(17.0, 0.0, 80.0, rank) for rank in (0.0, 0.5, 1.0)]
     ['default', 'rules_only', 'full']
@@ -54,7 +53,7 @@ def tier_for(work_ms: float, age_ms: float, deadline_ms: float, rank: float, sta
     """
     own = max(deadline_ms, SHORTEST_MS)
     before = work_ms / min(own, LONGEST_MS)
-    pressed = max(before, (work_ms + age_ms) / own - PATIENCE)
+    pressed = max(before, (work_ms + age_ms) / own - AGE_THRESHOLD)
     for tier, (cheapest, more) in _STANDING if standing else _STEPS:
         if pressed < cheapest + more * rank:
             return tier
@@ -63,14 +62,14 @@ def tier_for(work_ms: float, age_ms: float, deadline_ms: float, rank: float, sta
 
 
 class Admitted(msgspec.Struct, frozen=True, gc=False):
-    """A payment on its way in: when it arrived (monotonic ns) and the best tier it may have."""
+    """How a payment was admitted: when it arrived (monotonic ns) and its best tier."""
 
     arrived_ns: int
-    most: str
+    best_tier: str
 
 
-class Glance(msgspec.Struct, frozen=True, gc=False):
-    """What can be told of a payment without parsing it; money in reference minor units times the channel's risk."""
+class Peeked(msgspec.Struct, frozen=True, gc=False):
+    """What is read of an unparsed payment; money in reference minor units times the channel's risk."""
 
     money: int
     deadline_ms: int
@@ -82,19 +81,19 @@ _CHANNEL = re.compile(rb'"channel"\s*:\s*"([a-z_0-9]{1,12})"')
 _DEADLINE = re.compile(rb'"deadline_ms"\s*:\s*(\d{1,9})')
 
 
-class Eye:
-    """Looks at a body that was not parsed: only the order of shedding depends on what it sees, never a decision."""
+class RequestPeek:
+    """Peeks at the unparsed body for amount, currency, channel and deadline; only shedding depends on it."""
 
     def __init__(self, reference_currency: str | None, channel_risk: Mapping[str, float]) -> None:
         weights = {} if reference_currency is None else reference_weights(reference_currency)
         self._weights = {code.encode(): weight for code, weight in weights.items()}
         self._risk = {channel.encode(): risk for channel, risk in channel_risk.items()}
 
-    def glance(self, body: bytes) -> Glance:
+    def read(self, body: bytes) -> Peeked:
         """Money at risk and deadline; 0 and the default where the body does not say.
 
-        >>> Eye("INR", {"pos": 0.5}).glance(b'{"amount_minor": 900, "currency": "INR", "channel": "pos"}')
-        Glance(money=450, deadline_ms=80)
+        >>> RequestPeek("INR", {"pos": 0.5}).read(b'{"amount_minor": 900, "currency": "INR", "channel": "pos"}')
+        Peeked(money=450, deadline_ms=80)
         """
         found = _AMOUNT.search(body)
         money = 0 if found is None else min(int(found[1]), LARGEST_AMOUNT_MINOR)
@@ -105,7 +104,7 @@ class Eye:
             found = _CHANNEL.search(body)
             money = int(money * self._risk.get(found[1], 1.0)) if found is not None else money
         found = _DEADLINE.search(body)
-        return Glance(money, DEFAULT_DEADLINE_MS if found is None else int(found[1]))
+        return Peeked(money, DEFAULT_DEADLINE_MS if found is None else int(found[1]))
 
 
 #: Buckets of money: eight to each doubling, up to 2^60.
@@ -124,8 +123,8 @@ def bucket(money: int) -> int:
     return bits * 8 + ((money >> (bits - 4)) & 7 if bits > 3 else money & 7)
 
 
-class Ranks:
-    """Where an amount stands among recent ones, 0 to 1; what is older fades."""
+class AmountRanks:
+    """The rank of an amount among recent ones, 0 to 1; older amounts fade."""
 
     def __init__(self) -> None:
         self._counts = [0.0] * _BUCKETS
@@ -133,10 +132,10 @@ class Ranks:
         self._new = 0
 
     def learn(self, money: int) -> None:
-        """Take note of a payment."""
+        """Count the amount of a payment."""
         self._counts[bucket(money)] += 1.0
         self._new += 1
-        # Early on often, so that a service that begins under load knows what is dear.
+        # Often at first, so that a service that starts under load has ranks early.
         if self._new >= _RENEW_AFTER or self._new in (16, 64, 256):
             self._renew()
 

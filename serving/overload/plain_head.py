@@ -1,8 +1,8 @@
-"""The head of a plain payment, read by one regular expression that lists what may stand in it.
+"""The head of a plain payment, matched by one regular expression that lists everything allowed in it.
 
-The fast path takes a request only if its head matches; every other head goes to uvicorn's parser. So both ways
-cannot disagree about where a body begins or whose credential it carries (request smuggling): whatever two parsers
-might read differently is not matched. Grammar: RFC 9110 §5 (fields), RFC 9112 §3 and §5 (request line, field lines).
+The fast path takes a request only if its head matches; every other head goes to uvicorn's parser. So the two cannot
+disagree about where a body begins or whose credential it carries (request smuggling): whatever two parsers might read
+differently is not matched. Grammar: RFC 9110 §5 (fields), RFC 9112 §3 and §5 (request line, field lines).
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import re
 
 import msgspec
 
-#: Longest head that is looked at, bytes.
-LARGEST_HEAD = 8_192
+#: Longest head that can match.
+MAX_HEAD_BYTES = 8_192
 #: Most header lines.
-MOST_LINES = 64
+MAX_LINES = 64
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _TEXT = rb"[\t\x20-\x7e\x80-\xff]"
@@ -29,15 +29,15 @@ _PLAIN = re.compile(
     rb"|(?i:authorization):(?(3)(?!)) ?([\x21-\x7e][\t\x20-\x7e]*+)"
     rb"|(?i:content-type):(?(4)(?!)) ?((?i:application/json)(?i:; ?charset=utf-8)?)"
     rb"|(?i:connection): ?(?i:keep-alive)"
-    # Any other line: headers of proxies and tracing are welcome. Each of these changes how a request is read.
+    # Any other line, such as headers of proxies and tracing, but none of those that change how a request is read.
     rb"|(?!(?i:content-(?:length|type|encoding)|host|authorization|connection|origin|expect|upgrade"
     rb"|t(?:ransfer-encoding|railer|e)):)" + _TOKEN + rb"++:" + _TEXT + rb"*+"
-    rb")\r\n){1,%d}\r\n" % MOST_LINES
+    rb")\r\n){1,%d}\r\n" % MAX_LINES
 )
 
 
 class PlainHead(msgspec.Struct, frozen=True, gc=False):
-    """What the fast path needs of a head: `body_at` is the place of the body in the data that were read."""
+    """What the fast path needs of a head; `body_at` is the offset of the body in the data."""
 
     body_at: int
     content_length: int
@@ -46,7 +46,7 @@ class PlainHead(msgspec.Struct, frozen=True, gc=False):
 
 
 def read_head(data: bytes) -> PlainHead | None:
-    r"""The head at the beginning of `data`, or None for a request that must go the ordinary way.
+    r"""The head at the beginning of `data`, or None for a request that must go to uvicorn's parser.
 
     >>> head = b"POST /v1/score HTTP/1.1\r\nHost: risk:3000\r\nContent-Length: 2\r\n\r\n{}"
     >>> read_head(head)
@@ -54,7 +54,7 @@ def read_head(data: bytes) -> PlainHead | None:
     >>> read_head(head.replace(b"Length: 2", b"Length: +2")) is None
     True
     """
-    found = _PLAIN.match(data, 0, LARGEST_HEAD)
+    found = _PLAIN.match(data, 0, MAX_HEAD_BYTES)
     return None if found is None else _head_of(found)
 
 
@@ -67,7 +67,7 @@ def _head_of(found: re.Match[bytes]) -> PlainHead | None:
     return PlainHead(found.end(), int(length), host, authorization)
 
 
-class Heads:
+class HeadReader:
     """Reads the heads of one connection: a client repeats its head, with another length, from payment to payment.
 
     A head that equals the last one but for the digits of its length needs two comparisons instead of a match.
@@ -88,7 +88,7 @@ class Heads:
             digits = data[at:end]
             if digits.isdigit() and data.startswith(self._after, end):
                 return PlainHead(end + len(self._after), int(digits), last.host, last.authorization)
-        found = _PLAIN.match(data, 0, LARGEST_HEAD)
+        found = _PLAIN.match(data, 0, MAX_HEAD_BYTES)
         if found is None or (head := _head_of(found)) is None:
             return None
         start, end = found.span(1)

@@ -1,12 +1,12 @@
-"""The one place where BentoML's worker gets our protocol class.
+"""Installs our protocol class in BentoML's worker.
 
 BentoML 1.4.39 builds `uvicorn.Config(app, ...)` without a choice of protocol, so uvicorn looks up `"auto"` in
 `uvicorn.config.HTTP_PROTOCOLS`. The worker imports the service before that, and the service calls `install`;
 `tests/serving/bento/test_bentoml_conformance.py` pins this for the pinned versions.
 
-With the fast path plain payments are decided without ASGI and wait in the backlog that sheds load
-(serving/overload/connection.py); without it every request goes through BentoML's application. Both keep the bounds
-on heads and the keep-alive of serving/server/bounded_http.py.
+With the fast path, plain payments wait in the admission queue and are decided without ASGI
+(serving/overload/connection.py); without it every request goes through BentoML's application. Both keep the bounds on
+heads and the keep-alive of serving/server/bounded_http.py.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ import uvicorn
 import uvicorn.config
 from uvicorn.server import ServerState
 
-from serving.overload.admission_queue import Backlog
+from serving.overload.admission_queue import AdmissionQueue
 from serving.overload.connection import protocol_of
 from serving.server.bounded_http import BoundedHttp
 
 
-def install(backlog: Backlog, *, fast: bool) -> type[BoundedHttp]:
-    """Let the uvicorn of this process speak HTTP through the class that is returned; `fast`: with the fast path."""
-    protocol = protocol_of(backlog) if fast else bounded()
+def install(queue: AdmissionQueue, *, fast: bool) -> type[BoundedHttp]:
+    """Make uvicorn in this process use the returned protocol class; `fast`: with the fast path."""
+    protocol = protocol_of(queue) if fast else bounded()
     # Typed as import strings; uvicorn takes a class as it is (uvicorn.importer.import_from_string).
     cast(dict[str, Any], uvicorn.config.HTTP_PROTOCOLS)["auto"] = protocol
     return protocol
 
 
 def bounded() -> type[BoundedHttp]:
-    """A protocol class of its own, which never takes the fast path."""
+    """A new protocol class without the fast path."""
     return type("Bounded", (BoundedHttp,), {})
 
 
 class OwnPort:
-    """A second port of this worker on loopback, where its own metrics and readiness are read."""
+    """A second port on loopback that only this worker listens on, for its own metrics and readiness."""
 
     def __init__(self, listener: socket.socket, app: Any, keep_alive_seconds: int) -> None:
         self._listener = listener
@@ -49,7 +49,7 @@ class OwnPort:
         self._server: Any = None
 
     async def open(self) -> None:
-        """Answer there."""
+        """Listen on the port."""
         self._config.load()
 
         def make() -> BoundedHttp:
@@ -58,7 +58,7 @@ class OwnPort:
         self._server = await asyncio.get_running_loop().create_server(make, sock=self._listener)
 
     def close(self) -> None:
-        """Answer there no more."""
+        """Stop listening and close the connections."""
         if self._server is not None:
             self._server.close()
             for connection in list(self._state.connections):

@@ -1,4 +1,4 @@
-"""The processes of the production profile: started, supervised, ended.
+"""Starts, supervises and ends the processes of the production profile.
 
 Never decides.
 """

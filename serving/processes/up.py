@@ -1,7 +1,7 @@
-"""`python -m serving up`: the whole production profile on one machine, against two servers that are running.
+"""`python -m serving up`: the whole production profile on one machine, with Redis and PostgreSQL already running.
 
-Recorder, N scoring processes behind one port, and the review desk; each is started again when it dies, and all
-end with this process. The recorder ends last, so that what the others still write is recorded.
+Starts the recorder, N scoring processes behind one port, and the review desk; each is restarted when it dies, and all
+end with this process. The recorder ends last, so that it records what the others write while they stop.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import httpx
 
 from serving.errors import CannotStart
 from serving.ledger.postgres import schema
-from serving.processes.supervision import Job, Kept, stop_in_order
+from serving.processes.supervision import ProcessSpec, SupervisedProcess, stop_in_order
 from serving.redis_store.server_checks import check_postgres, check_redis
 from serving.settings import Settings
 
@@ -30,33 +30,33 @@ LOOK_EVERY_SECONDS = 0.2
 Say = Callable[[str], None]
 
 
-class Started(NamedTuple):
-    """A process and the address at which it says that it is ready."""
+class MonitoredProcess(NamedTuple):
+    """A process and the URL that answers 200 once it is ready."""
 
-    kept: Kept
+    process: SupervisedProcess
     ready_url: str
 
 
 def check_servers(settings: Settings) -> list[str]:
-    """Look at both servers and make the tables; sentences about what is allowed but unsafe.
+    """Check both servers and create the tables; returns warnings about what is allowed but unsafe.
 
-    Raises: CannotStart with everything that is missing, at once.
+    Raises: CannotStart with everything that is missing.
     """
-    told, problems, repairs = [], [], []
+    warnings, problems, repairs = [], [], []
     for check in (check_redis, check_postgres):
         try:
-            told += check(settings)
+            warnings += check(settings)
         except CannotStart as error:
             problems.append(error.message)
             repairs.append(error.repair)
     if problems:
         raise CannotStart(" ".join(problems), " ".join(repairs))
     schema.prepare(settings.postgres_url, settings.redis_prefix)
-    return told
+    return warnings
 
 
 def check_port(host: str, port: int) -> None:
-    """Refuse a port that something else listens on: sharing it would share our callers.
+    """Refuse a port on which another program listens: sharing it would send that program some of our requests.
 
     Raises: CannotStart.
     """
@@ -72,53 +72,63 @@ def check_port(host: str, port: int) -> None:
             ) from error
 
 
-def jobs_of(settings: Settings, environment: Mapping[str, str]) -> tuple[Job, list[Job], Job]:
-    """The recorder, the scoring processes and the desk, as commands."""
+def specs_of(settings: Settings, environment: Mapping[str, str]) -> tuple[ProcessSpec, list[ProcessSpec], ProcessSpec]:
+    """The commands of the recorder, the scoring processes and the desk."""
     python = (sys.executable, "-m", "serving")
     workers = [
-        Job(f"worker {n}", (*python, "run", "--share-port", "--own-port", str(own_port(settings, n))), environment)
+        ProcessSpec(
+            f"worker {n}", (*python, "run", "--share-port", "--own-port", str(own_port(settings, n))), environment
+        )
         for n in range(1, settings.workers + 1)
     ]
-    return Job("recorder", (*python, "recorder"), environment), workers, Job("desk", (*python, "console"), environment)
+    return (
+        ProcessSpec("recorder", (*python, "recorder"), environment),
+        workers,
+        ProcessSpec("desk", (*python, "console"), environment),
+    )
 
 
 def own_port(settings: Settings, number: int) -> int:
-    """Where the scoring process of that number (from 1) answers alone, on loopback."""
+    """The loopback port on which only the scoring process of that number (from 1) listens."""
     return settings.recorder_port + number
 
 
-class Up:
+class ProductionProfile:
     """The processes of the profile from start to end."""
 
     def __init__(self, settings: Settings, environment: Mapping[str, str], say: Say) -> None:
         self.settings = settings
         self.say = say
-        recorder, workers, desk = jobs_of(settings, environment)
-        self.recorder = Started(Kept(recorder), f"http://127.0.0.1:{settings.recorder_port}/metrics")
+        recorder, workers, desk = specs_of(settings, environment)
+        self.recorder = MonitoredProcess(
+            SupervisedProcess(recorder), f"http://127.0.0.1:{settings.recorder_port}/metrics"
+        )
         self.workers = [
-            Started(Kept(job), f"http://127.0.0.1:{own_port(settings, number)}/readyz")
-            for number, job in enumerate(workers, 1)
+            MonitoredProcess(SupervisedProcess(spec), f"http://127.0.0.1:{own_port(settings, number)}/readyz")
+            for number, spec in enumerate(workers, 1)
         ]
         python = (sys.executable, "-m", "serving")
-        challenger = Job("challenger", (*python, "challenge", "--follow"), environment)
-        self.challenger = Kept(challenger) if settings.challenger else None
-        self.desk = Started(Kept(desk), f"http://{_address(settings.host)}:{settings.console_port}/livez")
+        challenger = ProcessSpec("challenger", (*python, "challenge", "--follow"), environment)
+        self.challenger = SupervisedProcess(challenger) if settings.challenger else None
+        self.desk = MonitoredProcess(
+            SupervisedProcess(desk), f"http://{_address(settings.host)}:{settings.console_port}/livez"
+        )
 
     @property
-    def all(self) -> list[Started]:
+    def all(self) -> list[MonitoredProcess]:
         """Every process, the recorder first."""
         return [self.recorder, *self.workers, self.desk]
 
     async def run(self, *, until_ready: bool) -> int:
-        """Start everything, keep it running until a signal comes, end it; the exit code.
+        """Start every process, supervise until a signal comes, end all; returns the exit code.
 
-        `until_ready` ends it as soon as all are ready.
+        `until_ready` ends them as soon as all are ready.
         """
         stopping = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
         for one in self.all:
-            one.kept.start()
+            one.process.start()
         if self.challenger is not None:
             self.challenger.start()
         try:
@@ -127,15 +137,15 @@ class Up:
                 self.say(failed)
                 return 3
             if not stopping.is_set():
-                self._tell()
+                self._announce()
                 if not until_ready:
                     await stopping.wait()
             return 0
         finally:
             self.say("Stopping: scoring processes, desk, recorder.")
-            workers = [one.kept for one in self.workers]
-            readers = [self.desk.kept] if self.challenger is None else [self.desk.kept, self.challenger]
-            await stop_in_order(([*workers, *readers], [self.recorder.kept]))
+            workers = [one.process for one in self.workers]
+            readers = [self.desk.process] if self.challenger is None else [self.desk.process, self.challenger]
+            await stop_in_order(([*workers, *readers], [self.recorder.process]))
 
     async def _wait_until_ready(self, stopping: asyncio.Event) -> str | None:
         loop = asyncio.get_running_loop()
@@ -144,19 +154,19 @@ class Up:
             waiting = list(self.all)
             while waiting and not stopping.is_set():
                 for one in list(waiting):
-                    if one.kept.ended_at_start.is_set():
-                        return f"The {one.kept.job.name} refused to start; its own words stand above."
+                    if one.process.ended_at_start.is_set():
+                        return f"The {one.process.spec.name} refused to start; see its message above."
                     if await _is_ready(client, one.ready_url):
-                        one.kept.was_ready = True
+                        one.process.was_ready = True
                         waiting.remove(one)
                 if loop.time() > deadline:
-                    names = ", ".join(one.kept.job.name for one in waiting)
-                    return f"Not ready within {READY_SECONDS:.0f} s: {names}. Their logs stand above."
+                    names = ", ".join(one.process.spec.name for one in waiting)
+                    return f"Not ready within {READY_SECONDS:.0f} s: {names}. See their logs above."
                 if waiting:
                     await asyncio.sleep(LOOK_EVERY_SECONDS)
         return None
 
-    def _tell(self) -> None:
+    def _announce(self) -> None:
         host = _address(self.settings.host)
         ports = ", ".join(str(own_port(self.settings, n)) for n in range(1, self.settings.workers + 1))
         self.say(
@@ -164,7 +174,7 @@ class Up:
         )
         self.say(f"Review desk: http://{host}:{self.settings.console_port}/")
         self.say(f"Metrics: recorder on port {self.settings.recorder_port}, processes on {ports} (loopback, /metrics)")
-        self.say("Everything is ready. Ctrl-C ends all of it.")
+        self.say("Everything is ready. Ctrl-C ends all processes.")
 
 
 def _address(host: str) -> str:
@@ -179,7 +189,7 @@ async def _is_ready(client: httpx.AsyncClient, url: str) -> bool:
 
 
 def bring_up(settings: Settings, environment: Mapping[str, str], say: Say, *, until_ready: bool = False) -> int:
-    """Check, start, supervise and end the production profile; the exit code.
+    """Check, start, supervise and end the production profile; returns the exit code.
 
     Raises: CannotStart with everything that is missing.
     """
@@ -194,4 +204,4 @@ def bring_up(settings: Settings, environment: Mapping[str, str], say: Say, *, un
 
 
 async def _run(settings: Settings, environment: Mapping[str, str], say: Say, until_ready: bool) -> int:
-    return await Up(settings, environment, say).run(until_ready=until_ready)
+    return await ProductionProfile(settings, environment, say).run(until_ready=until_ready)

@@ -21,7 +21,7 @@ from serving.ledger.postgres.ledger import PostgresLedger
 from serving.ledger.postgres.session import first_session
 from serving.recorder import writer
 from serving.redis_store.server_checks import redis_client
-from serving.redis_store.stream_entry import Entry
+from serving.redis_store.stream_entry import StreamEntry
 from serving.settings import Settings
 from serving.state.fold import HistoryEvent, encode
 
@@ -45,10 +45,10 @@ def take_history(settings: Settings, source: Path, until_ms: int | None = None) 
         names = check_hashing(ledger, settings)
         event = kept_history(settings, source, until_ms, names)
         now_ms = time.time_ns() // 1_000_000
-        entries = [Entry(HISTORY_SEQ, "history", "", event.last_ms, now_ms, encode(event), None, None)]
+        entries = [StreamEntry(HISTORY_SEQ, "history", "", event.last_ms, now_ms, encode(event), None, None)]
         if names is not None and not ledger.of_kind(HASHING):
             body = msgspec.json.encode(Hashing(names.fingerprint))
-            entries.insert(0, Entry(HASHING_SEQ, HASHING, "", now_ms, now_ms, body, None, None))
+            entries.insert(0, StreamEntry(HASHING_SEQ, HASHING, "", now_ms, now_ms, body, None, None))
         with first_session(settings.postgres_url, "riskgate-import") as session:
             writer.insert(session, entries)
     finally:

@@ -9,7 +9,7 @@ from features.catalogue.catalogue import Catalogue, catalogue_of
 from features.state.remote import EntityStrings
 from serving.decision.clock import clock_named
 from serving.engine.clustered.feedback import RedisFeedback
-from serving.engine.clustered.ledger_lookup import RecordedPast
+from serving.engine.clustered.ledger_lookup import LedgerLookup
 from serving.errors import LedgerUnavailable
 from serving.ledger.postgres.ledger import PostgresLedger
 from serving.ledger.postgres.session import Session
@@ -50,7 +50,7 @@ class Labelling:
     async def _label(self, ledger: PostgresLedger, report: LabelReport, verdict_seq: int) -> None:
         settings = self.settings
         catalogue = self._catalogue(ledger)
-        past = RecordedPast(ledger, settings.var / "segments", catalogue)
+        past = LedgerLookup(ledger, settings.var / "segments", catalogue)
         state = await connect(settings)
         try:
             strings = EntityStrings(catalogue)

@@ -20,7 +20,7 @@ from serving.recorder import writer
 from serving.recorder.metrics import RecorderMetrics
 from serving.recorder.writer import Written
 from serving.redis_store.server_checks import REDIS_ERRORS, redis_client
-from serving.redis_store.stream_entry import Entry, Unreadable, entry_of, seq_of, stream_id_of
+from serving.redis_store.stream_entry import StreamEntry, UnreadableEntry, parse_entry, seq_of, stream_id_of
 from serving.settings import Settings
 
 log = logging.getLogger("riskgate.recorder")
@@ -107,14 +107,14 @@ class Recorder:
                 after = batch[-1].seq
                 self.metrics.recorded(written, time.monotonic() - began, batch[-1].seq)
                 for one in batch:
-                    if isinstance(one, Unreadable):
+                    if isinstance(one, UnreadableEntry):
                         log.error("entry %s of the stream is no event: %s", stream_id_of(one.seq), one.reason)
                 self._forget(after)
             self._do_chores(own)
             if 0 < len(batch) < BATCH:
                 self.stopping.wait(GATHER_SECONDS)
 
-    def _write(self, own: Session, batch: list[Entry | Unreadable]) -> Written:
+    def _write(self, own: Session, batch: list[StreamEntry | UnreadableEntry]) -> Written:
         try:
             return writer.record(own, batch)
         except writer.REFUSED as error:
@@ -140,10 +140,10 @@ class Recorder:
         self._redis.xgroup_destroy(self.key, "begin")
         self._redis.execute_command("XSETID", self.key, stream_id_of(after))
 
-    def read(self, after: int) -> list[Entry | Unreadable]:
+    def read(self, after: int) -> list[StreamEntry | UnreadableEntry]:
         """The next entries of the stream after a sequence number; empty when nothing came for a moment."""
         found = self._redis.xread({self.key: stream_id_of(after)}, count=BATCH, block=BLOCK_MS)
-        return [entry_of(stream_id, fields) for _, entries in found for stream_id, fields in entries]
+        return [parse_entry(stream_id, fields) for _, entries in found for stream_id, fields in entries]
 
     def latest(self) -> int:
         """The sequence number of the newest entry that the stream ever held; 0 when there is no stream."""

@@ -11,7 +11,7 @@ import psycopg
 from serving.decision.case_row import FORMER_REFERENCE, CaseRow, risk_minor
 from serving.ledger.postgres.schema import LOCK
 from serving.ledger.postgres.session import Session
-from serving.redis_store.stream_entry import Entry, Unreadable
+from serving.redis_store.stream_entry import StreamEntry, UnreadableEntry
 
 #: Held by the one recorder that records; the others wait for it.
 RECORDER_LOCK = LOCK + 1
@@ -59,15 +59,15 @@ def begin_anew(session: Session) -> None:
     session.execute("UPDATE stream_position SET seq = 0")
 
 
-def insert(session: Session, entries: Sequence[Entry]) -> None:
+def insert(session: Session, entries: Sequence[StreamEntry]) -> None:
     """Write entries that come from no stream; the position in the stream stays."""
     session.execute(_ENTRIES, _columns([one[:6] for one in entries]))
 
 
-def record(session: Session, batch: Sequence[Entry | Unreadable]) -> Written:
+def record(session: Session, batch: Sequence[StreamEntry | UnreadableEntry]) -> Written:
     """Write a batch and the position after it in one transaction; what is known already stays as it is."""
-    found = [one for one in batch if isinstance(one, Entry)]
-    unreadable = [one for one in batch if isinstance(one, Unreadable)]
+    found = [one for one in batch if isinstance(one, StreamEntry)]
+    unreadable = [one for one in batch if isinstance(one, UnreadableEntry)]
     events = [one for one in found if one.payment_seq is None]
     decisions = [one for one in found if one.payment_seq is not None]
     opened = [_case_columns(one.case) for one in found if one.case is not None]
@@ -86,7 +86,7 @@ def record(session: Session, batch: Sequence[Entry | Unreadable]) -> Written:
     return Written(new, len(found) - new, len(unreadable))
 
 
-def record_each(session: Session, batch: Sequence[Entry | Unreadable]) -> Written:
+def record_each(session: Session, batch: Sequence[StreamEntry | UnreadableEntry]) -> Written:
     """Write a batch entry by entry; one that the tables refuse is kept as unreadable, those behind it go on.
 
     For a batch that was refused as a whole: a number out of range, a currency nobody knows.
@@ -97,7 +97,7 @@ def record_each(session: Session, batch: Sequence[Entry | Unreadable]) -> Writte
             written = record(session, [one])
         except REFUSED as error:
             reason = f"{type(error).__name__}: not fit for the tables"
-            written = record(session, [Unreadable(one.seq, repr(tuple(one)).encode(), reason)])
+            written = record(session, [UnreadableEntry(one.seq, repr(tuple(one)).encode(), reason)])
         total = Written(*(a + b for a, b in zip(total, written, strict=True)))
     return total
 

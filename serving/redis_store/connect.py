@@ -1,37 +1,37 @@
-"""From settings to the state in Redis."""
+"""Connects to the state in Redis that the settings name."""
 
 from __future__ import annotations
 
 from serving.redis_store.cluster import ClusterState
-from serving.redis_store.cluster_connection import ClusterWires
-from serving.redis_store.connection import Address, Wire, address_of
+from serving.redis_store.cluster_connection import ClusterConnections
+from serving.redis_store.connection import Address, RedisConnection, address_of
 from serving.redis_store.keys import Keys
-from serving.redis_store.state import RedisState, checked, within
+from serving.redis_store.state import RedisState, checked, default_deadline
 from serving.settings import Settings
 
 
 async def connect(settings: Settings) -> RedisState:
-    """The state, its connections open: of one Redis, or of a cluster if the URL names a node of one.
+    """The state with open connections: to one Redis, or to a cluster if the URL names a node of one.
 
-    Raises: CannotStart when the URL cannot be read, StateUnavailable when nobody answers there.
+    Raises: CannotStart when the URL cannot be read, StateUnavailable when no server answers.
     """
     address, keys = address_of(settings.redis_url), Keys(settings.redis_prefix)
     keep, limit = settings.idempotency_seconds, settings.stream_limit
-    state = RedisState(Wire(address), keys, keep_seconds=keep, stream_limit=limit)
+    state = RedisState(RedisConnection(address), keys, keep_seconds=keep, stream_limit=limit)
     if await in_cluster(address):
-        state = ClusterState(ClusterWires(address), keys, keep_seconds=keep, stream_limit=limit)
+        state = ClusterState(ClusterConnections(address), keys, keep_seconds=keep, stream_limit=limit)
     await state.open()
     return state
 
 
 async def in_cluster(address: Address) -> bool:
-    """Whether the Redis there is a node of a cluster.
+    """Whether the Redis at that address is a node of a cluster.
 
     Raises: StateUnavailable.
     """
-    asking = Wire(address)
+    probe = RedisConnection(address)
     try:
-        await asking.open()
-        return b"cluster_enabled:1" in checked(await asking.call(("INFO", "cluster"), within()))
+        await probe.open()
+        return b"cluster_enabled:1" in checked(await probe.call(("INFO", "cluster"), default_deadline()))
     finally:
-        asking.close()
+        probe.close()

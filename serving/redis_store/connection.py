@@ -1,8 +1,8 @@
-"""Redis on a bare asyncio protocol: commands of one turn of the event loop leave together.
+"""A Redis client on a bare asyncio protocol: commands of one turn of the event loop leave together.
 
-The client, not Redis, is what costs; without a task, a lock or a timer per call, and with hiredis packing
-and parsing, concurrent requests share system calls (implicit pipelining). Replies come in the order of
-the commands. Every call has a deadline, looked after by one sweep for all.
+The client costs more than Redis. Without a task, a lock or a timer per call, and with hiredis packing and parsing,
+concurrent requests share system calls (implicit pipelining). Replies come in the order of the commands. Every call
+has a deadline; one periodic sweep enforces all of them.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ log = logging.getLogger("riskgate.redis")
 Command = tuple[Any, ...]
 ReplyError = hiredis.ReplyError
 
-#: How often calls past their deadline are looked for, while there are calls.
+#: Interval of the sweep for calls past their deadline, while there are calls.
 SWEEP_SECONDS = 0.004
-#: So many commands leave at once, and not at the end of the turn: Redis works on them while we make the next.
-MOST_TOGETHER = 4
-#: A call that waits for so long waits for Redis, not for this process; a usual deadline comes soon after.
+#: This many commands are written without waiting for the end of the turn: Redis works while we pack the next.
+MAX_BATCH = 4
+#: A call that waits this long waits for Redis, not for this event loop; a usual deadline is 80 ms.
 LATE_NS = 60_000_000
-#: The shortest trip within one or two of these is a usual one: longer ones waited for something.
-USUAL_NS = 5_000_000_000
-#: A reply that is this late means that Redis stalls: new calls fail at once.
+#: The usual round trip is the shortest within one or two of these windows: longer ones were queued.
+SHORTEST_WINDOW_NS = 5_000_000_000
+#: A reply this late means that Redis stalls: new calls fail immediately.
 STALL_NS = 250_000_000
-#: A sweep that comes so late tells of this process, not of Redis.
-HELD_UP_NS = 30_000_000
-#: After this long without a reply the connection is made anew.
-GIVE_UP_NS = 2_000_000_000
+#: A sweep this late means that this process stalled, not Redis.
+LOOP_STALL_NS = 30_000_000
+#: After this long without a reply the connection is replaced.
+RECONNECT_NS = 2_000_000_000
 CONNECT_SECONDS = 2.0
-LONGEST_PAUSE_SECONDS = 1.0
+MAX_BACKOFF_SECONDS = 1.0
 _DEFAULT_PORT = 6379
 
 
 class Address(NamedTuple):
-    """Where Redis is and how to sign in."""
+    """Address and credentials of a Redis."""
 
     host: str
     port: int
@@ -58,7 +58,7 @@ class Address(NamedTuple):
 
 
 def address_of(url: str) -> Address:
-    """What a `redis://`, `rediss://` or `unix://` URL says.
+    """The address in a `redis://`, `rediss://` or `unix://` URL.
 
     Raises: CannotStart.
     """
@@ -89,8 +89,8 @@ class _Call:
         self.future, self.sent_ns, self.deadline_ns = future, sent_ns, deadline_ns
 
 
-class Wire(asyncio.Protocol):
-    """One connection, opened again by itself; use it in the thread of its event loop."""
+class RedisConnection(asyncio.Protocol):
+    """One connection that reconnects by itself; not thread-safe: use it in the thread of its event loop."""
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -104,45 +104,45 @@ class Wire(asyncio.Protocol):
         self._scheduled = False
         self._sweeping = self._stalled = False
         self._swept_ns = 0
-        self._shortest_ns = self._shortest_before_ns = GIVE_UP_NS
+        self._shortest_ns = self._shortest_before_ns = RECONNECT_NS
         self._shortest_since_ns = 0
         self._opening: asyncio.Task[None] | None = None
-        #: What is sent first on every connection (scripts to load).
-        self.greeting: list[Command] = []
-        #: What is asked last on every connection, and who hears the reply before any other call is made.
-        self.question: Command | None = None
-        self.heard: Callable[[Any], None] = lambda _: None
+        #: Commands sent first on every connection (scripts to load).
+        self.setup_commands: list[Command] = []
+        #: The last command sent on every connection, and the callback that gets its reply before any other call.
+        self.last_setup_command: Command | None = None
+        self.on_last_setup_reply: Callable[[Any], None] = lambda _: None
 
     # -- calling -------------------------------------------------------------------------------
 
     @property
     def works(self) -> bool:
-        """Whether a call just now has a chance to be answered soon."""
+        """Whether Redis is expected to answer the next call soon."""
         return self._up and not self._stalled
 
     @property
     def late(self) -> bool:
-        """Whether a call waits for longer than an event loop under load takes to hear of its reply."""
+        """Whether a call has waited longer than an event loop under load takes to see its reply."""
         return bool(self._calls) and time.perf_counter_ns() - self._calls[0].sent_ns > LATE_NS
 
     @property
     def trip_ns(self) -> int:
-        """A usual trip, ns: the shortest of late; 0 before the first."""
+        """The usual round trip, ns: the shortest recent one; 0 before the first."""
         shortest = min(self._shortest_ns, self._shortest_before_ns)
-        return shortest if shortest < GIVE_UP_NS else 0
+        return shortest if shortest < RECONNECT_NS else 0
 
     def call(self, command: Command, deadline_ns: int) -> asyncio.Future[Any]:
-        """Send a command; the future has its reply, or StateUnavailable at the deadline (monotonic ns).
+        """Send a command; the future gets its reply, or StateUnavailable at the deadline (monotonic ns).
 
-        An error that Redis replies is returned as a value, `ReplyError`.
+        An error reply of Redis is a result of type `ReplyError`, not an exception.
         """
         future: asyncio.Future[Any] = self._loop.create_future()
         if not self.works:
-            future.set_exception(StateUnavailable("Redis does not answer.", "It is tried again all the time."))
+            future.set_exception(StateUnavailable("Redis does not answer.", "The service reconnects by itself."))
             return future
         self._out.append(hiredis.pack_command(command))
         self._calls.append(_Call(future, time.perf_counter_ns(), deadline_ns))
-        if len(self._out) >= MOST_TOGETHER:
+        if len(self._out) >= MAX_BATCH:
             self._write()
         elif not self._scheduled:
             self._scheduled = True
@@ -167,16 +167,16 @@ class Wire(asyncio.Protocol):
             self._sweeping = False
             return
         now = time.perf_counter_ns()
-        held_up, self._swept_ns = now - self._swept_ns > HELD_UP_NS, now
-        if held_up:  # it was this process that did nothing: what lies in the socket is read before anybody judges
+        held_up, self._swept_ns = now - self._swept_ns > LOOP_STALL_NS, now
+        if held_up:  # this process stalled: read what is in the socket before any call is failed
             self._loop.call_later(SWEEP_SECONDS, self._sweep)
             return
         self._stalled = now - self._calls[0].sent_ns > STALL_NS
         for one in self._calls:
             if one.deadline_ns <= now and not one.future.done():
                 one.future.set_exception(StateUnavailable("Redis did not answer in time.", "Look at its load."))
-        if now - self._calls[0].sent_ns > GIVE_UP_NS and self._transport is not None:
-            log.warning("Redis has not answered for %.0f s; the connection is made anew", GIVE_UP_NS / 1e9)
+        if now - self._calls[0].sent_ns > RECONNECT_NS and self._transport is not None:
+            log.warning("Redis has not answered for %.0f s; reconnecting", RECONNECT_NS / 1e9)
             self._transport.abort()
         self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
@@ -195,34 +195,34 @@ class Wire(asyncio.Protocol):
                     await self._loop.create_unix_connection(lambda: self, at.path)
                 else:
                     await self._loop.create_connection(lambda: self, at.host, at.port, ssl=tls)
-                await self._greet()
+                await self._set_up()
         except (OSError, TimeoutError, StateUnavailable) as error:
             if self._transport is not None:
                 self._transport.abort()
             raise StateUnavailable(f"There is no Redis at {at.path or at.host}: {error}.", "Start it.") from error
         self._up = True
 
-    async def _greet(self) -> None:
+    async def _set_up(self) -> None:
         at, first = self.address, []
         if at.password:
             first.append(("AUTH", at.user, at.password) if at.user else ("AUTH", at.password))
         if at.database:
             first.append(("SELECT", str(at.database)))
         assert self._transport is not None
-        last = () if self.question is None else (self.question,)
-        for command in (*first, *self.greeting, *last):
+        last = () if self.last_setup_command is None else (self.last_setup_command,)
+        for command in (*first, *self.setup_commands, *last):
             future: asyncio.Future[Any] = self._loop.create_future()
             self._calls.append(_Call(future, time.perf_counter_ns(), 1 << 62))
             self._transport.write(hiredis.pack_command(command))
             reply = await future
             if isinstance(reply, ReplyError):
                 raise StateUnavailable(f"Redis refuses {command[0]}: {reply}", "Correct RISKGATE_REDIS_URL.")
-            if command is self.question:
-                self.heard(reply)
+            if command is self.last_setup_command:
+                self.on_last_setup_reply(reply)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin with nothing of a former connection."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        """Start with an empty parser."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's class does not inherit from it
         self._reader = hiredis.Reader()
 
     def data_received(self, data: bytes) -> None:
@@ -237,17 +237,17 @@ class Wire(asyncio.Protocol):
 
     def _measure(self) -> None:
         now = time.perf_counter_ns()
-        if now - self._shortest_since_ns > USUAL_NS:
+        if now - self._shortest_since_ns > SHORTEST_WINDOW_NS:
             self._shortest_since_ns = now
-            self._shortest_before_ns, self._shortest_ns = self._shortest_ns, GIVE_UP_NS
+            self._shortest_before_ns, self._shortest_ns = self._shortest_ns, RECONNECT_NS
         if self._calls:
             self._shortest_ns = min(self._shortest_ns, now - self._calls[0].sent_ns)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail what waits for a reply and connect again."""
+        """Fail every waiting call and reconnect."""
         was_up, self._up, self._transport, self._stalled = self._up, False, None, False
         self._out.clear()
-        error = StateUnavailable("The connection to Redis was lost.", "It is made anew by itself.")
+        error = StateUnavailable("The connection to Redis was lost.", "The service reconnects by itself.")
         calls, self._calls = self._calls, deque()
         for one in calls:
             if not one.future.done():
@@ -261,13 +261,13 @@ class Wire(asyncio.Protocol):
         while not self._closed:
             with contextlib.suppress(StateUnavailable):
                 await self.open()
-                log.warning("connected to Redis again")
+                log.warning("reconnected to Redis")
                 return
             await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            pause = min(2 * pause, MAX_BACKOFF_SECONDS)
 
     def close(self) -> None:
-        """Close the connection for good."""
+        """Close the connection without reconnecting."""
         self._closed, self._up = True, False
         if self._opening is not None:
             self._opening.cancel()

@@ -1,4 +1,4 @@
-"""The names of everything in Redis; `{...}` is the part that Redis Cluster hashes, so one entity is one slot."""
+"""The keys in Redis; `{...}` is the hash tag of Redis Cluster, so each entity lies in one slot."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Keys:
         #: The fingerprint of the hash key, or `clear`; the bundle that decides.
         self.hashing = f"{prefix}:hashing".encode()
         self.promotion = f"{prefix}:promotion".encode()
-        #: What was set aside when the state was last built from the ledger: JSON of `SetAsideThere`.
+        #: The events set aside when the state was last built from the ledger: JSON of `SetAsideThere`.
         self.set_aside = f"{prefix}:set_aside".encode()
-        #: The latest row of the profile file that became an event.
+        #: The lease of the worker that records profile rows; the latest row of the profile file that became an event.
         self.profile_lease = f"{prefix}:profile_lease".encode()
         self.profile_row = f"{prefix}:profile_row".encode()
 
@@ -38,11 +38,11 @@ class Keys:
         return f"{self._transaction}{transaction_id}}}".encode()
 
     def reports(self, transaction_id: str) -> bytes:
-        """What was reported about a payment of late."""
+        """The recent reports about a payment."""
         return f"{self._transaction}{transaction_id}}}:reports".encode()
 
     def entity_of(self, key: bytes) -> tuple[int, str] | None:
-        """(kind, key) that `entity` made this name of; None for any other name."""
+        """The (kind, key) that `entity` maps to this Redis key; None for any other key."""
         name = key.decode()
         for kind, start in enumerate(self._entities):
             if name.startswith(start) and name.endswith("}"):
@@ -51,7 +51,7 @@ class Keys:
 
 
 def slot_of(key: bytes) -> int:
-    """The slot of Redis Cluster a key lies in: CRC16 (XMODEM) of the part in braces.
+    """The slot of Redis Cluster in which a key lies: CRC16 (XMODEM) of its hash tag.
 
     >>> slot_of(b"123456789")
     12739

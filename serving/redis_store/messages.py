@@ -1,4 +1,4 @@
-"""What the trips of a payment to Redis carry there and back."""
+"""Types of what a payment's calls to Redis send and return."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from features.state.remote import Entry
-from serving.redis_store.idempotency_record import Record
+from serving.redis_store.idempotency_record import IdempotencyRecord
 
 Strings = list[bytes | None]
 
 
-class Outline(msgspec.Struct, frozen=True, gc=False):
-    """Of an event what the stream keeps beside its body: what it is about and when it happened and came, ms UTC."""
+class EventHeader(msgspec.Struct, frozen=True, gc=False):
+    """The fields of a stream event other than its body; times are ms UTC."""
 
     kind: str
     transaction_id: str
@@ -22,21 +22,21 @@ class Outline(msgspec.Struct, frozen=True, gc=False):
     arrival_time_ms: int
 
 
-class Folding(NamedTuple):
-    """An event for the string of one entity."""
+class StringAppend(NamedTuple):
+    """Bytes to append to the string of one entity."""
 
     kind: int
     key: str
     event: bytes
 
 
-class Together(msgspec.Struct, frozen=True):
-    """A payment and the decision about it, which looked at no state: admitted and recorded as one.
+class DecidedPayment(msgspec.Struct, frozen=True):
+    """A payment with a decision that was made without state: admitted and recorded in one step.
 
-    `unfinished` is the body of the decision up to the payment's id, which is the last word in it.
+    `unfinished` is the body of the decision up to the stream id of the payment, which is its last value.
     """
 
-    outline: Outline
+    header: EventHeader
     entry: Entry
     content: bytes
     digest: bytes
@@ -45,35 +45,35 @@ class Together(msgspec.Struct, frozen=True):
     case: bytes
 
     def body(self, payment_id: bytes) -> bytes:
-        """The body of the decision, when the payment's id is known."""
-        return self.unfinished + payment_id + END
+        """The body of the decision, once the payment's stream id is known."""
+        return self.unfinished + payment_id + BODY_END
 
 
-#: What stands in the body of a decision behind the id of its payment (the script appends the same).
-END = b'"}'
+#: The end of the body of a decision, after the id of its payment; the script appends the same bytes.
+BODY_END = b'"}'
 
 
 class Admission(msgspec.Struct, frozen=True):
-    """What became of admitting a payment: known before, or its id and its entities' strings before it.
+    """The result of admitting a payment: the record of a known one, or its stream id and the strings before it.
 
-    Neither when the stream is full.
+    Both are empty when the stream is full.
     """
 
-    known: Record | None
+    known: IdempotencyRecord | None
     payment_id: bytes
     strings: Strings
 
     @property
     def full(self) -> bool:
-        """Whether the stream took no more."""
+        """Whether the stream was full."""
         return self.known is None and not self.payment_id
 
 
-FULL = Admission(None, b"", [])
+STREAM_FULL = Admission(None, b"", [])
 
 
-def placed(entry: Entry, found: Sequence[Any]) -> Strings:
-    """Strings of the entities that were sent, put in their places among all six."""
+def aligned(entry: Entry, found: Sequence[Any]) -> Strings:
+    """One string per kind of entity: those found for the entities that the payment names, None for the others."""
     if len(found) == len(entry.keys):
         return list(found)
     left = iter(found)

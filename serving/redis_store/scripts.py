@@ -1,7 +1,7 @@
-"""The scripts that run inside Redis, each atomic; they move bytes and never compute a feature.
+"""The Lua scripts that run inside Redis, each atomic; they move bytes and never compute a feature.
 
-Redis Cluster runs a script on one slot only: there the same steps are taken one after the other
-(serving/redis_store/cluster.py), with the scripts for single keys.
+Redis Cluster runs a script on one slot only: there serving/redis_store/cluster.py takes the same steps one after the
+other, with the scripts for single keys.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from features.state.codec import EMPTY
 
 
 class Script(NamedTuple):
-    """Lua text and the digest it is called by."""
+    """Lua text and the SHA-1 that EVALSHA takes."""
 
     text: str
     sha: str
@@ -53,7 +53,7 @@ return reply
 
 #: KEYS: as for ADMIT. ARGV: digest, seconds to keep the record, stream limit, transaction id, event time, arrival
 #: time, body, body of the decision up to the id of the payment, answer, case (may be empty), then the event for each
-#: string. For a decision that looks at no state, both steps in one. Replies as ADMIT, without strings.
+#: string. Both steps in one, for a decision that was made without state. Replies as ADMIT, without strings.
 ADMIT_DECIDED = _script(f"""
 local known = redis.call('GET', KEYS[1])
 if known then return {{known}} end
@@ -66,18 +66,18 @@ for i = 3, #KEYS do
   end
 end
 local id = redis.call('XADD', KEYS[2], '*', 'k', 'payment', 't', ARGV[4], 'e', ARGV[5], 'a', ARGV[6], 'b', ARGV[7])
-local told = {{'k', 'decision', 't', ARGV[4], 'e', ARGV[5], 'a', ARGV[6], 'b', ARGV[8] .. id .. '"}}'}}
+local fields = {{'k', 'decision', 't', ARGV[4], 'e', ARGV[5], 'a', ARGV[6], 'b', ARGV[8] .. id .. '"}}'}}
 if ARGV[10] ~= '' then
-  told[11], told[12] = 'c', ARGV[10]
+  fields[11], fields[12] = 'c', ARGV[10]
 end
-local decision = redis.call('XADD', KEYS[2], '*', unpack(told))
+local decision = redis.call('XADD', KEYS[2], '*', unpack(fields))
 redis.call('SET', KEYS[1], 'A' .. ARGV[1] .. string.char(#id) .. id .. string.char(#decision) .. decision .. ARGV[9],
   'EX', ARGV[2])
 return {{false, id}}
 """)
 
 #: KEYS: idempotency record, stream. ARGV: digest, payment id, seconds to keep the record, answer, transaction id,
-#: event time, arrival time, body, case (may be empty). Replies nothing, or the record if another was first.
+#: event time, arrival time, body, case (may be empty). Replies nothing, or the record if it is answered already.
 DECIDE = _script("""
 local known = redis.call('GET', KEYS[1])
 if known and string.byte(known) == 65 then return known end
@@ -93,7 +93,7 @@ redis.call('SET', KEYS[1], 'A' .. ARGV[1] .. string.char(#ARGV[2]) .. ARGV[2] ..
 return false
 """)
 
-#: KEYS: a string. ARGV: the header it must still have, where what is kept begins, new header and record.
+#: KEYS: a string. ARGV: the header it must still have, the offset of the bytes that are kept, new header and record.
 COMPACT = _script("""
 if redis.call('GETRANGE', KEYS[1], 0, 7) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[3] .. redis.call('GETRANGE', KEYS[1], ARGV[2], -1))
@@ -115,7 +115,7 @@ redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 return {1, id}
 """)
 
-#: For a cluster. KEYS: a string. ARGV: the event. Replies the string before it, which a second call finds again.
+#: For a cluster. KEYS: a string. ARGV: the event. Replies the string before it; a second call gives the same reply.
 APPEND = _script(f"""
 local old = redis.call('GET', KEYS[1])
 if not old then
@@ -129,14 +129,14 @@ redis.call('APPEND', KEYS[1], ARGV[1])
 return old
 """)
 
-#: For a cluster. KEYS: a string. ARGV: the event. Appends where there is something to append to.
+#: For a cluster. KEYS: a string. ARGV: the event. Appends only if the string exists.
 APPEND_IF_THERE = _script("""
 if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('APPEND', KEYS[1], ARGV[1]) end
 return false
 """)
 
 #: For a cluster. KEYS: a record. ARGV: what it must hold (empty: nothing), the new value, seconds to keep it.
-#: Replies nothing, or what it holds instead.
+#: Replies nothing, or what the record holds instead.
 EXCHANGE = _script("""
 local known = redis.call('GET', KEYS[1]) or ''
 if known ~= ARGV[1] then return known end

@@ -1,4 +1,4 @@
-"""The two servers of the production profile: how to reach them, and what each must be like before we start."""
+"""Checks of Redis and PostgreSQL before a process of the production profile starts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from serving.errors import CannotStart
 from serving.ledger.postgres.session import DatabaseError, first_session, place_of
 from serving.settings import Settings
 
-#: What talking to Redis may raise, a cluster that has no node left included; nobody else needs to know the client.
+#: Every error of the Redis client, including a cluster without a reachable node.
 REDIS_ERRORS = (redis.RedisError, redis.exceptions.RedisClusterException)
 
 OLDEST_REDIS = (6, 2)
@@ -20,19 +20,19 @@ OLDEST_POSTGRES = 13
 
 
 def redis_place_of(url: str) -> str:
-    """Where a URL points, without user and password: `127.0.0.1:6379/0`."""
+    """Host, port and database of a URL without user and password: `127.0.0.1:6379/0`."""
     try:
         parts = urlsplit(url)
         return f"{parts.hostname or ''}:{parts.port or 6379}{parts.path}"
     except ValueError:
         raise CannotStart(
             "RISKGATE_REDIS_URL cannot be read as a URL.",
-            "Write redis://user:password@host:6379/0; signs like @ and / in the password as %40 and %2F.",
+            "Write redis://user:password@host:6379/0; percent-encode characters of the password: @ as %40, / as %2F.",
         ) from None
 
 
 def redis_client(settings: Settings) -> Any:
-    """A client for all but the hot path; it connects when it is first used, and again after a loss.
+    """A client for everything but the hot path; it connects on first use and reconnects by itself.
 
     Raises: CannotStart when the URL cannot be read.
     """
@@ -45,7 +45,7 @@ def redis_client(settings: Settings) -> Any:
 
 
 def _of_cluster(settings: Settings, client: Any) -> Any:
-    """The client, or one for all nodes if its Redis is one of a cluster."""
+    """The client, or a cluster client if its Redis is a node of a cluster."""
     with contextlib.suppress(redis.RedisError):
         if client.info("cluster").get("cluster_enabled"):
             client.close()
@@ -54,14 +54,14 @@ def _of_cluster(settings: Settings, client: Any) -> Any:
 
 
 def check_redis(settings: Settings) -> list[str]:
-    """Refuse a Redis that would lose what it is told; sentences about what is allowed but unsafe.
+    """Refuse a Redis that would lose data by design; returns warnings about what is allowed but unsafe.
 
     Raises: CannotStart.
     """
     place = redis_place_of(settings.redis_url)
     client = redis_client(settings)
     try:
-        servers = _about(client)
+        servers = _servers_of(client)
     except redis.AuthenticationError:
         raise CannotStart(
             f"Redis at {place} refuses the user or password.", "Correct RISKGATE_REDIS_URL: redis://user:password@host"
@@ -73,54 +73,54 @@ def check_redis(settings: Settings) -> list[str]:
         ) from None
     finally:
         client.close()
-    warnings = [sentence for name, about in servers.items() for sentence in _judged(name or place, about)]
+    warnings = [sentence for name, info in servers.items() for sentence in _warnings_about(name or place, info)]
     return list(dict.fromkeys(warnings))
 
 
-def _about(client: Any) -> dict[str, dict[str, Any]]:
-    """What each server says of itself, by address; a single one has none."""
+def _servers_of(client: Any) -> dict[str, dict[str, Any]]:
+    """INFO of each server by address; a single server has the empty address."""
     if not isinstance(client, redis.RedisCluster):
-        return {"": _said(client)}
-    primaries: Any = client.get_primaries  # redis-py brings no type for it
-    return {node.name: _said(client, target_nodes=node) for node in primaries()}
+        return {"": _server_info(client)}
+    primaries: Any = client.get_primaries  # redis-py has no type for it
+    return {node.name: _server_info(client, target_nodes=node) for node in primaries()}
 
 
-def _said(client: Any, **where: Any) -> dict[str, Any]:
-    said = {k: v for section in ("server", "memory", "persistence") for k, v in client.info(section, **where).items()}
-    with contextlib.suppress(redis.ResponseError):  # a hosted Redis may keep its settings to itself
-        said |= client.config_get("appendfsync", **where)
-    return said
+def _server_info(client: Any, **where: Any) -> dict[str, Any]:
+    info = {k: v for section in ("server", "memory", "persistence") for k, v in client.info(section, **where).items()}
+    with contextlib.suppress(redis.ResponseError):  # a hosted Redis may forbid CONFIG
+        info |= client.config_get("appendfsync", **where)
+    return info
 
 
-def _judged(place: str, about: dict[str, Any]) -> list[str]:
-    version = str(about.get("redis_version", "0.0"))
+def _warnings_about(place: str, info: dict[str, Any]) -> list[str]:
+    version = str(info.get("redis_version", "0.0"))
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
         raise CannotStart(
             f"Redis at {place} is version {version}; streams are trimmed by id only from 6.2 on.",
-            "Install a newer one.",
+            "Install a newer version.",
         )
-    policy = about.get("maxmemory_policy", "noeviction")
+    policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         raise CannotStart(
             f"Redis at {place} evicts keys when its memory is full (maxmemory-policy {policy}): payments get lost.",
-            "Switch that off: redis-cli CONFIG SET maxmemory-policy noeviction, and in redis.conf.",
+            "Switch eviction off: redis-cli CONFIG SET maxmemory-policy noeviction, and in redis.conf.",
         )
-    if not int(about.get("aof_enabled", 0)):
+    if not int(info.get("aof_enabled", 0)):
         return [
-            f"Redis at {place} writes no append-only file: what is not yet recorded is lost when it ends. "
+            f"Redis at {place} writes no append-only file: events not yet in PostgreSQL are lost when Redis ends. "
             "Switch it on: redis-cli CONFIG SET appendonly yes, and in redis.conf."
         ]
-    if about.get("appendfsync", "always") != "always":
+    if info.get("appendfsync", "always") != "always":
         return [
-            f"Redis at {place} acknowledges before its append-only file is written (appendfsync "
-            f"{about['appendfsync']}): killed, it may lose its last two seconds. To lose nothing: "
+            f"Redis at {place} acknowledges before its append-only file is on disk (appendfsync "
+            f"{info['appendfsync']}): a crash can lose the last two seconds. To lose nothing: "
             "redis-cli CONFIG SET appendfsync always, and in redis.conf."
         ]
     return []
 
 
 def check_postgres(settings: Settings) -> list[str]:
-    """Refuse a PostgreSQL that is missing or too old; sentences about what is allowed but unsafe.
+    """Refuse a PostgreSQL that is missing or too old; returns warnings about what is allowed but unsafe.
 
     Raises: CannotStart.
     """
@@ -135,7 +135,7 @@ def check_postgres(settings: Settings) -> list[str]:
         raise CannotStart(f"PostgreSQL at {place} is version {version}.", f"Install {OLDEST_POSTGRES} or newer.")
     if row == ("off",):
         return [
-            f"PostgreSQL at {place} acknowledges before it has written (synchronous_commit off): a crash loses events "
-            "that Redis has already forgotten. Switch it on for this database."
+            f"PostgreSQL at {place} acknowledges commits before they are on disk (synchronous_commit off): a crash "
+            "loses events that were already trimmed from Redis. Switch it on for this database."
         ]
     return []

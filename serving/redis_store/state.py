@@ -1,4 +1,4 @@
-"""Online state, idempotency and the event stream in one Redis: each step of a payment is one script, one trip."""
+"""Online state, idempotency and the event stream in one Redis: each step of a payment is one script, one round trip."""
 
 from __future__ import annotations
 
@@ -10,70 +10,83 @@ from typing import Any
 from features.domain.payment import Payment
 from features.state.remote import Entry
 from serving.errors import StateUnavailable
-from serving.redis_store.cluster_connection import ClusterWires
-from serving.redis_store.connection import ReplyError, Wire
-from serving.redis_store.idempotency_record import Record, due_bytes, read_record
+from serving.redis_store.cluster_connection import ClusterConnections
+from serving.redis_store.connection import RedisConnection, ReplyError
+from serving.redis_store.idempotency_record import IdempotencyRecord, due_bytes, read_record
 from serving.redis_store.keys import Keys
-from serving.redis_store.messages import FULL, Admission, Folding, Outline, Strings, Together, placed
+from serving.redis_store.messages import (
+    STREAM_FULL,
+    Admission,
+    DecidedPayment,
+    EventHeader,
+    StringAppend,
+    Strings,
+    aligned,
+)
 from serving.redis_store.scripts import ADMIT, ADMIT_DECIDED, COMPACT, DECIDE, EXCHANGE, REPORT, SCRIPTS, Script
 
-#: How long what is not a payment waits for Redis.
-PATIENCE_NS = 2_000_000_000
-A_LONG_TIME = 10 * 366 * 86_400
+#: Timeout of calls that belong to no payment's deadline.
+DEFAULT_TIMEOUT_NS = 2_000_000_000
+TEN_YEARS_SECONDS = 10 * 366 * 86_400
 
 
-def within(seconds_ns: int = PATIENCE_NS) -> int:
-    """A deadline so long from now, monotonic ns."""
-    return time.perf_counter_ns() + seconds_ns
+def default_deadline() -> int:
+    """The deadline of a call that begins now and belongs to no payment, monotonic ns."""
+    return time.perf_counter_ns() + DEFAULT_TIMEOUT_NS
 
 
 class RedisState:
-    """The trips of a payment to one Redis; reads and writes what the keys module names."""
+    """The calls of a payment to one Redis; serving/redis_store/keys.py names every key that they touch."""
 
     #: Whether a payment is admitted and recorded by one script.
     one_trip = True
 
-    def __init__(self, wire: Wire | ClusterWires, keys: Keys, *, keep_seconds: int, stream_limit: int) -> None:
-        self.wire = wire
+    def __init__(
+        self, connection: RedisConnection | ClusterConnections, keys: Keys, *, keep_seconds: int, stream_limit: int
+    ) -> None:
+        self.connection = connection
         self.keys = keys
         self._keep = str(keep_seconds)
         self._limit = str(stream_limit)
         #: Whether Redis holds the state of this catalogue; else nothing is folded into it.
         self.trusted = True
-        wire.greeting += [("SCRIPT", "LOAD", script.text) for script in SCRIPTS]
+        connection.setup_commands += [("SCRIPT", "LOAD", script.text) for script in SCRIPTS]
 
     @property
     def works(self) -> bool:
-        """Whether a call just now has a chance to be answered soon."""
-        return self.trusted and self.wire.works
+        """Whether Redis is expected to answer the next call soon."""
+        return self.trusted and self.connection.works
 
     @property
     def late(self) -> bool:
-        """Whether payments wait for Redis longer than they should."""
-        return self.wire.late
+        """Whether Redis is late with a reply to a payment."""
+        return self.connection.late
 
     def expect(self, contract: bytes) -> None:
-        """Trust a Redis that comes back only if it still holds the state of this catalogue.
+        """After a reconnect, trust Redis only if it still holds the state of this catalogue.
 
-        A cluster is looked at by the worker once a second instead: its mark lies on one node only.
+        In a cluster only one node holds that key: there the worker checks it once a second instead.
         """
 
-        def heard(found: Any) -> None:
+        def compare(found: Any) -> None:
             self.trusted = found == contract
 
-        if isinstance(self.wire, Wire):
-            self.wire.question, self.wire.heard = ("GET", self.keys.contract), heard
+        if isinstance(self.connection, RedisConnection):
+            self.connection.last_setup_command, self.connection.on_last_setup_reply = (
+                ("GET", self.keys.contract),
+                compare,
+            )
 
     async def open(self) -> None:
         """Connect.
 
         Raises: StateUnavailable.
         """
-        await self.wire.open()
+        await self.connection.open()
 
     def close(self) -> None:
         """Close the connection."""
-        self.wire.close()
+        self.connection.close()
 
     # -- payments ------------------------------------------------------------------------------
 
@@ -83,9 +96,9 @@ class RedisState:
     ) -> Admission:  # fmt: skip
         """Claim a payment, read its entities' strings and append it to them and to the stream, all or nothing.
 
-        Raises: StateUnavailable; then it may or may not have happened, and admitting again tells.
+        Raises: StateUnavailable; then it may or may not have happened: admitting again is safe and shows which.
         """
-        keys = self._names(entry)
+        keys = self._entity_keys(entry)
         reply = await self._run(
             ADMIT, (self.keys.transaction(payment.transaction_id), self.keys.events, *keys),
             (
@@ -98,160 +111,167 @@ class RedisState:
         if reply[0] is not None:
             return Admission(read_record(reply[0]), b"", [])
         if len(reply) == 1:
-            return FULL
-        return Admission(None, reply[1], placed(entry, reply[2:]))
+            return STREAM_FULL
+        return Admission(None, reply[1], aligned(entry, reply[2:]))
 
     async def decide(
-        self, outline: Outline, digest: bytes, payment_id: bytes, body: bytes, answer: bytes, case: bytes,
+        self, header: EventHeader, digest: bytes, payment_id: bytes, body: bytes, answer: bytes, case: bytes,
         deadline_ns: int,
-    ) -> Record | None:  # fmt: skip
-        """Record a decision and let retries have its answer; the record if another decided first.
+    ) -> IdempotencyRecord | None:  # fmt: skip
+        """Record a decision and its answer for retries; returns the record if another worker decided first.
 
-        Raises: StateUnavailable; then it may or may not have happened, and doing it again tells.
+        Raises: StateUnavailable; then it may or may not have happened: calling again is safe and returns what happened.
         """
         known = await self._run(
-            DECIDE, (self.keys.transaction(outline.transaction_id), self.keys.events),
+            DECIDE, (self.keys.transaction(header.transaction_id), self.keys.events),
             (
-                digest, payment_id, self._keep, answer, outline.transaction_id, str(outline.event_time_ms),
-                str(outline.arrival_time_ms), body, case,
+                digest, payment_id, self._keep, answer, header.transaction_id, str(header.event_time_ms),
+                str(header.arrival_time_ms), body, case,
             ),
             deadline_ns,
         )  # fmt: skip
         return None if known is None else read_record(known)
 
-    async def admit_decided(self, one: Together, deadline_ns: int) -> Admission:
-        """Admit a payment together with its decision, which looks at no state; no strings come back.
+    async def admit_decided(self, one: DecidedPayment, deadline_ns: int) -> Admission:
+        """Admit a payment together with its decision, which was made without state; the reply holds no strings.
 
-        Raises: StateUnavailable; then it may or may not have happened, and doing it again tells.
+        Raises: StateUnavailable; then it may or may not have happened: calling again is safe and returns what happened.
         """
-        reply = await self._run(ADMIT_DECIDED, *self._words(one), deadline_ns)
+        reply = await self._run(ADMIT_DECIDED, *self._arguments(one), deadline_ns)
         if reply[0] is not None:
             return Admission(read_record(reply[0]), b"", [])
-        return FULL if len(reply) == 1 else Admission(None, reply[1], [])
+        return STREAM_FULL if len(reply) == 1 else Admission(None, reply[1], [])
 
-    def call_admit_decided(self, one: Together, deadline_ns: int) -> asyncio.Future[Any]:
-        """Begin the same; Redis's reply is a list of two when it is done, anything else is for `admit_decided`."""
-        return self._call(ADMIT_DECIDED, *self._words(one), deadline_ns)
+    def call_admit_decided(self, one: DecidedPayment, deadline_ns: int) -> asyncio.Future[Any]:
+        """The same call without a coroutine: a reply that is a list of two is a success, else call `admit_decided`."""
+        return self._call(ADMIT_DECIDED, *self._arguments(one), deadline_ns)
 
-    def _words(self, one: Together) -> tuple[list[bytes], tuple[Any, ...]]:
-        outline, entry = one.outline, one.entry
-        keys = [self.keys.transaction(outline.transaction_id), self.keys.events, *self._names(entry)]
+    def _arguments(self, one: DecidedPayment) -> tuple[list[bytes], tuple[Any, ...]]:
+        header, entry = one.header, one.entry
+        keys = [self.keys.transaction(header.transaction_id), self.keys.events, *self._entity_keys(entry)]
         events = [event for event in entry.events if event is not None]
         return keys, (
-            one.digest, self._keep, self._limit, outline.transaction_id, str(outline.event_time_ms),
-            str(outline.arrival_time_ms), one.content, one.unfinished, one.answer, one.case, *events,
+            one.digest, self._keep, self._limit, header.transaction_id, str(header.event_time_ms),
+            str(header.arrival_time_ms), one.content, one.unfinished, one.answer, one.case, *events,
         )  # fmt: skip
 
     def compact(self, kind: int, key: str, former: bytes, keep_from: int, string: bytes) -> None:
-        """Replace the record and the events of a string before `keep_from` by a new one; nobody waits for it."""
-        future = self.wire.call(
-            ("EVALSHA", COMPACT.sha, "1", self.keys.entity(kind, key), former, str(keep_from), string), within()
+        """Replace the record and the events of a string before `keep_from` by a new record, without waiting."""
+        future = self.connection.call(
+            ("EVALSHA", COMPACT.sha, "1", self.keys.entity(kind, key), former, str(keep_from), string),
+            default_deadline(),
         )
-        future.add_done_callback(_heard)
+        future.add_done_callback(_ignore_result)
 
     async def read(self, entry: Entry, deadline_ns: int) -> Strings:
-        """The strings of a payment's entities, without a trace."""
-        keys = self._names(entry)
-        return placed(entry, checked(await self.wire.call(("MGET", *keys), deadline_ns)))
+        """The strings of a payment's entities; changes nothing."""
+        keys = self._entity_keys(entry)
+        return aligned(entry, checked(await self.connection.call(("MGET", *keys), deadline_ns)))
 
-    async def record(self, transaction_id: str, deadline_ns: int) -> Record | None:
-        """What is known of a payment."""
-        raw = checked(await self.wire.call(("GET", self.keys.transaction(transaction_id)), deadline_ns))
+    async def record(self, transaction_id: str, deadline_ns: int) -> IdempotencyRecord | None:
+        """The idempotency record of a payment, or None."""
+        raw = checked(await self.connection.call(("GET", self.keys.transaction(transaction_id)), deadline_ns))
         return None if raw is None else read_record(raw)
 
     # -- reports and other events --------------------------------------------------------------
 
     async def reports(self, transaction_id: str) -> bytes:
-        """What was reported about a payment of late; empty: nothing."""
-        return checked(await self.wire.call(("GET", self.keys.reports(transaction_id)), within())) or b""
+        """The recent reports about a payment, JSON; empty if there are none."""
+        return (
+            checked(await self.connection.call(("GET", self.keys.reports(transaction_id)), default_deadline())) or b""
+        )
 
     async def report(
-        self, outline: Outline, body: bytes, former: bytes, reports: bytes, foldings: Sequence[Folding]
+        self, header: EventHeader, body: bytes, former: bytes, reports: bytes, foldings: Sequence[StringAppend]
     ) -> bool | None:
-        """Exchange the reports of a payment, fold what they change into its entities and record the event.
+        """Replace the reports of a payment, append what they change to its entities and record the event.
 
-        False when the reports were no longer `former`; None when the stream is full.
+        Returns False when the stored reports were no longer `former`, None when the stream is full.
         Raises: StateUnavailable.
         """
         if not self.trusted:
-            raise StateUnavailable("The state is being built anew.", "Send the same again in a moment.")
+            raise StateUnavailable("The state is being rebuilt.", "Send the same again in a moment.")
         keys = [self.keys.entity(one.kind, one.key) for one in foldings]
         reply = await self._run(
-            REPORT, (self.keys.reports(outline.transaction_id), self.keys.events, *keys),
+            REPORT, (self.keys.reports(header.transaction_id), self.keys.events, *keys),
             (
-                former, reports, self._keep, self._limit, outline.kind, outline.transaction_id,
-                str(outline.event_time_ms), str(outline.arrival_time_ms), body, *[one.event for one in foldings],
+                former, reports, self._keep, self._limit, header.kind, header.transaction_id,
+                str(header.event_time_ms), str(header.arrival_time_ms), body, *[one.event for one in foldings],
             ),
-            within(),
+            default_deadline(),
         )  # fmt: skip
         return None if reply[0] == 2 else bool(reply[0])
 
     async def event(self, stream_id: bytes) -> dict[bytes, bytes] | None:
-        """The fields of an event of the stream; None when it was trimmed away."""
-        found = checked(await self.wire.call(("XRANGE", self.keys.events, stream_id, stream_id), within()))
+        """The fields of an event in the stream; None if it was trimmed."""
+        found = checked(
+            await self.connection.call(("XRANGE", self.keys.events, stream_id, stream_id), default_deadline())
+        )
         return dict(zip(found[0][1][::2], found[0][1][1::2], strict=True)) if found else None
 
-    async def append(self, outline: Outline, body: bytes) -> bytes:
-        """Record an event that changes no string; its id."""
+    async def append(self, header: EventHeader, body: bytes) -> bytes:
+        """Append an event that changes no entity to the stream; returns its stream id."""
         fields = (
-            "k", outline.kind, "t", outline.transaction_id, "e", str(outline.event_time_ms),
-            "a", str(outline.arrival_time_ms), "b", body,
+            "k", header.kind, "t", header.transaction_id, "e", str(header.event_time_ms),
+            "a", str(header.arrival_time_ms), "b", body,
         )  # fmt: skip
-        stream_id: bytes = checked(await self.wire.call(("XADD", self.keys.events, "*", *fields), within()))
+        stream_id: bytes = checked(
+            await self.connection.call(("XADD", self.keys.events, "*", *fields), default_deadline())
+        )
         return stream_id
 
     async def get(self, key: bytes) -> bytes | None:
-        """A plain value."""
-        value: bytes | None = checked(await self.wire.call(("GET", key), within()))
+        """The value of a key, or None."""
+        value: bytes | None = checked(await self.connection.call(("GET", key), default_deadline()))
         return value
 
-    async def exchange(self, key: bytes, former: bytes, value: bytes, seconds: int = A_LONG_TIME) -> bytes | None:
-        """Set a value if it is still the former one (empty: absent); what it is instead."""
-        found: bytes | None = await self._run(EXCHANGE, (key,), (former, value, str(seconds)), within())
+    async def exchange(self, key: bytes, former: bytes, value: bytes, seconds: int = TEN_YEARS_SECONDS) -> bytes | None:
+        """Compare and set: write `value` if the key holds `former` (empty: absent), else return what it holds."""
+        found: bytes | None = await self._run(EXCHANGE, (key,), (former, value, str(seconds)), default_deadline())
         return found
 
     async def delete(self, key: bytes) -> None:
-        """Forget a value."""
-        checked(await self.wire.call(("DEL", key), within()))
+        """Delete a key."""
+        checked(await self.connection.call(("DEL", key), default_deadline()))
 
-    def _names(self, entry: Entry) -> list[bytes]:
-        """The keys of the entities that were sent."""
+    def _entity_keys(self, entry: Entry) -> list[bytes]:
+        """The Redis keys of the entities that the payment names."""
         return [self.keys.entity(kind, key) for kind, key in enumerate(entry.keys) if key is not None]
 
     async def _run(self, script: Script, keys: Sequence[bytes], values: Sequence[Any], deadline_ns: int) -> Any:
         reply = await self._call(script, keys, values, deadline_ns)
         if isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT"):
-            checked(await self.wire.call(("SCRIPT", "LOAD", script.text), deadline_ns))
+            checked(await self.connection.call(("SCRIPT", "LOAD", script.text), deadline_ns))
             reply = await self._call(script, keys, values, deadline_ns)
         return checked(reply)
 
     def _call(
         self, script: Script, keys: Sequence[bytes], values: Sequence[Any], deadline_ns: int
     ) -> asyncio.Future[Any]:
-        return self.wire.call(("EVALSHA", script.sha, str(len(keys)), *keys, *values), deadline_ns)
+        return self.connection.call(("EVALSHA", script.sha, str(len(keys)), *keys, *values), deadline_ns)
 
 
 def checked(reply: Any) -> Any:
-    """The reply, unless Redis refused.
+    """The reply, unless it is an error.
 
-    Raises: StateUnavailable with what Redis said.
+    Raises: StateUnavailable with the text of Redis's error.
     """
     if isinstance(reply, ReplyError):
         raise StateUnavailable(f"Redis refuses: {reply}", _repair_of(str(reply)))
     return reply
 
 
-def _repair_of(said: str) -> str:
-    if said.startswith("OOM"):
+def _repair_of(error: str) -> str:
+    if error.startswith("OOM"):
         return "Raise its maxmemory, or let the recorder drain the stream."
-    if said.startswith("MISCONF"):
+    if error.startswith("MISCONF"):
         return "Make room on the disk of Redis."
-    if said.startswith(("READONLY", "LOADING", "MASTERDOWN")):
+    if error.startswith(("READONLY", "LOADING", "MASTERDOWN")):
         return "Wait for it, or point RISKGATE_REDIS_URL at the server that takes writes."
     return "Look at the log of Redis."
 
 
-def _heard(future: Any) -> None:
-    # Compaction only saves room; the next payment of the entity tries again.
+def _ignore_result(future: Any) -> None:
+    # Compaction only saves memory; the next payment of the entity tries again.
     if not future.cancelled():
         future.exception()

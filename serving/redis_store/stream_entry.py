@@ -1,4 +1,4 @@
-"""Entries of the Redis Stream, and the number that makes each one an event of the ledger.
+"""Entries of the Redis Stream and their sequence numbers as events of the ledger.
 
 `k` kind · `t` transaction · `e` event time · `a` arrival time (both ms UTC) · `b` body · `c` the case that a
 decision opens, JSON of `CaseRow`. The sequence number is the stream id: milliseconds, then 20 bits of count.
@@ -15,8 +15,8 @@ from serving.decision.case_row import CaseRow
 from serving.ledger.reader import COUNT_BITS
 
 
-class Entry(NamedTuple):
-    """One entry of the stream; `payment_seq` is the payment that a decision is about, `case` what it opens."""
+class StreamEntry(NamedTuple):
+    """One entry of the stream; of a decision `payment_seq` is its payment and `case` the case that it opens."""
 
     seq: int
     kind: str
@@ -28,8 +28,8 @@ class Entry(NamedTuple):
     case: CaseRow | None
 
 
-class Unreadable(NamedTuple):
-    """An entry that is no event: kept as it is, told, and never in the way of those behind it."""
+class UnreadableEntry(NamedTuple):
+    """An entry that is not a valid event: kept unchanged and reported; later entries are processed all the same."""
 
     seq: int
     fields: bytes
@@ -63,8 +63,8 @@ def stream_id_of(seq: int) -> str:
     return f"{seq >> COUNT_BITS}-{seq & ((1 << COUNT_BITS) - 1)}"
 
 
-def entry_of(stream_id: bytes, fields: Mapping[bytes, bytes]) -> Entry | Unreadable:
-    """What stands in the stream under that id."""
+def parse_entry(stream_id: bytes, fields: Mapping[bytes, bytes]) -> StreamEntry | UnreadableEntry:
+    """The event in the fields of a stream entry, or why there is none."""
     seq = seq_of(stream_id)
     try:
         kind = fields[b"k"].decode()
@@ -73,7 +73,7 @@ def entry_of(stream_id: bytes, fields: Mapping[bytes, bytes]) -> Entry | Unreada
             raise ValueError("a word holds a zero byte")
         payment_seq = seq_of(_decision.decode(body).payment_id) if kind == "decision" else None
         case = _case.decode(fields[b"c"]) if fields.get(b"c") else None
-        return Entry(seq, kind, transaction_id, int(fields[b"e"]), int(fields[b"a"]), body, payment_seq, case)
+        return StreamEntry(seq, kind, transaction_id, int(fields[b"e"]), int(fields[b"a"]), body, payment_seq, case)
     except (KeyError, ValueError, msgspec.MsgspecError) as error:
         reason = f"{type(error).__name__}: {error}".replace("\0", "?")
-        return Unreadable(seq, repr(dict(fields)).encode(), reason)
+        return UnreadableEntry(seq, repr(dict(fields)).encode(), reason)

@@ -1,4 +1,4 @@
-"""Payments that are still in the stream: the recorder has not written them to PostgreSQL yet."""
+"""Reads payments that are still in the stream because the recorder has not written them to PostgreSQL yet."""
 
 from __future__ import annotations
 
@@ -6,31 +6,32 @@ import asyncio
 from collections.abc import Callable
 
 from serving.ledger.sqlite.ledger import Event
-from serving.redis_store.state import RedisState, within
+from serving.redis_store.state import RedisState, default_deadline
 from serving.redis_store.stream_entry import seq_of
 
 
 async def payment_id_of(state: RedisState, transaction_id: str) -> bytes | None:
-    """The place in the stream of the payment of that transaction; None if Redis does not know it."""
-    record = await state.record(transaction_id, within())
+    """The stream id of the payment of that transaction; None if Redis does not know it."""
+    record = await state.record(transaction_id, default_deadline())
     return None if record is None else record.payment_id
 
 
-async def fresh_content(state: RedisState, transaction_id: str) -> bytes | None:
-    """The content of a payment as it was admitted; None if Redis holds it no more."""
+async def unrecorded_content(state: RedisState, transaction_id: str) -> bytes | None:
+    """The content of a payment as it was admitted; None if Redis no longer holds it."""
     payment_id = await payment_id_of(state, transaction_id)
     fields = None if payment_id is None else await state.event(payment_id)
     return None if fields is None else fields[b"b"]
 
 
-async def fresh_payment(
+async def unrecorded_payment(
     state: RedisState, transaction_id: str, admitted_in: Callable[[str], bytes | None]
 ) -> Event | None:
-    """The payment of that transaction with receipt and answer, as PostgreSQL will have it.
+    """The payment of that transaction with receipt and answer, as PostgreSQL will hold it.
 
-    The recorder may have taken the payment and not yet its decision; then `admitted_in` PostgreSQL is its content.
+    The recorder may have recorded the payment and not yet its decision: then `admitted_in` reads the content from
+    PostgreSQL.
     """
-    record = await state.record(transaction_id, within())
+    record = await state.record(transaction_id, default_deadline())
     if record is None or not record.answered or not record.decision_id:
         return None
     admitted, decided = await state.event(record.payment_id), await state.event(record.decision_id)
@@ -39,6 +40,6 @@ async def fresh_payment(
     content = admitted[b"b"] if admitted is not None else await asyncio.to_thread(admitted_in, transaction_id)
     if content is None:
         return None
-    # The body of a decision begins with receipt and answer, which is what follows the payment in a ledger's body.
+    # The body of a decision begins with receipt and answer, which follow the payment in the body of a ledger event.
     body = b'{"payment":' + content + b"," + decided[b"b"][1:]
     return Event(seq_of(record.payment_id), "payment", transaction_id, int(decided[b"e"]), int(decided[b"a"]), body)

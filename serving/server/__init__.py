@@ -1,4 +1,4 @@
-"""Sockets and HTTP below the application: bounds, drain, acceptors, headers.
+"""Sockets and HTTP below the application: bounds on requests, draining, acceptors, headers.
 
 Never knows a payment.
 """

@@ -1,7 +1,7 @@
-"""Taking in new connections as fast as they come.
+"""Accepts new connections in bulk.
 
-libuv accepts one connection in each turn of the event loop. Under load a turn takes milliseconds: a thousand
-new callers would wait for seconds before their first byte is looked at. Beside it, all that wait are accepted here.
+libuv accepts one connection in each turn of the event loop. Under load a turn takes milliseconds, so a thousand new
+callers would wait for seconds before their first byte is read. This accepts all waiting connections in one turn.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import os
 import socket
 from collections.abc import Callable
 
-#: Connections taken in at once; then the others get their turn.
-MOST_AT_ONCE = 256
+#: Connections accepted in one turn; then other callbacks run.
+MAX_ACCEPTS = 256
 
 
 class Acceptor:
@@ -29,17 +29,17 @@ class Acceptor:
         self._loop.add_reader(self._socket.fileno(), self._accept)
 
     def close(self) -> None:
-        """Accept nothing more."""
+        """Stop accepting."""
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
 
     def _accept(self) -> None:
-        for _ in range(MOST_AT_ONCE):
+        for _ in range(MAX_ACCEPTS):
             try:
                 connection, _address = self._socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
-            except OSError:  # too many open files: libuv's own accept makes room and tells
+            except OSError:  # too many open files: libuv's own accept handles and reports it
                 return
             connection.setblocking(False)
             with contextlib.suppress(OSError):
@@ -49,9 +49,9 @@ class Acceptor:
                 self._loop.connect_accepted_socket(self._make, connection)
             )
             self._tasks.add(task)
-            task.add_done_callback(self._taken_in)
+            task.add_done_callback(self._on_connected)
 
-    def _taken_in(self, task: asyncio.Task[object]) -> None:
+    def _on_connected(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # who left before being taken in is nobody's error
+            task.exception()  # a caller that has disconnected already is no error

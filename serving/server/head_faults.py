@@ -1,8 +1,8 @@
-"""What RFC 9112 tells a server to refuse in a head, where uvicorn's parser (llhttp) lets it pass.
+"""Faults of a head that RFC 9112 requires a server to refuse and uvicorn's parser (llhttp) accepts.
 
-llhttp itself refuses two lengths, a length beside a transfer coding, bare CR or LF, folded lines, control characters
-and blanks before a colon. It does not look at `Host`, at a repeated header that may stand once, at the form of the
-target, at transfer codings before `chunked`, or at a transfer coding in HTTP/1.0.
+llhttp itself refuses two lengths, a length with a transfer coding, bare CR or LF, folded lines, control characters and
+whitespace before a colon. It does not check `Host`, repeated headers, the form of the target, transfer codings before
+`chunked`, or a transfer coding in HTTP/1.0.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-#: Headers that may stand once (RFC 9110 §5.3): what a second one says would depend on who reads it.
+#: Headers that may occur once (RFC 9110 §5.3): readers could disagree about which of two counts.
 ONCE = frozenset({b"authorization", b"content-length", b"content-type", b"host", b"origin"})
 
 _AUTHORITY = rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=%]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?"
@@ -20,7 +20,7 @@ _ABSOLUTE = re.compile(rb"(?i:https?)://(" + _AUTHORITY + rb")(?=[/?]|\Z)")
 
 
 class Fault(NamedTuple):
-    """Why a request is refused, in the parts of the one error shape."""
+    """Why a request is refused, as the fields of the error body."""
 
     status: int
     code: str
@@ -29,7 +29,7 @@ class Fault(NamedTuple):
 
 
 def authority_of(target: bytes) -> bytes | None:
-    """The host that a target in absolute form names, None for other forms.
+    """The host in a target in absolute form, None for other forms.
 
     >>> authority_of(b"http://risk:3000/livez"), authority_of(b"/livez")
     (b'risk:3000', None)

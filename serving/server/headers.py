@@ -1,16 +1,16 @@
-"""Headers that keep browsers and caches from doing harm, on every reply of the service."""
+"""Security headers for browsers and caches, on every reply of the service."""
 
 from __future__ import annotations
 
 Header = tuple[bytes, bytes]
 
-#: Answers are about people's payments: kept by no cache, guessed to be nothing else, told to no next page.
+#: Replies hold payment data: no caching, no content sniffing, no referrer.
 ALWAYS: tuple[Header, ...] = (
     (b"cache-control", b"no-store"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
 )
-#: Of a page: no script, nothing from elsewhere, framed by nobody.
+#: For a page: no script, no external resources, no framing.
 PAGE: tuple[Header, ...] = (
     (
         b"content-security-policy",
@@ -21,7 +21,7 @@ PAGE: tuple[Header, ...] = (
 
 
 def security_headers(hsts_seconds: int) -> tuple[Header, ...]:
-    """The headers of every reply; with `hsts_seconds`, browsers come back over TLS only.
+    """The headers of every reply; with `hsts_seconds`, browsers must use TLS afterwards.
 
     >>> len(security_headers(0)), security_headers(60)[-1]
     (3, (b'strict-transport-security', b'max-age=60; includeSubDomains'))

@@ -1,6 +1,6 @@
-"""The sockets on which this process listens, and whether strangers reach them.
+"""The sockets on which this process listens, and the check that a service without keys listens on loopback only.
 
-A setting says where the service was meant to listen; `bentoml serve` decides where it does. So the sockets are judged.
+`bentoml serve` may listen elsewhere than the settings say, so the sockets themselves are checked.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ import stat
 from collections.abc import Iterable
 
 from serving.errors import CannotStart
-from serving.settings import Settings
 
-#: Connections that wait to be accepted; BentoML's own number.
+#: Connections that wait to be accepted; the same number as BentoML's.
 BACKLOG = 2_048
 
 
@@ -46,7 +45,7 @@ def listeners() -> list[int]:
     """The descriptors of this process on which TCP connections arrive."""
     found = []
     for name in os.listdir("/dev/fd"):
-        with contextlib.suppress(OSError, ValueError):  # the descriptor of this very listing is gone by now
+        with contextlib.suppress(OSError, ValueError):  # the descriptor of this listing is closed by now
             if stat.S_ISSOCK(os.fstat(int(name)).st_mode) and _listens(int(name)):
                 found.append(int(name))
     return sorted(found)
@@ -61,22 +60,21 @@ def addresses(descriptors: Iterable[int]) -> list[str]:
     return found
 
 
-def check_listening(settings: Settings, hosts: Iterable[str] = ()) -> None:
-    """Refuse to listen where strangers can reach a service without a key; without `hosts`, that of the settings.
+def check_listening(hosts: Iterable[str], keyless: bool) -> None:
+    """Refuse to listen beyond loopback without a key.
 
     Raises: CannotStart.
     """
-    strange = [host for host in hosts or (settings.host,) if not is_loopback(host)]
-    if settings.api_key or settings.keys or not strange:
-        return
-    raise CannotStart(
-        f"The service will not listen on {strange[0]} without an API key.",
-        "Set RISKGATE_KEYS or RISKGATE_API_KEY, or listen on 127.0.0.1.",
-    )
+    exposed = [host for host in hosts if not is_loopback(host)]
+    if keyless and exposed:
+        raise CannotStart(
+            f"The service will not listen on {exposed[0]} without an API key.",
+            "Set RISKGATE_KEYS or RISKGATE_API_KEY, or listen on 127.0.0.1.",
+        )
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine only."""
+    """Whether an address can be reached from this machine only."""
     if host == "localhost":
         return True
     try:

@@ -39,6 +39,7 @@ class Succession:
         opened: Opened,
         take: Callable[[Opened], Awaitable[None]],
         counted: Counted,
+        seen: Mark | None = None,
     ) -> None:
         self.settings = settings
         self.find = find
@@ -48,7 +49,7 @@ class Succession:
         #: Why the bundle that lies there is not served; empty when it is.
         self.refused = ""
         self._now = asyncio.Event()
-        self._told: Mark | None = mark_of(find)
+        self._told: Mark | None = mark_of(find) if seen is None else seen
         self._before: Mark | None = self._told
 
     def hurry(self) -> None:

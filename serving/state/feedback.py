@@ -42,7 +42,7 @@ class Original(NamedTuple):
     outcome: str | None
 
 
-class Feedback:
+class EmbeddedFeedback:
     """Takes outcomes and labels; runs in the event loop's thread, like the engine."""
 
     def __init__(self, ledger: Ledger, fold: Fold, clock: Clock) -> None:

@@ -26,9 +26,10 @@ import typer
 from features.history.schema import TIME
 from features.intake.parse import read_payment
 from serving.audit.import_history import take_history
-from serving.engine.embedded.runtime import Runtime
+from serving.engine.embedded.runtime import EmbeddedRuntime
 from serving.settings import Settings
 from tests.bench.contenders import fresh
+from tests.serving.asgi import runtime_with
 
 SIZES = {"1e4": 10_000, "1e6": 1_000_000, "1e7": 10_000_000}
 DAYS = 40
@@ -101,7 +102,7 @@ def bodies(payers: int, count: int, seed: int) -> list[bytes]:
     return made
 
 
-async def paid(runtime: Runtime, requests: Sequence[bytes]) -> float:
+async def paid(runtime: EmbeddedRuntime, requests: Sequence[bytes]) -> float:
     """µs of the processor a payment: read, scored, recorded; eight at a time."""
     engine = runtime.engine
     assert engine is not None
@@ -112,7 +113,7 @@ async def paid(runtime: Runtime, requests: Sequence[bytes]) -> float:
     return (time.process_time_ns() - before) / 1000 / len(requests)
 
 
-async def serve(runtime: Runtime, payers: int) -> None:
+async def serve(runtime: EmbeddedRuntime, payers: int) -> None:
     """Answer each line of the input with a measurement; none ends it."""
     await paid(runtime, bodies(payers, WARM, 1))
     assert runtime.engine is not None
@@ -188,7 +189,7 @@ def main(var: Path, bundle: Path, events: int) -> None:
     pq.write_table(past(events), source, row_group_size=1 << 15)
     take_history(settings, source)
     source.unlink()
-    runtime = Runtime(settings, bundle)
+    runtime = runtime_with(settings, bundle)
     runtime.load()
     asyncio.run(serve(runtime, max(10, events // EACH)))
     runtime.ledger.flush()

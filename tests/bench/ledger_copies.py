@@ -93,7 +93,7 @@ async def _score(shared: Shared, count: int) -> None:
                     await feedback.take_outcome(OutcomeReport(name, "declined" if number % 3 else "settled", at_ms))
                 if number % LABEL_EVERY == 0:
                     await feedback.take_label(LabelReport(name, "fraud", "chargeback", at_ms))
-        while len(engine.settling):
+        while len(engine.outbox):
             await asyncio.sleep(0.02)
 
 

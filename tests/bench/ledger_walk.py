@@ -31,7 +31,7 @@ from serving.audit.verify import verify_ledger
 from serving.cases import party_index
 from serving.cases.postgres import ServerCases
 from serving.engine.clustered.rebuild import compare, rebuild
-from serving.engine.clustered.runtime import make_ready
+from serving.engine.clustered.runtime import warm_up
 from serving.ledger.postgres.ledger import PostgresLedger
 from serving.redis_store.keys import Keys
 from serving.redis_store.server_checks import redis_client
@@ -52,7 +52,7 @@ Work = Callable[[], str]
 
 def _rebuild(settings: Settings, folder: Path) -> Work:
     opened, ledger = startup.open_bundle(folder, settings), PostgresLedger(settings)
-    make_ready(opened)
+    warm_up(opened)
     client = redis_client(settings)
     client.delete(Keys(settings.redis_prefix).contract)  # without it there is no worker to wait for
     client.close()
@@ -61,12 +61,12 @@ def _rebuild(settings: Settings, folder: Path) -> Work:
 
 def _check(settings: Settings, folder: Path) -> Work:
     opened, ledger = startup.open_bundle(folder, settings), PostgresLedger(settings)
-    make_ready(opened)
+    warm_up(opened)
     return lambda: f"{compare(settings, ledger, opened).differing:,} differ"
 
 
 def _verify(settings: Settings, folder: Path) -> Work:
-    make_ready(startup.open_bundle(folder, settings))
+    warm_up(startup.open_bundle(folder, settings))
 
     def work() -> str:
         result = verify_ledger(settings)

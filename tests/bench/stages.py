@@ -18,15 +18,17 @@ from typing import Any
 import typer
 
 from features.intake.parse import payment_json, read_payment
+from serving.access.authenticator import Authenticator
 from serving.api.app import Application
 from serving.decision import receipt as receipts
 from serving.decision.decider import Moments, Reading
 from serving.decision.evaluator import FULL
 from serving.decision.rules import matching
 from serving.decision.ulid import ulid
-from serving.engine.embedded.runtime import Runtime
+from serving.engine.embedded.runtime import EmbeddedRuntime
 from serving.settings import Settings
 from tests.bench.payments import bodies
+from tests.serving.asgi import runtime_with
 
 GROUP = 8
 ROUNDS = 5
@@ -47,7 +49,7 @@ def timed(step: Callable[[Any], Any], items: Sequence[Any]) -> tuple[float, list
     return median(costs), results
 
 
-async def measured(runtime: Runtime, count: int) -> Steps:
+async def measured(runtime: EmbeddedRuntime, count: int) -> Steps:
     """Every step over `count` payments, then the whole engine and the whole application over as many again."""
     engine = runtime.engine
     assert engine is not None
@@ -55,7 +57,7 @@ async def measured(runtime: Runtime, count: int) -> Steps:
     steps: Steps = {}
     steps["read and validate"], payments = timed(lambda body: read_payment(body, engine.catalogue), raw[:count])
     steps["canonical bytes"], contents = timed(payment_json, payments)
-    steps["idempotency look-up"], _ = timed(lambda payment: engine._known(payment.transaction_id), payments)
+    steps["idempotency look-up"], _ = timed(lambda payment: engine._earlier_answer(payment.transaction_id), payments)
     state, profiles = engine.fold.state, engine.fold.profiles
     steps["features and fold"], vectors = timed(lambda payment: state.observe_and_apply(payment, profiles), payments)
     steps["model: margin"], _ = timed(judge.scorer.margin, vectors)
@@ -95,7 +97,7 @@ async def measured(runtime: Runtime, count: int) -> Steps:
 
     steps["whole engine"] = await grouped(whole, raw[count : 2 * count])
     application = Application()
-    application.serve(runtime)
+    application.serve(runtime, Authenticator(runtime.settings))
 
     async def asked(group: Sequence[bytes]) -> None:
         await asyncio.gather(*[request(application, body) for body in group])
@@ -137,7 +139,7 @@ async def request(application: Application, body: bytes) -> None:
 
 def main(bundle: Path, var: Path, count: int = typer.Option(4_000, help="payments for each step")) -> None:
     """Measure and write JSON."""
-    runtime = Runtime(Settings(var=var, bundle=str(bundle), clock="replay"), bundle)
+    runtime = runtime_with(Settings(var=var, bundle=str(bundle), clock="replay"), bundle)
     runtime.load()
     steps = asyncio.run(measured(runtime, count))
     runtime.ledger.flush()

@@ -9,19 +9,26 @@ from typing import Any
 
 import httpx
 
+from serving.access.authenticator import Authenticator
 from serving.api.app import Application
-from serving.engine.embedded.engine import Engine
-from serving.engine.embedded.runtime import Runtime
+from serving.engine.champion import open_champion
+from serving.engine.embedded.engine import EmbeddedEngine
+from serving.engine.embedded.runtime import EmbeddedRuntime
 from serving.settings import Settings
+
+
+def runtime_with(settings: Settings, bundle: Path) -> EmbeddedRuntime:
+    """A runtime that serves this bundle."""
+    return EmbeddedRuntime(settings, open_champion(settings, lambda: bundle))
 
 
 class Asked:
     """One application; `load` makes it ready."""
 
     def __init__(self, var: Path, bundle: Path, **settings: Any) -> None:
-        self.runtime = Runtime(Settings(var=var, clock="replay", **settings), bundle)
+        self.runtime = runtime_with(Settings(var=var, clock="replay", **settings), bundle)
         self.application = Application()
-        self.application.serve(self.runtime)
+        self.application.serve(self.runtime, Authenticator(self.runtime.settings))
         self._runner = asyncio.Runner()
         transport = httpx.ASGITransport(self.application, raise_app_exceptions=False)
         self._client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:3000")
@@ -30,7 +37,7 @@ class Asked:
         self.runtime.load()
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> EmbeddedEngine:
         assert self.runtime.engine is not None
         return self.runtime.engine
 

@@ -54,10 +54,10 @@ class Servers:
 
 def missing(what: str, package: str) -> Any:
     """Fail where there must be servers, skip elsewhere."""
-    told = f"There is no {what} here: install it (apt-get install {package}) or start one on its standard port."
+    text = f"There is no {what} here: install it (apt-get install {package}) or start one on its standard port."
     if os.environ.get("CI") == "true":
-        pytest.fail(told)
-    pytest.skip(told)
+        pytest.fail(text)
+    pytest.skip(text)
 
 
 def free_port() -> int:
@@ -270,8 +270,8 @@ class PrivateCluster:
 
     def _knows_all(self, port: int) -> bool:
         with contextlib.suppress(redis.RedisError), redis.Redis(port=port) as client:
-            told = client.cluster("info")
-            return told["cluster_state"] == "ok" and int(told["cluster_known_nodes"]) == self.NODES
+            info = client.cluster("info")
+            return info["cluster_state"] == "ok" and int(info["cluster_known_nodes"]) == self.NODES
         return False
 
     def stop(self) -> None:

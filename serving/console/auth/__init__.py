@@ -1,4 +1,4 @@
-"""Who may use the desk: users, permissions, sessions, throttling.
+"""The users of the desk: passwords, permissions, sessions, throttling.
 
 Never knows a page.
 """

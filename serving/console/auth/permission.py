@@ -1,7 +1,7 @@
-"""What an actor may do, as verbs: `may(actor).resolve(case)` is asked before anything is touched.
+"""The permissions of an actor, as verbs: `may(actor).resolve(case)` is called before anything is done.
 
-Every verb raises `NotAllowed` or returns nothing. Later rules have their place here: four eyes (the second
-verdict may not come from the first one's actor), filing an STR (lead), reading the audit chain (auditor).
+Every verb raises `NotAllowed` or returns nothing. Further rules belong here: four eyes (the second verdict may not come
+from the first one's actor), filing an STR (lead), reading the audit chain (auditor).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _DECIDERS = frozenset({"analyst", "lead"})
 
 
 class NotAllowed(ServiceError):
-    """Somebody signed in who may not do this."""
+    """The actor's role does not permit this."""
 
     code = "not_allowed"
     status = 403
@@ -24,7 +24,7 @@ class NotAllowed(ServiceError):
 
 @dataclass(frozen=True)
 class Actor:
-    """Somebody who is signed in."""
+    """A user who is signed in."""
 
     name: str
     role: str
@@ -37,7 +37,7 @@ class Permission:
     actor: Actor
 
     def read_queue(self) -> None:
-        """See which cases there are.
+        """See the list of cases.
 
         Raises: NotAllowed.
         """
@@ -63,17 +63,17 @@ class Permission:
             )
 
     def may_resolve(self, case: Case) -> bool:
-        """Whether `resolve` would be allowed; for showing or hiding the form, never instead of asking."""
+        """Whether `resolve` would be allowed; decides only whether the form is shown."""
         return case.is_open and self.actor.role in _DECIDERS
 
-    def _one_of(self, roles: frozenset[str], deed: str) -> None:
+    def _one_of(self, roles: frozenset[str], action: str) -> None:
         if self.actor.role not in roles:
             raise NotAllowed(
-                f"The role {self.actor.role} may not {deed}.",
+                f"The role {self.actor.role} may not {action}.",
                 f"Ask someone who is {' or '.join(sorted(roles))}.",
             )
 
 
 def may(actor: Actor) -> Permission:
-    """Begin a question of permission: `may(actor).resolve(case)`."""
+    """The permissions of an actor: `may(actor).resolve(case)`."""
     return Permission(actor)

@@ -1,7 +1,7 @@
-"""Who is signed in: signed cookies that name a session kept in the process.
+"""Sessions in the memory of the process, named by signed cookies.
 
-The cookie holds a random identifier and its signature, nothing else, so signing out truly ends a session.
-Sessions and the signing key live as long as the process: a restart signs everybody out.
+A cookie holds only a random identifier and its signature, so signing out ends a session on the server too. Sessions and
+the signing key live as long as the process: a restart signs every user out.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itsdangerous import BadSignature, Signer
 
 COOKIE = "riskgate_desk"
-#: Ties the sign-in form to the browser it was shown to, before there is a session.
+#: Ties the sign-in form to the browser that requested it, before there is a session.
 VISIT_COOKIE = "riskgate_visit"
 IDLE_SECONDS = 60 * 60.0
 LONGEST_SECONDS = 12 * 60 * 60.0
@@ -24,7 +24,7 @@ LONGEST_SECONDS = 12 * 60 * 60.0
 class Session:
     """One signed-in browser; times in seconds, monotonic.
 
-    `password_salt` is the one the password had at sign-in: a changed password ends the session.
+    `password_salt` is the salt of the password at sign-in: a changed password ends the session.
     """
 
     identifier: str
@@ -36,9 +36,9 @@ class Session:
     confirmation: str | None = None
 
     def take_confirmation(self) -> str | None:
-        """What the next page should confirm; told once."""
-        said, self.confirmation = self.confirmation, None
-        return said
+        """The confirmation for the next page; returned once."""
+        confirmation, self.confirmation = self.confirmation, None
+        return confirmation
 
 
 class Sessions:
@@ -50,7 +50,7 @@ class Sessions:
         self._lock = threading.Lock()
 
     def open(self, name: str, password_salt: bytes, now: float) -> tuple[Session, str]:
-        """A new session and the value of its cookie; always a fresh identifier."""
+        """A new session with a new identifier, and the value of its cookie."""
         session = Session(secrets.token_urlsafe(24), name, password_salt, secrets.token_urlsafe(24), now, now)
         with self._lock:
             for old in [s for s in self._sessions.values() if _is_over(s, now)]:
@@ -59,7 +59,7 @@ class Sessions:
         return session, self._signer.sign(session.identifier).decode()
 
     def find(self, cookie: str | None, now: float) -> Session | None:
-        """The session a cookie names, if its signature is ours and it is not over."""
+        """The session that a cookie names, if its signature is valid and the session has not expired."""
         identifier = self._unsigned(cookie)
         session = None if identifier is None else self._sessions.get(identifier)
         if session is None or _is_over(session, now):
@@ -68,16 +68,16 @@ class Sessions:
         return session
 
     def close(self, session: Session) -> None:
-        """End a session: its cookie is worth nothing from now on."""
+        """End a session; its cookie is no longer accepted."""
         with self._lock:
             self._sessions.pop(session.identifier, None)
 
     def new_visit(self) -> str:
-        """The value of a visit cookie, which the sign-in form must repeat."""
+        """A new value of the visit cookie, which the sign-in form must repeat."""
         return self._signer.sign(secrets.token_urlsafe(24)).decode()
 
     def same_visit(self, cookie: str | None, token: str) -> bool:
-        """Whether a sign-in form was shown to the browser that sends it."""
+        """Whether a sign-in form came from the browser that requested it."""
         return self._unsigned(cookie) is not None and hmac.compare_digest((cookie or "").encode(), token.encode())
 
     def _unsigned(self, cookie: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Slows down guessing: after a few failed sign-ins a key has to wait."""
+"""Throttles password guessing per name and per address."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections import OrderedDict
 
 from serving.errors import ServiceError
 
-#: Failures within the window before a key must wait until the oldest of them is forgotten.
+#: Failures within the window before a key must wait until the oldest of them expires.
 FAILURES_PER_NAME = 5
 FAILURES_PER_ADDRESS = 20
 WINDOW_SECONDS = 15 * 60.0
-#: Keys remembered; beyond it the oldest is forgotten, so a flood of names cannot fill the memory.
-MOST_KEYS = 10_000
+#: Bound of the keys in memory: the oldest is dropped, so a flood of names cannot fill the memory.
+MAX_KEYS = 10_000
 
 
 class TooManyAttempts(ServiceError):
@@ -33,7 +33,7 @@ class TooManyAttempts(ServiceError):
 class Throttle:
     """Counts attempts per (name, address) and per address in a sliding window; times in seconds.
 
-    An attempt counts from the moment it is admitted, so many at once do not slip through together.
+    An attempt counts as failed from its start, so concurrent attempts cannot exceed the limit.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Throttle:
         self._lock = threading.Lock()
 
     def admit(self, name: str, address: str, now: float) -> None:
-        """Let an attempt through and count it as failed until `succeeded` says otherwise.
+        """Admit an attempt, and count it as failed until `succeeded` is called.
 
         Raises: TooManyAttempts.
         """
@@ -54,11 +54,11 @@ class Throttle:
             for key, _ in limits:
                 self._attempts[key] = [*self._recent(key, now), now]
                 self._attempts.move_to_end(key)
-            while len(self._attempts) > MOST_KEYS:
+            while len(self._attempts) > MAX_KEYS:
                 self._attempts.popitem(last=False)
 
     def succeeded(self, name: str, address: str) -> None:
-        """Forget the failures of that name from there, and that this attempt counted for the address."""
+        """Clear the failures of that name and address, and remove this attempt from those of the address."""
         with self._lock:
             self._attempts.pop((name, address), None)
             counted = self._attempts.get((address,))

@@ -1,4 +1,4 @@
-"""The people who may sign in: names, roles and scrypt-hashed passwords in one small file."""
+"""The users of the desk: names, roles and scrypt-hashed passwords in one small file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import msgspec
 
 from features.errors import RiskgateError
 
-#: What a person may be; `serving.console.permission` says what each may do.
+#: The roles; `serving.console.auth.permission` says what each may do.
 ROLES = ("analyst", "lead", "auditor", "admin")
 
 SHORTEST_PASSWORD = 10
@@ -23,13 +23,13 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 
 
 class InvalidUser(RiskgateError):
-    """A user that cannot be added as asked."""
+    """A user that cannot be added, or a users file that cannot be read."""
 
     code = "invalid_user"
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """The price of one scrypt hash: memory is 128 * n * r bytes.
+    """The cost parameters of scrypt: memory is 128 * n * r bytes.
 
     The default is one of the settings of the OWASP Password Storage Cheat Sheet (32 MiB, p = 3).
     """
@@ -40,7 +40,7 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 class Password(msgspec.Struct, frozen=True):
-    """A hashed password; the cost is kept with it, so that it can be raised later."""
+    """A hashed password; the cost is stored with it, so that it can be raised later."""
 
     salt: bytes
     digest: bytes
@@ -52,7 +52,7 @@ class Password(msgspec.Struct, frozen=True):
 
 
 class User(msgspec.Struct, frozen=True):
-    """Somebody who may sign in."""
+    """A user who may sign in."""
 
     name: str
     role: str
@@ -65,15 +65,15 @@ def _scrypt(password: str, salt: bytes, cost: Cost) -> bytes:
 
 
 def hashed(password: str, cost: Cost | None = None) -> Password:
-    """A password made safe to keep, with a salt of its own."""
+    """The hash of a password with a new salt."""
     salt, price = secrets.token_bytes(16), cost or Cost()
     return Password(salt, _scrypt(password, salt, price), price)
 
 
 def new_user(name: str, password: str, role: str = "analyst", cost: Cost | None = None) -> User:
-    """A user with these words, checked.
+    """A new user.
 
-    Raises: InvalidUser naming what is wrong and the repair.
+    Raises: InvalidUser.
     """
     if _NAME.fullmatch(name) is None:
         raise InvalidUser(
@@ -95,12 +95,12 @@ def new_user(name: str, password: str, role: str = "analyst", cost: Cost | None 
 
 
 class Users:
-    """The users kept in one JSON file that only its owner may read; a change replaces the whole file."""
+    """The users in one JSON file that only its owner may read; a change replaces the whole file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        # Checked when a name is unknown, so that a stranger's name takes as long as a colleague's.
-        self._nobody = Password(secrets.token_bytes(16), secrets.token_bytes(32), Cost())
+        # Checked when a name is unknown, so that an unknown name takes as long as a known one.
+        self._unknown_user = Password(secrets.token_bytes(16), secrets.token_bytes(32), Cost())
 
     def all(self) -> dict[str, User]:
         """Every user by name.
@@ -125,26 +125,26 @@ class Users:
         return self.all().get(name)
 
     def put(self, user: User, *, replace: bool = False) -> None:
-        """Keep a user; with `replace`, in place of one of the same name (a new password or role).
+        """Store a user; with `replace`, in place of one of the same name (a new password or role).
 
-        Raises: InvalidUser if the name is taken and `replace` was not asked for.
+        Raises: InvalidUser if the name is taken and `replace` is False.
         """
         users = self.all()
         if user.name in users and not replace:
             raise InvalidUser(
-                f"{user.name} is a user already.", "Ask for --replace to give a new password or role.", "name"
+                f"{user.name} is a user already.", "Use --replace to give a new password or role.", "name"
             )
         users[user.name] = user
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        # mkstemp makes it readable by its owner only; the rename makes the change whole or not at all.
+        # mkstemp makes it readable by its owner only; the rename is atomic.
         handle, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=self._path.name)
         with os.fdopen(handle, "wb") as file:
             file.write(msgspec.json.format(msgspec.json.encode(sorted(users.values(), key=lambda u: u.name))))
         Path(temporary).replace(self._path)
 
-    def signed_in(self, name: str, password: str) -> User | None:
-        """The user if name and password are right, else None; both answers take the same time."""
+    def authenticate(self, name: str, password: str) -> User | None:
+        """The user if name and password are right, else None; both take the same time."""
         user = self.find(name)
-        kept = self._nobody if user is None else user.password
-        right = kept.accepts(password[:LONGEST_PASSWORD])
+        stored = self._unknown_user if user is None else user.password
+        right = stored.accepts(password[:LONGEST_PASSWORD])
         return user if right else None

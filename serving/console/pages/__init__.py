@@ -1,4 +1,4 @@
-"""Pages as values, and how features, amounts and times are worded; pure.
+"""The pages as values, and the wording of features, amounts and times; pure.
 
-Never asks the ledger.
+Never reads the ledger.
 """

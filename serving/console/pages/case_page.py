@@ -16,9 +16,9 @@ from serving.console.pages.explain import feature_families, reason_lines
 from serving.console.pages.pages import (
     CasePage,
     Fact,
-    Frame,
     GivenVerdict,
     Moment,
+    PageFrame,
     RecentPayments,
     RecentRow,
     TimelineEntry,
@@ -46,9 +46,9 @@ _SOURCES = {
 
 
 def case_page(
-    view: CaseView, catalogues: Catalogues, frame: Frame, form: VerdictForm | None, closed_note: str | None
+    view: CaseView, catalogues: Catalogues, frame: PageFrame, form: VerdictForm | None, closed_note: str | None
 ) -> CasePage:
-    """The page of one case; `form` is None for who may not resolve it or when it is resolved."""
+    """The page of one case; `form` is None if the case is resolved or the actor may not resolve it."""
     case = view.case
     event = next(event for event in view.events if event.kind == "payment")
     body = decode_body(event.body)
@@ -77,7 +77,7 @@ def case_page(
         features_note=features_note,
         recent=tuple(_recent(party, view) for party in PARTIES),
         recent_note=(
-            f"The latest {view.unread} payments of the ledger are still being read; payments may be missing here."
+            f"The index is {view.unread} events behind the ledger; payments may be missing here."
             if view.unread
             else None
         ),
@@ -149,7 +149,7 @@ def _recent(party: Party, view: CaseView) -> RecentPayments:
 
 
 def _known(transaction_id: str, reports: tuple[LedgerEvent, ...]) -> str:
-    """What became known of a payment: a label before a verdict before an outcome, the latest of each."""
+    """What is known of a payment: its label, else its verdict, else its outcome; the latest of each."""
     words: dict[str, str] = {}
     for report in reports:
         if report.transaction_id == transaction_id and report.kind in ("label", "verdict", "outcome"):

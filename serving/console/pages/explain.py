@@ -1,4 +1,4 @@
-"""Reasons and features of one decision in plain words; pure."""
+"""The wording of reasons and features of one decision; pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from serving.decision.reasons import Reason
 from serving.decision.receipt import Receipt, vector_of
 from serving.errors import BrokenReceipt
 
-#: Why a feature that reads nobody's past can be missing, by the group it comes from.
+#: Why a feature that reads no entity's history can be missing, by its group.
 _MISSING = {"request": "not sent", "attribute": "not sent", "profile": "no profile", "ratio": "no history"}
 
 
 def reason_lines(reasons: Sequence[Reason], catalogue: Catalogue | None) -> tuple[ReasonLine, ...]:
-    """The reasons as lines, strongest first as answered; bars are relative to the strongest."""
+    """The reasons as lines, in the order of the answer; bars are relative to the strongest."""
     strongest = max((abs(r.contribution) for r in reasons if r.contribution is not None), default=0.0)
     return tuple(_reason_line(reason, strongest, catalogue) for reason in reasons)
 
@@ -82,7 +82,7 @@ def feature_families(
             FeatureFamily(
                 plain(story).capitalize().replace("Qr ", "QR "),
                 f"{known} of {len(rows)} known",
-                any(row.told for row in rows),
+                any(row.in_reason for row in rows),
                 tuple(rows),
             )
         )
@@ -90,7 +90,7 @@ def feature_families(
 
 
 def missing_word(feature: Feature, seen: Sequence[int]) -> str:
-    """How a feature can be missing: the party was not sent, or it is known but has no such past."""
+    """Why a feature is missing: its party was not sent, or has no such history."""
     if feature.entity is None:
         return _MISSING.get(feature.group, "not known")
     place = ENTITIES.index(feature.entity)

@@ -1,7 +1,7 @@
 """The pages of the console as values: a template may use its page and nothing else.
 
-Everything is worded and formatted already; a template only places it. `Moment.iso` is ISO 8601 UTC,
-`bar` a width in percent of the strongest reason.
+Every text is worded and formatted already; a template only places it. `Moment.iso` is ISO 8601 UTC, `bar` a width in
+percent of the strongest reason.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Moment:
-    """A time as people and as machines read it."""
+    """A time for people and for machines."""
 
     text: str
     iso: str
 
 
 @dataclass(frozen=True)
-class Frame:
-    """What surrounds every page; `name` is None when nobody is signed in."""
+class PageFrame:
+    """The frame of every page; `name` is None without a session."""
 
     title: str
     name: str | None
@@ -30,9 +30,9 @@ class Frame:
 
 @dataclass(frozen=True)
 class SignInPage:
-    """Asks for name and password; `problem` says why the last attempt was refused."""
+    """The sign-in form; `problem` says why the last attempt was refused."""
 
-    frame: Frame
+    frame: PageFrame
     visit: str
     name: str
     problem: str | None
@@ -40,9 +40,9 @@ class SignInPage:
 
 @dataclass(frozen=True)
 class ErrorPage:
-    """Every refusal looks like this: what happened and how to go on."""
+    """The page of every refusal: what happened and what to do next."""
 
-    frame: Frame
+    frame: PageFrame
     heading: str
     message: str
     repair: str
@@ -62,7 +62,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class QueueRow:
-    """One case in the queue; `word` is the decision or verdict, `kind` its style."""
+    """One case in the queue; `verdict` is None while it is open."""
 
     transaction_id: str
     href: str
@@ -82,7 +82,7 @@ class QueueRow:
 class QueuePage:
     """The queue, sorted by money at risk."""
 
-    frame: Frame
+    frame: PageFrame
     open_count: str
     open_risk: str
     states: tuple[Choice, ...]
@@ -100,7 +100,7 @@ class QueuePage:
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing known about the payment; `value` None was not sent."""
+    """One field of the payment; `value` is None if it was not sent."""
 
     name: str
     value: str | None
@@ -108,7 +108,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class ReasonLine:
-    """One reason: sentence, the signal that tells it best with its value, and how much it weighs."""
+    """One reason: its sentence, its strongest feature with the value, and its weight."""
 
     text: str
     signal: str | None
@@ -120,13 +120,13 @@ class ReasonLine:
 
 @dataclass(frozen=True)
 class FeatureRow:
-    """One feature as served; `value` None is missing, and `missing` says how. `told` if a reason names it."""
+    """One feature as served; `value` is None if missing, `missing` says why; `in_reason` if a reason names it."""
 
     sentence: str
     name: str
     value: str | None
     missing: str
-    told: bool
+    in_reason: bool
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class FeatureFamily:
 
 @dataclass(frozen=True)
 class RecentRow:
-    """One payment of a party around this one."""
+    """One recent payment of a party."""
 
     transaction_id: str
     href: str | None
@@ -177,7 +177,7 @@ class TimelineEntry:
 
 @dataclass(frozen=True)
 class GivenVerdict:
-    """What was decided about a resolved case."""
+    """The verdict on a resolved case."""
 
     verdict: str
     by: str
@@ -187,7 +187,7 @@ class GivenVerdict:
 
 @dataclass(frozen=True)
 class VerdictForm:
-    """Asks for the verdict; filled with what was sent when something about it was wrong."""
+    """The verdict form; filled with what was sent if it had problems."""
 
     action: str
     csrf: str
@@ -199,9 +199,9 @@ class VerdictForm:
 
 @dataclass(frozen=True)
 class CasePage:
-    """One case: what was paid, what was decided and why, what is known around it, and the verdict."""
+    """One case: the payment, the decision and its reasons, recent payments of its parties, and the verdict."""
 
-    frame: Frame
+    frame: PageFrame
     transaction_id: str
     amount: str
     decision: str

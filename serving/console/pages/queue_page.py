@@ -9,7 +9,7 @@ import msgspec
 from serving.cases.cases import OPENING_DECISIONS, Case
 from serving.cases.queries import LedgerEvent
 from serving.console.desk import PAGE_SIZE, QueueView
-from serving.console.pages.pages import Choice, Frame, Moment, QueuePage, QueueRow
+from serving.console.pages.pages import Choice, Moment, PageFrame, QueuePage, QueueRow
 from serving.console.pages.wording import grouped, iso, moment, money, percent, span
 from serving.decision.receipt import decode_answer, decode_body
 
@@ -17,8 +17,8 @@ STATES = ("open", "resolved", "all")
 DECISIONS = ("all", *OPENING_DECISIONS)
 
 
-class Asked(msgspec.Struct, frozen=True):
-    """Which part of the queue somebody wants; `page` counts from 1."""
+class QueueQuery(msgspec.Struct, frozen=True):
+    """The part of the queue to show; `page` counts from 1."""
 
     state: str = "open"
     decision: str = "all"
@@ -27,7 +27,7 @@ class Asked(msgspec.Struct, frozen=True):
 
     @property
     def status_filter(self) -> str | None:
-        """The status to look for, None for any; somebody who looks for an identifier means all of them."""
+        """The status to look for, None for any; a search for an identifier covers every status."""
         return None if self.find or self.state == "all" else self.state
 
     @property
@@ -41,15 +41,15 @@ class Asked(msgspec.Struct, frozen=True):
         return self.find or None
 
     def href(self, **changes: str | int) -> str:
-        """The address of this part of the queue with some of it changed; defaults are left out."""
+        """The URL of this part of the queue with some values changed; defaults are left out."""
         wanted = {**msgspec.structs.asdict(self), **changes}
-        default = msgspec.structs.asdict(Asked())
+        default = msgspec.structs.asdict(QueueQuery())
         query = urlencode({key: value for key, value in wanted.items() if value != default[key]})
         return f"/cases?{query}" if query else "/cases"
 
 
 def case_href(transaction_id: str) -> str:
-    """The address of one case; in the query, because a path changes identifiers like `..` and `a//b`.
+    """The URL of one case; the id is in the query, because a path would change ids such as `..` and `a//b`.
 
     >>> case_href("a/b c")
     '/case?id=a%2Fb+c'
@@ -57,34 +57,34 @@ def case_href(transaction_id: str) -> str:
     return "/case?" + urlencode({"id": transaction_id})
 
 
-def queue_page(view: QueueView, asked: Asked, frame: Frame, reference: str) -> QueuePage:
-    """The page for one stretch of the queue; `reference` is the currency of the money at risk."""
-    first = (asked.page - 1) * PAGE_SIZE + 1
+def queue_page(view: QueueView, query: QueueQuery, frame: PageFrame, reference: str) -> QueuePage:
+    """One page of the queue; `reference` is the currency of the money at risk."""
+    first = (query.page - 1) * PAGE_SIZE + 1
     last = first + len(view.cases) - 1
-    heading, text = _when_empty(asked, view.total)
+    heading, text = _when_empty(query, view.total)
     return QueuePage(
         frame=frame,
         open_count=grouped(str(view.open_count), indian=reference == "INR"),
         open_risk=money(view.open_risk_minor, reference),
-        states=_choices(asked, "state", STATES),
-        decisions=_choices(asked, "decision", DECISIONS),
-        find=asked.find,
-        keep_state=asked.state,
-        keep_decision=asked.decision,
+        states=_choices(query, "state", STATES),
+        decisions=_choices(query, "decision", DECISIONS),
+        find=query.find,
+        keep_state=query.state,
+        keep_decision=query.decision,
         rows=tuple(_row(case, view.payments.get(case.transaction_id), view.now_ms, reference) for case in view.cases),
         range_text=f"{first}–{last} of {view.total}" if view.cases else "",
-        previous_href=asked.href(page=asked.page - 1) if asked.page > 1 else None,
-        next_href=asked.href(page=asked.page + 1) if last < view.total and view.cases else None,
+        previous_href=query.href(page=query.page - 1) if query.page > 1 else None,
+        next_href=query.href(page=query.page + 1) if last < view.total and view.cases else None,
         empty_heading=heading,
         empty_text=text,
     )
 
 
-def _choices(asked: Asked, key: str, values: tuple[str, ...]) -> tuple[Choice, ...]:
-    chosen = "all" if key == "state" and asked.find else getattr(asked, key)
+def _choices(query: QueueQuery, key: str, values: tuple[str, ...]) -> tuple[Choice, ...]:
+    chosen = "all" if key == "state" and query.find else getattr(query, key)
 
     def wanted(value: str) -> str:
-        return asked.href(state=value, page=1) if key == "state" else asked.href(decision=value, page=1)
+        return query.href(state=value, page=1) if key == "state" else query.href(decision=value, page=1)
 
     return tuple(Choice(value.capitalize(), wanted(value), value == chosen) for value in values)
 
@@ -110,11 +110,11 @@ def _row(case: Case, event: LedgerEvent | None, now_ms: int, reference: str) -> 
     )
 
 
-def _when_empty(asked: Asked, total: int) -> tuple[str, str]:
+def _when_empty(query: QueueQuery, total: int) -> tuple[str, str]:
     if total:
-        return "There is nothing on this page.", "The queue has become shorter meanwhile; go back to its start."
-    if asked.find:
+        return "There is nothing on this page.", "The queue has become shorter; go back to its first page."
+    if query.find:
         return "No case matches.", "Look for the exact identifier of a transaction, payer, device or payee."
-    if asked.state == "open" and asked.decision == "all":
+    if query.state == "open" and query.decision == "all":
         return "The queue is empty.", "Every flagged payment has a verdict. New cases appear here as they are opened."
     return "No cases here.", "Choose another filter to see more."

@@ -1,4 +1,4 @@
-"""How numbers, amounts and times are written for people; pure."""
+"""The wording of numbers, amounts and times for people; pure."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def money(amount_minor: int, currency: str) -> str:
 
 
 def percent(score: float | None) -> str:
-    """A probability as a percentage; a payment that was not scored says so.
+    """A probability as a percentage, or "not scored".
 
     >>> percent(0.0713), percent(0.00004), percent(0.99999), percent(None)
     ('7.1 %', '< 0.1 %', '> 99.9 %', 'not scored')
@@ -67,7 +67,7 @@ def percent(score: float | None) -> str:
 
 
 def moment(time_ms: int) -> str:
-    """A time to the second, always UTC and always saying so.
+    """A time to the second, in UTC.
 
     >>> moment(1794355203120)
     '11 Nov 2026, 00:00:03 UTC'
@@ -76,7 +76,7 @@ def moment(time_ms: int) -> str:
 
 
 def short_moment(time_ms: int) -> str:
-    """A time to the second without its year, for lists around a payment whose year is told.
+    """A time to the second without its year, for lists around a payment whose year is shown.
 
     >>> short_moment(1794355203120)
     '11 Nov, 00:00:03 UTC'
@@ -90,7 +90,7 @@ def iso(time_ms: int) -> str:
 
 
 def span(seconds: float) -> str:
-    """A length of time in its largest one or two units.
+    """A duration in its largest one or two units.
 
     >>> span(0.4), span(75), span(3600), span(200000)
     ('under 1 s', '1 min 15 s', '1 h', '2 d 7 h')
@@ -111,7 +111,7 @@ def span(seconds: float) -> str:
 
 
 def apart(time_ms: int, from_ms: int) -> str:
-    """Where a time lies relative to another.
+    """A time relative to another.
 
     >>> apart(60_000, 0), apart(0, 7_200_000), apart(5, 5)
     ('1 min later', '2 h before', 'at the same time')
@@ -122,7 +122,7 @@ def apart(time_ms: int, from_ms: int) -> str:
 
 
 def plain(word: str) -> str:
-    """A word of the contract as people say it.
+    """A word of the contract in plain English.
 
     >>> plain("qr_static"), plain("wallet")
     ('static QR', 'wallet')
@@ -131,7 +131,7 @@ def plain(word: str) -> str:
 
 
 def number(value: float) -> str:
-    """A number in at most four significant digits after the point is needed.
+    """A whole number in full, another with four significant digits below 1,000 and one decimal above.
 
     >>> number(3.0), number(0.123456), number(1234567.0)
     ('3', '0.1235', '1,234,567')
@@ -143,7 +143,7 @@ def number(value: float) -> str:
 
 
 def quantity(value: float, unit: str, name: str, reference: str) -> str:
-    """A feature's value with its unit; `reference` is the currency of reference minor units.
+    """A feature's value with its unit; `reference` is the currency of amounts in reference minor units.
 
     >>> quantity(480000.0, "reference minor units", "payer_amount_sum_1h", "INR")
     '₹4,800.00'
@@ -186,7 +186,7 @@ def quantity(value: float, unit: str, name: str, reference: str) -> str:
 
 
 def _singular(unit: str) -> str:
-    """The unit of exactly one.
+    """The singular of a unit.
 
     >>> _singular("payments"), _singular("IP addresses")
     ('payment', 'IP address')

@@ -1,4 +1,4 @@
-"""A payment on its way through a worker, and what is asked and said of it beside Redis."""
+"""A payment on its way through a worker, and the answers that need no decision: replays and look-ups in the ledger."""
 
 from __future__ import annotations
 
@@ -13,45 +13,51 @@ from features.state.remote import Entry
 from serving.decision import receipt as receipts
 from serving.decision.decider import Decided, Reading
 from serving.decision.evaluator import DEFAULT
-from serving.engine.embedded.engine import Scored, outside_window
-from serving.errors import Conflict, LedgerUnavailable
+from serving.engine.scored import Scored, different_content, outside_window
+from serving.errors import LedgerUnavailable
 from serving.ledger.sqlite.ledger import Event
-from serving.redis_store.idempotency_record import Record, digest_of
+from serving.redis_store.idempotency_record import IdempotencyRecord, content_digest
 
 
-class Past(Protocol):
-    """What is known from before Redis."""
+class PaymentLookup(Protocol):
+    """Payments that Redis does not hold: those in PostgreSQL and in the imported history."""
 
     def imported(self, transaction_id: str) -> bool:
-        """Whether the imported history holds that payment."""
+        """Whether the imported history holds that payment; reads memory only."""
         ...
 
     def payment(self, transaction_id: str) -> Event | None:
-        """The decided payment of that id; may take a while."""
+        """The `payment` event of that id, None if there is none or it is undecided; blocks.
+
+        Raises: LedgerUnavailable.
+        """
         ...
 
     def content(self, transaction_id: str) -> bytes | None:
-        """The payment of that id as it was admitted, decided or not; may take a while."""
+        """The content of the payment of that id as it was admitted, decided or not; blocks.
+
+        Raises: LedgerUnavailable.
+        """
         ...
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """A payment on its way: what identifies it, what is appended for it, and the best tier it may have."""
+    """A payment on its way: its content and digest, the entry to append for it, and the best tier it may have."""
 
     payment: Payment
     content: bytes
     digest: bytes
     entry: Entry
-    most: str
+    best_tier: str
 
 
-def nothing(missing: tuple[str, ...], seen: tuple[int, ...] = ()) -> Reading:
-    """What is read of a payment whose features cannot be, or need not be, known."""
+def empty_reading(missing: tuple[str, ...], seen: tuple[int, ...] = ()) -> Reading:
+    """The reading of a payment whose features cannot be computed or are not needed."""
     return Reading(None, DEFAULT, missing, True, seen)
 
 
-def same(claim: Claim, known: Record) -> Scored:
-    """The answer that was given before.
+def replay_of(claim: Claim, known: IdempotencyRecord) -> Scored:
+    """The recorded answer of a known payment.
 
     Raises: Conflict.
     """
@@ -60,8 +66,8 @@ def same(claim: Claim, known: Record) -> Scored:
     return Scored(known.answer, True, None, answer.decision, answer.tier)
 
 
-def unreceipted(decided: Decided, replayed: bool) -> Scored:
-    """The answer of a decision that is not recorded yet: without the id of a receipt that nobody could show."""
+def without_receipt(decided: Decided, replayed: bool) -> Scored:
+    """The answer of a decision that is not recorded yet: it names no receipt, for none could be fetched."""
     answer = msgspec.structs.replace(receipts.decode_answer(decided.answer), receipt_id=None)
     return Scored(receipts.encode_answer(answer), replayed, None, decided.judgement.decision.word, decided.tier)
 
@@ -72,24 +78,20 @@ def check_content(claim: Claim, digest: bytes) -> None:
     Raises: Conflict.
     """
     if digest != claim.digest:
-        raise Conflict(
-            f"Transaction `{claim.payment.transaction_id}` was scored with other content.",
-            "Send the same content again for the same answer, or a new transaction_id.",
-            "transaction_id",
-        )
+        raise different_content(claim.payment.transaction_id)
 
 
-async def recorded_before(claim: Claim, past: Past) -> Scored:
-    """The answer of a payment that the ledger holds, for a retry that comes when its time is over.
+async def answer_from_ledger(claim: Claim, lookup: PaymentLookup) -> Scored:
+    """The answer of a payment that the ledger holds, for a retry whose event time has left the clock's window.
 
-    Raises: Conflict; Refused for a payment that nobody knows.
+    Raises: Conflict; Refused for a payment that is in no ledger.
     """
     event = None
     with contextlib.suppress(LedgerUnavailable):
-        event = await asyncio.to_thread(past.payment, claim.payment.transaction_id)
+        event = await asyncio.to_thread(lookup.payment, claim.payment.transaction_id)
     if event is None:
         raise outside_window()
     body = receipts.decode_body(event.body)
-    check_content(claim, digest_of(bytes(body.payment)))
+    check_content(claim, content_digest(bytes(body.payment)))
     answer = receipts.decode_answer(body.answer)
     return Scored(bytes(body.answer), True, None, answer.decision, answer.tier)

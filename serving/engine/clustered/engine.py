@@ -1,9 +1,9 @@
-"""The way of one payment over Redis: the order of work of the embedded engine, with two trips on it.
+"""Decides and records one payment over Redis: the same steps as the embedded engine, with two round trips.
 
-Trip 1 admits the payment: claims its id, reads the state of its entities and appends it to them and to
-the stream, all or nothing. Features are folded here, by the same kernel. Trip 2 records the decision; the
-answer leaves when that is acknowledged. When Redis is late or gone the payment is decided by amount, and
-recorded as soon as Redis takes it (serving/engine/clustered/outbox.py); such an answer names no receipt.
+The first admits the payment: it claims its id, reads the state of its entities and appends it to them and to the
+stream, all or nothing. The features are folded in this process, by the same kernel. The second records the decision;
+the answer leaves when that is acknowledged. While Redis is late or unavailable a payment is decided by amount and
+recorded later (serving/engine/clustered/outbox.py); such an answer names no receipt.
 """
 
 from __future__ import annotations
@@ -25,25 +25,32 @@ from serving.decision.clock import Clock
 from serving.decision.decider import Decider, Deciding, Moments, Reading, deadline_of
 from serving.decision.evaluator import DEFAULT, FULL, RULES_ONLY, STALE
 from serving.decision.receipt import Receipt
-from serving.engine.clustered.claim import Claim, Past, check_content, nothing, same, unreceipted
-from serving.engine.clustered.outbox import Settling, Unsettled, record_decision
+from serving.engine.clustered.claim import (
+    Claim,
+    PaymentLookup,
+    check_content,
+    empty_reading,
+    replay_of,
+    without_receipt,
+)
+from serving.engine.clustered.outbox import Outbox, PendingDecision, record_decision
 from serving.engine.clustered.profiles import SharedProfiles
 from serving.engine.clustered.retries import Retries
-from serving.engine.clustered.single_flight import Waiting
-from serving.engine.clustered.single_trip import AtOnce, Tell
-from serving.engine.embedded.engine import Scored, in_imported_history, outside_window
+from serving.engine.clustered.single_flight import SingleFlight
+from serving.engine.clustered.single_trip import SingleTrip
+from serving.engine.scored import OnScored, Scored, in_imported_history, outside_window
 from serving.errors import StateUnavailable
 from serving.ledger.sqlite.ledger import Event
-from serving.redis_store.idempotency_record import Record, digest_of
+from serving.redis_store.idempotency_record import IdempotencyRecord, content_digest
 from serving.redis_store.messages import Strings
 from serving.redis_store.state import RedisState
-from serving.redis_store.stream_lookup import fresh_payment
+from serving.redis_store.stream_lookup import unrecorded_payment
 
 log = logging.getLogger("riskgate.engine")
 
-#: Kept back from the deadline of a trip: for deciding after the first, and for the sweep that finds late replies.
+#: Reserve of the first round trip before the deadline, for deciding and for the sweep that finds late replies.
 AFTER_ADMISSION_NS = 8_000_000
-#: How long nothing is logged about a late Redis after it was.
+#: Minimum time between two warnings about Redis.
 QUIET_NS = 5_000_000_000
 
 
@@ -57,89 +64,85 @@ class RedisEngine(Deciding):
         decider: Decider,
         state: RedisState,
         clock: Clock,
-        past: Past,
+        lookup: PaymentLookup,
         now_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
         self.catalogue = catalogue
         self.decider = decider
         self.state = state
         self.clock = clock
-        self.past = past
+        self.lookup = lookup
         self.now_ns = now_ns
         self.strings = EntityStrings(catalogue)
         self.shared_profiles = SharedProfiles(state, None, None, catalogue)
         self.stream_full = False
         self.misses = 0
         self._quiet_until_ns = 0
-        self.settling = Settling(state, self.seen_by)
-        self._waiting = Waiting()
-        self._at_once = AtOnce(self)
+        self.outbox = Outbox(state, self.receipt_of)
+        self._single_flight = SingleFlight()
+        self._single_trip = SingleTrip(self)
         self._retries = Retries(self)
 
     @property
     def late(self) -> bool:
-        """Whether payments wait for Redis longer than they should."""
+        """Whether Redis is late with a reply to a payment."""
         return self.state.late
 
     @property
     def trip_ns(self) -> int:
-        """How long Redis takes when nothing holds it up, ns."""
-        return self.state.wire.trip_ns
+        """The usual round trip to Redis, ns."""
+        return self.state.connection.trip_ns
 
-    # -- the ways in ---------------------------------------------------------------------------
+    # -- calls ---------------------------------------------------------------------------------
 
     async def answer(
-        self, payment: Payment, started_ns: int, *, explain_approved: bool = False, most: str = FULL
+        self, payment: Payment, started_ns: int, *, explain_approved: bool = False, best_tier: str = FULL
     ) -> Scored:
-        """Score and record one payment, at tier `most` or a lower one; the answer may be sent.
-
-        Raises: Refused for an event time outside the clock's window, Conflict for a known id with other
-        content.
-        """
-        # Retries that come while the first is under way wait for it here, and then find its record.
-        while (other := self._waiting.of(payment.transaction_id)) is not None:
+        """See `Engine.answer`."""
+        # A retry that comes while the first request is under way waits for it here, and then finds its record.
+        while (other := self._single_flight.of(payment.transaction_id)) is not None:
             await other
-        self._waiting.begin(payment.transaction_id)
+        self._single_flight.begin(payment.transaction_id)
         try:
-            return await self._answer(payment, started_ns, explain_approved, most)
+            return await self._answer(payment, started_ns, explain_approved, best_tier)
         finally:
-            self._waiting.end(payment.transaction_id)
+            self._single_flight.end(payment.transaction_id)
 
-    def by_amount(self, payment: Payment, started_ns: int, tell: Tell) -> bool:
-        """Begin to decide a payment by amount; `tell` hears the answer. False: it is not that plain, `answer` knows."""
+    def begin_by_amount(self, payment: Payment, started_ns: int, on_scored: OnScored) -> bool:
+        """See `ServerEngine.begin_by_amount`."""
         name = payment.transaction_id
         if (
             not (self.state.one_trip and self.state.works and self.clock.accepts(payment.event_time_ms))
-            or name in self._waiting
-            or self.settling.known(name) is not None
-            or self.past.imported(name)
+            or name in self._single_flight
+            or self.outbox.pending(name) is not None
+            or self.lookup.imported(name)
         ):
             return False
 
         def ended(scored: Scored | Exception) -> None:
-            self._waiting.end(name)
-            tell(scored)
+            self._single_flight.end(name)
+            on_scored(scored)
 
-        self._at_once.begin(*self._claim(payment, started_ns, DEFAULT), ended)
-        self._waiting.begin(name)
+        self._single_trip.begin(*self._claim(payment, started_ns, DEFAULT), ended)
+        self._single_flight.begin(name)
         return True
 
-    def _claim(self, payment: Payment, started_ns: int, most: str) -> tuple[Claim, Moments]:
+    def _claim(self, payment: Payment, started_ns: int, best_tier: str) -> tuple[Claim, Moments]:
         content = payment_json(payment)
         arrival_ms, begin_ns = time.time_ns() // 1_000_000, self.now_ns()
-        claim = Claim(payment, content, digest_of(content), self.strings.entry(payment), most)
+        claim = Claim(payment, content, content_digest(content), self.strings.entry(payment), best_tier)
         return claim, Moments(started_ns, begin_ns, begin_ns, deadline_of(payment, started_ns), arrival_ms)
 
-    async def _answer(self, payment: Payment, started_ns: int, explain_approved: bool, most: str) -> Scored:
-        claim, moments = self._claim(payment, started_ns, most)
+    async def _answer(self, payment: Payment, started_ns: int, explain_approved: bool, best_tier: str) -> Scored:
+        claim, moments = self._claim(payment, started_ns, best_tier)
         if not self.clock.accepts(payment.event_time_ms):
             return await self._retries.answer_or_refuse(claim, moments, explain_approved)
-        if self.past.imported(payment.transaction_id):
+        if self.lookup.imported(payment.transaction_id):
             raise in_imported_history(payment.transaction_id)
-        if not self.state.works or self.settling.known(payment.transaction_id) is not None:
+        if not self.state.works or self.outbox.pending(payment.transaction_id) is not None:
             return self.without_state(claim, moments, explain_approved)
-        if most == DEFAULT:
-            return await self._at_once.answer(claim, moments, explain_approved)
+        if best_tier == DEFAULT:
+            return await self._single_trip.answer(claim, moments, explain_approved)
         admit_ns = max(moments.deadline_ns - AFTER_ADMISSION_NS, (moments.begin_ns + moments.deadline_ns) // 2)
         due_ms = moments.arrival_ms + payment.deadline_ms
         try:
@@ -147,24 +150,21 @@ class RedisEngine(Deciding):
                 payment, claim.entry, claim.content, claim.digest, due_ms, moments.arrival_ms, admit_ns
             )
         except StateUnavailable as error:
-            self.say("payments are decided without state", error)
+            self.warn_rarely("payments are decided without state", error)
             return self.without_state(claim, moments, explain_approved)
         if admitted.known is not None:
-            return await self.again(claim, admitted.known, moments, explain_approved)
+            return await self.replay(claim, admitted.known, moments, explain_approved)
         if admitted.full:
-            return self.full(claim)
+            return self.without_stream(claim)
         self.stream_full = False
         return await self.decide(claim, admitted.payment_id, admitted.strings, moments, explain_approved)
 
-    async def again(self, claim: Claim, known: Record, moments: Moments, explain_approved: bool) -> Scored:
-        """The answer of a payment that Redis knows."""
+    async def replay(self, claim: Claim, known: IdempotencyRecord, moments: Moments, explain_approved: bool) -> Scored:
+        """The answer of a payment that Redis holds."""
         return await self._retries.answer(claim, known, moments, explain_approved)
 
-    async def try_out(self, payment: Payment) -> Scored:
-        """Decide and explain as if now, with nothing recorded and nothing counted (`?dry_run=1`).
-
-        Raises: Refused for an event time outside the clock's window.
-        """
+    async def dry_run(self, payment: Payment) -> Scored:
+        """See `Engine.dry_run`."""
         if not self.clock.accepts(payment.event_time_ms):
             raise outside_window()
         entry = self.strings.entry(payment)
@@ -177,62 +177,62 @@ class RedisEngine(Deciding):
         judgement, answer = self.decider.try_out(payment, Reading(vector, FULL, (), False, ()))
         return Scored(answer, False, None, judgement.decision.word, FULL)
 
-    async def recorded(self, transaction_id: str) -> Event | None:
-        """The `payment` event of that transaction: from PostgreSQL, or from the stream if it is not there yet."""
+    async def payment_event(self, transaction_id: str) -> Event | None:
+        """See `Engine.payment_event`: from the stream if the recorder has not written it yet, else from PostgreSQL."""
         try:
-            event = await fresh_payment(self.state, transaction_id, self.past.content)
+            event = await unrecorded_payment(self.state, transaction_id, self.lookup.content)
         except StateUnavailable:
             event = None
-        return event or await asyncio.to_thread(self.past.payment, transaction_id)
+        return event or await asyncio.to_thread(self.lookup.payment, transaction_id)
 
     # -- the steps -----------------------------------------------------------------------------
 
     async def decide(
         self, claim: Claim, payment_id: bytes, strings: Strings, moments: Moments, explain_approved: bool
     ) -> Scored:
-        """Decide a payment that is admitted, from the strings of its entities as it found them."""
+        """Decide an admitted payment, from the strings of its entities before it."""
         payment = claim.payment
         in_time = self.now_ns() < moments.deadline_ns
-        reading = self._read(claim, strings, claim.most if in_time else DEFAULT)
+        reading = self._read(claim, strings, claim.best_tier if in_time else DEFAULT)
         if reading.tier in (FULL, RULES_ONLY):
             self._compact(claim.entry, strings)
         moments = msgspec.structs.replace(moments, read_ns=self.now_ns())
         decided = self.decider.decide(payment, reading, moments, self.now_ns, explain_approved=explain_approved)
         self.clock.advance(payment.event_time_ms)
-        unsettled = Unsettled(payment, claim.content, claim.digest, claim.entry, decided, moments.arrival_ms)
+        pending = PendingDecision(payment, claim.content, claim.digest, claim.entry, decided, moments.arrival_ms)
         try:
-            first = await record_decision(self.state, unsettled, payment_id, moments.deadline_ns)
+            first = await record_decision(self.state, pending, payment_id, moments.deadline_ns)
         except StateUnavailable as error:
-            self.say("decisions are told before they are recorded", error)
-            return self.later(msgspec.structs.replace(unsettled, payment_id=payment_id))
+            self.warn_rarely("decisions are answered before they are recorded", error)
+            return self.record_later(msgspec.structs.replace(pending, payment_id=payment_id))
         if first is not None:
-            return same(claim, first)
+            return replay_of(claim, first)
         return Scored(decided.answer, False, None, decided.judgement.decision.word, decided.tier)
 
-    def _read(self, claim: Claim, strings: Strings, most: str) -> Reading:
-        """Features and what is missing of them; the payment is part of the state already."""
+    def _read(self, claim: Claim, strings: Strings, best_tier: str) -> Reading:
+        """The features and what is missing of them; the payment is part of the state already."""
         payment, entry = claim.payment, claim.entry
         try:
             vector = self.strings.observe(payment, entry, strings, self.shared_profiles.profiles)
             seen = self.strings.last_seen()
-            if most == DEFAULT:
-                return nothing(("features", "model"), seen)
-            return Reading(vector, most, (), True, seen, self.shared_profiles.row)
+            if best_tier == DEFAULT:
+                return empty_reading(("features", "model"), seen)
+            return Reading(vector, best_tier, (), True, seen, self.shared_profiles.row)
         except BrokenState as error:
             log.error("%s", error)
-            return nothing(("state", "model"), ())
-        except Exception:  # law 4: whatever breaks, a valid request gets a decision
+            return empty_reading(("state", "model"), ())
+        except Exception:  # whatever breaks, a valid request gets a decision
             log.exception("features could not be read with profiles")
         try:
             vector = self.strings.observe(payment, entry, strings, None)
-            tier = STALE if most == FULL else most
+            tier = STALE if best_tier == FULL else best_tier
             return Reading(vector, tier, ("profiles",), True, self.strings.last_seen())
         except Exception:
             log.exception("features could not be read")
-            return nothing(("features", "model"), ())
+            return empty_reading(("features", "model"), ())
 
     def _compact(self, entry: Entry, strings: Strings) -> None:
-        """Pack the strings that got long, right after they were folded."""
+        """Compact the strings with long tails, right after they were folded."""
         for kind in self.strings.long_tails():
             key, event, old = entry.keys[kind], entry.events[kind], strings[kind]
             if key is not None and event is not None and old is not None:
@@ -243,31 +243,32 @@ class RedisEngine(Deciding):
     # -- without Redis -------------------------------------------------------------------------
 
     def without_state(self, claim: Claim, moments: Moments, explain_approved: bool) -> Scored:
-        """Decide by amount what Redis cannot be asked about, and record it later."""
+        """Decide by amount without Redis, and record the decision later."""
         payment = claim.payment
-        settled = self.settling.known(payment.transaction_id)
-        if settled is not None:  # told once already: a retry hears the same
-            check_content(claim, settled.digest)
-            return unreceipted(settled.decided, True)
+        pending = self.outbox.pending(payment.transaction_id)
+        if pending is not None:  # answered before: a retry gets the same answer
+            check_content(claim, pending.digest)
+            return without_receipt(pending.decided, True)
         self.misses += 1
-        reading = nothing(("state", "model"), ())
+        reading = empty_reading(("state", "model"), ())
         decided = self.decider.decide(payment, reading, moments, self.now_ns, explain_approved=explain_approved)
-        return self.later(Unsettled(payment, claim.content, claim.digest, claim.entry, decided, moments.arrival_ms))
+        pending = PendingDecision(payment, claim.content, claim.digest, claim.entry, decided, moments.arrival_ms)
+        return self.record_later(pending)
 
-    def say(self, what: str, error: StateUnavailable) -> None:
-        """Say once in a while that Redis is late: thousands of payments must not write thousands of lines."""
+    def warn_rarely(self, what: str, error: StateUnavailable) -> None:
+        """Log an outage of Redis at most once in `QUIET_NS`, not for each of thousands of payments."""
         now_ns = self.now_ns()
         if now_ns >= self._quiet_until_ns:
             self._quiet_until_ns = now_ns + QUIET_NS
             log.warning("%s: %s", what, error)
 
-    def later(self, unsettled: Unsettled) -> Scored:
-        """The answer of a decision that Redis has not taken: it is recorded as soon as it does."""
-        self.settling.add(unsettled)
-        return unreceipted(unsettled.decided, False)
+    def record_later(self, pending: PendingDecision) -> Scored:
+        """Put a decision that Redis has not taken into the outbox; returns its answer."""
+        self.outbox.add(pending)
+        return without_receipt(pending.decided, False)
 
-    def full(self, claim: Claim) -> Scored:
-        """The decision when the stream takes no more."""
+    def without_stream(self, claim: Claim) -> Scored:
+        """The decision while the stream is full."""
         if not self.stream_full:
             log.error(
                 "The stream holds as many unrecorded events as RISKGATE_STREAM_LIMIT allows: payments get the "
@@ -277,13 +278,13 @@ class RedisEngine(Deciding):
         judgement, answer = self.decider.by_amount(claim.payment, ("ledger",))
         return Scored(answer, False, None, judgement.decision.word, DEFAULT)
 
-    def seen_by(self, unsettled: Unsettled, strings: Strings | None) -> Receipt:
-        """The receipt of a decision made without state, once it is known where the payment stands in it."""
+    def receipt_of(self, pending: PendingDecision, strings: Strings | None) -> Receipt:
+        """The receipt of a decision made without state, once the payment's place in the state is known."""
         seen: tuple[int, ...] = ()
         if strings is not None:
             try:
-                self.strings.observe(unsettled.payment, unsettled.entry, strings, None)
+                self.strings.observe(pending.payment, pending.entry, strings, None)
                 seen = self.strings.last_seen()
             except BrokenState as error:
                 log.error("%s", error)
-        return msgspec.structs.replace(unsettled.decided.receipt, seen=seen)
+        return msgspec.structs.replace(pending.decided.receipt, seen=seen)

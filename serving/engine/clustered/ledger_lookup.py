@@ -1,4 +1,4 @@
-"""What PostgreSQL and an imported history know of a payment and of the reports about it."""
+"""Looks up payments and reports in PostgreSQL and in the imported history."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 from features.catalogue.catalogue import Catalogue
 from serving.decision import receipt as receipts
-from serving.engine.clustered.feedback import Past
+from serving.engine.clustered.feedback import EarlierReport
 from serving.ledger.history_segment import Segment
 from serving.ledger.reader import Event, LedgerReading
 from serving.state.feedback import Original, in_history, reports_in, scored_here
 from serving.state.foldable import CannotFold, Imported, step_of
 
 
-class RecordedPast:
-    """Finds older payments and reports in the ledger; questions may take a while, so ask beside the event loop."""
+class LedgerLookup:
+    """Finds payments and reports that Redis no longer holds; calls block, so make them in a thread."""
 
     def __init__(self, ledger: LedgerReading, segments: Path, catalogue: Catalogue) -> None:
         self.ledger = ledger
@@ -24,7 +24,7 @@ class RecordedPast:
         self._segment: Segment | None = None
 
     def payment(self, transaction_id: str) -> Event | None:
-        """The payment with what was decided about it; None also while it is undecided.
+        """The payment with its decision; None also while it is undecided.
 
         Raises: LedgerUnavailable.
         """
@@ -40,13 +40,13 @@ class RecordedPast:
         return None if event is None else bytes(receipts.payment_in(event.body))
 
     def imported(self, transaction_id: str) -> bool:
-        """Whether the imported history holds that payment; asks nobody, so `segment` must have been asked before."""
+        """Whether the imported history holds that payment; reads memory only: call `segment` once before."""
         return self._segment is not None and transaction_id in self._segment
 
     def original(self, transaction_id: str) -> Original | None:
-        """The payment, scored here or in an imported history; None if there is none.
+        """The payment, scored here or part of an imported history; None if there is none.
 
-        Raises: LedgerUnavailable, CannotFold when the ledger or the history holds it and it is no payment.
+        Raises: LedgerUnavailable, CannotFold when the stored payment cannot be read.
         """
         event = self.ledger.payment(transaction_id)
         if event is not None:
@@ -54,8 +54,8 @@ class RecordedPast:
         segment = self.segment()
         return None if segment is None else in_history(segment, transaction_id)
 
-    def reports(self, transaction_id: str) -> list[Past]:
-        """The outcomes and labels that were recorded about it, in order.
+    def reports(self, transaction_id: str) -> list[EarlierReport]:
+        """The recorded outcomes and labels about the payment, in order.
 
         Raises: LedgerUnavailable.
         """
@@ -63,7 +63,7 @@ class RecordedPast:
         found = []
         for event in sorted(events):
             for body in reports_in([event], self.catalogue):
-                found.append(Past(event.kind, body.value, body.source, body.reported_at_ms))
+                found.append(EarlierReport(event.kind, body.value, body.source, body.reported_at_ms))
         return found
 
     def segment(self) -> Segment | None:
@@ -73,7 +73,7 @@ class RecordedPast:
         """
         if self._segment is None:
             for event in self.ledger.of_kind("history"):
-                with contextlib.suppress(CannotFold):  # it is set aside
+                with contextlib.suppress(CannotFold):  # the fold sets such an event aside
                     step = step_of(event, self.catalogue)
                     assert isinstance(step, Imported)
                     self._segment = Segment(self._folder, step.body.sha256, step.body.until_ms)

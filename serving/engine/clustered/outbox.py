@@ -1,8 +1,7 @@
-"""Decisions that were told before Redis took them: recorded as soon as it does, each once.
+"""Outbox of decisions that were answered while Redis was unavailable; each is recorded exactly once afterwards.
 
-A caller gets its answer within the deadline whatever Redis does. What could not be recorded then waits
-here, in the order in which it was decided; a payment that Redis has admitted after all is found by its
-idempotency record, one that it has not is admitted now.
+A caller gets its answer within the deadline whatever Redis does. A decision that could not be recorded waits here, in
+the order of decisions. If Redis did admit the payment, its idempotency record says so; else it is admitted then.
 """
 
 from __future__ import annotations
@@ -20,19 +19,19 @@ from features.state.remote import Entry
 from serving.decision.decider import Decided
 from serving.decision.receipt import Receipt
 from serving.errors import StateUnavailable
-from serving.redis_store.idempotency_record import Record, strings_at
-from serving.redis_store.messages import END, Admission, Outline, Strings, Together
-from serving.redis_store.state import PATIENCE_NS, RedisState, within
+from serving.redis_store.idempotency_record import IdempotencyRecord, strings_at
+from serving.redis_store.messages import BODY_END, Admission, DecidedPayment, EventHeader, Strings
+from serving.redis_store.state import DEFAULT_TIMEOUT_NS, RedisState, default_deadline
 
-log = logging.getLogger("riskgate.settling")
+log = logging.getLogger("riskgate.outbox")
 
-#: More than these are not kept: their callers have an answer that names no receipt.
-MOST = 20_000
-TRY_AGAIN_SECONDS = 0.1
+#: Decisions beyond this number are dropped: their answers name no receipt.
+MAX_PENDING = 20_000
+RETRY_SECONDS = 0.1
 
 
-class Unsettled(msgspec.Struct, frozen=True):
-    """A decision to record; `payment_id` is its place in the stream if the payment is known to be admitted."""
+class PendingDecision(msgspec.Struct, frozen=True):
+    """A decision to record; `payment_id` is the stream id of the payment if it is known to be admitted."""
 
     payment: Payment
     content: bytes
@@ -44,107 +43,109 @@ class Unsettled(msgspec.Struct, frozen=True):
 
 
 class DecisionBody(msgspec.Struct, frozen=True):
-    """The body of a `decision` event; `payment_id` is the stream id of the payment it is about."""
+    """The body of a `decision` event; `payment_id` is the stream id of its payment."""
 
     receipt: Receipt
     answer: msgspec.Raw
     payment_id: str
 
 
-Receipted = Callable[[Unsettled, Strings | None], Receipt]
+MakeReceipt = Callable[[PendingDecision, Strings | None], Receipt]
 
 _encoder = msgspec.json.Encoder()
 
 
-async def admit_decided(state: RedisState, one: Unsettled, deadline_ns: int) -> Admission:
-    """Admit a payment and record its decision in one trip; what became of it.
+async def admit_decided(state: RedisState, one: PendingDecision, deadline_ns: int) -> Admission:
+    """Admit a payment and record its decision in one round trip.
 
     Raises: StateUnavailable.
     """
-    return await state.admit_decided(_together(one), deadline_ns)
+    return await state.admit_decided(_decided_payment(one), deadline_ns)
 
 
-def call_admit_decided(state: RedisState, one: Unsettled, deadline_ns: int) -> asyncio.Future[Any]:
-    """Begin the same where one script does it: the future has Redis's reply, as `RedisState.call_admit_decided`."""
-    return state.call_admit_decided(_together(one), deadline_ns)
+def call_admit_decided(state: RedisState, one: PendingDecision, deadline_ns: int) -> asyncio.Future[Any]:
+    """The same as one script call; the future gets Redis's reply (see `RedisState.call_admit_decided`)."""
+    return state.call_admit_decided(_decided_payment(one), deadline_ns)
 
 
-async def record_decision(state: RedisState, one: Unsettled, payment_id: bytes, deadline_ns: int) -> Record | None:
-    """Record a decision; the record of the payment if another decided first.
+async def record_decision(
+    state: RedisState, one: PendingDecision, payment_id: bytes, deadline_ns: int
+) -> IdempotencyRecord | None:
+    """Record a decision; returns the record of the payment if another worker decided first.
 
     Raises: StateUnavailable.
     """
-    body, case, outline = _words(one, payment_id.decode())
-    return await state.decide(outline, one.digest, payment_id, body, one.decided.answer, case, deadline_ns)
+    body, case, header = _event_of(one, payment_id.decode())
+    return await state.decide(header, one.digest, payment_id, body, one.decided.answer, case, deadline_ns)
 
 
-def _together(one: Unsettled) -> Together:
-    body, case, outline = _words(one, "")
-    unfinished = body.removesuffix(END)
-    assert len(unfinished) + len(END) == len(body)
-    return Together(outline, one.entry, one.content, one.digest, unfinished, one.decided.answer, case)
+def _decided_payment(one: PendingDecision) -> DecidedPayment:
+    body, case, header = _event_of(one, "")
+    unfinished = body.removesuffix(BODY_END)
+    assert len(unfinished) + len(BODY_END) == len(body)
+    return DecidedPayment(header, one.entry, one.content, one.digest, unfinished, one.decided.answer, case)
 
 
-def _words(one: Unsettled, payment_id: str) -> tuple[bytes, bytes, Outline]:
+def _event_of(one: PendingDecision, payment_id: str) -> tuple[bytes, bytes, EventHeader]:
     decided = one.decided
     body = _encoder.encode(DecisionBody(decided.receipt, msgspec.Raw(decided.answer), payment_id))
     case = b"" if decided.case is None else _encoder.encode(decided.case)
-    return body, case, Outline("decision", one.payment.transaction_id, one.payment.event_time_ms, one.arrival_ms)
+    return body, case, EventHeader("decision", one.payment.transaction_id, one.payment.event_time_ms, one.arrival_ms)
 
 
-class Settling:
+class Outbox:
     """The decisions of this process that Redis has not acknowledged."""
 
-    def __init__(self, state: RedisState, receipted: Receipted) -> None:
+    def __init__(self, state: RedisState, make_receipt: MakeReceipt) -> None:
         self.state = state
-        self._receipted = receipted
-        self._open: OrderedDict[str, Unsettled] = OrderedDict()
+        self._make_receipt = make_receipt
+        self._pending: OrderedDict[str, PendingDecision] = OrderedDict()
         self._added = asyncio.Event()
         self.dropped = 0
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self._pending)
 
-    def known(self, transaction_id: str) -> Unsettled | None:
-        """The decision about that payment, if it waits here."""
-        return self._open.get(transaction_id)
+    def pending(self, transaction_id: str) -> PendingDecision | None:
+        """The decision about that payment, if it waits in the outbox."""
+        return self._pending.get(transaction_id)
 
-    def add(self, one: Unsettled) -> None:
-        """Keep a decision until it is recorded."""
-        if len(self._open) >= MOST:
+    def add(self, one: PendingDecision) -> None:
+        """Keep a decision until it is recorded; a full outbox drops it."""
+        if len(self._pending) >= MAX_PENDING:
             self.dropped += 1
             return
-        self._open.setdefault(one.payment.transaction_id, one)
+        self._pending.setdefault(one.payment.transaction_id, one)
         self._added.set()
 
-    async def follow(self) -> None:
-        """Run for ever: record what waits whenever Redis works."""
+    async def run(self) -> None:
+        """Record waiting decisions whenever Redis is available, until cancelled."""
         while True:
             await self._added.wait()
-            while self._open:
-                if not self.state.works or not await self.settle():
-                    await asyncio.sleep(TRY_AGAIN_SECONDS)
+            while self._pending:
+                if not self.state.works or not await self.flush_first():
+                    await asyncio.sleep(RETRY_SECONDS)
             self._added.clear()
 
-    async def settle(self) -> bool:
-        """Record the decision that waits longest; whether it is done with."""
-        name, one = next(iter(self._open.items()))
+    async def flush_first(self) -> bool:
+        """Record the oldest decision; returns whether it has left the outbox."""
+        name, one = next(iter(self._pending.items()))
         try:
-            done = await self._settle(one)
+            done = await self._flush(one)
         except StateUnavailable as error:
-            log.info("%d decisions wait for Redis: %s", len(self._open), error)
+            log.info("%d decisions wait for Redis: %s", len(self._pending), error)
             return False
         if done:
-            self._open.pop(name, None)
+            self._pending.pop(name, None)
         return done
 
-    async def _settle(self, one: Unsettled) -> bool:
+    async def _flush(self, one: PendingDecision) -> bool:
         if one.payment_id:
-            await record_decision(self.state, one, one.payment_id, within())
+            await record_decision(self.state, one, one.payment_id, default_deadline())
             return True
-        due_ms = one.arrival_ms + PATIENCE_NS // 1_000_000
+        due_ms = one.arrival_ms + DEFAULT_TIMEOUT_NS // 1_000_000
         admitted = await self.state.admit(
-            one.payment, one.entry, one.content, one.digest, due_ms, one.arrival_ms, within()
+            one.payment, one.entry, one.content, one.digest, due_ms, one.arrival_ms, default_deadline()
         )
         if admitted.full:
             return False
@@ -154,10 +155,10 @@ class Settling:
                 return True
             payment_id = admitted.known.payment_id
             try:
-                strings = strings_at(one.entry, await self.state.read(one.entry, within()), admitted.known)
+                strings = strings_at(one.entry, await self.state.read(one.entry, default_deadline()), admitted.known)
             except LookupError:
-                log.info("payment %s was folded in, and its place is not known any more", one.payment.transaction_id)
-        receipt = self._receipted(one, strings)
+                log.info("payment %s is in the state, and its position is lost", one.payment.transaction_id)
+        receipt = self._make_receipt(one, strings)
         decided = msgspec.structs.replace(one.decided, receipt=receipt)
-        await record_decision(self.state, msgspec.structs.replace(one, decided=decided), payment_id, within())
+        await record_decision(self.state, msgspec.structs.replace(one, decided=decided), payment_id, default_deadline())
         return True

@@ -1,8 +1,7 @@
-"""Profiles of many workers: each reads the profile file, one records its rows as events, all see them after that.
+"""Profiles of many workers: each reads the profile file, one records new rows as events, and all use them afterwards.
 
-A row is seen only at the look after the one that found it recorded: payments that were admitted before its
-event have been decided by then. How far a worker had read stands in its receipts, so `verify` looks
-through the same eyes.
+A worker uses a row only from the refresh after the one that found it recorded: payments that were admitted before its
+event have been decided by then. A receipt names the last profile row that its worker used, so `verify` uses the same.
 """
 
 from __future__ import annotations
@@ -13,45 +12,45 @@ from features.catalogue.catalogue import Catalogue
 from features.catalogue.catalogue import catalogue as default_catalogue
 from features.intake.pseudonyms import Pseudonyms
 from features.state.profiles import ProfileFile, Profiles
-from serving.redis_store.messages import Outline
+from serving.redis_store.messages import EventHeader
 from serving.redis_store.state import RedisState
 from serving.state.profile_events import ProfilePage, profile_page
 
-#: How long one worker may take to record what it found, before another tries.
+#: How long one worker may take to record new rows before another worker tries.
 LEASE_SECONDS = 60
-_AT_ONCE = 200
+_BATCH = 200
 
 
 class SharedProfiles:
-    """What this worker sees of the profile file, and up to which row."""
+    """The profiles that this worker uses, up to one row of the profile file."""
 
     def __init__(
         self,
         state: RedisState,
         file: ProfileFile | None,
-        names: Pseudonyms | None,
+        pseudonyms: Pseudonyms | None,
         catalogue: Catalogue | None = None,
     ) -> None:
         self.profiles = Profiles()
-        #: The last row that is seen.
+        #: The last row in use.
         self.row = 0
         self._state = state
         self._file = file
-        self._names = names
+        self._pseudonyms = pseudonyms
         self._catalogue = catalogue or default_catalogue()  # no profile depends on its parameters
         self._next: ProfilePage | None = None
 
     async def read_all(self) -> None:
-        """See every row there is: at start, when no payment is under way.
+        """Use every row of the file: at start, when no payment is under way.
 
         Raises: StateUnavailable.
         """
-        while await self.look() or self._next is not None:
+        while await self.refresh() or self._next is not None:
             if self._next is None:
                 await asyncio.sleep(0.1)
 
-    async def look(self) -> bool:
-        """See what was recorded at the look before, and find new rows; whether some are still to be seen.
+    async def refresh(self) -> bool:
+        """Use the rows that the last refresh found recorded, and find new ones; returns whether rows are left.
 
         Raises: StateUnavailable.
         """
@@ -62,7 +61,7 @@ class SharedProfiles:
             self._next = None
         if self._file is None:
             return False
-        page = profile_page(self._file, self.row, self._catalogue, self._names)
+        page = profile_page(self._file, self.row, self._catalogue, self._pseudonyms)
         if page is None:
             return False
         if await self._recorded(page):
@@ -70,7 +69,7 @@ class SharedProfiles:
         return True
 
     async def _recorded(self, page: ProfilePage) -> bool:
-        """Whether the ledger knows these rows; of the workers that find they are new one records them."""
+        """Whether these rows are recorded; of the workers that find new rows, the one with the lease records them."""
         state, last = self._state, page.last_row
         former = await state.get(state.keys.profile_row) or b""
         if int(former or 0) >= last:
@@ -78,11 +77,11 @@ class SharedProfiles:
         if await state.exchange(state.keys.profile_lease, b"", b"1", LEASE_SECONDS) is not None:
             return False
         new = [event for event, step in zip(page.events, page.steps, strict=True) if step.file_row > int(former or 0)]
-        for first in range(0, len(new), _AT_ONCE):
+        for first in range(0, len(new), _BATCH):
             await asyncio.gather(
                 *[
-                    state.append(Outline("profile", "", event.event_time_ms, event.arrival_time_ms), event.body)
-                    for event in new[first : first + _AT_ONCE]
+                    state.append(EventHeader("profile", "", event.event_time_ms, event.arrival_time_ms), event.body)
+                    for event in new[first : first + _BATCH]
                 ]
             )
         await state.exchange(state.keys.profile_row, former, str(last).encode())

@@ -1,7 +1,7 @@
-"""The state in Redis made anew from the ledger, or compared with it (law 2: online state is a fold of the ledger).
+"""Rebuilds the state in Redis from the ledger, or compares the two: online state is a fold of the ledger.
 
-The catalogue's mark is taken away first: every worker sees that within a second, decides by amount and
-appends nothing, so the state may be replaced under them; they go on when the mark is back.
+The catalogue's key is overwritten first: every worker sees that within a second, decides by amount and appends
+nothing, so the state can be replaced while they run; they resume when the key is back.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from serving.decision import receipt as receipts
 from serving.engine.clustered.startup_checks import contract_of
 from serving.errors import CannotStart
 from serving.ledger.reader import LedgerReading
-from serving.redis_store.idempotency_record import answered_record, digest_of, lost_record
+from serving.redis_store.idempotency_record import answered_record, content_digest, lost_record
 from serving.redis_store.keys import Keys
 from serving.redis_store.server_checks import redis_client
 from serving.redis_store.stream_entry import stream_id_of
@@ -26,16 +26,16 @@ from serving.state.fold import Fold
 from serving.state.set_aside import SetAside, encode_there
 from serving.state.startup import Opened
 
-#: What the mark says while the state is being made.
+#: The value of the catalogue's key during a rebuild.
 REBUILDING = b"rebuilding"
-#: Every worker looks at the mark once a second.
+#: Wait before the state is replaced: every worker reads that key once a second.
 FENCE_SECONDS = 2.5
 DRAIN_SECONDS = 60.0
 _PAGE = 500
 
 
 class Rebuilt(NamedTuple):
-    """What was made: entities with a string, bytes of all strings, payments whose retries are known again.
+    """The result of a rebuild: entities with a string, bytes of all strings, payments whose retries are replayed.
 
     `set_aside` are the events that cannot be folded.
     """
@@ -46,8 +46,8 @@ class Rebuilt(NamedTuple):
     set_aside: SetAside
 
 
-class Comparison(NamedTuple):
-    """Live state beside the ledger's: entities of either, and the first sentences about those that differ.
+class StateComparison(NamedTuple):
+    """Live state against the ledger's: number of entities in either, and sentences about the first that differ.
 
     `set_aside` are the events that cannot be folded: no state holds them.
     """
@@ -59,7 +59,7 @@ class Comparison(NamedTuple):
 
 
 def rebuild(settings: Settings, ledger: LedgerReading, opened: Opened) -> Rebuilt:
-    """Replace every string by what the ledger says, and let retries of the last days find their answers.
+    """Replace every string by the fold of the ledger, and restore the idempotency records of the last days.
 
     Raises: CannotStart when events of the stream are not in PostgreSQL yet.
     """
@@ -99,8 +99,8 @@ def rebuild(settings: Settings, ledger: LedgerReading, opened: Opened) -> Rebuil
     return Rebuilt(entities, size, payments, fold.set_aside)
 
 
-def compare(settings: Settings, ledger: LedgerReading, opened: Opened, most_sentences: int = 5) -> Comparison:
-    """Compare every string, packed after all its tail, with the ledger's state, byte for byte; changes nothing.
+def compare(settings: Settings, ledger: LedgerReading, opened: Opened, max_sentences: int = 5) -> StateComparison:
+    """Compare every string, compacted, with the fold of the ledger byte for byte; changes nothing.
 
     Raises: CannotStart when events of the stream are not in PostgreSQL yet.
     """
@@ -125,15 +125,15 @@ def compare(settings: Settings, ledger: LedgerReading, opened: Opened, most_sent
                 same = False
             if not same:
                 differing += 1
-                if len(sentences) < most_sentences:
-                    sentences.append(f"{name.decode()} is not what the ledger says")
+                if len(sentences) < max_sentences:
+                    sentences.append(f"{name.decode()} differs from the ledger")
     for entity in expected:
         if entity not in live:
             differing += 1
-            if len(sentences) < most_sentences:
+            if len(sentences) < max_sentences:
                 sentences.append(f"{keys.entity(*entity).decode()} is missing in Redis")
     client.close()
-    return Comparison(len(live | expected.keys()), differing, tuple(sentences), fold.set_aside)
+    return StateComparison(len(live | expected.keys()), differing, tuple(sentences), fold.set_aside)
 
 
 def _wait_until_recorded(client: Any, keys: Keys) -> None:
@@ -151,8 +151,8 @@ def _record(body: bytes, stream_id: str) -> bytes:
     content = bytes(receipts.payment_in(body))
     decided = receipts.decided(body)
     if decided is None:
-        return lost_record(digest_of(content), stream_id.encode())
-    return answered_record(digest_of(content), stream_id.encode(), b"", bytes(decided.answer))
+        return lost_record(content_digest(content), stream_id.encode())
+    return answered_record(content_digest(content), stream_id.encode(), b"", bytes(decided.answer))
 
 
 def _entity_names(client: Any, keys: Keys) -> Iterator[bytes]:

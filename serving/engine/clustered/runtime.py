@@ -1,196 +1,155 @@
-"""A worker of the production profile: what it holds, what it does beside requests, and how it ends."""
+"""A worker of the production profile: its connections and state, its background work, and how it ends."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import signal
 import time
-from collections.abc import Callable, Coroutine
-from pathlib import Path
-from typing import Any
 
-from features.state.profiles import ProfileFile
 from features.state.remote import EntityStrings
-from serving.decision.clock import clock_named
-from serving.decision.decider import Decided, Decider
+from serving.decision.decider import Decider
 from serving.decision.exposure import Exposure
 from serving.decision.receipt import code_version
+from serving.engine.champion import Champion
 from serving.engine.clustered import startup_checks
 from serving.engine.clustered.engine import RedisEngine
 from serving.engine.clustered.feedback import RedisFeedback
-from serving.engine.clustered.ledger_lookup import RecordedPast
+from serving.engine.clustered.ledger_lookup import LedgerLookup
 from serving.engine.clustered.profiles import SharedProfiles
-from serving.engine.embedded.runtime import ANYBODY
 from serving.engine.gauges import SET_ASIDE, measure_lag, show_decider, show_succession
-from serving.engine.gc_tuning import keep_what_is_there
+from serving.engine.gc_tuning import freeze_gc
+from serving.engine.profile_runtime import WARMUP_PAYMENT, ProfileRuntime
 from serving.errors import LedgerError, StateUnavailable
 from serving.ledger.hash_key import check_hashing
 from serving.ledger.postgres.ledger import PostgresLedger
 from serving.messages import Ready
 from serving.redis_store.connect import connect
-from serving.redis_store.server_checks import check_postgres, check_redis
 from serving.settings import Settings
-from serving.state import startup
-from serving.state.bundle_watcher import Succession, warm
+from serving.state.bundle_watcher import warm
 from serving.state.set_aside import SetAsideThere, decode_there
 from serving.state.startup import Opened
-from serving.telemetry.decision_log import DecisionLog
-from serving.telemetry.metrics import Metrics
 
 log = logging.getLogger("riskgate")
 
-LOOK_EVERY_SECONDS = 1.0
-#: How long a worker that ends waits for Redis to take what is not recorded yet.
-LAST_SECONDS = 2.0
+CHECK_EVERY_SECONDS = 1.0
+#: How long a stopping worker waits for Redis to take the decisions of the outbox.
+FLUSH_SECONDS = 2.0
 
 
-class RedisRuntime:
-    """Everything one worker holds while it runs."""
+class RedisRuntime(ProfileRuntime):
+    """A worker with state in Redis, shared with other workers, and the ledger in PostgreSQL."""
 
-    def __init__(self, settings: Settings, bundle_folder: Path, find: Callable[[], Path] | None = None) -> None:
-        """Check what must be right before anything listens; `find` says where the champion's bundle is now.
+    def __init__(self, settings: Settings, champion: Champion) -> None:
+        """Open the ledger and the imported history.
 
-        Raises: CannotStart, BrokenBundle, ContractMismatch, InvalidHistory.
+        Raises: CannotStart, InvalidHistory.
         """
-        for sentence in (*check_redis(settings), *check_postgres(settings)):
-            log.warning("%s", sentence)
-        self.settings = settings
-        self.metrics = Metrics()
-        self.clock = clock_named(settings.clock)
-        opened, refused = startup.open_champion(lambda: bundle_folder, settings)
-        where = (lambda: bundle_folder) if find is None else find
-        self.succession = Succession(settings, where, opened, self._succeed, self.metrics.swaps)
-        self.succession.refused = refused
-        self.decision_log = DecisionLog(settings.log_decisions, settings.log)
+        super().__init__(settings, champion)
         self.ledger = PostgresLedger(settings, "riskgate-worker")
         self.names = check_hashing(self.ledger, settings)
-        self.past = RecordedPast(self.ledger, settings.var / "segments", opened.catalogue)
-        self.past.segment()
-        self.profiles = ProfileFile(Path(settings.profiles)) if settings.profiles else None
+        self.lookup = LedgerLookup(self.ledger, settings.var / "segments", self.opened.catalogue)
+        self.lookup.segment()
         self.engine: RedisEngine | None = None
         self.feedback: RedisFeedback | None = None
-        self.stopping = False
-        self.trouble = "The worker is still getting ready."
+        #: Why the state cannot be used; empty when it can.
+        self.state_problem = "The worker is still getting ready."
         self.set_aside = SetAsideThere()
-        self._tasks: list[asyncio.Task[None]] = []
-
-    @property
-    def opened(self) -> Opened:
-        """The bundle that decides."""
-        return self.succession.opened
 
     async def prepare(self) -> None:
-        """Connect, agree with the other workers, and get ready to score.
+        """Connect, compare with the other workers, and get ready to score.
 
         Raises: CannotStart, StateUnavailable.
         """
         began = time.monotonic()
         opened = self.opened
-        await asyncio.to_thread(make_ready, opened)
+        await asyncio.to_thread(warm_up, opened)
         state = await connect(self.settings)
         exposure = Exposure(self.settings.workers)
         decider = Decider(opened.judge, opened.catalogue, code_version(), exposure, notice=self._notice)
-        engine = RedisEngine(catalogue=opened.catalogue, decider=decider, state=state, clock=self.clock, past=self.past)
+        engine = RedisEngine(
+            catalogue=opened.catalogue, decider=decider, state=state, clock=self.clock, lookup=self.lookup
+        )
         await startup_checks.agree_on_state(state, decider.features_hash, await asyncio.to_thread(self.ledger.has_past))
         state.expect(startup_checks.contract_of(decider.features_hash))
         await startup_checks.agree_on_hashing(state, self.names)
         await startup_checks.note_promotion(state, opened, decider.features_hash, decider.code, self.clock.now_ms())
-        self.feedback = RedisFeedback(state, engine.strings, self.clock, self.past.original, self.past.reports)
+        self.feedback = RedisFeedback(state, engine.strings, self.clock, self.lookup.original, self.lookup.reports)
         engine.shared_profiles = SharedProfiles(state, self.profiles, self.names, opened.catalogue)
         await engine.shared_profiles.read_all()
         self.set_aside = decode_there(await state.get(state.keys.set_aside))
-        self.engine, self.trouble = engine, ""
+        self.engine, self.state_problem = engine, ""
         self._show(engine)
-        keep_what_is_there()
+        freeze_gc()
         log.info("ready: %s, %.1f s", decider.model, time.monotonic() - began)
 
     def begin(self) -> None:
-        """Start what runs beside the requests; needs the event loop."""
+        """Start the background work; needs the event loop."""
         assert self.engine is not None
-        loop = asyncio.get_running_loop()
-        for work in (
-            self.engine.settling.follow(),
-            self._follow(self.engine),
-            self.succession.follow(),
-            measure_lag(self.metrics),
-        ):
-            self._tasks.append(loop.create_task(_guarded(work)))
-        with contextlib.suppress(ValueError, RuntimeError):  # only the main thread hears signals
-            loop.add_signal_handler(signal.SIGHUP, self.succession.hurry)
-        self.decision_log.begin()
+        self._start(
+            (
+                self.engine.outbox.run(),
+                self._follow_state(self.engine),
+                self.succession.follow(),
+                measure_lag(self.metrics),
+            )
+        )
 
     async def end(self) -> None:
-        """Let Redis take what it has not yet, stop the work beside the requests and close the connections."""
+        """Flush the outbox to Redis, stop the background work and close the connections."""
         self.stopping = True
         if self.engine is not None:
-            last = time.monotonic() + LAST_SECONDS
-            while len(self.engine.settling) and time.monotonic() < last:
+            last = time.monotonic() + FLUSH_SECONDS
+            while len(self.engine.outbox) and time.monotonic() < last:
                 await asyncio.sleep(0.02)
-            if len(self.engine.settling):
-                log.error("%d decisions were told and never recorded", len(self.engine.settling))
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        self.decision_log.end()
+            if len(self.engine.outbox):
+                log.error("%d decisions were answered and never recorded", len(self.engine.outbox))
+        await self._stop()
         if self.engine is not None:
             self.engine.state.close()
         self.ledger.release()
 
     def ready(self) -> Ready:
         """Whether payments are scored in full, and if not why."""
-        checks = {"bundle": "ok", "state": self.trouble or "ok", "ledger": "ok"}
-        notes = {"bundle": self.succession.refused} if self.succession.refused else {}
-        if aside := self.set_aside.note():
-            notes["set_aside"] = aside
-        engine = self.engine
-        if engine is not None and not self.trouble and not engine.state.works:
+        engine, checks = self.engine, {"bundle": "ok", "state": self.state_problem or "ok", "ledger": "ok"}
+        if engine is None:
+            return self._readiness(checks, None, self.set_aside.note())
+        if not self.state_problem and not engine.state.works:
             checks["state"] = "Redis does not answer; payments get the policy's default decision."
-        if engine is not None and engine.stream_full:
+        if engine.stream_full:
             checks["ledger"] = (
                 "The stream holds as many unrecorded events as RISKGATE_STREAM_LIMIT allows; payments get the "
                 "policy's default decision until the recorder has drained it."
             )
-        if self.stopping:
-            checks["service"] = "The service is stopping."
-        ready = all(text == "ok" for text in checks.values())
-        if engine is not None:  # told, but no reason to send payments elsewhere
-            checks["breakers"] = engine.decider.breakers.sentence()
-            if len(engine.settling):
-                notes["settling"] = f"{len(engine.settling)} decisions wait for Redis to record them."
-        return Ready(ready, checks, notes)
+        ready = self._readiness(checks, engine.decider.breakers, self.set_aside.note())
+        if len(engine.outbox):
+            ready.notes["settling"] = f"{len(engine.outbox)} decisions wait for Redis to record them."
+        return ready
 
-    # -- beside the requests -------------------------------------------------------------------
+    # -- in the background ---------------------------------------------------------------------
 
-    async def _follow(self, engine: RedisEngine) -> None:
+    async def _follow_state(self, engine: RedisEngine) -> None:
         while True:
-            await asyncio.sleep(LOOK_EVERY_SECONDS)
+            await asyncio.sleep(CHECK_EVERY_SECONDS)
             with contextlib.suppress(StateUnavailable):
                 await self._check_state(engine)
-                await engine.shared_profiles.look()
+                await engine.shared_profiles.refresh()
 
     async def _check_state(self, engine: RedisEngine) -> None:
-        """A Redis that came back without its data must not pass for one in which nobody ever paid."""
+        """Detect a Redis that came back without its data: empty state must not be read as "no earlier payments"."""
         self.set_aside = decode_there(await engine.state.get(engine.state.keys.set_aside))
         found = await engine.state.get(engine.state.keys.contract)
         engine.state.trusted = found == startup_checks.contract_of(engine.decider.features_hash)
-        trouble = "" if engine.state.trusted else (
+        problem = "" if engine.state.trusted else (
             "Redis does not hold the state of this catalogue; payments get the policy's default decision. "
             "Build it from the ledger: python -m serving rebuild-state."
         )  # fmt: skip
-        if trouble and not self.trouble:
-            log.error("%s", trouble)
-        self.trouble = trouble
-
-    def _notice(self, decided: Decided) -> None:
-        self.metrics.noticed(decided)
-        self.decision_log.note(decided)
+        if problem and not self.state_problem:
+            log.error("%s", problem)
+        self.state_problem = problem
 
     async def _succeed(self, opened: Opened) -> None:
-        """Let another bundle decide from the next payment on; its event is recorded once for all workers."""
+        """Let another bundle decide from the next payment on; one worker records its event."""
         engine = self.engine
         if engine is None:
             raise LedgerError("the worker is not ready yet")
@@ -210,26 +169,17 @@ class RedisRuntime:
         watch("riskgate_ready", "1 when payments are scored in full.", lambda: float(self.ready().ready))
         watch("riskgate_redis_up", "1 while Redis answers.", lambda: float(engine.state.works))
         watch("riskgate_events_set_aside", SET_ASIDE, lambda: self.set_aside.count)
-        watch("riskgate_unsettled", "Decisions told and not recorded yet.", lambda: len(engine.settling))
+        watch("riskgate_unsettled", "Decisions answered and not recorded yet.", lambda: len(engine.outbox))
         self.metrics.count(
             "riskgate_too_late", "Entity updates older than every window.", lambda: engine.strings.too_late
         )
         self.metrics.count("riskgate_without_state", "Payments decided without state.", lambda: engine.misses)
 
 
-def make_ready(opened: Opened) -> None:
-    """Compile the kernel and page the trees in before the first payment, not by it."""
+def warm_up(opened: Opened) -> None:
+    """Compile the kernel and page the trees in before the first payment."""
     strings = EntityStrings(opened.catalogue)
-    entry = strings.entry(ANYBODY)
-    strings.observe(ANYBODY, entry, [None] * len(entry.keys), None)
+    entry = strings.entry(WARMUP_PAYMENT)
+    strings.observe(WARMUP_PAYMENT, entry, [None] * len(entry.keys), None)
     strings.packed(0)
     warm(opened)
-
-
-async def _guarded(work: Coroutine[Any, Any, None]) -> None:
-    try:
-        await work
-    except asyncio.CancelledError:
-        raise
-    except Exception:
-        log.exception("work beside the requests ended")

@@ -1,24 +1,24 @@
-"""Retries that come to one worker while it is still deciding wait there instead of in Redis."""
+"""Single flight: a retry that reaches a worker while it decides the payment waits in memory and does not poll Redis."""
 
 from __future__ import annotations
 
 import asyncio
 
 
-class Waiting:
-    """The payments under way in this process, and who waits for each."""
+class SingleFlight:
+    """The payments under way in this process, and the retries that wait for them."""
 
     def __init__(self) -> None:
         self._under_way: dict[str, asyncio.Future[None] | None] = {}
 
     def of(self, transaction_id: str) -> asyncio.Future[None] | None:
-        """What resolves when that payment is done; None if it is not under way."""
+        """A future that resolves when that payment is done; None if it is not under way."""
         if transaction_id not in self._under_way:
             return None
         future = self._under_way[transaction_id]
         if future is None:
             future = self._under_way[transaction_id] = asyncio.get_running_loop().create_future()
-        # A caller that leaves must not take the others along.
+        # A caller that disconnects must not cancel the others.
         return asyncio.shield(future)
 
     def __contains__(self, transaction_id: str) -> bool:
@@ -29,7 +29,7 @@ class Waiting:
         self._under_way[transaction_id] = None
 
     def end(self, transaction_id: str) -> None:
-        """Let those who wait go on."""
+        """Resume the retries that wait."""
         future = self._under_way.pop(transaction_id)
         if future is not None and not future.done():
             future.set_result(None)

@@ -1,4 +1,4 @@
-"""What all workers of one Redis must agree on: the catalogue of the state, the hash key and the bundle."""
+"""Checks at start that all workers of one Redis agree on the catalogue of the state, the hash key and the bundle."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from features.state.codec import FORMAT
 from serving.errors import CannotStart
 from serving.ledger.hash_key import KIND as HASHING
 from serving.ledger.hash_key import Hashing
-from serving.redis_store.messages import Outline
+from serving.redis_store.messages import EventHeader
 from serving.redis_store.state import RedisState
 from serving.state.fold import Promotion, encode
 from serving.state.startup import Opened
 
-_REBUILD = "Stop the workers and build it anew from the ledger: python -m serving rebuild-state."
+_REBUILD = "Stop the workers and rebuild it from the ledger: python -m serving rebuild-state."
 
 
 def contract_of(features_hash: str) -> bytes:
-    """What the state of a catalogue is marked with."""
+    """The value in Redis that names the catalogue and format of its state."""
     return f"{FORMAT}:{features_hash}".encode()
 
 
 async def agree_on_state(state: RedisState, features_hash: str, ledger_has_payments: bool) -> None:
-    """Mark an empty Redis with this catalogue; refuse state of another, and no state where there should be some.
+    """Mark an empty Redis with this catalogue; refuse state of another catalogue, and missing state.
 
     Raises: CannotStart, StateUnavailable.
     """
@@ -44,7 +44,7 @@ async def agree_on_state(state: RedisState, features_hash: str, ledger_has_payme
 
 
 async def agree_on_hashing(state: RedisState, names: Pseudonyms | None) -> None:
-    """Let the first worker say which hash key this Redis is written with.
+    """Let the first worker record which hash key this Redis is written with; refuse another one.
 
     Raises: CannotStart, StateUnavailable.
     """
@@ -52,7 +52,7 @@ async def agree_on_hashing(state: RedisState, names: Pseudonyms | None) -> None:
     found = await state.exchange(state.keys.hashing, b"", own.encode())
     if found is None and names is not None:
         now_ms = time.time_ns() // 1_000_000
-        await state.append(Outline(HASHING, "", now_ms, now_ms), msgspec.json.encode(Hashing(names.fingerprint)))
+        await state.append(EventHeader(HASHING, "", now_ms, now_ms), msgspec.json.encode(Hashing(names.fingerprint)))
     if found is not None and found.decode() != own:
         raise CannotStart(
             f"Redis was written with hash key {found.decode()}, this worker has {own} (fingerprints, not the keys).",
@@ -61,7 +61,7 @@ async def agree_on_hashing(state: RedisState, names: Pseudonyms | None) -> None:
 
 
 async def note_promotion(state: RedisState, opened: Opened, features_hash: str, code: str, now_ms: int) -> None:
-    """Record a `promotion` event when another bundle decides from here on; of many workers one does.
+    """Record a `promotion` event if another bundle decides from now on; one of the workers succeeds.
 
     Raises: StateUnavailable.
     """
@@ -69,4 +69,4 @@ async def note_promotion(state: RedisState, opened: Opened, features_hash: str, 
     own = encode(Promotion(bundle.digest, bundle.model_name, bundle.policy.digest, features_hash, code))
     former = await state.get(state.keys.promotion) or b""
     if former != own and await state.exchange(state.keys.promotion, former, own) is None:
-        await state.append(Outline("promotion", "", now_ms, time.time_ns() // 1_000_000), own)
+        await state.append(EventHeader("promotion", "", now_ms, time.time_ns() // 1_000_000), own)

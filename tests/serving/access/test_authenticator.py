@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from serving.access.api_keys import SCOPES, InvalidKeys, KeyFile, new_key
-from serving.access.authenticator import Door, from_here
-from serving.access.rate_limit import Rate
+from serving.access.authenticator import Authenticator, is_local
+from serving.access.rate_limit import RateLimiter
 from serving.api.openapi import SCOPES as DOCUMENTED
 from serving.api.openapi import document
 from serving.errors import CannotStart, Forbidden, TooManyRequests, Unauthorised
@@ -35,54 +35,56 @@ class Wall:
         return self.now.timestamp()
 
 
-def door_with(path: Path, wall: Wall, **keys: tuple[tuple[str, ...], int | None]) -> tuple[Door, dict[str, bytes]]:
+def door_with(
+    path: Path, wall: Wall, **keys: tuple[tuple[str, ...], int | None]
+) -> tuple[Authenticator, dict[str, bytes]]:
     file, headers = KeyFile(path), {}
     for name, (scopes, days) in keys.items():
         key, token = new_key(name, scopes, NOW, days=days)
         file.add(key)
         headers[name] = f"Bearer {token}".encode()
-    return Door(Settings(keys=str(path)), wall), headers
+    return Authenticator(Settings(keys=str(path)), wall), headers
 
 
 def test_a_key_opens_what_its_scopes_name_and_admin_opens_everything(tmp_path: Path) -> None:
-    door, headers = door_with(tmp_path / "keys.json", Wall(), till=(("score",), None), boss=(("admin",), None))
-    assert door.admit(headers["till"], "score").id == "till"
+    authenticator, headers = door_with(tmp_path / "keys.json", Wall(), till=(("score",), None), boss=(("admin",), None))
+    assert authenticator.authenticate(headers["till"], "score").id == "till"
     for scope in ("feedback", "read"):
         with pytest.raises(Forbidden, match=scope):
-            door.admit(headers["till"], scope)
-    assert {door.admit(headers["boss"], scope).id for scope in SCOPES} == {"boss"}
+            authenticator.authenticate(headers["till"], scope)
+    assert {authenticator.authenticate(headers["boss"], scope).id for scope in SCOPES} == {"boss"}
 
 
 def test_wrong_keys_are_all_refused_alike(tmp_path: Path) -> None:
-    door, headers = door_with(tmp_path / "keys.json", Wall(), till=(("score",), None))
+    authenticator, headers = door_with(tmp_path / "keys.json", Wall(), till=(("score",), None))
     right = headers["till"]
     for wrong in (None, b"", b"Bearer ", right[:-1], right + b"x", right.replace(b"till", b"toll"),
                   b"Basic " + right[7:], right[7:], b"Bearer rg_till_", b"Bearer rg__", b"Bearer \xff"):  # fmt: skip
         with pytest.raises(Unauthorised, match="missing or wrong"):
-            door.admit(wrong, "score")
-    assert door.admit(right.replace(b"Bearer", b"bearer"), "score").id == "till"
+            authenticator.authenticate(wrong, "score")
+    assert authenticator.authenticate(right.replace(b"Bearer", b"bearer"), "score").id == "till"
 
 
 def test_a_key_ends_at_its_last_moment(tmp_path: Path) -> None:
     wall = Wall()
-    door, headers = door_with(tmp_path / "keys.json", wall, till=(("score",), 30))
+    authenticator, headers = door_with(tmp_path / "keys.json", wall, till=(("score",), 30))
     wall.now = NOW + timedelta(days=30, seconds=-1)
-    door.admit(headers["till"], "score")
+    authenticator.authenticate(headers["till"], "score")
     wall.now = NOW + timedelta(days=30)
     with pytest.raises(Unauthorised, match="expired"):
-        door.admit(headers["till"], "score")
+        authenticator.authenticate(headers["till"], "score")
 
 
 def test_a_revoked_key_and_a_new_one_take_effect_when_the_file_is_read_again(tmp_path: Path) -> None:
-    door, headers = door_with(tmp_path / "keys.json", Wall(), old=(("score",), None))
-    assert not door.refresh()
+    authenticator, headers = door_with(tmp_path / "keys.json", Wall(), old=(("score",), None))
+    assert not authenticator.refresh()
     key, token = new_key("new", ("score",), NOW)
     KeyFile(tmp_path / "keys.json").add(key)
     KeyFile(tmp_path / "keys.json").revoke("old", NOW)
-    assert door.refresh()
-    assert door.admit(b"Bearer " + token.encode(), "score").id == "new"
+    assert authenticator.refresh()
+    assert authenticator.authenticate(b"Bearer " + token.encode(), "score").id == "new"
     with pytest.raises(Unauthorised):
-        door.admit(headers["old"], "score")
+        authenticator.authenticate(headers["old"], "score")
     assert [key.id for key in KeyFile(tmp_path / "keys.json").read().values() if key.revoked] == ["old"]
 
 
@@ -93,30 +95,30 @@ def test_a_broken_key_file_leaves_the_former_keys_in_force_and_says_so(
     tmp_path: Path, damage: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "keys.json"
-    door, headers = door_with(path, Wall(), till=(("score",), None))
+    authenticator, headers = door_with(path, Wall(), till=(("score",), None))
     if damage is None:
         path.unlink()
     else:
         path.write_text(damage)
-    assert not door.refresh()
-    assert door.broken
+    assert not authenticator.refresh()
+    assert authenticator.broken
     assert "stay in force" in caplog.text
-    door.admit(headers["till"], "score")
+    authenticator.authenticate(headers["till"], "score")
     path.write_text("[]")
-    assert door.refresh()
-    assert door.broken is None
+    assert authenticator.refresh()
+    assert authenticator.broken is None
     with pytest.raises(Unauthorised):
-        door.admit(headers["till"], "score")
+        authenticator.authenticate(headers["till"], "score")
 
 
 def test_the_single_key_of_the_settings_stands_beside_the_file(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     door_with(path, Wall(), till=(("score",), None))
-    door = Door(Settings(keys=str(path), api_key="rg_till_but-another"), Wall())
+    authenticator = Authenticator(Settings(keys=str(path), api_key="rg_till_but-another"), Wall())
     with pytest.raises(Unauthorised):  # the id belongs to the file
-        door.admit(b"Bearer rg_till_but-another", "score")
-    assert Door(Settings(api_key="rg_x_y")).admit(b"Bearer rg_x_y", "admin").id == "single"
-    assert Door(Settings()).admit(None, "admin").id == "anybody"
+        authenticator.authenticate(b"Bearer rg_till_but-another", "score")
+    assert Authenticator(Settings(api_key="rg_x_y")).authenticate(b"Bearer rg_x_y", "admin").id == "single"
+    assert Authenticator(Settings()).authenticate(None, "admin").id == "anybody"
 
 
 def test_each_key_has_its_own_rate_and_hears_when_to_come_back(tmp_path: Path) -> None:
@@ -125,20 +127,20 @@ def test_each_key_has_its_own_rate_and_hears_when_to_come_back(tmp_path: Path) -
         key, token = new_key(name, ("score",), NOW, rate=rate)
         file.add(key)
         tokens[name] = b"Bearer " + token.encode()
-    door = Door(Settings(keys=str(file.path)), Wall())
-    door.admit(tokens["slow"], "score")
+    authenticator = Authenticator(Settings(keys=str(file.path)), Wall())
+    authenticator.authenticate(tokens["slow"], "score")
     with pytest.raises(TooManyRequests) as refused:
-        door.admit(tokens["slow"], "score")
+        authenticator.authenticate(tokens["slow"], "score")
     assert refused.value.seconds == 1
     for _ in range(20):
-        door.admit(tokens["fast"], "score")
+        authenticator.authenticate(tokens["fast"], "score")
 
 
 def test_a_batch_counts_as_many_requests_as_it_has_payments() -> None:
     now = [0.0]
-    rate = Rate(lambda: now[0])
+    rate = RateLimiter(lambda: now[0])
     assert rate.take("a", 10) == 0
-    rate.owe("a", 109)
+    rate.charge("a", 109)
     assert rate.take("a", 10) == 11
     now[0] = 10.0
     assert rate.take("a", 10) == 1
@@ -148,10 +150,10 @@ def test_a_batch_counts_as_many_requests_as_it_has_payments() -> None:
 
 def test_a_keyless_service_listens_on_loopback_only(tmp_path: Path) -> None:
     with pytest.raises(CannotStart, match="without an API key"):
-        check_listening(Settings(host="0.0.0.0"))
-    check_listening(Settings(host="0.0.0.0", keys="keys.json"))
+        check_listening(["0.0.0.0"], Authenticator(Settings()).keyless)
+    check_listening(["0.0.0.0"], keyless=False)
     with pytest.raises(CannotStart, match="key-add"):
-        Door(Settings(keys=str(tmp_path / "missing.json")))
+        Authenticator(Settings(keys=str(tmp_path / "missing.json")))
 
 
 @pytest.mark.parametrize(
@@ -168,7 +170,7 @@ def test_a_keyless_service_listens_on_loopback_only(tmp_path: Path) -> None:
 def test_only_a_direct_caller_from_this_machine_is_near(
     client: tuple[str, int] | None, headers: list[tuple[bytes, bytes]], near: bool
 ) -> None:
-    assert from_here(client, headers) is near
+    assert is_local(client, headers) is near
 
 
 @pytest.mark.parametrize(
@@ -183,12 +185,12 @@ def test_a_key_that_makes_no_sense_is_refused(name: str, scopes: tuple[str, ...]
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "2026-11-11T00:00:00"])
 def test_a_moment_that_cannot_be_meant_breaks_the_file_and_not_the_service(tmp_path: Path, moment: str) -> None:
     path = tmp_path / "keys.json"
-    door, headers = door_with(path, Wall(), till=(("score",), None))
+    authenticator, headers = door_with(path, Wall(), till=(("score",), None))
     path.write_text(path.read_text().replace('"created": "2026-11-11T00:00:00Z"', f'"created": "{moment}"'))
     assert moment in path.read_text()
-    assert not door.refresh()
-    assert "moment" in (door.broken or "")
-    door.admit(headers["till"], "score")
+    assert not authenticator.refresh()
+    assert "moment" in (authenticator.broken or "")
+    authenticator.authenticate(headers["till"], "score")
 
 
 def test_the_file_holds_no_secret_and_only_its_owner_may_read_it(tmp_path: Path) -> None:

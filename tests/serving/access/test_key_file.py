@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from serving.access.api_keys import InvalidKeys, KeyFile, new_key, user_name
-from serving.access.authenticator import Door
+from serving.access.authenticator import Authenticator
 from serving.console.auth.users import InvalidUser, Users
 from serving.errors import CannotStart
 from serving.settings import Settings
@@ -33,11 +33,11 @@ def test_a_file_that_is_no_list_of_keys_is_one_sentence_with_a_repair_that_works
     path = tmp_path / "keys.json"
     path.write_bytes(content)
     with pytest.raises(InvalidKeys) as refused:
-        Door(Settings(keys=str(path)))
+        Authenticator(Settings(keys=str(path)))
     assert str(path) in refused.value.message
     assert "remove it and add the keys again" in refused.value.repair
     path.unlink()  # what the sentence says
-    Door(Settings(keys=str(key_file(tmp_path))))
+    Authenticator(Settings(keys=str(key_file(tmp_path))))
 
 
 def refused_by_the_system(path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> InvalidKeys:
@@ -46,7 +46,7 @@ def refused_by_the_system(path: Path, number: int, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Path, "read_bytes", read_bytes)
     with pytest.raises(InvalidKeys) as refused:
-        Door(Settings(keys=str(path)))
+        Authenticator(Settings(keys=str(path)))
     return refused.value
 
 
@@ -57,7 +57,7 @@ def test_a_file_of_another_user_names_who_must_be_able_to_read_it(
     if os.geteuid():
         path.chmod(0)
         with pytest.raises(InvalidKeys) as caught:
-            Door(Settings(keys=str(path)))
+            Authenticator(Settings(keys=str(path)))
         error = caught.value
     else:  # root reads every file
         error = refused_by_the_system(path, errno.EACCES, monkeypatch)
@@ -69,25 +69,25 @@ def test_a_file_of_another_user_names_who_must_be_able_to_read_it(
 def test_a_folder_is_no_key_file(tmp_path: Path) -> None:
     for path in (tmp_path, key_file(tmp_path) / "keys.json"):
         with pytest.raises(InvalidKeys, match="to the file of keys itself"):
-            Door(Settings(keys=str(path)))
+            Authenticator(Settings(keys=str(path)))
 
 
 def test_a_file_that_is_not_there_is_said_so_and_a_broken_disk_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(CannotStart, match="There is no key file"):
-        Door(Settings(keys=str(tmp_path / "none.json")))
+        Authenticator(Settings(keys=str(tmp_path / "none.json")))
     error = refused_by_the_system(key_file(tmp_path), errno.EIO, monkeypatch)
     assert "disk or the mount" in error.repair
 
 
 def test_while_it_serves_the_keys_read_before_stay_in_force(tmp_path: Path) -> None:
     path = key_file(tmp_path)
-    door = Door(Settings(keys=str(path)))
+    authenticator = Authenticator(Settings(keys=str(path)))
     path.write_bytes(b'[{"id": "\xff"}]')
-    assert not door.refresh()
-    assert door.keys == 1
-    assert "is not UTF-8" in str(door.broken)
+    assert not authenticator.refresh()
+    assert authenticator.keys == 1
+    assert "is not UTF-8" in str(authenticator.broken)
 
 
 def test_a_file_of_users_that_is_not_utf_8_is_one_sentence(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from features.domain.payment_fields import LONGEST_TEXT
 from features.intake.parse import DEEPEST
 from features.intake.validate import MOST_ATTRIBUTES, MOST_PROBLEMS
 from serving.api.body_timeout import BODY_SECONDS
-from serving.server.bounded_http import HEAD_LARGEST_BYTES, HEAD_SECONDS, HEADERS_MOST, BoundedHttp
+from serving.server.bounded_http import HEAD_SECONDS, MAX_HEAD_BYTES, MAX_HEADERS, BoundedHttp
 from tests.flow.desk_process import console_process
 from tests.serving.console.desk_world import DeskWorld
 from tests.serving.scoring_world import Service, payment, running
@@ -131,8 +131,8 @@ def test_a_dripping_body_is_408_too(service: Service) -> None:
 @pytest.mark.parametrize(
     "head",
     [
-        b"".join(b"h%d: 1\r\n" % place for place in range(HEADERS_MOST + 1)),
-        b"h: " + b"x" * HEAD_LARGEST_BYTES + b"\r\n",
+        b"".join(b"h%d: 1\r\n" % place for place in range(MAX_HEADERS + 1)),
+        b"h: " + b"x" * MAX_HEAD_BYTES + b"\r\n",
     ],
     ids=["many", "long"],
 )
@@ -148,7 +148,7 @@ def test_a_header_without_end_is_431_before_it_fills_the_memory(service: Service
     raw = Raw(service)
     raw.socket.sendall(b"GET /livez HTTP/1.1\r\nh: ")
     for _ in range(4):
-        raw.socket.sendall(b"x" * (HEAD_LARGEST_BYTES // 2))
+        raw.socket.sendall(b"x" * (MAX_HEAD_BYTES // 2))
         time.sleep(0.05)
     assert raw.reply()[0] == 431
 
@@ -181,23 +181,23 @@ def test_a_silent_connection_is_closed_without_a_word() -> None:
         timeout_keep_alive = 1
 
     class Transport:
-        closed, told = False, b""
+        closed, written = False, b""
 
         def close(self) -> None:
             self.closed = True
 
         def write(self, data: bytes) -> None:
-            self.told += data
+            self.written += data
 
     async def run() -> Transport:
         one, transport = object.__new__(Quick), Transport()
         one.loop, one.transport = asyncio.get_running_loop(), transport  # type: ignore[assignment]
         one._head_since = one.loop.time() - 1.5
-        one._look()
+        one._check_timeout()
         return transport
 
     transport = asyncio.run(run())
-    assert (transport.closed, transport.told) == (True, b"")
+    assert (transport.closed, transport.written) == (True, b"")
 
 
 def test_what_is_no_http_is_400_in_the_one_shape(service: Service) -> None:

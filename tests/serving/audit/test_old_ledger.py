@@ -13,13 +13,13 @@ from features.domain.payment import OUTCOMES
 from features.intake.parse import payment_from, stored_payment
 from serving.audit.verify import verify_ledger
 from serving.decision.receipt import decode_answer, decode_body
-from serving.engine.embedded.runtime import Runtime
 from serving.ledger.sqlite.ledger import Ledger
 from serving.model import bundle_archive
 from serving.settings import Settings
 from serving.state.fold import Fold, decode_promotion, decode_report
 from tests.chaos.proof import apart, packed
 from tests.fixtures.ledgers import CLEAR_V1, OLD_LEDGERS, OldLedger
+from tests.serving.asgi import runtime_with
 from tests.serving.scoring_world import Service, command, free_port, payment
 
 each_ledger = pytest.mark.parametrize("old", OLD_LEDGERS, ids=lambda old: old.archive)
@@ -68,7 +68,7 @@ def test_the_service_starts_on_an_old_ledger_and_its_state_is_the_fold_of_it(
 ) -> None:
     settings = old.unpack(tmp_path)
     (snapshot,) = (settings.var / "snapshots").iterdir()
-    runtime = Runtime(settings, champion(settings))
+    runtime = runtime_with(settings, champion(settings))
     runtime.load()
     (skipped,) = [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
     assert skipped.startswith(f"snapshot {snapshot.name} is not used: It has no digest")

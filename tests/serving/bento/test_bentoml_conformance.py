@@ -40,7 +40,7 @@ def test_importing_the_service_changes_the_protocol_that_uvicorn_will_use() -> N
         "assert c.http_protocol_class is s.protocol, c.http_protocol_class;"
         "print(s.protocol.__name__)"
     )
-    for fast, name in (("on", "Arrival"), ("off", "Bounded")):
+    for fast, name in (("on", "PaymentConnection"), ("off", "Bounded")):
         done = subprocess.run(
             [sys.executable, "-c", script],
             cwd=ROOT,

@@ -22,7 +22,7 @@ def test_user_add_lets_somebody_sign_in(var: Path) -> None:
     done = CliRunner().invoke(console_app, ["user-add", "asha", "--password", SECRET])
     assert done.exit_code == 0
     assert "asha may sign in as analyst." in done.output
-    assert Users(var / "users.json").signed_in("asha", SECRET) is not None
+    assert Users(var / "users.json").authenticate("asha", SECRET) is not None
 
 
 def test_user_add_asks_twice_for_a_password_that_was_not_given(var: Path) -> None:
@@ -42,29 +42,29 @@ def test_user_add_does_not_take_over_a_name_unless_told_to(var: Path) -> None:
         console_app, ["user-add", "asha", "--password", "another long secret", "--role", "lead", "--replace"]
     )
     assert replaced.exit_code == 0
-    user = Users(var / "users.json").signed_in("asha", "another long secret")
+    user = Users(var / "users.json").authenticate("asha", "another long secret")
     assert user is not None
     assert user.role == "lead"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "sentence"),
     [
         (["user-add", "Asha!", "--password", SECRET], "cannot be a user name"),
         (["user-add", "asha", "--password", "short"], "has 5 characters"),
         (["user-add", "asha", "--password", SECRET, "--role", "king"], "Use one of analyst"),
     ],
 )
-def test_a_refused_user_is_told_in_a_sentence_without_a_traceback(arguments: list[str], told: str) -> None:
+def test_a_refused_user_is_told_in_a_sentence_without_a_traceback(arguments: list[str], sentence: str) -> None:
     done = CliRunner().invoke(console_app, arguments)
     assert done.exit_code == 2
-    assert told in " ".join(done.output.split())
+    assert sentence in " ".join(done.output.split())
     assert "Traceback" not in done.output
 
 
 def test_the_desks_commands_join_another_command_line_under_their_own_names() -> None:
     whole = typer.Typer()
     whole.add_typer(console_app)
-    told = CliRunner().invoke(whole, ["--help"]).output
-    assert "console" in told
-    assert "user-add" in told
+    text = CliRunner().invoke(whole, ["--help"]).output
+    assert "console" in text
+    assert "user-add" in text

@@ -56,9 +56,9 @@ def test_a_wrong_name_and_a_wrong_password_read_the_same(visitor: Visitor) -> No
     wrong_password = visitor.sign_in("asha", "not the secret")
     wrong_name = visitor.sign_in("nobody", "not the secret")
     assert wrong_password.status_code == wrong_name.status_code == 401
-    told = "That name and password do not match."
-    assert told in words(wrong_password.text)
-    assert told in words(wrong_name.text)
+    text = "That name and password do not match."
+    assert text in words(wrong_password.text)
+    assert text in words(wrong_name.text)
     assert "not the secret" not in wrong_password.text
 
 

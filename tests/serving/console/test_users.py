@@ -14,11 +14,11 @@ SECRET = "a long enough secret"
 def test_a_user_signs_in_with_the_right_password_only(tmp_path: Path) -> None:
     users = Users(tmp_path / "users.json")
     users.put(new_user("asha", SECRET, cost=CHEAP))
-    signed_in = users.signed_in("asha", SECRET)
+    signed_in = users.authenticate("asha", SECRET)
     assert signed_in is not None
     assert signed_in.role == "analyst"
-    assert users.signed_in("asha", SECRET + " ") is None
-    assert users.signed_in("nobody", SECRET) is None
+    assert users.authenticate("asha", SECRET + " ") is None
+    assert users.authenticate("nobody", SECRET) is None
 
 
 def test_the_file_holds_no_password_and_only_its_owner_reads_it(tmp_path: Path) -> None:
@@ -42,12 +42,12 @@ def test_a_name_is_not_taken_over_unless_that_is_asked_for(tmp_path: Path) -> No
     with pytest.raises(InvalidUser, match="a user already"):
         users.put(new_user("asha", "another long secret", cost=CHEAP))
     users.put(new_user("asha", "another long secret", "lead", CHEAP), replace=True)
-    assert users.signed_in("asha", SECRET) is None
+    assert users.authenticate("asha", SECRET) is None
     assert users.find("asha") is not None
 
 
 @pytest.mark.parametrize(
-    ("name", "password", "role", "told"),
+    ("name", "password", "role", "sentence"),
     [
         ("Asha!", SECRET, "analyst", "cannot be a user name"),
         ("asha", "short", "analyst", "5 characters"),
@@ -55,8 +55,8 @@ def test_a_name_is_not_taken_over_unless_that_is_asked_for(tmp_path: Path) -> No
         ("asha", "asha-asha-asha", "analyst", "contains the user name"),
     ],
 )
-def test_a_user_that_cannot_be_is_refused_with_a_sentence(name: str, password: str, role: str, told: str) -> None:
-    with pytest.raises(InvalidUser, match=told) as refused:
+def test_a_user_that_cannot_be_is_refused_with_a_sentence(name: str, password: str, role: str, sentence: str) -> None:
+    with pytest.raises(InvalidUser, match=sentence) as refused:
         new_user(name, password, role, CHEAP)
     assert refused.value.repair
 
@@ -65,4 +65,4 @@ def test_a_damaged_file_of_users_lets_nobody_in_and_says_how_to_repair_it(tmp_pa
     path = tmp_path / "users.json"
     path.write_text("{")
     with pytest.raises(InvalidUser, match="user-add"):
-        Users(path).signed_in("asha", SECRET)
+        Users(path).authenticate("asha", SECRET)

@@ -36,8 +36,8 @@ def test_a_verdict_leads_back_to_the_queue_and_is_confirmed_once(world: DeskWorl
     assert "t-81f3 is resolved as legitimate. 5 cases are still open." in words(reply.text)
     assert "t-81f3" not in words(analyst.get("/cases").text)
     [(_, body)] = world.verdicts()
-    told = msgspec.json.decode(body)
-    assert (told["verdict"], told["by"], told["note"]) == ("legitimate", "asha", "Spoke to the payer.\nA gift.")
+    sent = msgspec.json.decode(body)
+    assert (sent["verdict"], sent["by"], sent["note"]) == ("legitimate", "asha", "Spoke to the payer.\nA gift.")
     resolved = words(analyst.get("/case?id=t-81f3").text)
     assert "legitimate by asha" in resolved
     assert "Give verdict" not in resolved

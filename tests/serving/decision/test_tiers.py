@@ -17,10 +17,11 @@ from features.state.profiles import Profiles
 from serving.audit.verify import verify_ledger
 from serving.decision.exposure import Exposure
 from serving.decision.receipt import Answer, Receipt, decode_answer, decode_body
-from serving.engine.embedded.engine import Engine
-from serving.engine.embedded.runtime import Runtime
+from serving.engine.embedded.engine import EmbeddedEngine
+from serving.engine.embedded.runtime import EmbeddedRuntime
 from serving.errors import LedgerError
 from serving.settings import Settings
+from tests.serving.asgi import runtime_with
 from tests.serving.scoring_world import payment
 
 
@@ -36,15 +37,15 @@ class Steps:
 
 
 @pytest.fixture
-def runtime(bundle: Path, tmp_path: Path) -> Iterator[Runtime]:
-    one = Runtime(Settings(var=tmp_path / "var", clock="replay"), bundle)
+def runtime(bundle: Path, tmp_path: Path) -> Iterator[EmbeddedRuntime]:
+    one = runtime_with(Settings(var=tmp_path / "var", clock="replay"), bundle)
     one.load()
     yield one
     asyncio.run(one.end())
     assert verify_ledger(Settings(var=tmp_path / "var")).differences == []
 
 
-def score(runtime: Runtime, name: str, steps: Steps | None = None, **changes: Any) -> Answer:
+def score(runtime: EmbeddedRuntime, name: str, steps: Steps | None = None, **changes: Any) -> Answer:
     engine = engine_of(runtime)
     if steps is not None:
         engine.now_ns = steps
@@ -52,9 +53,9 @@ def score(runtime: Runtime, name: str, steps: Steps | None = None, **changes: An
     async def once() -> bytes:
         one = payment_from(payment(name, **changes), engine.catalogue)
         scored = engine.score(one, 0 if steps is not None else engine.now_ns())
-        if scored.recorded is not None:
+        if scored.ticket is not None:
             try:
-                await scored.recorded
+                await scored.ticket
             except LedgerError as error:
                 scored = engine.ledger_failed(one, error)
         return scored.answer
@@ -62,16 +63,16 @@ def score(runtime: Runtime, name: str, steps: Steps | None = None, **changes: An
     return decode_answer(asyncio.run(once()))
 
 
-def engine_of(runtime: Runtime) -> Engine:
+def engine_of(runtime: EmbeddedRuntime) -> EmbeddedEngine:
     assert runtime.engine is not None
     return runtime.engine
 
 
-def seen_by_payer(runtime: Runtime, name: str) -> int:
+def seen_by_payer(runtime: EmbeddedRuntime, name: str) -> int:
     return receipt_of(runtime, name).seen[0]
 
 
-def receipt_of(runtime: Runtime, name: str) -> Receipt:
+def receipt_of(runtime: EmbeddedRuntime, name: str) -> Receipt:
     event = runtime.ledger.payment(name)
     assert event is not None
     return decode_body(event.body).receipt
@@ -91,11 +92,13 @@ def failing(*_: Any, **__: Any) -> Any:
     raise RuntimeError("broken on purpose")
 
 
-def test_with_time_and_everything_at_hand_the_tier_is_full(runtime: Runtime) -> None:
+def test_with_time_and_everything_at_hand_the_tier_is_full(runtime: EmbeddedRuntime) -> None:
     assert score(runtime, "a").tier == "full"
 
 
-def test_past_the_deadline_at_the_start_the_amount_decides_and_the_payment_still_counts(runtime: Runtime) -> None:
+def test_past_the_deadline_at_the_start_the_amount_decides_and_the_payment_still_counts(
+    runtime: EmbeddedRuntime,
+) -> None:
     steps = Steps()
     steps.step_ns = 200_000_000
     answer = score(runtime, "a", steps, deadline_ms=80)
@@ -106,7 +109,7 @@ def test_past_the_deadline_at_the_start_the_amount_decides_and_the_payment_still
     assert seen_by_payer(runtime, "b") == 1
 
 
-def test_when_the_features_took_the_time_rules_alone_answer(runtime: Runtime) -> None:
+def test_when_the_features_took_the_time_rules_alone_answer(runtime: EmbeddedRuntime) -> None:
     steps = Steps()
     steps.step_ns = 50_000_000
     answer = score(runtime, "a", steps, deadline_ms=80)
@@ -119,13 +122,13 @@ def test_when_the_features_took_the_time_rules_alone_answer(runtime: Runtime) ->
     assert (answer.decision, answer.reasons[0].code) == ("challenge", "NOT_SCORED")
 
 
-def test_a_model_that_breaks_leaves_the_rules(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_breaks_leaves_the_rules(runtime: EmbeddedRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_of(runtime).judge, "score", failing)
     assert score(runtime, "a").tier == "rules_only"
 
 
 def test_profiles_that_break_make_the_answer_stale_and_are_named(
-    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    runtime: EmbeddedRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode = memory.encode_profiles
 
@@ -143,13 +146,13 @@ def test_profiles_that_break_make_the_answer_stale_and_are_named(
     assert seen_by_payer(runtime, "b") == 1
 
 
-def test_features_that_break_leave_the_amount(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_that_break_leave_the_amount(runtime: EmbeddedRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_of(runtime).fold.state, "_step", failing)
     assert score(runtime, "a").tier == "default"
 
 
 def test_a_ledger_that_cannot_be_written_leaves_a_decision_without_a_receipt_and_heals(
-    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    runtime: EmbeddedRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write: Callable[..., None] = runtime.ledger._write
 
@@ -169,7 +172,7 @@ def test_a_ledger_that_cannot_be_written_leaves_a_decision_without_a_receipt_and
 
 
 def test_without_a_score_no_more_is_approved_in_a_minute_than_the_policy_allows(
-    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    runtime: EmbeddedRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The receipts tell what was spent before: `verify` (in the fixture) reproduces what the bound decided."""
     decider = engine_of(runtime).decider
@@ -184,7 +187,7 @@ def test_without_a_score_no_more_is_approved_in_a_minute_than_the_policy_allows(
 
 
 def test_an_open_breaker_turns_declines_of_the_model_into_reviews_and_is_named_in_answer_and_receipt(
-    runtime: Runtime,
+    runtime: EmbeddedRuntime,
 ) -> None:
     engine = engine_of(runtime)
     dear = {"amount_minor": 2_500_000, "channel": "online", "device_id": "d-new"}

@@ -20,7 +20,7 @@ from features.intake.parse import payment_from
 from serving.audit.verify import verify_ledger
 from serving.decision.clock import ReplayClock
 from serving.decision.receipt import decode_body
-from serving.engine.embedded.engine import Engine
+from serving.engine.embedded.engine import EmbeddedEngine
 from serving.errors import Conflict
 from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
@@ -53,7 +53,7 @@ class IdempotencyMachine(RuleBasedStateMachine):
         self.ledger = Ledger(self.settings.ledger_path)
         self.ledger.learn_ids()
         self.fold = fold_ledger(self.ledger, self.opened.catalogue, self.settings)
-        self.engine = Engine(
+        self.engine = EmbeddedEngine(
             catalogue=self.opened.catalogue,
             fold=self.fold,
             judge=self.opened.judge,
@@ -88,14 +88,14 @@ class IdempotencyMachine(RuleBasedStateMachine):
             first = next((content, one) for content, one in zip(contents, answers, strict=True) if one is not None)
             assert first[0] == contents[0]
             self.answers[name] = first
-        accepted, told = self.answers[name]
+        accepted, reply = self.answers[name]
         for content, answer in zip(contents, answers, strict=True):
-            assert answer == (told if content == accepted else None)
+            assert answer == (reply if content == accepted else None)
 
     @rule(number=IDS, content=CONTENTS)
     def try_out(self, number: int, content: int) -> None:
         """A dry run counts nothing and binds nobody."""
-        self.runner.run(self.engine.try_out(self._payment(number, content)))
+        self.runner.run(self.engine.dry_run(self._payment(number, content)))
 
     @rule(number=IDS, content=CONTENTS)
     def killed_before_the_answer(self, number: int, content: int) -> None:

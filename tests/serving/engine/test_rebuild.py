@@ -1,4 +1,4 @@
-"""State made anew from PostgreSQL is the state that was lost, bit for bit, and retries find their answers."""
+"""State rebuilt from PostgreSQL equals the lost state bit for bit, and retries find their answers."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_while_state_is_built_workers_decide_by_amount_and_append_nothing(shared
             assert shared.live_state() == before
             engine.state.trusted = True
             async with asyncio.timeout(5):
-                while len(engine.settling):
+                while len(engine.outbox):
                     await asyncio.sleep(0.02)
 
     asyncio.run(run())

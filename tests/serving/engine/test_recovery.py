@@ -133,9 +133,9 @@ def test_a_service_killed_under_load_loses_nothing_it_acknowledged(
 
 
 def test_a_second_service_on_the_same_ledger_is_refused(service: Service) -> None:
-    told = service.command("run", "--port", str(free_port()))
-    assert told.returncode != 0
-    assert "Another process serves the ledger" in told.stderr
+    done = service.command("run", "--port", str(free_port()))
+    assert done.returncode != 0
+    assert "Another process serves the ledger" in done.stderr
 
 
 @both_profiles
@@ -195,9 +195,9 @@ def test_imported_history_is_the_past_of_the_first_payment(
 ) -> None:
     environment = environment_of(tmp_path / "var", bundle, profile.environment(tmp_path))
     assert command(environment, "import-history", str(past)).returncode == 0
-    told = command(environment, "import-history", str(past))
-    assert told.returncode == 2
-    assert "the past comes first, and once" in told.stderr
+    done = command(environment, "import-history", str(past))
+    assert done.returncode == 2
+    assert "the past comes first, and once" in done.stderr
     if profile.name == "production":
         assert command(environment, "rebuild-state").returncode == 0
     rows = pq.read_table(past).to_pylist()

@@ -47,7 +47,7 @@ def test_without_redis_payments_are_decided_in_time_and_recorded_when_it_is_back
             assert again == gone
             server.start()
             async with asyncio.timeout(10):
-                while len(engine.settling) or not engine.state.works:
+                while len(engine.outbox) or not engine.state.works:
                     await asyncio.sleep(0.02)
             assert (await answer_of(engine, shared.payment("t-3"))).tier == "full"
             later = await answer_of(engine, shared.payment("t-2", deadline_ms=400))
@@ -79,7 +79,7 @@ def test_a_redis_that_hangs_costs_no_payment_its_deadline(bundle: Path, tmp_path
                 assert (answer.tier, answer.receipt_id) == (DEFAULT, None)
             server.process.send_signal(signal.SIGCONT)
             async with asyncio.timeout(10):
-                while len(engine.settling) or not engine.state.works:
+                while len(engine.outbox) or not engine.state.works:
                     await asyncio.sleep(0.02)
             assert (await answer_of(engine, shared.payment("t-9"))).tier == "full"
 
@@ -98,7 +98,7 @@ def test_a_receipt_is_told_while_the_recorder_holds_half_of_it(shared: Shared) -
     async def story() -> None:
         async with shared.worker() as engine:
             answer = (await engine.answer(shared.payment("half"), time.perf_counter_ns())).answer
-            whole = await engine.recorded("half")
+            whole = await engine.payment_event("half")
             assert whole is not None
             content = bytes(decode_body(whole.body).payment)
 
@@ -106,10 +106,10 @@ def test_a_receipt_is_told_while_the_recorder_holds_half_of_it(shared: Shared) -
                 def content(self, transaction_id: str) -> bytes | None:
                     return content
 
-            engine.past = HalfPast()
+            engine.lookup = HalfPast()
             ((payment_id, _),) = shared.client.xrange(shared.keys.events, count=1)
             shared.client.xdel(shared.keys.events, payment_id)
-            found = await engine.recorded("half")
+            found = await engine.payment_event("half")
             assert found is not None
             assert found.body == whole.body
             assert bytes(decode_body(found.body).answer) == answer
@@ -132,7 +132,7 @@ def test_a_retry_that_redis_has_forgotten_gets_its_answer_from_the_ledger(shared
         async with shared.worker() as engine:
             first = await answer_of(engine, shared.payment("t-1"))
             shared.client.delete(shared.keys.transaction("t-1"))
-            engine.clock, engine.past = SystemClock(), Ledgered(shared)
+            engine.clock, engine.lookup = SystemClock(), Ledgered(shared)
             again = await engine.answer(shared.payment("t-1"), time.perf_counter_ns())
             assert (again.replayed, decode_answer(again.answer)) == (True, first)
             with pytest.raises(Conflict):
@@ -171,7 +171,7 @@ def test_a_redis_that_comes_back_empty_is_not_taken_for_one_in_which_nobody_ever
             shutil.rmtree(tmp_path / "redis" / "appendonlydir")
             server.start()
             async with asyncio.timeout(10):
-                while not engine.state.wire.works:
+                while not engine.state.connection.works:
                     await asyncio.sleep(0.02)
             answer = await answer_of(engine, shared.payment("t-2"))
             assert (answer.tier, answer.missing) == (DEFAULT, ("state", "model"))

@@ -17,7 +17,7 @@ from features.state.memory import State
 from serving.decision.evaluator import DEFAULT
 from serving.decision.receipt import decode_answer, vector_of
 from serving.errors import Conflict
-from serving.redis_store.idempotency_record import digest_of
+from serving.redis_store.idempotency_record import content_digest
 from serving.redis_store.scripts import COMPACT
 from tests.serving.redis_store.redis_world import Shared, answer_of
 from tests.serving.scoring_world import START_MS
@@ -119,7 +119,9 @@ async def admitted_only(shared: Shared, one: Payment, due_ms: int) -> None:
     async with shared.worker() as engine:
         content = payment_json(one)
         entry = engine.strings.entry(one)
-        await engine.state.admit(one, entry, content, digest_of(content), due_ms, due_ms - 80, engine.now_ns() + 10**9)
+        await engine.state.admit(
+            one, entry, content, content_digest(content), due_ms, due_ms - 80, engine.now_ns() + 10**9
+        )
 
 
 def test_a_payment_whose_worker_died_is_decided_by_its_retry_as_it_was_then(shared: Shared) -> None:
@@ -199,7 +201,7 @@ def test_a_dry_run_leaves_no_trace(shared: Shared) -> None:
         async with shared.worker() as engine:
             await answer_of(engine, shared.payment("t-1"))
             before = {key: shared.client.dump(key) for key in shared.client.scan_iter(f"{shared.keys.prefix}:*")}
-            scored = await engine.try_out(shared.payment("t-2"))
+            scored = await engine.dry_run(shared.payment("t-2"))
             after = {key: shared.client.dump(key) for key in shared.client.scan_iter(f"{shared.keys.prefix}:*")}
             assert before == after
             return decode_answer(scored.answer)

@@ -15,7 +15,7 @@ from features.domain.payment import Payment
 from features.intake.parse import payment_json
 from serving.engine.clustered.engine import RedisEngine
 from serving.errors import Conflict
-from serving.redis_store.idempotency_record import digest_of
+from serving.redis_store.idempotency_record import content_digest
 from tests.serving.redis_store.redis_world import Shared
 from tests.serving.scoring_world import START_MS
 from tests.serving.servers import own_prefix
@@ -74,8 +74,8 @@ class SharedIdempotencyMachine(RuleBasedStateMachine):
             else:
                 assert len(accepted) == 1
             if accepted:
-                told = next(one for one in answers if one is not None)
-                self.answers[name] = (accepted.pop(), told)
+                reply = next(one for one in answers if one is not None)
+                self.answers[name] = (accepted.pop(), reply)
                 self.admitted.pop(name, None)
         content_told, told_before = self.answers.get(name, (self.admitted.get(name), None))
         for (_, content), answer in zip(callers, answers, strict=True):
@@ -90,7 +90,7 @@ class SharedIdempotencyMachine(RuleBasedStateMachine):
         async def admit_and_die() -> bool:
             async with self.shared.worker() as engine:
                 entry, later = engine.strings.entry(one), engine.now_ns() + 10**10
-                found = await engine.state.admit(one, entry, written, digest_of(written), 0, 0, later)
+                found = await engine.state.admit(one, entry, written, content_digest(written), 0, 0, later)
                 return found.known is None
 
         if self.runner.run(admit_and_die()):
@@ -105,7 +105,7 @@ class SharedIdempotencyMachine(RuleBasedStateMachine):
     @rule(worker=WORKERS, number=IDS, content=CONTENTS)
     def try_out(self, worker: int, number: int, content: int) -> None:
         """A dry run counts nothing and binds nobody."""
-        self.runner.run(self.workers[worker].try_out(self._payment(number, content)))
+        self.runner.run(self.workers[worker].dry_run(self._payment(number, content)))
 
     @invariant()
     def one_event_a_payment_with_the_answer_that_was_told(self) -> None:

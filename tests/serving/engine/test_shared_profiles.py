@@ -41,7 +41,7 @@ def test_workers_that_read_the_file_at_different_times_are_verified_bit_for_bit(
                 file.write([level(number % 4, START_MS + begin - 50 + number) for number in range(begin % 7)])
                 work = [answer_of(dice.choice((a, b)), one) for one in payments[begin : begin + 10]]
                 # One of them is a look or two ahead of the other.
-                await asyncio.gather(*work, dice.choice((a, b)).shared_profiles.look())
+                await asyncio.gather(*work, dice.choice((a, b)).shared_profiles.refresh())
 
     asyncio.run(run())
     kinds = [event.kind for event in shared.events()]
@@ -66,11 +66,11 @@ def test_a_row_is_seen_only_after_it_was_recorded(shared: Shared, tmp_path: Path
     async def run() -> None:
         async with shared.worker() as a, shared.worker() as b:
             one, other = (SharedProfiles(engine.state, file, None) for engine in (a, b))
-            assert await one.look()
+            assert await one.refresh()
             assert (one.row, len(shared.events())) == (0, 1)
             await other.read_all()
             assert (other.row, len(shared.events())) == (1, 1)
-            assert not await one.look()
+            assert not await one.refresh()
             assert one.row == 1
 
     asyncio.run(run())

@@ -62,10 +62,10 @@ def nginx_binary() -> str:
     """Where nginx is; where there must be one its absence is a failure, elsewhere a skip."""
     found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
     if found is None:
-        told = "There is no nginx here: install it (apt-get install nginx)."
+        text = "There is no nginx here: install it (apt-get install nginx)."
         if os.environ.get("CI") == "true":
-            pytest.fail(told)
-        pytest.skip(told)
+            pytest.fail(text)
+        pytest.skip(text)
     return found
 
 

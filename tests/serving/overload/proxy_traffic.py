@@ -191,15 +191,15 @@ class Traffic:
                     break
             if draw.random() < 0.05:
                 self.left -= 1
-                await self._give_up(port, asks[0], draw)
+                await self._body_timed_out(port, asks[0], draw)
                 continue
             self.left -= len(asks)
             remaining = asks
             while remaining:
                 if line is None:
                     line = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
-                remaining, goes_on = await self._talk(*line, remaining, draw, may_end=port in self.proxied)
-                if not goes_on or draw.random() < 0.02:
+                remaining, acquire_slot = await self._talk(*line, remaining, draw, may_end=port in self.proxied)
+                if not acquire_slot or draw.random() < 0.02:
                     line[1].close()
                     line = None
             known += [name for ask in asks for name in ask.payments if name in self.acknowledged][:1]
@@ -245,7 +245,7 @@ class Traffic:
                 return [], False
         return [], True
 
-    async def _give_up(self, port: int, ask: Ask, draw: random.Random) -> None:
+    async def _body_timed_out(self, port: int, ask: Ask, draw: random.Random) -> None:
         """Send a part of a request and leave, in order or with a reset."""
         self.asked["given up"] += 1
         _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -1,9 +1,7 @@
-"""The backlog under load, in simulated time: bounded waiting, dear payments first, nothing refused without need."""
+"""The admission queue in simulated time: bounded waits, large amounts first, nothing refused without need."""
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,95 +13,11 @@ from msgspec.structs import replace
 
 from features.bundle.bundle import read_bundle
 from serving.decision.evaluator import DEFAULT, FULL, RULES_ONLY
-from serving.overload.admission_queue import MOST_UNDER_WAY, Backlog, ShortWay
+from serving.overload.admission_queue import MIN_SLOTS
 from serving.overload.load_shedding import LADDER, REFUSED, Admitted
 from serving.overload.plain_head import PlainHead
-
-NO_HEAD = PlainHead(0, 0, b"", None)
-FULL_MS, SHORT_MS, REFUSE_MS, READ_MS = 0.25, 0.11, 0.012, 0.008
-
-
-class World:
-    """A machine with one core: its clock moves only by the work that is done, or to the next arrival."""
-
-    def __init__(self, slow: float = 1.0) -> None:
-        self.now_ms, self.slow, self.spent_ms = 0.0, slow, 0.0
-        self.ready: deque[tuple[Callable[..., None], Any]] = deque()
-        self.outcomes: list[tuple[float, str, float]] = []  # money, tier, milliseconds from arrival to answer
-        self.backlog = Backlog(lambda: int(self.now_ms * 1e6), lambda: int(self.spent_ms * 1e6))
-        self.backlog.short_way = self.short_way
-
-    def call_soon(self, callback: Callable[..., None], *arguments: Any) -> None:
-        self.ready.append((callback, arguments))
-
-    def work(self, ms: float) -> None:
-        self.now_ms += ms * self.slow
-        self.spent_ms += ms * self.slow
-
-    def short_way(self, key: bytes | None, body: bytes, admitted: Admitted, take: Callable[[bytes], None]) -> None:
-        """Never called: the connections below stand for it."""
-
-    def run(self, arrivals: list[tuple[float, int]]) -> None:
-        """Let payments (moment in ms, amount) arrive; as in a server, what came during work is read after it."""
-        coming = deque(arrivals)
-        while coming or self.ready or self.backlog.waiting:
-            if not self.ready and coming:
-                self.now_ms = max(self.now_ms, coming[0][0])
-            while coming and coming[0][0] <= self.now_ms:
-                at_ms, amount = coming.popleft()
-                self.work(READ_MS)
-                data = b'{"amount_minor":%d,"currency":"INR"}' % amount
-                connection: Any = Caller(self, at_ms, amount)
-                self.backlog.take(connection, data, NO_HEAD)
-            for _ in range(len(self.ready)):
-                callback, arguments = self.ready.popleft()
-                callback(*arguments)
-
-    def done(self, caller: Caller, tier: str) -> None:
-        self.outcomes.append((caller.amount, tier, self.now_ms - caller.at_ms))
-
-
-class Caller:
-    """A connection with one payment, in the place of a real one."""
-
-    def __init__(self, world: World, at_ms: float, amount: int) -> None:
-        self.world, self.at_ms, self.amount = world, at_ms, amount
-        self.loop = self.transport = self
-        self.waits = False
-        self.call_soon = world.call_soon
-
-    def age_ms(self) -> float:
-        return (self.world.now_ms - self.at_ms) // 4 * 4  # the kernel's clock goes in steps
-
-    def is_closing(self) -> bool:
-        return False
-
-    def write(self, data: bytes) -> None:
-        assert data.startswith(b"HTTP/1.1 503")
-        self.world.work(REFUSE_MS)
-        self.world.done(self, REFUSED)
-
-    def go_on(self, data: bytes, admitted: Admitted) -> None:
-        self.world.call_soon(self.finish, FULL_MS, FULL)
-
-    def go_short(self, short_way: ShortWay, data: bytes, head: PlainHead, admitted: Admitted) -> None:
-        self.finish(SHORT_MS, admitted.most)
-
-    def finish(self, ms: float, tier: str) -> None:
-        self.world.work(ms)
-        self.world.done(self, tier)
-
-
-def offered(times: float, seconds: float, seed: int = 1) -> list[tuple[float, int]]:
-    """Arrivals at `times` what the world can do in full, with amounts of many sizes."""
-    rng = np.random.default_rng(seed)
-    step = (FULL_MS + READ_MS) / times
-    count = int(seconds * 1_000 / step)
-    return [(place * step, int(amount)) for place, amount in enumerate(rng.lognormal(10, 1.3, count))]
-
-
-def tiers(world: World) -> Counter[str]:
-    return Counter(tier for _, tier, _ in world.outcomes)
+from serving.overload.queued_payment import DecideFast
+from tests.serving.overload.queue_world import FULL_MS, NO_HEAD, READ_MS, SHORT_MS, Caller, World, offered, tiers
 
 
 def test_below_saturation_everybody_gets_the_full_tier() -> None:
@@ -143,10 +57,10 @@ def test_far_past_saturation_nothing_collapses(times: float) -> None:
 def test_a_machine_that_gets_slower_is_noticed() -> None:
     world = World()
     world.run(offered(1.2, 1.0))
-    fast_ns = world.backlog.unit_ns
+    fast_ns = world.queue.unit_ns
     slow = World(slow=3.0)
     slow.run(offered(1.0, 3.0))
-    assert slow.backlog.unit_ns > 2 * fast_ns
+    assert slow.queue.unit_ns > 2 * fast_ns
     assert max(ms for _, _, ms in slow.outcomes) < 100
 
 
@@ -154,18 +68,18 @@ def test_a_machine_that_gets_slower_is_noticed() -> None:
 def test_what_a_payment_takes_is_known_before_the_first_rush(slow: float) -> None:
     world = World(slow)
     world.run(offered(0.8 / slow, 1.0))
-    assert (tiers(world)[FULL], world.backlog.waiting) == (len(world.outcomes), 0)
+    assert (tiers(world)[FULL], world.queue.waiting) == (len(world.outcomes), 0)
     took_ns = (SHORT_MS + READ_MS) * slow * 1e6  # this world has but one cost
-    assert world.backlog.unit_ns == pytest.approx(took_ns, rel=0.1)
+    assert world.queue.unit_ns == pytest.approx(took_ns, rel=0.1)
 
 
 def test_a_few_payments_beside_other_work_teach_nothing() -> None:
     world = World()
-    guessed = world.backlog.unit_ns
+    guessed = world.queue.unit_ns
     for place in range(200):
         world.run([(place * 20.0, 100)])
         world.work(5.0)
-    assert world.backlog.unit_ns == guessed
+    assert world.queue.unit_ns == guessed
 
 
 def test_when_the_load_ends_the_full_tier_comes_back_at_once() -> None:
@@ -188,8 +102,8 @@ def test_every_payment_gets_exactly_one_answer_and_the_account_ends_at_zero(
     world.run(arrivals)
     assert len(world.outcomes) == len(arrivals)
     assert sorted(amount for amount, _, _ in world.outcomes) == sorted(amount for _, amount in arrivals)
-    assert world.backlog.waiting == 0
-    assert world.backlog.work_ms == 0.0
+    assert world.queue.waiting == 0
+    assert world.queue.work_ms == 0.0
     assert set(tiers(world)) <= set(LADDER)
 
 
@@ -197,12 +111,12 @@ def test_a_bundle_that_succeeds_brings_its_own_idea_of_what_is_dear(bundle: Path
     first = read_bundle(bundle)
     second = replace(first, policy=replace(first.policy, channel_risk={"pos": 0.5}))
     world, served = World(), [first]
-    world.backlog.serve(1_000, lambda: served[-1], world.short_way, ())
+    world.queue.serve(1_000, lambda: served[-1], world.fast_path, ())
     body = b'{"amount_minor":800,"currency":"INR","channel":"pos"}'
-    assert world.backlog.eye.glance(body).money == 800
+    assert world.queue.peek.read(body).money == 800
     served.append(second)
     world.run([(0.0, 100), (1.0, 100)])
-    assert world.backlog.eye.glance(body).money == 400
+    assert world.queue.peek.read(body).money == 400
 
 
 def test_the_names_of_the_ladder() -> None:
@@ -215,7 +129,7 @@ class Line:
     def __init__(self, world: World) -> None:
         self.loop: Any = world
         self.transport: Any = self
-        self.waits = False
+        self.busy = False
         self.written: list[bytes] = []
 
     def age_ms(self) -> float:
@@ -224,44 +138,44 @@ class Line:
     def write(self, data: bytes) -> None:
         self.written.append(data)
 
-    def go_on(self, data: bytes, admitted: Admitted) -> None:
+    def to_application(self, data: bytes, admitted: Admitted) -> None:
         """Begun."""
 
-    def go_short(self, short_way: ShortWay, data: bytes, head: PlainHead, admitted: Admitted) -> None:
+    def to_fast_path(self, fast_path: DecideFast, data: bytes, head: PlainHead, admitted: Admitted) -> None:
         """Begun."""
 
 
 def test_a_stranger_takes_no_place_in_the_queue_however_dear_the_payment() -> None:
     world = World()
-    backlog = world.backlog
-    backlog.turn_away = lambda key: None if key == b"Bearer good" else b"HTTP/1.1 401 Unauthorized"
+    queue = world.queue
+    queue.reject = lambda key: None if key == b"Bearer good" else b"HTTP/1.1 401 Unauthorized"
     body = b'{"amount_minor":%d,"currency":"INR","deadline_ms":5000}'
 
     def take(key: bytes, amount: int) -> Line:
         line = Line(world)
-        backlog.take(line, body % amount, PlainHead(0, 0, b"", b"Bearer " + key))
+        queue.take(line, body % amount, PlainHead(0, 0, b"", b"Bearer " + key))
         return line
 
-    while not backlog.waiting:
+    while not queue.waiting:
         assert take(b"good", 100).written == []
-    waiting = backlog.waiting
+    waiting = queue.waiting
     for _ in range(50):
         assert take(b"bad", 10**11).written == [b"HTTP/1.1 401 Unauthorized"]
-    assert backlog.waiting == waiting
+    assert queue.waiting == waiting
     assert take(b"good", 100).written == []
-    assert backlog.waiting == waiting + 1
+    assert queue.waiting == waiting + 1
 
 
 class Remote(Caller):
     """A payment that waits for a server once it is begun."""
 
-    def go_short(self, short_way: ShortWay, data: bytes, head: PlainHead, admitted: Admitted) -> None:
-        self.world.backlog.goes_on()
+    def to_fast_path(self, fast_path: DecideFast, data: bytes, head: PlainHead, admitted: Admitted) -> None:
+        self.world.queue.acquire_slot()
 
 
 def arrive(world: World, count: int) -> None:
     for _ in range(count):
-        world.backlog.take(Remote(world, world.now_ms, 100), b'{"amount_minor":100,"currency":"INR"}', NO_HEAD)
+        world.queue.take(Remote(world, world.now_ms, 100), b'{"amount_minor":100,"currency":"INR"}', NO_HEAD)
 
 
 def turn(world: World) -> None:
@@ -272,38 +186,38 @@ def turn(world: World) -> None:
 
 def test_behind_a_server_only_so_many_are_begun_and_the_others_wait_where_they_can_be_judged() -> None:
     world = World()
-    backlog = world.backlog
-    backlog.unit_ns = 1.0  # a slice is no bound here
+    queue = world.queue
+    queue.unit_ns = 1.0  # a slice is no bound here
 
-    arrive(world, MOST_UNDER_WAY + 30)
+    arrive(world, MIN_SLOTS + 30)
     turn(world)
-    assert backlog.waiting == 30
+    assert queue.waiting == 30
     assert not world.ready, "nobody may begin: the loop rests until the server answers"
-    backlog.ended(world)
+    queue.release_slot(world)
     turn(world)
-    assert backlog.waiting == 29
-    backlog.server_is_late = lambda: True
+    assert queue.waiting == 29
+    queue.server_is_late = lambda: True
     arrive(world, 1)
     for _ in range(3):
         turn(world)
-    assert backlog.waiting == 0, "behind a late server all begin, and are decided at their deadlines"
+    assert queue.waiting == 0, "behind a late server all begin, and are decided at their deadlines"
 
 
 def test_time_that_passes_behind_a_server_counts_as_work_and_a_long_way_to_it_lets_more_begin() -> None:
     world = World()
-    backlog = world.backlog
+    queue = world.queue
 
     arrive(world, 300)
     for _ in range(400):
         world.work(1.0)  # a millisecond for each, though this process does next to nothing
         arrive(world, 1)
-        backlog.ended(world)
+        queue.release_slot(world)
         while world.ready:  # until the queue stands again
             turn(world)
-    assert 0.8e6 < backlog.unit_ns < 1.5e6
-    assert backlog._under_way == MOST_UNDER_WAY
-    backlog.trip_ns = lambda: 50_000_000
+    assert 0.8e6 < queue.unit_ns < 1.5e6
+    assert queue._in_use == MIN_SLOTS
+    queue.trip_ns = lambda: 50_000_000
     for _ in range(100):
         arrive(world, 1)
         turn(world)
-    assert MOST_UNDER_WAY + 60 < backlog._under_way < MOST_UNDER_WAY + 140
+    assert MIN_SLOTS + 60 < queue._in_use < MIN_SLOTS + 140

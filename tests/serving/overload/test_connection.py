@@ -9,7 +9,7 @@ import socket
 import sqlite3
 import time
 
-from serving.overload.connection import Arrival
+from serving.overload.connection import PaymentConnection
 from tests.serving.overload.test_fast_path import read_replies
 from tests.serving.scoring_world import START_MS, Service, payment
 
@@ -50,7 +50,7 @@ def test_a_patient_caller_gets_the_full_tier_even_then(service: Service) -> None
         assert service.receipt("slept")["receipt"]["timings_us"]["wait"] >= 100_000
 
 
-def test_unusual_requests_go_the_ordinary_way(service: Service) -> None:
+def test_unusual_requests_go_to_the_application(service: Service) -> None:
     with socket.create_connection(("127.0.0.1", service.port), timeout=10) as line:
         body = json.dumps(payment("chunked", START_MS + 4)).encode()
         head = b"POST /v1/score HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -114,13 +114,13 @@ class Later:
 
 def test_the_next_payment_in_line_waits_for_a_turn_of_its_own() -> None:
     """A reply is written while the ledger writes: decided just then, a payment would stand in another place."""
-    line = Arrival.__new__(Arrival)
+    line = PaymentConnection.__new__(PaymentConnection)
     line.loop = line.transport = Later()
-    line.waits, line._closing, line._later = True, False, b"POST /v1/score HTTP/1.1\r\n"
+    line.busy, line._closing, line._pipelined = True, False, b"POST /v1/score HTTP/1.1\r\n"
     line.timeout_keep_alive_task = object()
     heard: list[bytes] = []
     line.data_received = heard.append
     line._reply(b"decided")
-    assert (line.transport.written, heard, line.loop.put_off) == ([b"decided"], [], [line._hear_later])
-    line._hear_later()
-    assert (heard, line._later) == ([b"POST /v1/score HTTP/1.1\r\n"], b"")
+    assert (line.transport.written, heard, line.loop.put_off) == ([b"decided"], [], [line._read_pipelined])
+    line._read_pipelined()
+    assert (heard, line._pipelined) == ([b"POST /v1/score HTTP/1.1\r\n"], b"")

@@ -1,4 +1,4 @@
-"""The short way of shed payments, over a real port: the same contract as the ordinary way, and provable."""
+"""The fast path of shed payments, over a real port: the same contract as the application, and verifiable."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import msgspec
 import pytest
 import uvicorn
 
+from serving.access.authenticator import Authenticator
 from serving.api.app import Application
 from serving.audit.verify import verify_ledger
 from serving.decision.evaluator import DEFAULT, RULES_ONLY
 from serving.decision.receipt import decode_body
-from serving.engine.embedded.runtime import Runtime
 from serving.errors import LedgerError
 from serving.messages import Error
 from serving.overload import admission_queue
@@ -28,6 +28,7 @@ from serving.overload.admission import QueueAdmission
 from serving.overload.connection import protocol_of
 from serving.server.headers import ALWAYS
 from serving.settings import Settings
+from tests.serving.asgi import runtime_with
 from tests.serving.scoring_world import BLOCKED, START_MS, payment
 
 KEY = "a-key-of-some-length"
@@ -38,13 +39,13 @@ class Shedding:
 
     def __init__(self, var: Path, bundle: Path) -> None:
         self.var = var
-        self.runtime = Runtime(Settings(var=var, clock="replay", api_key=KEY), bundle)
+        self.runtime = runtime_with(Settings(var=var, clock="replay", api_key=KEY), bundle)
         self.runtime.load()
         self.application = Application()
-        self.backlog = QueueAdmission(self.application).backlog
-        self.application.serve(self.runtime)
+        self.queue = QueueAdmission(self.application).queue
+        self.application.serve(self.runtime, Authenticator(self.runtime.settings))
         config = uvicorn.Config(
-            self.application, host="127.0.0.1", port=0, http=protocol_of(self.backlog), lifespan="off",
+            self.application, host="127.0.0.1", port=0, http=protocol_of(self.queue), lifespan="off",
             log_level="warning", access_log=False, server_header=False, date_header=False,
         )  # fmt: skip
         self.server = uvicorn.Server(config)
@@ -64,9 +65,9 @@ class Shedding:
         body = fields if isinstance(fields, bytes) else json.dumps(fields).encode()
         connection.request("POST", "/v1/score", body, {"Authorization": f"Bearer {key}"})
         reply = connection.getresponse()
-        told: dict[str, Any] = json.loads(reply.read())
+        body: dict[str, Any] = json.loads(reply.read())
         connection.close()
-        return reply.status, dict(reply.getheaders()), told
+        return reply.status, dict(reply.getheaders()), body
 
     def request(self, fields: dict[str, Any]) -> bytes:
         body = json.dumps(fields).encode()
@@ -80,7 +81,7 @@ class Shedding:
 def shedding(
     request: pytest.FixtureRequest, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Shedding]:
-    monkeypatch.setattr(admission_queue, "FRESH_MS", -1.0)
+    monkeypatch.setattr(admission_queue, "MAX_KERNEL_AGE_MS", -1.0)
     monkeypatch.setattr(admission_queue, "tier_for", lambda *_, **__: request.param)
     one = Shedding(tmp_path / "var", bundle)
     one.tier = request.param  # type: ignore[attr-defined]
@@ -94,7 +95,7 @@ def test_a_shed_payment_is_decided_recorded_and_says_so(shedding: Shedding) -> N
     status, _, answer = shedding.send(payment("a"))
     assert (status, answer["tier"], answer["score"]) == (200, shedding.tier, None)  # type: ignore[attr-defined]
     assert "model" in answer["missing"]
-    assert shedding.backlog.shed[answer["tier"]] == 1
+    assert shedding.queue.shed[answer["tier"]] == 1
     event = shedding.runtime.ledger.payment("a")
     assert event is not None
     receipt = decode_body(event.body).receipt
@@ -124,16 +125,16 @@ def test_a_retry_gets_the_same_answer_and_other_content_a_conflict(shedding: She
     status, headers, second = shedding.send(payment("again"))
     assert (status, second) == (200, first[2])
     assert headers["idempotent-replay"] == "true"
-    status, _, told = shedding.send(payment("again", amount_minor=1))
-    assert (status, told["error"]["field"]) == (409, "transaction_id")
+    status, _, body = shedding.send(payment("again", amount_minor=1))
+    assert (status, body["error"]["field"]) == (409, "transaction_id")
 
 
-def test_what_is_wrong_is_told_as_ever(shedding: Shedding) -> None:
+def test_errors_are_those_of_the_application(shedding: Shedding) -> None:
     assert shedding.send(payment("x"), key="wrong")[0] == 401
     assert shedding.send(payment("x"), key="wrong")[1]["www-authenticate"] == "Bearer"
     assert shedding.send(b"{")[0] == 400
-    status, _, told = shedding.send(payment("x", amount_minor=-1, currency="???"))
-    assert (status, len(told["error"]["problems"])) == (422, 2)
+    status, _, body = shedding.send(payment("x", amount_minor=-1, currency="???"))
+    assert (status, len(body["error"]["problems"])) == (422, 2)
     assert shedding.send(payment("x" * 70_000))[0] == 413
 
 
@@ -203,13 +204,13 @@ def test_refused_payments_leave_no_trace_and_the_connection_goes_on(
     try:
         with socket.create_connection(("127.0.0.1", one.port), timeout=10) as line:
             with monkeypatch.context() as full:
-                full.setattr(admission_queue, "FRESH_MS", -1.0)
+                full.setattr(admission_queue, "MAX_KERNEL_AGE_MS", -1.0)
                 full.setattr(admission_queue, "tier_for", lambda *_, **__: "refused")
                 line.sendall(one.request(payment("r")) * 2)  # two at once go the ordinary way: decided
                 assert all(b'"full"' in reply for reply in read_replies(line, 2))
                 line.sendall(one.request(payment("refused")))
                 assert b"overloaded" in read_replies(line, 1)[0]
-            assert one.backlog.refused == 1
+            assert one.queue.refused == 1
             assert one.runtime.ledger.payment("refused") is None
             line.sendall(one.request(payment("refused")))
             assert b'"full"' in read_replies(line, 1)[0]

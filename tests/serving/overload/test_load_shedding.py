@@ -10,7 +10,7 @@ from features.catalogue.catalogue import catalogue
 from features.domain.money import LARGEST_AMOUNT_MINOR
 from features.intake.parse import payment_from, payment_json
 from serving.decision.evaluator import FULL
-from serving.overload.load_shedding import LADDER, REFUSED, Eye, Ranks, bucket, tier_for
+from serving.overload.load_shedding import LADDER, REFUSED, AmountRanks, RequestPeek, bucket, tier_for
 from tests.serving.scoring_world import payment
 
 KNOWN = catalogue()
@@ -42,7 +42,7 @@ def test_an_older_payment_never_gets_a_better_tier(
 def test_the_dearer_never_gets_the_worse_tier_at_the_same_moment(
     work: float, age: float, deadline: int, past: list[int], one: int, other: int
 ) -> None:
-    known = Ranks()
+    known = AmountRanks()
     for money in past:
         known.learn(money)
     cheap, dear = sorted((one, other))
@@ -63,7 +63,7 @@ def test_without_load_everybody_gets_the_full_tier(deadline: int, rank: float) -
 
 @given(st.lists(moneys, min_size=20, max_size=2_000))
 def test_ranks_are_shares_and_rise_with_money(past: list[int]) -> None:
-    known = Ranks()
+    known = AmountRanks()
     for money in past:
         known.learn(money)
     found = [known.rank(money) for money in sorted(past)]
@@ -77,7 +77,7 @@ def test_buckets_rise_with_money(one: int, other: int) -> None:
 
 
 def test_the_ranks_of_usual_amounts_are_their_quantiles_and_old_ones_fade() -> None:
-    known = Ranks()
+    known = AmountRanks()
     for money in np.random.default_rng(1).permutation(np.arange(1, 4_097)).tolist():
         known.learn(money * 100)
     assert abs(known.rank(204_800) - 0.5) < 0.06
@@ -88,26 +88,26 @@ def test_the_ranks_of_usual_amounts_are_their_quantiles_and_old_ones_fade() -> N
 
 @given(st.integers(1, 10**11), st.sampled_from(["INR", "USD", "JPY"]), st.sampled_from(["pos", "online"]),
        st.one_of(st.none(), st.integers(1, 5_000)))  # fmt: skip
-def test_the_eye_sees_what_the_parser_reads(amount: int, currency: str, channel: str, deadline: int | None) -> None:
+def test_the_peek_reads_what_the_parser_reads(amount: int, currency: str, channel: str, deadline: int | None) -> None:
     fields = payment(
         "t", amount_minor=amount, currency=currency, channel=channel, deadline_ms=deadline, attributes=None
     )
     parsed = payment_from(fields, KNOWN)
-    glance = Eye("INR", {"online": 2.0}).glance(payment_json(parsed))
+    read = RequestPeek("INR", {"online": 2.0}).read(payment_json(parsed))
     weight = {"INR": 1.0, "USD": 85.0, "JPY": 85 / 150 * 100}[currency] * {"pos": 1.0, "online": 2.0}[channel]
-    assert abs(glance.money - amount * weight) <= 2 + 1e-9 * amount * weight
-    assert glance.deadline_ms == parsed.deadline_ms
+    assert abs(read.money - amount * weight) <= 2 + 1e-9 * amount * weight
+    assert read.deadline_ms == parsed.deadline_ms
 
 
 @given(st.binary(max_size=300))
-def test_the_eye_survives_anything(body: bytes) -> None:
-    glance = Eye("INR", {"pos": 0.5}).glance(body)
-    assert glance.money >= 0
+def test_the_peek_survives_anything(body: bytes) -> None:
+    read = RequestPeek("INR", {"pos": 0.5}).read(body)
+    assert read.money >= 0
 
 
 def test_a_name_inside_a_text_is_not_an_amount() -> None:
     body = rb'{"payer_id": "\"amount_minor\": 99999999", "amount_minor": 5}'
-    assert Eye("INR", {}).glance(body).money == 5
+    assert RequestPeek("INR", {}).read(body).money == 5
 
 
 @given(millis, millis, deadlines, ranks)

@@ -70,15 +70,15 @@ def first_reply(service: Service, request: bytes) -> tuple[int, dict[str, str], 
 
 def seen(service: Service, odd: Odd, name: str) -> Seen:
     status, headers, body = first_reply(service, odd.request(name))
-    told = json.loads(body)
+    reply = json.loads(body)
     if status == 200:
-        assert told["transaction_id"] == name
+        assert reply["transaction_id"] == name
     else:
-        assert told["error"]["repair"]
+        assert reply["error"]["repair"]
     recorded, hidden = (
         service.client.get(f"/v1/receipts/{one}").status_code == 200 for one in (name, f"{name}-hidden")
     )
-    return Seen(status, told.get("error", {}).get("code", ""), headers.get("connection") == "close", recorded, hidden)
+    return Seen(status, reply.get("error", {}).get("code", ""), headers.get("connection") == "close", recorded, hidden)
 
 
 @pytest.mark.parametrize("place", range(len(ODD)), ids=[odd.name for odd in ODD])

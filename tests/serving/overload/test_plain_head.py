@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from serving.overload.plain_head import LARGEST_HEAD, MOST_LINES, Heads, PlainHead, read_head
+from serving.overload.plain_head import MAX_HEAD_BYTES, MAX_LINES, HeadReader, PlainHead, read_head
 from serving.server.head_faults import fault_in
 from tests.serving.overload.ordinary_heads import ORDINARY, head_of
 
@@ -93,7 +93,7 @@ def agree(data: bytes, head: PlainHead) -> None:
     assert (one.parser.get_method(), one.target, one.parser.get_http_version()) == (b"POST", b"/v1/score", "1.1")
     assert (one.whole, one.body, one.parser.should_keep_alive()) == (1, data[head.body_at :], True)
     assert fault_in(b"POST", one.target, "1.1", one.headers) is None
-    assert len(one.headers) <= MOST_LINES
+    assert len(one.headers) <= MAX_LINES
     assert [int(value) for value in one.values(b"content-length")] == [head.content_length]
     assert one.values(b"host") == [head.host]
     assert one.values(b"authorization") == ([] if head.authorization is None else [head.authorization])
@@ -132,7 +132,7 @@ def test_what_is_taken_is_read_alike_by_uvicorns_parser_and_by_h11(data: bytes) 
 def test_a_connection_that_remembers_its_head_reads_the_same_as_one_that_does_not(
     several: list[bytes], lengths: list[int]
 ) -> None:
-    heads = Heads()
+    heads = HeadReader()
     for data, length in zip(several, lengths, strict=False):
         for one in (data, data.replace(b": 2\r\n", b": %d\r\n" % length), data, data + b"{}"):
             assert heads.read(one) == read_head(one)
@@ -188,9 +188,9 @@ def test_lines_and_bytes_are_bounded() -> None:
     def many(count: int) -> bytes:
         return PLAIN.replace(b"\r\n\r\n", b"\r\n" + b"A: b\r\n" * (count - 2) + b"\r\n")
 
-    assert read_head(many(MOST_LINES)) is not None
-    assert read_head(many(MOST_LINES + 1)) is None
-    for size, taken in ((LARGEST_HEAD, True), (LARGEST_HEAD + 1, False)):
+    assert read_head(many(MAX_LINES)) is not None
+    assert read_head(many(MAX_LINES + 1)) is None
+    for size, taken in ((MAX_HEAD_BYTES, True), (MAX_HEAD_BYTES + 1, False)):
         filler = b"\r\nA: " + b"b" * (size - len(PLAIN) - 5) + b"\r\n\r\n"
         data = PLAIN.replace(b"\r\n\r\n", filler)
         assert (len(data), read_head(data) is not None) == (size, taken)

@@ -13,9 +13,9 @@ from serving.decision.evaluator import DEFAULT, FULL, RULES_ONLY
 from serving.decision.exposure import Exposure
 from serving.decision.receipt import decode_answer
 from serving.engine.clustered.engine import RedisEngine
-from serving.engine.embedded.engine import Scored
+from serving.engine.scored import Scored
 from serving.errors import Conflict
-from serving.redis_store.connection import USUAL_NS, Wire
+from serving.redis_store.connection import SHORTEST_WINDOW_NS, RedisConnection
 from tests.serving.redis_store.redis_world import Shared
 from tests.serving.scoring_world import BLOCKED, EXPOSURE_MINOR, START_MS
 from tests.serving.servers import own_prefix
@@ -37,7 +37,7 @@ def test_every_tier_is_given_folded_and_reproduced(shared: Shared) -> None:
     async def run() -> None:
         async with shared.worker() as engine:
             for number, one in enumerate(payments):
-                scored = await engine.answer(one, engine.now_ns(), most=MOST[number % 3])
+                scored = await engine.answer(one, engine.now_ns(), best_tier=MOST[number % 3])
                 tiers.append(decode_answer(scored.answer).tier)
 
     asyncio.run(run())
@@ -58,11 +58,11 @@ def test_retries_of_a_shed_payment_at_any_tier_hear_its_one_answer(shared: Share
     async def run() -> list[bytes]:
         async with shared.worker() as a, shared.worker() as b:
             scored = await asyncio.gather(
-                *((a, b)[n % 2].answer(one, a.now_ns(), most=DEFAULT if n % 4 < 3 else FULL) for n in range(50))
+                *((a, b)[n % 2].answer(one, a.now_ns(), best_tier=DEFAULT if n % 4 < 3 else FULL) for n in range(50))
             )
             assert sum(not each.replayed for each in scored) == 1
             with pytest.raises(Conflict):
-                await b.answer(shared.payment("r-1", deadline_ms=5_000), b.now_ns(), most=DEFAULT)
+                await b.answer(shared.payment("r-1", deadline_ms=5_000), b.now_ns(), best_tier=DEFAULT)
             return [each.answer for each in scored]
 
     assert len(set(asyncio.run(run()))) == 1
@@ -76,10 +76,10 @@ def test_a_shed_payment_is_one_trip_and_opens_its_case(shared: Shared) -> None:
 
     async def run() -> None:
         async with shared.worker() as engine:
-            call = engine.state.wire.call
-            engine.state.wire.call = lambda command, at: calls.append(command[0]) or call(command, at)  # type: ignore
+            call = engine.state.connection.call
+            engine.state.connection.call = lambda command, at: calls.append(command[0]) or call(command, at)  # type: ignore
             listed = shared.payment("c-1", payer_id=BLOCKED, deadline_ms=5_000)
-            assert (await engine.answer(listed, engine.now_ns(), most=DEFAULT)).decision == "decline"
+            assert (await engine.answer(listed, engine.now_ns(), best_tier=DEFAULT)).decision == "decline"
 
     asyncio.run(run())
     assert calls == ["EVALSHA"]
@@ -92,7 +92,9 @@ def test_a_full_stream_takes_no_shed_payment_either(shared: Shared) -> None:
     async def run() -> None:
         async with shared.worker(stream_limit=2) as engine:
             answers = [
-                decode_answer((await engine.answer(shared.payment(f"f-{n}"), engine.now_ns(), most=DEFAULT)).answer)
+                decode_answer(
+                    (await engine.answer(shared.payment(f"f-{n}"), engine.now_ns(), best_tier=DEFAULT)).answer
+                )
                 for n in range(3)
             ]
             assert [answer.missing for answer in answers] == [("features", "model")] + 2 * [("ledger",)]
@@ -111,7 +113,7 @@ def test_two_workers_keep_the_exposure_bound_together(shared: Shared) -> None:
                 engine.decider.exposure = SameMinute(WORKERS)
             for number, one in enumerate(payments):
                 engine = (a, b)[number % 2]
-                await engine.answer(one, engine.now_ns(), most=RULES_ONLY)
+                await engine.answer(one, engine.now_ns(), best_tier=RULES_ONLY)
 
     asyncio.run(run())
     decided = [decode_answer(bytes(body.answer)).decision for body in shared.bodies().values()]
@@ -132,14 +134,14 @@ def test_a_usual_trip_is_the_shortest_of_late(shared: Shared) -> None:
     async def run() -> None:
         async with shared.worker() as engine:
             assert 0 < engine.trip_ns < 1_000_000_000
-            wire = engine.state.wire
-            assert isinstance(wire, Wire)
-            wire._shortest_ns = wire._shortest_before_ns = 40_000_000
+            connection = engine.state.connection
+            assert isinstance(connection, RedisConnection)
+            connection._shortest_ns = connection._shortest_before_ns = 40_000_000
             await engine.state.get(b"nothing")
             assert engine.trip_ns < 40_000_000, "a shorter one is the usual one"
-            wire._shortest_ns, wire._shortest_before_ns = 1_000, 2_000
+            connection._shortest_ns, connection._shortest_before_ns = 1_000, 2_000
             for _ in range(2):
-                wire._shortest_since_ns -= 2 * USUAL_NS
+                connection._shortest_since_ns -= 2 * SHORTEST_WINDOW_NS
                 await engine.state.get(b"nothing")
             assert engine.trip_ns > 2_000, "what was shorter long ago is forgotten"
 
@@ -147,7 +149,7 @@ def test_a_usual_trip_is_the_shortest_of_late(shared: Shared) -> None:
 
 
 async def shed(engine: RedisEngine, one: Payment) -> Scored:
-    """The answer of a payment that is shed, as the short way asks for it: by callback where that is enough."""
+    """The answer of a payment that is shed, as the fast path asks for it: by callback where that is enough."""
     heard = asyncio.get_running_loop().create_future()
 
     def hear(scored: Scored | Exception) -> None:
@@ -156,9 +158,9 @@ async def shed(engine: RedisEngine, one: Payment) -> Scored:
         else:
             heard.set_result(scored)
 
-    if engine.by_amount(one, engine.now_ns(), hear):
+    if engine.begin_by_amount(one, engine.now_ns(), hear):
         return await heard
-    return await engine.answer(one, engine.now_ns(), most=DEFAULT)
+    return await engine.answer(one, engine.now_ns(), best_tier=DEFAULT)
 
 
 def test_plain_payments_are_shed_without_a_task_and_prove_themselves(shared: Shared) -> None:
@@ -168,7 +170,7 @@ def test_plain_payments_are_shed_without_a_task_and_prove_themselves(shared: Sha
             heard: list[Scored | Exception] = []
             for number in range(30):
                 one = shared.payment(f"p-{number}", at_ms=START_MS + number * 1_000, deadline_ms=5_000)
-                assert engine.by_amount(one, engine.now_ns(), heard.append)
+                assert engine.begin_by_amount(one, engine.now_ns(), heard.append)
             assert len(asyncio.all_tasks()) == before
             while len(heard) < 30:
                 await asyncio.sleep(0.001)
@@ -204,8 +206,8 @@ def test_what_is_not_plain_goes_on_and_says_the_same(shared: Shared) -> None:
 def test_shed_while_redis_is_late_or_full_a_payment_is_answered_in_time_and_recorded_once(shared: Shared) -> None:
     async def run() -> None:
         async with shared.worker(stream_limit=4) as engine:
-            assert isinstance(engine.state.wire, Wire)
-            transport = engine.state.wire._transport
+            assert isinstance(engine.state.connection, RedisConnection)
+            transport = engine.state.connection._transport
             assert transport is not None
             transport.pause_reading()
             began_ns = engine.now_ns()
@@ -213,7 +215,7 @@ def test_shed_while_redis_is_late_or_full_a_payment_is_answered_in_time_and_reco
             assert (engine.now_ns() - began_ns) / 1e6 < 1_000
             assert (late.tier, late.receipt_id) == (DEFAULT, None)
             transport.resume_reading()
-            while len(engine.settling):
+            while len(engine.outbox):
                 await asyncio.sleep(0.01)
             again = await shed(engine, shared.payment("l-1", deadline_ms=30))
             assert again.replayed

@@ -1,4 +1,4 @@
-"""`python -m serving up`: what is missing is told at once; what dies comes back; what ends, ends in order."""
+"""`python -m serving up`: everything missing is reported together; what dies comes back; what ends, ends in order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from serving.errors import CannotStart
-from serving.processes.supervision import Job, Kept, stop_in_order
+from serving.processes.supervision import ProcessSpec, SupervisedProcess, stop_in_order
 from serving.processes.up import check_port
 from serving.redis_store.server_checks import check_redis
 from tests.serving.processes.processes import started
@@ -28,8 +28,8 @@ ROOT = Path(__file__).resolve().parents[3]
 PATIENT = "import signal, time; signal.signal(signal.SIGTERM, lambda *_: exit(0)); time.sleep(60)"
 
 
-def kept(code: str, name: str = "job") -> Kept:
-    return Kept(Job(name, (sys.executable, "-c", code), dict(os.environ)))
+def kept(code: str, name: str = "job") -> SupervisedProcess:
+    return SupervisedProcess(ProcessSpec(name, (sys.executable, "-c", code), dict(os.environ)))
 
 
 async def until(true: object, seconds: float = 10) -> None:
@@ -132,7 +132,7 @@ PIDS = re.compile(r"(recorder|worker \d|desk) is process (\d+)")
 
 
 def processes(log: Path) -> dict[str, int]:
-    """The latest process id of each part, as `up` told it."""
+    """The latest process id of each part, as `up` logged it."""
     return {name: int(number) for name, number in PIDS.findall(log.read_text())}
 
 

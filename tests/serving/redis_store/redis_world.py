@@ -21,9 +21,9 @@ from serving.decision.clock import ReplayClock
 from serving.decision.decider import Decider
 from serving.decision.receipt import Answer, Body, decode_answer, decode_body
 from serving.engine.clustered.engine import RedisEngine
-from serving.engine.clustered.runtime import make_ready
+from serving.engine.clustered.runtime import warm_up
 from serving.ledger.sqlite.ledger import Event, Ledger
-from serving.redis_store.connection import Wire, address_of
+from serving.redis_store.connection import RedisConnection, address_of
 from serving.redis_store.keys import Keys
 from serving.redis_store.state import RedisState
 from serving.redis_store.stream_entry import seq_of
@@ -55,7 +55,7 @@ class Shared:
         self.url, self.keys = url, Keys(prefix)
         self.settings = Settings(var=folder / "var", clock="replay")
         self.opened = startup.open_bundle(bundle, self.settings)
-        make_ready(self.opened)
+        warm_up(self.opened)
         self.client: Any = redis.Redis.from_url(url)
 
     @property
@@ -74,9 +74,9 @@ class Shared:
             decider=Decider(self.opened.judge, self.catalogue, "code"),
             state=state,
             clock=ReplayClock(),
-            past=NoPast(),
+            lookup=NoPast(),
         )
-        following = asyncio.create_task(engine.settling.follow())
+        following = asyncio.create_task(engine.outbox.run())
         try:
             yield engine
         finally:
@@ -84,7 +84,7 @@ class Shared:
             state.close()
 
     def state(self, stream_limit: int = STREAM_LIMIT) -> RedisState:
-        return RedisState(Wire(address_of(self.url)), self.keys, keep_seconds=600, stream_limit=stream_limit)
+        return RedisState(RedisConnection(address_of(self.url)), self.keys, keep_seconds=600, stream_limit=stream_limit)
 
     # -- what they wrote -----------------------------------------------------------------------
 

@@ -17,10 +17,10 @@ from serving.decision.evaluator import DEFAULT, FULL, RULES_ONLY
 from serving.errors import CannotStart, Conflict
 from serving.ledger.postgres import schema
 from serving.redis_store.cluster import ClusterState
-from serving.redis_store.cluster_connection import ClusterWires
+from serving.redis_store.cluster_connection import ClusterConnections
 from serving.redis_store.connect import in_cluster
 from serving.redis_store.connection import address_of
-from serving.redis_store.idempotency_record import digest_of, pending_record
+from serving.redis_store.idempotency_record import content_digest, pending_record
 from serving.redis_store.keys import slot_of
 from serving.redis_store.scripts import APPEND
 from serving.redis_store.server_checks import check_redis
@@ -50,7 +50,7 @@ class InCluster(Shared):
         self.client = redis.RedisCluster.from_url(url)
 
     def state(self, stream_limit: int = STREAM_LIMIT) -> RedisState:
-        wires = ClusterWires(address_of(self.url))
+        wires = ClusterConnections(address_of(self.url))
         return ClusterState(wires, self.keys, keep_seconds=600, stream_limit=stream_limit)
 
 
@@ -114,10 +114,10 @@ def test_shed_payments_in_a_cluster_are_recorded_once_and_can_be_proved(shared: 
     async def run() -> None:
         async with shared.worker() as engine:
             for number, one in enumerate(payments):
-                most = (FULL, RULES_ONLY, DEFAULT)[number % 3]
-                first = await engine.answer(one, engine.now_ns(), most=most)
-                again = await engine.answer(one, engine.now_ns(), most=most)
-                assert (first.tier, again.replayed, again.answer) == (most, True, first.answer)
+                best_tier = (FULL, RULES_ONLY, DEFAULT)[number % 3]
+                first = await engine.answer(one, engine.now_ns(), best_tier=best_tier)
+                again = await engine.answer(one, engine.now_ns(), best_tier=best_tier)
+                assert (first.tier, again.replayed, again.answer) == (best_tier, True, first.answer)
 
     asyncio.run(run())
     result = shared.verified()
@@ -135,9 +135,9 @@ def test_a_worker_that_dies_between_the_steps_leaves_what_the_retry_completes(sh
         one = payments[number]
         async with shared.worker() as engine:
             state, entry = engine.state, engine.strings.entry(one)
-            claim = pending_record(digest_of(payment_json(one)), 0, [], b"")
+            claim = pending_record(content_digest(payment_json(one)), 0, [], b"")
             name = shared.keys.transaction(one.transaction_id)
-            await state.wire.call(("SET", name, claim), engine.now_ns() + 10**9)
+            await state.connection.call(("SET", name, claim), engine.now_ns() + 10**9)
             for kind, (key, event) in enumerate(zip(entry.keys, entry.events, strict=True)):
                 if key is not None and dice.random() < 0.5:
                     await state._run(APPEND, (shared.keys.entity(kind, key),), (event,), engine.now_ns() + 10**9)

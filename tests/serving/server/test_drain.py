@@ -20,7 +20,7 @@ class Callers:
         self.requests = 0
         self.left = False
 
-    def leave(self) -> None:
+    def drain(self) -> None:
         self.left = True
 
 
@@ -105,7 +105,7 @@ def test_a_second_signal_ends_it(server: Server) -> None:
 def test_the_minimum_is_never_longer_than_the_longest(server: Server) -> None:
     async def run() -> None:
         drain = Drain(Callers(), 10.0, 0.0)
-        assert drain.least_seconds == 0.0
+        assert drain.min_seconds == 0.0
         drain.install()
         signal.raise_signal(signal.SIGTERM)
         await server.until_stopped()

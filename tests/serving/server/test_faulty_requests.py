@@ -36,10 +36,10 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"] == "/slow":
         await asyncio.sleep(0.05)
     headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-    told = json.dumps({"path": scope["path"], "body": body.decode(), "headers": headers}).encode()
-    length = (b"content-length", str(len(told)).encode())
+    reply = json.dumps({"path": scope["path"], "body": body.decode(), "headers": headers}).encode()
+    length = (b"content-length", str(len(reply)).encode())
     await send({"type": "http.response.start", "status": 200, "headers": [length]})
-    await send({"type": "http.response.body", "body": told})
+    await send({"type": "http.response.body", "body": reply})
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_the_refusal_comes_after_the_replies_to_what_was_asked_before(
 ) -> None:
     found = replies(port, SLOW * before + faulty + b"GET /after HTTP/1.1\r\n" + HOST + b"\r\n")
     assert [one[0] for one in found] == [200] * before + [status]
-    assert all(told["path"] == "/slow" for _, told in found[:-1])
+    assert all(reply["path"] == "/slow" for _, reply in found[:-1])
     assert set(found[-1][1]["error"]) == {"code", "message", "repair"}
 
 
@@ -119,9 +119,9 @@ def test_an_offer_to_upgrade_is_ignored_and_the_body_is_read(port: int) -> None:
         (offer + chunked + offer + last,),
         (offer[:60], offer[60:-2], offer[-2:] + chunked[:-9], chunked[-9:] + last),
     ):
-        told = [one["body"] for _, one in replies(port, *pieces)]
-        assert told == ["body"] * (len(told) - 1) + [""]
-        assert len(told) in (3, 4)
+        reply = [one["body"] for _, one in replies(port, *pieces)]
+        assert reply == ["body"] * (len(reply) - 1) + [""]
+        assert len(reply) in (3, 4)
 
 
 def test_a_trailer_is_no_header_and_blanks_are_no_part_of_a_value(port: int) -> None:
@@ -133,14 +133,14 @@ def test_a_trailer_is_no_header_and_blanks_are_no_part_of_a_value(port: int) -> 
 
 
 def test_the_host_of_an_absolute_target_overrules_the_header(port: int) -> None:
-    ((_, told),) = replies(port, b"GET http://evil:80/slow HTTP/1.1\r\nConnection: close\r\n" + HOST + b"\r\n")
-    assert (told["path"], told["headers"]["host"]) == ("/slow", "evil:80")
+    ((_, reply),) = replies(port, b"GET http://evil:80/slow HTTP/1.1\r\nConnection: close\r\n" + HOST + b"\r\n")
+    assert (reply["path"], reply["headers"]["host"]) == ("/slow", "evil:80")
 
 
 def test_what_the_parser_says_of_a_faulty_request_is_passed_on_but_nothing_of_the_request(port: int) -> None:
     two = b"POST /x HTTP/1.1\r\n" + HOST + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n"
-    ((_, told),) = replies(port, two)
-    assert told["error"]["message"] == "This is not an HTTP request: Duplicate Content-Length."
+    ((_, reply),) = replies(port, two)
+    assert reply["error"]["message"] == "This is not an HTTP request: Duplicate Content-Length."
     with socket.create_connection(("127.0.0.1", port), timeout=10) as line:
         line.sendall(b"GET 4111111111111111 HTTP/1.1\r\n" + HOST + b"\r\n")
         assert b"4111" not in line.recv(65_536)

@@ -18,12 +18,13 @@ from features.bundle.bundle import read_bundle, write_bundle
 from features.catalogue.catalogue import CatalogueParameters
 from serving.audit.verify import verify_ledger
 from serving.decision.receipt import decode_body
-from serving.engine.embedded.engine import Engine
-from serving.engine.embedded.runtime import Runtime
+from serving.engine.embedded.engine import EmbeddedEngine
+from serving.engine.embedded.runtime import EmbeddedRuntime
 from serving.errors import LedgerError
 from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
 from serving.state.fold import decode_promotion
+from tests.serving.asgi import runtime_with
 from tests.serving.load import calling
 from tests.serving.scoring_world import START_MS, Service, make_bundle, payment, running
 
@@ -134,21 +135,23 @@ def test_a_broken_or_foreign_bundle_is_refused_with_a_sentence_and_the_old_goes_
 
 
 @pytest.fixture
-def runtime(bundle: Path, tmp_path: Path) -> Iterator[Runtime]:
+def runtime(bundle: Path, tmp_path: Path) -> Iterator[EmbeddedRuntime]:
     served = tmp_path / "served"
     put(bundle, served)
-    one = Runtime(Settings(var=tmp_path / "var", clock="replay"), served)
+    one = runtime_with(Settings(var=tmp_path / "var", clock="replay"), served)
     one.load()
     yield one
     asyncio.run(one.end())
 
 
-def engine_of(runtime: Runtime) -> Engine:
+def engine_of(runtime: EmbeddedRuntime) -> EmbeddedEngine:
     assert runtime.engine is not None
     return runtime.engine
 
 
-def test_a_bundle_that_is_still_being_written_is_left_alone(runtime: Runtime, bundle: Path, tmp_path: Path) -> None:
+def test_a_bundle_that_is_still_being_written_is_left_alone(
+    runtime: EmbeddedRuntime, bundle: Path, tmp_path: Path
+) -> None:
     served, look = tmp_path / "served", runtime.succession.look
     put(version(bundle, "5", tmp_path / "v5"), served)
     assert asyncio.run(look()) is False  # seen for the first time: it may not be whole yet
@@ -158,7 +161,7 @@ def test_a_bundle_that_is_still_being_written_is_left_alone(runtime: Runtime, bu
 
 
 def test_while_the_ledger_cannot_be_written_the_new_bundle_waits(
-    runtime: Runtime, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runtime: EmbeddedRuntime, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full_disk(*_: object) -> None:
         raise LedgerError("database or disk is full")

@@ -28,12 +28,12 @@ from features.state.remote import EntityStrings
 from serving.audit.import_history import kept_history
 from serving.decision.clock import ReplayClock
 from serving.decision.decider import Decided
-from serving.engine.embedded.engine import Engine
+from serving.engine.embedded.engine import EmbeddedEngine
 from serving.ledger import history_segment
 from serving.ledger.sqlite.ledger import Ledger
 from serving.messages import refusal
 from serving.settings import Settings
-from serving.state.feedback import Feedback
+from serving.state.feedback import EmbeddedFeedback
 from serving.state.fold import Fold, HistoryEvent, encode
 from serving.state.outcomes import LabelReport, OutcomeReport
 from serving.state.startup import fold_ledger, open_bundle, take_profiles
@@ -117,7 +117,7 @@ def test_a_report_is_refused_and_not_written_or_folds_again_to_the_same_state(
         with started(var) as (ledger, _):
             ledger.append_now("history", "", START_MS, START_MS, encode(event))
         with contextlib.suppress(InvalidHistory), started(var) as (ledger, fold):
-            feedback = Feedback(ledger, fold, ReplayClock())
+            feedback = EmbeddedFeedback(ledger, fold, ReplayClock())
             for name, word, at_ms, source_of in told:
                 before, state = ledger.last_seq(), words(fold.state)
                 try:
@@ -171,7 +171,7 @@ def test_a_payment_that_cannot_be_decided_leaves_no_trace_in_the_state(tmp_path:
 
     async def run() -> None:
         ledger = Ledger(own.ledger_path)
-        engine = Engine(
+        engine = EmbeddedEngine(
             catalogue=opened.catalogue, fold=fold_ledger(ledger, opened.catalogue, own), judge=opened.judge,
             ledger=ledger, clock=ReplayClock(), code="test",
         )  # fmt: skip

@@ -12,7 +12,7 @@ import pytest
 
 from serving.audit.verify import Walk
 from serving.engine.clustered.feedback import RedisFeedback
-from serving.engine.clustered.ledger_lookup import RecordedPast
+from serving.engine.clustered.ledger_lookup import LedgerLookup
 from serving.engine.clustered.rebuild import compare, rebuild
 from serving.errors import LedgerUnavailable
 from serving.ledger.postgres import schema
@@ -109,7 +109,7 @@ def test_a_report_about_a_broken_payment_is_refused_and_nothing_is_appended(
     shared: Shared, recorded: None, servers: Servers, ledger: PostgresLedger
 ) -> None:
     write_broken(servers, ledger)
-    past = RecordedPast(ledger, shared.settings.var / "segments", shared.catalogue)
+    past = LedgerLookup(ledger, shared.settings.var / "segments", shared.catalogue)
 
     async def run() -> None:
         async with shared.worker() as engine:

@@ -15,7 +15,6 @@ import pytest
 
 from features.catalogue.catalogue import Catalogue, catalogue_of
 from features.state.memory import Position, State
-from serving.engine.embedded.runtime import Runtime
 from serving.ledger.sqlite.ledger import Ledger
 from serving.model import bundle_archive
 from serving.settings import Settings
@@ -24,6 +23,7 @@ from serving.state.fold import Fold, decode_promotion
 from serving.state.startup import fold_ledger, save_snapshot
 from tests.chaos.proof import apart, packed
 from tests.fixtures.ledgers import CLEAR_V1
+from tests.serving.asgi import runtime_with
 from tests.serving.scoring_world import Service, free_port
 
 OLDER, NEWER, LAST = 250, 300, CLEAR_V1.events
@@ -214,7 +214,7 @@ def test_a_runtime_starts_and_stops_with_every_fault_at_its_place(
     world.path(OLDER).unlink()
     world.path(OLDER).mkdir()
     world.path(AT_STOP).mkdir()  # where the stop would write its own
-    runtime = Runtime(world.settings, world.bundle)
+    runtime = runtime_with(world.settings, world.bundle)
     with caplog.at_level(logging.WARNING):
         runtime.load()
     engine = runtime.engine

@@ -13,6 +13,7 @@ import pytest
 
 from serving.telemetry.decision_log import AT_ONCE, MOST_LINES, TELL_AFTER, DecisionLog
 from serving.telemetry.logs import JsonLines, TextLines, told
+from tests.serving.asgi import runtime_with
 from tests.serving.scoring_world import payment, running, suspicious
 
 PERSON = {
@@ -79,11 +80,10 @@ def test_an_error_that_names_only_files_keeps_its_text() -> None:
 
 def test_a_flood_of_decisions_is_cut_and_counted(bundle: Path, tmp_path: Path) -> None:
     from serving.decision.decider import Decided
-    from serving.engine.embedded.runtime import Runtime
     from serving.settings import Settings
     from tests.serving.state.test_bundle_watcher import engine_of
 
-    runtime = Runtime(Settings(var=tmp_path / "var", clock="replay"), bundle)
+    runtime = runtime_with(Settings(var=tmp_path / "var", clock="replay"), bundle)
     runtime.load()
     kept: list[Decided] = []
     engine_of(runtime).decider.notice = kept.append

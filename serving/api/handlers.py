@@ -1,0 +1,203 @@
+"""The handlers of the HTTP contract: each reads a request, calls engine or feedback, and returns a reply."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+import msgspec
+
+from features.errors import RiskgateError
+from features.intake.parse import payment_from, read_json, read_payment
+from features.intake.pseudonyms import Pseudonyms
+from serving.access.authenticator import Authenticator, Caller
+from serving.api import docs_page, openapi
+from serving.api.asgi import JSON, REPLAYED, Receive, Reply, html_reply, json_reply, read_body
+from serving.api.body_timeout import BodyTimeout
+from serving.api.query_flags import Flags
+from serving.decision.receipt import decode_record, readable
+from serving.engine.protocols import Engine, Runtime
+from serving.engine.scored import Scored
+from serving.errors import UnknownTransaction
+from serving.messages import Error, ErrorBody, Live, Ready, refusal
+from serving.state.outcomes import read_label, read_outcome
+from serving.telemetry.metrics import CONTENT_TYPE
+
+MAX_BATCH_PAYMENTS = 1_000
+#: Payments of a batch that are scored before other requests get their turn.
+BATCH_SLICE = 32
+
+
+class Request(msgspec.Struct):
+    """What a handler needs of a request; `started_ns` (monotonic) is when it arrived."""
+
+    path: str
+    flags: Flags
+    receive: Receive
+    length: bytes | None
+    started_ns: int
+    caller: Caller | None
+    best_tier: str
+    server: tuple[str, int | None] | None
+
+
+class Backend(Protocol):
+    """What the handlers need of the application."""
+
+    runtime: Runtime | None
+    names: Pseudonyms | None
+    authenticator: Authenticator | None
+
+    def engine(self) -> tuple[Runtime, Engine]:
+        """The runtime and its engine.
+
+        Raises: Overloaded before the engine is ready.
+        """
+        ...
+
+
+class Handlers:
+    """The handlers of one application."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self._body_timeout = BodyTimeout()
+
+    def _read(self, request: Request, limit_bytes: int) -> Coroutine[Any, Any, bytes]:
+        return self._body_timeout.wait_for(read_body(request.receive, request.length, limit_bytes))
+
+    # -- payments ------------------------------------------------------------------------------
+
+    async def score(self, request: Request) -> Reply:
+        """`POST /v1/score`: decide about one payment."""
+        runtime, engine = self.backend.engine()
+        body = await self._read(request, runtime.settings.body_limit_bytes)
+        payment = read_payment(body, engine.catalogue, self.backend.names)
+        if request.flags.dry_run:
+            return Reply(200, (await engine.dry_run(payment)).answer)
+        scored = await engine.answer(
+            payment, request.started_ns, explain_approved=request.flags.explain, best_tier=request.best_tier
+        )
+        if scored.replayed:
+            runtime.metrics.replayed()
+            return Reply(200, scored.answer, REPLAYED)
+        seconds = (time.perf_counter_ns() - request.started_ns) * 1e-9
+        runtime.metrics.decided(scored.decision, scored.tier, seconds)
+        return Reply(200, scored.answer)
+
+    async def batch(self, request: Request) -> Reply:
+        """`POST /v1/score/batch`: decide about many payments, in order."""
+        runtime, engine = self.backend.engine()
+        body = await self._read(request, runtime.settings.batch_limit_bytes)
+        raw = read_json(body)
+        payments = raw.get("payments") if isinstance(raw, dict) and set(raw) == {"payments"} else None
+        if not isinstance(payments, list) or len(payments) > MAX_BATCH_PAYMENTS:
+            error = ErrorBody(
+                "invalid_batch",
+                f'A batch is {{"payments": [...]}} with up to {MAX_BATCH_PAYMENTS} payments.',
+                "Send fewer payments, in this shape.",
+                "payments",
+            )
+            return json_reply(Error(error), 422)
+        if self.backend.authenticator is not None and request.caller is not None:
+            self.backend.authenticator.charge(request.caller, len(payments))
+        decisions: list[msgspec.Raw | Error] = []
+        for first in range(0, len(payments), BATCH_SLICE):
+            decisions += await self._slice(runtime, engine, payments[first : first + BATCH_SLICE], request.flags)
+            await asyncio.sleep(0)
+        return json_reply({"decisions": decisions})
+
+    async def _slice(self, runtime: Runtime, engine: Engine, raw: list[Any], flags: Flags) -> list[msgspec.Raw | Error]:
+        decisions: list[msgspec.Raw | Error] = []
+        under_way: list[tuple[int, int, asyncio.Task[Scored]]] = []
+        for place, one in enumerate(raw):
+            began_ns = time.perf_counter_ns()
+            decisions.append(msgspec.Raw(b""))
+            try:
+                payment = payment_from(one, engine.catalogue, self.backend.names)
+            except RiskgateError as error:
+                decisions[place] = refusal(error)[1]
+                continue
+            # Tasks take their first step in the order in which they are made: the order of the batch.
+            answer = (
+                engine.dry_run(payment)
+                if flags.dry_run
+                else engine.answer(payment, began_ns, explain_approved=flags.explain)
+            )
+            under_way.append((place, began_ns, asyncio.create_task(answer)))
+        for place, began_ns, task in under_way:
+            try:
+                scored = await task
+            except RiskgateError as error:
+                decisions[place] = refusal(error)[1]
+                continue
+            if not scored.replayed and not flags.dry_run:
+                seconds = (time.perf_counter_ns() - began_ns) * 1e-9
+                runtime.metrics.decided(scored.decision, scored.tier, seconds)
+            decisions[place] = msgspec.Raw(scored.answer)
+        return decisions
+
+    # -- reports and receipts ------------------------------------------------------------------
+
+    async def outcome(self, request: Request) -> Reply:
+        """`POST /v1/outcomes`: record what the issuer did."""
+        runtime, _ = self.backend.engine()
+        report = read_outcome(await self._read(request, runtime.settings.body_limit_bytes))
+        assert runtime.feedback is not None
+        taken = await runtime.feedback.take_outcome(report)
+        if not taken.replayed:
+            runtime.metrics.reported("outcome", report.outcome)
+        return json_reply(taken.reply, headers=REPLAYED if taken.replayed else (JSON,))
+
+    async def label(self, request: Request) -> Reply:
+        """`POST /v1/labels`: record whether a payment was fraud."""
+        runtime, _ = self.backend.engine()
+        report = read_label(await self._read(request, runtime.settings.body_limit_bytes))
+        assert runtime.feedback is not None
+        taken = await runtime.feedback.take_label(report)
+        if not taken.replayed:
+            runtime.metrics.reported("label", report.label)
+        return json_reply(taken.reply, headers=REPLAYED if taken.replayed else (JSON,))
+
+    async def receipt(self, request: Request) -> Reply:
+        """`GET /v1/receipts/{transaction_id}`: the record of one decision."""
+        _, engine = self.backend.engine()
+        event = await engine.payment_event(request.path.removeprefix("/v1/receipts/"))
+        if event is None:
+            raise UnknownTransaction(
+                "No payment of this transaction_id was scored here.", "Correct the transaction_id.", "transaction_id"
+            )
+        return json_reply({"seq": event.seq, **readable(decode_record(event.seq, event.body), engine.catalogue.names)})
+
+    # -- about the service ---------------------------------------------------------------------
+
+    async def livez(self, request: Request) -> Reply:
+        """`GET /livez`: the process answers."""
+        return json_reply(Live(True))
+
+    async def readyz(self, request: Request) -> Reply:
+        """`GET /readyz`: whether payments are scored in full."""
+        if self.backend.runtime is None:
+            return json_reply(Ready(False, {"service": "The service is starting."}), 503)
+        ready = self.backend.runtime.ready()
+        return json_reply(ready, 200 if ready.ready else 503)
+
+    async def metrics(self, request: Request) -> Reply:
+        """`GET /metrics`: the metrics in Prometheus' text format."""
+        text = b"" if self.backend.runtime is None else self.backend.runtime.metrics.text()
+        return Reply(200, text, ((b"content-type", CONTENT_TYPE.encode()),))
+
+    async def openapi(self, request: Request) -> Reply:
+        """`GET /openapi.json`: the OpenAPI document."""
+        return json_reply(self._document())
+
+    async def page(self, request: Request) -> Reply:
+        """`GET /docs`: the OpenAPI document as a page."""
+        return html_reply(docs_page.render(self._document(), request.server))
+
+    def _document(self) -> dict[str, Any]:
+        runtime, authenticator = self.backend.runtime, self.backend.authenticator
+        parameters = None if runtime is None else runtime.opened.catalogue.parameters
+        return openapi.document(parameters, keyed=authenticator is not None and not authenticator.keyless)

@@ -1,0 +1,103 @@
+"""What the runtimes of both profiles share: bundle watcher, clock, metrics, background tasks, the reply of /readyz."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine, Iterable
+from pathlib import Path
+from typing import Any
+
+from features.domain.payment import Payment
+from features.state.profiles import ProfileFile
+from serving.decision.breaker import Breakers
+from serving.decision.clock import clock_named
+from serving.decision.decider import Decided
+from serving.engine.champion import Champion
+from serving.messages import Ready
+from serving.settings import Settings
+from serving.state.bundle_watcher import Succession
+from serving.state.startup import Opened
+from serving.telemetry.decision_log import DecisionLog
+from serving.telemetry.metrics import Metrics
+
+log = logging.getLogger("riskgate")
+
+#: Its features are read once at start, which compiles the kernel before the first payment.
+WARMUP_PAYMENT = Payment(
+    transaction_id="warm",
+    event_time_ms=1_700_000_000_000,
+    amount_minor=100,
+    currency="INR",
+    rail="upi",
+    channel="online",
+    payer_id="warm",
+    instrument_id="warm",
+    payee_id="warm",
+)
+
+
+class ProfileRuntime(ABC):
+    """The shared part of a service process; the two runtimes implement `Runtime` of serving/engine/protocols.py."""
+
+    def __init__(self, settings: Settings, champion: Champion) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.clock = clock_named(settings.clock)
+        opened, rejected, find, seen = champion
+        self.succession = Succession(settings, find, opened, self._succeed, self.metrics.swaps, seen)
+        self.succession.refused = rejected
+        self.decision_log = DecisionLog(settings.log_decisions, settings.log)
+        self.profiles = ProfileFile(Path(settings.profiles)) if settings.profiles else None
+        self.stopping = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def opened(self) -> Opened:
+        """The bundle that decides."""
+        return self.succession.opened
+
+    @abstractmethod
+    async def _succeed(self, opened: Opened) -> None:
+        """Let another bundle decide from the next payment on.
+
+        Raises: LedgerError when its event cannot be recorded now.
+        """
+
+    def _notice(self, decided: Decided) -> None:
+        self.metrics.noticed(decided)
+        self.decision_log.note(decided)
+
+    def _readiness(self, checks: dict[str, str], breakers: Breakers | None, set_aside: str) -> Ready:
+        if self.stopping:
+            checks["service"] = "The service is stopping."
+        ready = all(text == "ok" for text in checks.values())
+        if breakers is not None:  # shown, but an open breaker is no reason to send payments elsewhere
+            checks["breakers"] = breakers.sentence()
+        notes = {"bundle": self.succession.refused, "set_aside": set_aside}
+        return Ready(ready, checks, {name: note for name, note in notes.items() if note})
+
+    def _start(self, background: Iterable[Coroutine[Any, Any, None]]) -> None:
+        loop = asyncio.get_running_loop()
+        self._tasks += [loop.create_task(_logged(work)) for work in background]
+        with contextlib.suppress(ValueError, RuntimeError):  # signals reach only the main thread
+            loop.add_signal_handler(signal.SIGHUP, self.succession.hurry)
+        self.decision_log.begin()
+
+    async def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self.decision_log.end()
+
+
+async def _logged(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except Exception:
+        log.exception("a background task ended")
