@@ -1,4 +1,4 @@
-"""Commands of the simulated world: live through it, and judge who is caught in it."""
+"""Commands of the simulated world: simulate it, evaluate detection on it, run the load test of 11/11."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from training.simulator.parameters import World, days_between
 
 USUAL = World()
 STORY = typer.Option(
-    None, help="A story that happens, with its own first day if wanted: 'mule' or 'mule=2026-09-01'; none: all nine."
+    None,
+    "--story",
+    help="A story that happens, with its own first day if wanted: 'mule' or 'mule=2026-09-01'; none: all nine.",
 )
 
 
@@ -29,18 +31,18 @@ def simulate(
     seed: int = typer.Option(USUAL.seed, help="The same seed and parameters give the same payments, to the bit."),
     fraud_share: float = typer.Option(USUAL.fraud_share, help="Share of fraud while every story runs."),
     stores: int = typer.Option(USUAL.stores, help="Offline stores with a QR code."),
-    story: list[str] = STORY,
-    stories: bool = typer.Option(True, "--stories/--no-stories", help="Whether there is any fraud."),
+    typology: list[str] = STORY,
+    typologies: bool = typer.Option(True, "--stories/--no-stories", help="Whether there is any fraud."),
     festival: bool = typer.Option(True, "--festival/--no-festival", help="Whether 11/11 and smaller sales happen."),
     adapts: bool = typer.Option(True, "--adapts/--no-adapts", help="Whether fraud changes after it was declined."),
     profiles: bool = typer.Option(True, "--profiles/--no-profiles", help="Write what is known of the parties too."),
     fresh: bool = typer.Option(False, "--fresh", help="Remove what the folder holds and begin again."),
 ) -> None:
-    """Simulate the payment world; what an interrupted run has written is kept and gone on with."""
+    """Simulate the payment world; continues what an interrupted run has written."""
     from training.simulator import storage
 
-    world = described(
-        payments, payers, start, end, seed, fraud_share, stores, tuple(story or ()), stories, festival, adapts
+    world = world_of(
+        payments, payers, start, end, seed, fraud_share, stores, tuple(typology or ()), typologies, festival, adapts
     )
     console, folder = Console(), out or read_settings().var / "world"
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -61,7 +63,7 @@ def evaluate_world(
     small: bool = typer.Option(False, "--small", help="A small world of its own: a quick look, wider intervals."),
     trees: int | None = typer.Option(None, help="Trees of the model; default: what the data set's recipe says."),
 ) -> None:
-    """Judge who is caught in the simulated world: by story and segment, out of time, beside baselines."""
+    """Evaluate detection on the simulated world: by story and segment, out of time, compared with baselines."""
     from training.detection_report.run import evaluate_world as judge
 
     judge(world, small, trees, read_settings(), Console())
@@ -71,29 +73,29 @@ def festival(
     small: bool = typer.Option(False, "--small", help="A small town's night: a quick look."),
     trees: int | None = typer.Option(None, help="Trees of the model; default: what the data set's recipe says."),
 ) -> None:
-    """Rehearse the night of 11/11 against the real service, open loop, beside a normal day."""
-    from training.load_test.page import written as write
+    """Rehearse the night of 11/11 against the real service, open loop, compared with a normal day."""
+    from training.load_test.page import write_report as write
     from training.load_test.rehearsal import rehearse
 
     console, settings = Console(), read_settings()
-    told = rehearse(settings, console, small, trees)
-    write(told, settings.var, console)
+    rehearsal = rehearse(settings, console, small, trees)
+    write(rehearsal, settings.var, console)
 
 
-def described(
+def world_of(
     payments: int, payers: int, start: str, end: str | None, seed: int, fraud_share: float, stores: int,
-    story: tuple[str, ...], stories: bool, festival: bool, adapts: bool,
+    typology: tuple[str, ...], typologies: bool, festival: bool, adapts: bool,
 ) -> World:  # fmt: skip
-    """The world that these words describe.
+    """The world with these command-line options.
 
     Raises:
-        InvalidDeclaration: every parameter that cannot be, together, each with its repair.
+        InvalidDeclaration: every invalid parameter, each with its repair.
     """
     problems: list[str] = []
     first = _date(start, "start", problems) or USUAL.start
     last = _date(end, "end", problems) if end else None
     names, starts = [], {}
-    for word in story:
+    for word in typology:
         name, _, day = word.partition("=")
         names.append(name)
         date = _date(day, f"story {name}", problems) if day else None
@@ -102,7 +104,7 @@ def described(
     world = World(
         payments=payments, payers=payers, start=first, days=days_between(first, last) if last else USUAL.days,
         seed=seed, fraud_share=fraud_share, stores=stores, festival=festival, adapts=adapts,
-        stories=() if not stories else tuple(names) or USUAL.stories, story_starts=starts,
+        typologies=() if not typologies else tuple(names) or USUAL.typologies, typology_starts=starts,
     )  # fmt: skip
     problems += world.problems()
     if problems:

@@ -1,5 +1,5 @@
-"""A simulated payment world: people, places, habits, seasons, nine fraud stories and a shopping festival.
+"""A simulated payment world: payers, merchants, habits, a calendar, nine fraud typologies and a shopping festival.
 
-Simulated payments prove machinery, not detection: frauds and features were drawn by people who had read the same
-advisories, so a figure measured here says nothing about how much real fraud would be found.
+Simulated payments prove machinery, not detection: the authors of frauds and features read the same advisories, so a
+figure measured here says nothing about how much real fraud would be found.
 """

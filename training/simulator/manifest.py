@@ -1,7 +1,7 @@
-"""The manifest of a written world: which world it is, and which of its days are whole.
+"""The manifest of a world on disk: its identity, and the days that are complete.
 
-A partition is written beside its place and renamed into it, so what stands in its place is whole. The manifest
-names the digest of version and parameters; days of another world are refused, never mixed.
+A partition is written to a temporary file and renamed, so a file in its place is complete. The manifest holds the
+digest of version and parameters; days of different worlds are never mixed.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ FILE = "manifest.json"
 
 
 class WorldMismatch(RiskgateError):
-    """A folder holds days of another world."""
+    """A folder holds days of another world, or its manifest cannot be read."""
 
     code = "world_mismatch"
 
 
 class Manifest(msgspec.Struct, kw_only=True):
-    """What is in a folder; `days` maps a date to its number of payments."""
+    """The content of a folder; `days` maps a date to its number of payments."""
 
     world: int
     digest: str
@@ -40,7 +40,7 @@ class Manifest(msgspec.Struct, kw_only=True):
 
 
 def partition(folder: Path, table: str, date: dt.date) -> Path:
-    """Where one day of a table (`history`, `truth`) stands."""
+    """The file of one day of a table (`history`, `truth`)."""
     return folder / table / f"day={date.isoformat()}" / f"{table}.parquet"
 
 
@@ -48,7 +48,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     """The manifest of a folder, None if it has none.
 
     Raises:
-        WorldMismatch: it cannot be read.
+        WorldMismatch: the manifest cannot be read.
     """
     try:
         return msgspec.json.decode((folder / FILE).read_bytes(), type=Manifest)
@@ -61,8 +61,8 @@ def read_manifest(folder: Path) -> Manifest | None:
         ) from problem
 
 
-def opened(folder: Path, world: World) -> Manifest:
-    """The manifest to go on with: the folder's own if it is of this world, else a new one in an empty folder.
+def manifest_for(folder: Path, world: World) -> Manifest:
+    """The manifest to continue with: the folder's own if it is of this world, else a new one in an empty folder.
 
     Raises:
         WorldMismatch: the folder holds another world, or files without a manifest.
@@ -81,7 +81,7 @@ def opened(folder: Path, world: World) -> Manifest:
             f"wanted is {world.digest[:12]}).",
             "Name another folder with --out, give the same parameters, or begin again with --fresh.",
         )
-    # a day counts only if its files are there: somebody may have deleted one
+    # a day counts only if its files exist: a user may have deleted one
     found.days = {
         date: count
         for date, count in found.days.items()
@@ -91,8 +91,8 @@ def opened(folder: Path, world: World) -> Manifest:
     return found
 
 
-def keep(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest whole or not at all."""
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest atomically."""
     target = folder / FILE
     partial = target.with_suffix(f".{os.getpid()}.partial")
     partial.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))

@@ -1,4 +1,4 @@
-"""What is known of the parties beside their payments: since when, from where, how well verified, how large."""
+"""Profiles of the simulated parties: known since, country, verification level, size."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from training.data.arrays import Integers
 from training.simulator.parameters import DAY_MS
 from training.simulator.parties.merchants import COUNTRIES
 from training.simulator.random_streams import share_of
-from training.simulator.traffic.episodes import Cast
+from training.simulator.traffic.episodes import WorldContext
 from training.simulator.typologies.bust_out import FOR_YEARS, registered_days
 
 _KINDS = {"vpa": "upi", "wal": "wallet", "card": "card", "acc": "account"}
 
 
-def profiles_of(cast: Cast, history: pa.Table) -> Iterator[tuple[str, ProfileRow]]:
-    """A profile of every payer, instrument and merchant that a history names, as known on the day it became known."""
+def profiles_of(ctx: WorldContext, history: pa.Table) -> Iterator[tuple[str, ProfileRow]]:
+    """A profile of every payer, instrument and merchant in a history, dated when the party became known."""
     payers = _numbers(history["payer_id"])
-    for number, since in zip(payers.tolist(), known_since_ms(cast, payers).tolist(), strict=True):
+    for number, since in zip(payers.tolist(), known_since_ms(ctx, payers).tolist(), strict=True):
         yield f"u-{number}", PayerProfile(
             event_time_ms=since, created_time_ms=since, known_since_ms=since, home_country="IN",
-            verification_level=int(cast.people.level[number]),
+            verification_level=int(ctx.payers.level[number]),
         )  # fmt: skip
     for word, kind in _KINDS.items():
         owners = _numbers(history["instrument_id"], f"{word}-")
-        for number, since in zip(owners.tolist(), known_since_ms(cast, owners).tolist(), strict=True):
+        for number, since in zip(owners.tolist(), known_since_ms(ctx, owners).tolist(), strict=True):
             yield (
                 f"{word}-{number}",
                 InstrumentProfile(
@@ -38,8 +38,8 @@ def profiles_of(cast: Cast, history: pa.Table) -> Iterator[tuple[str, ProfileRow
             )
     merchants = _numbers(history["payee_id"], "m-")
     described = zip(
-        *(values.tolist() for values in (merchants, _opened_ms(cast, merchants), cast.places.mcc(merchants),
-                                         cast.places.country(merchants), cast.places.size(merchants))),
+        *(values.tolist() for values in (merchants, _opened_ms(ctx, merchants), ctx.payees.mcc(merchants),
+                                         ctx.payees.country(merchants), ctx.payees.size(merchants))),
         strict=True,
     )  # fmt: skip
     for number, since, mcc, country, size in described:
@@ -49,24 +49,24 @@ def profiles_of(cast: Cast, history: pa.Table) -> Iterator[tuple[str, ProfileRow
         )  # fmt: skip
 
 
-def known_since_ms(cast: Cast, person: Integers) -> Integers:
-    """When a person opened the account, ms UTC: long before the world, or on the day of joining."""
-    before = (share_of(person, f"{cast.world.seed}/since") ** 0.7 * 1_400 * DAY_MS).astype(np.int64)
-    joins = cast.people.joins_day[person]
-    return np.where(joins == 0, cast.world.start_ms - before, cast.world.start_ms + joins * DAY_MS)
+def known_since_ms(ctx: WorldContext, person: Integers) -> Integers:
+    """When a person opened the account, ms UTC: before the first day, or on the day of joining."""
+    before = (share_of(person, f"{ctx.world.seed}/since") ** 0.7 * 1_400 * DAY_MS).astype(np.int64)
+    joins = ctx.payers.joins_day[person]
+    return np.where(joins == 0, ctx.world.start_ms - before, ctx.world.start_ms + joins * DAY_MS)
 
 
-def _opened_ms(cast: Cast, merchant: Integers) -> Integers:
-    before = (share_of(merchant, f"{cast.world.seed}/opened") ** 0.8 * 2_500 * DAY_MS).astype(np.int64)
-    opens = cast.places.opens_day(merchant)
-    rogue = registered_days(cast)[np.clip(merchant - cast.places.first_rogue, 0, cast.places.rogues - 1)]
-    rogue = np.where(rogue == FOR_YEARS, cast.world.start_ms - before, cast.world.start_ms + rogue * DAY_MS)
-    old = np.where(merchant >= cast.places.first_rogue, rogue, cast.world.start_ms - before)
-    return np.where(opens >= 0, cast.world.start_ms + opens * DAY_MS, old)
+def _opened_ms(ctx: WorldContext, merchant: Integers) -> Integers:
+    before = (share_of(merchant, f"{ctx.world.seed}/opened") ** 0.8 * 2_500 * DAY_MS).astype(np.int64)
+    opens = ctx.payees.opens_day(merchant)
+    rogue = registered_days(ctx)[np.clip(merchant - ctx.payees.first_rogue, 0, ctx.payees.rogues - 1)]
+    rogue = np.where(rogue == FOR_YEARS, ctx.world.start_ms - before, ctx.world.start_ms + rogue * DAY_MS)
+    old = np.where(merchant >= ctx.payees.first_rogue, rogue, ctx.world.start_ms - before)
+    return np.where(opens >= 0, ctx.world.start_ms + opens * DAY_MS, old)
 
 
 def _numbers(column: pa.ChunkedArray, prefix: str = "u-") -> Integers:
-    """The different numbers behind a prefix, ascending."""
+    """The distinct numbers after a prefix, ascending."""
     names = pc.unique(column)
     names = names.filter(pc.starts_with(names, prefix))
     numbers = pc.cast(pc.utf8_slice_codeunits(names, len(prefix)), pa.int64())

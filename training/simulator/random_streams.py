@@ -1,8 +1,8 @@
-"""Randomness that depends on a name and never on the order of asking.
+"""Random streams that are selected by name, independent of the order of use.
 
-Every day of every part of the world has a counter-based stream of its own (Philox, Salmon et al. 2011), so that
-a day can be made alone, in any order, or again after an interruption, and is the same to the bit. What never
-changes about a place is not drawn at all: it is mixed out of its number (SplitMix64, Steele et al. 2014).
+Each day of each part of the world has a counter-based stream (Philox, Salmon et al. 2011), so a day can be simulated
+alone, in any order, or again after an interruption, with the same bits. Fixed properties of a party are not drawn but
+hashed from its number (SplitMix64, Steele et al. 2014).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from training.data.arrays import Floats, Integers
 
 
 def stream(seed: int, purpose: str, place: int = 0) -> np.random.Generator:
-    """The stream of one purpose at one place (a day, say); equal arguments give equal numbers."""
+    """The stream of a purpose at an index (such as a day); equal arguments give equal numbers."""
     key = hashlib.sha256(f"{seed}/{purpose}/{place}".encode()).digest()[:16]
     return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "big")))
 
 
 def share_of(numbers: Integers, purpose: str) -> Floats:
-    """For each number a share in [0, 1) that is its own for this purpose, float64[n]."""
+    """A hash of each number and the purpose as a share in [0, 1), float64[n]."""
     salt = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "big")
     x = np.asarray(numbers, np.int64).astype(np.uint64) + np.uint64(salt)
     x = x * np.uint64(0x9E3779B97F4A7C15)

@@ -1,4 +1,4 @@
-"""Payments as numbers: one array per column, cheap to make, to join and to put in order."""
+"""Payments as columns of numbers, cheap to create, concatenate and sort."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.arrays import Flags, Floats, Integers
-from training.simulator.parameters import BEGINNINGS
-from training.simulator.parties.merchants import CITIES, PER_RUPEE, Places
-from training.simulator.parties.payers import CARD, VPA, WALLET, People
+from training.simulator.parameters import START_SHARES
+from training.simulator.parties.merchants import CITIES, PER_RUPEE, Payees
+from training.simulator.parties.payers import CARD, VPA, WALLET, Payers
 from training.simulator.random_streams import share_of
 
 Rows = dict[str, NDArray[Any]]
@@ -19,21 +19,21 @@ Rows = dict[str, NDArray[Any]]
 
 UPI, WALLET_RAIL, CARD_RAIL, NETBANKING = range(4)
 ONLINE, IN_APP, QR_STATIC, QR_DYNAMIC, POS, P2P, COLLECT = range(7)
-STORY_NAMES = (None, *BEGINNINGS)
-"""Story of each row by its code; 0 is honest."""
+TYPOLOGY_NAMES = (None, *START_SHARES)
+"""The typology of each code; 0 is honest."""
 
 INTEGERS = (
     *("time", "amount_minor", "currency", "rail", "channel", "payer", "instrument", "payee", "device", "ip"),
-    *("mcc", "payer_country", "payee_country", "story", "refused"),
+    *("mcc", "payer_country", "payee_country", "typology", "refused"),
 )
 COLUMNS = (*INTEGERS, "latitude", "longitude")
 LATE = -1
-"""In `refused`: nobody has decided yet whether the issuer says no."""
+"""In `refused`: the issuer's answer is drawn later."""
 
 
 def payments(
-    people: People,
-    places: Places,
+    payers: Payers,
+    payees: Payees,
     rng: np.random.Generator,
     *,
     time: Integers,
@@ -43,13 +43,13 @@ def payments(
     rail: Integers | int,
     channel: Integers | int,
     day: Integers,
-    story: str | None = None,
+    typology: str | None = None,
     **other: Integers | Floats | int,
 ) -> Rows:
-    """Rows with what is usual for these payers and payees, but for what `other` columns say."""
+    """Rows with the usual values for these payers and payees; `other` columns override them."""
     n = len(time)
     rail, channel = np.broadcast_to(rail, n).astype(np.int64), np.broadcast_to(channel, n).astype(np.int64)
-    country = places.country(payee)
+    country = payees.country(payee)
     rows: Rows = {
         "time": time,
         "amount_minor": amount_minor,
@@ -59,12 +59,12 @@ def payments(
         "payer": payer,
         "instrument": 4 * payer + np.array([VPA, WALLET, CARD, 3])[rail],
         "payee": payee,
-        "device": np.where((channel == POS) & (rail == CARD_RAIL), -1, people.phone(payer, day, rng)),
-        "ip": np.where((channel == POS) & (rail == CARD_RAIL), -1, people.address(payer, rng)),
-        "mcc": places.mcc(payee),
+        "device": np.where((channel == POS) & (rail == CARD_RAIL), -1, payers.phone(payer, day, rng)),
+        "ip": np.where((channel == POS) & (rail == CARD_RAIL), -1, payers.address(payer, rng)),
+        "mcc": payees.mcc(payee),
         "payer_country": np.zeros(n, np.int64),
         "payee_country": country,
-        "story": np.full(n, STORY_NAMES.index(story), np.int64),
+        "typology": np.full(n, TYPOLOGY_NAMES.index(typology), np.int64),
         "refused": np.full(n, LATE, np.int64),
     }
     for name, values in other.items():
@@ -73,7 +73,7 @@ def payments(
     if "latitude" in other:
         rows["latitude"], rows["longitude"] = np.asarray(other["latitude"]), np.asarray(other["longitude"])
     else:
-        rows["latitude"], rows["longitude"] = _where_it_happens(people, places, rows, rng)
+        rows["latitude"], rows["longitude"] = _where_it_happens(payers, payees, rows, rng)
     return rows
 
 
@@ -82,37 +82,37 @@ def in_currency(paise: Floats, currency: Integers) -> Integers:
     return np.asarray(np.maximum(np.round(paise * PER_RUPEE[currency]), 1), np.int64)
 
 
-def joined(parts: Sequence[Rows]) -> Rows:
-    """All rows one after another."""
-    return {name: np.concatenate([part[name] for part in (nothing(), *parts)]) for name in COLUMNS}
+def concatenated(parts: Sequence[Rows]) -> Rows:
+    """All rows concatenated."""
+    return {name: np.concatenate([part[name] for part in (no_rows(), *parts)]) for name in COLUMNS}
 
 
-def chosen(rows: Rows, at: Integers | Flags) -> Rows:
-    """Some of the rows."""
+def select_rows(rows: Rows, at: Integers | Flags) -> Rows:
+    """The rows at these positions."""
     return {name: column[at] for name, column in rows.items()}
 
 
-def nothing() -> Rows:
+def no_rows() -> Rows:
     """No rows."""
     return {name: np.empty(0, np.int64 if name in INTEGERS else np.float64) for name in COLUMNS}
 
 
 def by_time(rows: Rows) -> Rows:
     """The rows in order of time; equal times keep their order."""
-    return chosen(rows, np.argsort(rows["time"], kind="stable"))
+    return select_rows(rows, np.argsort(rows["time"], kind="stable"))
 
 
-def _where_it_happens(people: People, places: Places, rows: Rows, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Degrees: at the store where one stands in it, else near home; the phone tells it two times in three."""
+def _where_it_happens(payers: Payers, payees: Payees, rows: Rows, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Degrees: the store for a payment in a store, else near home; two payments in three send a location."""
     n = len(rows["time"])
     payee = np.asarray(rows["payee"], np.int64)
-    inside = np.isin(rows["channel"], (QR_STATIC, QR_DYNAMIC, POS)) & (payee < places.first_person)
-    north, east = places.spot(payee)
+    inside = np.isin(rows["channel"], (QR_STATIC, QR_DYNAMIC, POS)) & (payee < payees.first_person)
+    north, east = payees.spot(payee)
     payer = np.asarray(rows["payer"], np.int64)
-    home = CITIES[people.city[payer], :2]
-    around = 0.2 * (share_of(people.head[payer], f"{people.seed}/house") - 0.5)
-    told = rng.random(n) < 0.66
+    home = CITIES[payers.city[payer], :2]
+    around = 0.2 * (share_of(payers.head[payer], f"{payers.seed}/house") - 0.5)
+    present = rng.random(n) < 0.66
     blur = rng.normal(0.0, 0.004, (2, n))
     latitude = np.where(inside, north, home[:, 0] + around) + blur[0]
     longitude = np.where(inside, east, home[:, 1] - around) + blur[1]
-    return np.where(told, np.round(latitude, 5), np.nan), np.where(told, np.round(longitude, 5), np.nan)
+    return np.where(present, np.round(latitude, 5), np.nan), np.where(present, np.round(longitude, 5), np.nan)

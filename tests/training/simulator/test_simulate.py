@@ -16,9 +16,9 @@ from features.catalogue.catalogue import catalogue
 from features.history.schema import HISTORY_SCHEMA, check_history, times_ms, valid
 from features.intake.parse import payment_from
 from tests.training.simulator.small import SMALL
-from training.simulator.parameters import BEGINNINGS, DAY_MS, IST_MS, World
-from training.simulator.simulate import Play, Simulation, simulate
-from training.simulator.traffic.calendar import PLATEAU_MINUTES, RUSH_MINUTES, minute_shape, seasons
+from training.simulator.parameters import DAY_MS, IST_MS, START_SHARES, World
+from training.simulator.simulate import Simulation, Simulator, simulate
+from training.simulator.traffic.calendar import PLATEAU_MINUTES, RUSH_MINUTES, minute_shape, traffic_calendar
 
 FROZEN = "01f3fe0a017a"
 
@@ -36,12 +36,12 @@ def test_the_same_seed_gives_the_same_world_to_the_bit(small: Simulation) -> Non
     again = simulate(SMALL)
     assert again.history.equals(small.history)
     assert again.profiles == small.profiles
-    assert (again.stories == small.stories).all()
+    assert (again.typologies == small.typologies).all()
 
 
 def test_a_day_made_alone_equals_the_day_made_in_order(small: Simulation) -> None:
     day = 40
-    alone, _ = Play(SMALL).tables(day)
+    alone, _ = Simulator(SMALL).tables(day)
     times = times_ms(small.history["event_time"])
     inside = (times >= SMALL.start_ms + day * DAY_MS) & (times < SMALL.start_ms + (day + 1) * DAY_MS)
     assert small.history.filter(pa.array(inside)).equals(alone)
@@ -59,7 +59,7 @@ def test_another_seed_gives_another_world(small: Simulation) -> None:
 
 def test_the_history_has_the_agreed_shape_and_can_be_replayed(small: Simulation) -> None:
     assert small.history.schema == HISTORY_SCHEMA
-    assert small.history.num_rows == len(small.stories) == SMALL.payments
+    assert small.history.num_rows == len(small.typologies) == SMALL.payments
     check_history(small.history)  # sorted, no id twice, nothing known before its payment
 
 
@@ -72,29 +72,29 @@ def test_every_payment_would_be_accepted_at_the_border(small: Simulation) -> Non
 
 def test_each_story_is_told_from_its_day_on(small: Simulation) -> None:
     times = times_ms(small.history["event_time"])
-    for story in BEGINNINGS:
-        told = times[small.stories == story]
-        assert len(told) >= 4, story
-        assert told.min() >= SMALL.start_ms + SMALL.first_day(story) * DAY_MS
+    for typology in START_SHARES:
+        told = times[small.typologies == typology]
+        assert len(told) >= 4, typology
+        assert told.min() >= SMALL.start_ms + SMALL.first_day(typology) * DAY_MS
         assert told.max() < SMALL.end_ms
-    share = np.mean(small.stories != None)  # noqa: E711
+    share = np.mean(small.typologies != None)  # noqa: E711
     assert 0.4 * SMALL.fraud_share < share < 1.2 * SMALL.fraud_share
 
 
 def test_the_default_world_has_the_base_rate_of_real_platforms() -> None:
-    play = Play(World(payments=1_000_000))
-    assert 0.0005 < (play.episodes["story"] > 0).sum() / 1_000_000 < 0.002
+    simulator = Simulator(World(payments=1_000_000))
+    assert 0.0005 < (simulator.episodes["typology"] > 0).sum() / 1_000_000 < 0.002
 
 
-@pytest.mark.parametrize("story", BEGINNINGS)
-def test_a_story_switched_off_is_not_told(story: str) -> None:
-    others = tuple(name for name in BEGINNINGS if name != story)
-    told = simulate(msgspec.structs.replace(SMALL, payments=4_000, stories=others)).stories
-    assert story not in told
+@pytest.mark.parametrize("typology", START_SHARES)
+def test_a_story_switched_off_is_not_told(typology: str) -> None:
+    others = tuple(name for name in START_SHARES if name != typology)
+    told = simulate(msgspec.structs.replace(SMALL, payments=4_000, typologies=others)).typologies
+    assert typology not in told
 
 
 def test_labels_are_late_incomplete_sometimes_wrong_and_never_from_after_the_end(small: Simulation) -> None:
-    frauds = small.stories != None  # noqa: E711
+    frauds = small.typologies != None  # noqa: E711
     told = valid(small.history["label"])
     times, label_ms = times_ms(small.history["event_time"]), times_ms(small.history["label_time"])
     assert (label_ms[told] > times[told]).all() and label_ms.max() < SMALL.end_ms
@@ -111,11 +111,11 @@ def test_labels_are_late_incomplete_sometimes_wrong_and_never_from_after_the_end
 
 
 def test_an_instrument_belongs_to_one_payer_unless_it_was_stolen(small: Simulation) -> None:
-    honest = small.history.filter(pa.array(small.stories == None))  # noqa: E711
+    honest = small.history.filter(pa.array(small.typologies == None))  # noqa: E711
     pairs = set(zip(honest["instrument_id"].to_pylist(), honest["payer_id"].to_pylist(), strict=True))
     assert len({instrument for instrument, _ in pairs}) == len(pairs)
     assert all(instrument.split("-")[1] == payer.split("-")[1] for instrument, payer in pairs)
-    stolen = small.history.filter(pa.array(np.isin(small.stories, ["card testing", "stolen card"])))
+    stolen = small.history.filter(pa.array(np.isin(small.typologies, ["card testing", "stolen card"])))
     others = [
         instrument.split("-")[1] != payer.split("-")[1]
         for instrument, payer in zip(stolen["instrument_id"].to_pylist(), stolen["payer_id"].to_pylist(), strict=True)
@@ -133,7 +133,7 @@ def test_nobody_pays_the_own_account_or_a_merchant_that_is_not_open(small: Simul
 
 
 def test_devices_are_shared_by_families_and_by_kiosks_not_only_by_rings(small: Simulation) -> None:
-    honest = small.history.filter(pa.array(small.stories == None))  # noqa: E711
+    honest = small.history.filter(pa.array(small.typologies == None))  # noqa: E711
     users = honest.group_by("device_id").aggregate([("payer_id", "count_distinct")])["payer_id_count_distinct"]
     assert 0.02 < (users.to_numpy() >= 2).mean() < 0.4
     assert users.to_numpy().max() >= 8
@@ -162,17 +162,17 @@ def test_the_festival_begins_with_ten_to_fifteen_times_the_daily_mean() -> None:
     assert 10 <= shape[:RUSH_MINUTES].mean() <= 15
     assert 4 <= shape[RUSH_MINUTES:PLATEAU_MINUTES].mean() <= 8
     assert 1.6 <= shape[PLATEAU_MINUTES:].mean() <= 2.5
-    year = seasons(World(payments=1_000_000))
-    busiest = int(np.argmax(year.payments))
+    calendar = traffic_calendar(World(payments=1_000_000))
+    busiest = int(np.argmax(calendar.payments))
     assert World().dates[busiest].isoformat() == "2026-11-11"
 
 
 def test_traffic_grows_by_a_third_a_year_and_knows_pay_day() -> None:
-    year = seasons(World(payments=10_000_000, days=730, festival=False))
-    first, second = year.payments[:365].sum(), year.payments[365:].sum()
+    calendar = traffic_calendar(World(payments=10_000_000, days=730, festival=False))
+    first, second = calendar.payments[:365].sum(), calendar.payments[365:].sum()
     assert second / first == pytest.approx(1.32, abs=0.01)
-    month_day = year.month_day
-    assert year.usual[month_day <= 3].mean() > 1.08 * year.usual[(month_day > 8) & (month_day < 28)].mean()
+    month_day = calendar.month_day
+    assert calendar.usual[month_day <= 3].mean() > 1.08 * calendar.usual[(month_day > 8) & (month_day < 28)].mean()
 
 
 def test_a_day_of_the_world_is_a_day_in_india(small: Simulation) -> None:
@@ -187,12 +187,12 @@ def test_borders_are_crossed_and_currencies_differ(small: Simulation) -> None:
 
 
 def test_fraud_adapts_to_refusals_only_when_told_to() -> None:
-    world = msgspec.structs.replace(SMALL, stories=("card testing",), fraud_share=0.05)
+    world = msgspec.structs.replace(SMALL, typologies=("card testing",), fraud_share=0.05)
     bold = simulate(msgspec.structs.replace(world, adapts=False))
     wary = simulate(world)
 
     def spent(one: Simulation) -> float:
-        fraud = one.stories != None  # noqa: E711
+        fraud = one.typologies != None  # noqa: E711
         return float(one.history["amount_minor"].to_numpy()[fraud].sum())
 
     assert spent(wary) < 0.95 * spent(bold)

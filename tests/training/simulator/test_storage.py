@@ -22,7 +22,7 @@ from training.simulator.manifest import WorldMismatch, read_manifest
 from training.simulator.parameters import World, days_between
 from training.simulator.simulate import simulate
 from training.simulator.storage import read_history, read_truth, write_profiles, write_world
-from training.world_commands import described
+from training.world_commands import world_of
 
 TINY = msgspec.structs.replace(SMALL, payments=3_000, payers=200, days=20)
 
@@ -38,7 +38,7 @@ def test_what_is_written_is_what_was_lived_and_the_truth_stands_aside(tmp_path: 
     manifest = write_world(TINY, tmp_path)
     lived = simulate(TINY)
     assert read_history(tmp_path).equals(lived.history)
-    assert read_truth(tmp_path)["story"].to_pylist() == lived.stories.tolist()
+    assert read_truth(tmp_path)["story"].to_pylist() == lived.typologies.tolist()
     assert manifest.complete and manifest.payments == TINY.payments and len(manifest.days) == TINY.days
     assert read_history(tmp_path).schema == HISTORY_SCHEMA, "no column tells the story"
     assert write_profiles(tmp_path).is_file()
@@ -94,7 +94,7 @@ def test_another_world_is_not_mixed_in_and_a_fresh_one_replaces_it(tmp_path: Pat
 
 
 def test_impossible_parameters_are_refused_together_and_nothing_is_touched(tmp_path: Path) -> None:
-    nonsense = World(payers=0, fraud_share=1.5, days=-3, never_reported_share=2.0, stories=("unheard of",))
+    nonsense = World(payers=0, fraud_share=1.5, days=-3, never_reported_share=2.0, typologies=("unheard of",))
     with pytest.raises(InvalidDeclaration) as refused:
         write_world(nonsense, tmp_path / "world")
     said = " ".join(refused.value.problems)
@@ -106,7 +106,7 @@ def test_impossible_parameters_are_refused_together_and_nothing_is_touched(tmp_p
 
 def test_the_command_line_tells_every_problem_at_once() -> None:
     with pytest.raises(InvalidDeclaration) as refused:
-        described(0, 0, "2026-11-12", "2026-11-11", 1, 2.0, 100, ("mule=yesterday", "gossip"), True, True, True)
+        world_of(0, 0, "2026-11-12", "2026-11-11", 1, 2.0, 100, ("mule=yesterday", "gossip"), True, True, True)
     said = " ".join(refused.value.problems)
     for part in ("payments is 0", "payers is 0", "before its start", "fraud_share is 2.0", "'yesterday'", "'gossip'"):
         assert part in said

@@ -1,4 +1,4 @@
-"""Who takes part in the simulated world: payers and merchants.
+"""The parties of the simulated world: payers and payees.
 
 Never makes a payment.
 """

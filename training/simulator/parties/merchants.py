@@ -1,8 +1,8 @@
-"""Whom one pays: stores with QR codes, brands at home and abroad, small merchants new every day, and persons.
+"""Payees: stores with QR codes, brands at home and abroad, new small merchants every day, and persons.
 
-A merchant is a number; what never changes about it (city, category, prices, kind of QR code) is mixed out of
-that number, so that a million stores cost no memory. Ranges of numbers, in order: stores, local brands,
-international brands, merchants that open while we watch, fraudulent merchants; behind them every person.
+A payee is a number; its fixed properties (city, category, prices, kind of QR code) are hashed from the number, so
+that a million stores cost no memory. Ranges of numbers, in order: stores, local brands, international brands,
+merchants that open during the simulation, fraudulent merchants, persons.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PER_RUPEE = np.array([1.0, 1 / 85, 0.77 / 85, 1.33 / 85, 3.67 / 85, 0.9 / 85, 7.
 CAPITALS = np.array(
     [[20.6, 78.9], [40.71, -74.01], [51.51, -0.13], [1.35, 103.82], [25.20, 55.27], [52.52, 13.41], [22.32, 114.17]]
 )
-"""Where payments abroad happen, in the order of COUNTRIES."""
+"""Locations of payments abroad, in the order of COUNTRIES."""
 
 STORE_MCC = np.array([5411, 5499, 5814, 5812, 5912, 5331, 5251, 5541, 7230, 4121])
 BRAND_MCC = np.array([5732, 5651, 4814, 5411, 5812, 4899, 5311, 5977, 5816, 4111])
@@ -41,8 +41,8 @@ BRAND_HEAD, STORE_HEAD = 60.0, 25.0
 
 
 @dataclass(frozen=True)
-class Places:
-    """How many payees of each kind there are; every method takes and gives their numbers, int64."""
+class Payees:
+    """The number of payees of each kind; methods take and return payee numbers, int64."""
 
     seed: int
     stores: int
@@ -69,7 +69,7 @@ class Places:
 
     @property
     def first_rogue(self) -> int:
-        """Number of the first merchant that was opened for fraud."""
+        """Number of the first merchant opened for fraud."""
         return self.first_new + self.new_per_day * self.days
 
     @property
@@ -78,7 +78,7 @@ class Places:
         return self.first_rogue + self.rogues
 
     def store(self, city: Integers, draw: Floats) -> Integers:
-        """Stores of a city, the popular ones more often; `draw` (0..1) decides which."""
+        """Stores of a city by popularity, one per `draw` (0..1)."""
         share = np.cumsum(np.concatenate([[0.0], CITIES[:, 2]])) / CITIES[:, 2].sum()
         edges = (share * self.stores).astype(np.int64)
         size = np.maximum(edges[city + 1] - edges[city], 1)
@@ -97,7 +97,7 @@ class Places:
         return np.asarray(self.first_abroad + number, np.int64)
 
     def newcomer(self, day: int, city: Integers, rng: np.random.Generator) -> Integers:
-        """A merchant that opened lately, of the city where it can be; a store where none has opened yet."""
+        """A recently opened merchant, of the city if possible; a store if none has opened yet."""
         n = len(city)
         opened = day - np.minimum(rng.geometric(1 / 25, n) - 1, 400)
         slot = power_law(rng.random(n), max(self.new_per_day // len(CITIES), 1), 0.8, 2.0) * len(CITIES) + city
@@ -105,7 +105,7 @@ class Places:
         return np.where(opened >= 0, chosen, self.store(city, rng.random(n)))
 
     def opens_day(self, payee: Integers) -> Integers:
-        """The day of the world on which a merchant of the newcomers' range opens; below 0 for everybody else."""
+        """The day of the world on which a new merchant opens; below 0 for all other payees."""
         inside = (payee >= self.first_new) & (payee < self.first_rogue)
         return np.where(inside, (payee - self.first_new) // self.new_per_day, -1)
 
@@ -114,13 +114,13 @@ class Places:
         return (payee >= self.first_abroad) & (payee < self.first_new)
 
     def country(self, payee: Integers) -> Integers:
-        """Place in COUNTRIES; international brands may sell through a company at home."""
+        """Index in COUNTRIES; some international brands sell through a domestic company."""
         at_home = share_of(payee, f"{self.seed}/entity") < 0.12
         own = 1 + (payee - self.first_abroad) % len(FOREIGN)
         return np.where(self.is_abroad(payee) & ~at_home, own, 0)
 
     def city(self, payee: Integers) -> Integers:
-        """Place in CITIES of a merchant."""
+        """Index in CITIES of a merchant."""
         share = np.cumsum(CITIES[:, 2]) / CITIES[:, 2].sum()
         of_store = np.searchsorted(share, (payee + 0.5) / self.stores, side="right")
         newcomer = ((payee - self.first_new) % self.new_per_day) % len(CITIES)
@@ -143,12 +143,12 @@ class Places:
         return np.where(payee >= self.first_person, -1, np.select([at for at, _ in kinds], choices, newcomer))
 
     def price(self, payee: Integers) -> Floats:
-        """What a merchant's goods cost relative to its like, around 1."""
+        """A merchant's price level relative to similar merchants, around 1."""
         draw = share_of(payee, f"{self.seed}/price") + share_of(payee, f"{self.seed}/price again")
         return np.where(payee >= self.first_person, 1.0, np.exp(1.5 * (draw - 1.0)))
 
     def static_code(self, payee: Integers) -> Flags:
-        """Whether the QR code at the till is a printed one."""
+        """Whether the QR code at the till is static (printed)."""
         return share_of(payee, f"{self.seed}/code") < 0.68
 
     def size(self, payee: Integers) -> Integers:
@@ -169,9 +169,9 @@ class Places:
         )
 
 
-def places(world: World) -> Places:
+def payees(world: World) -> Payees:
     """The payees of a world."""
-    return Places(
+    return Payees(
         seed=world.seed, stores=world.stores, brands=world.local_brands, abroad=world.international_brands,
         new_per_day=world.new_merchants_per_day, days=world.days,
         rogues=12 + int(world.payments * world.fraud_share / 100),

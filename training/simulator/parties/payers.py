@@ -1,4 +1,4 @@
-"""Who pays: people of all ages with families, phones, instruments, home addresses, trips and new phones."""
+"""Payers: age, family, phones, instruments, home address, trips."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from training.simulator.random_streams import share_of, stream
 
 YOUNG, MIDDLE, OLD = range(3)
 PHONES = 4
-"""Numbers of one person's phones: the first, its successor, a second one, a borrowed identity kept free."""
+"""Device numbers per person: the first phone, its successor, a second phone, one unused."""
 VPA, WALLET, CARD, ACCOUNT = range(4)
 """Kinds of instrument; the instrument of kind k of person n has the number 4 n + k."""
 
 JOINED_BEFORE = 0.82
-"""Share of people who were there before the first day; the others join day by day."""
+"""Share of payers who joined before the first day; the others join day by day."""
 RESERVE = 60
-"""One account in so many is opened by fraudsters for their own purposes."""
+"""One account in RESERVE is opened by fraudsters."""
 _HOME, _MOBILE, _OFFICE = 0x0A000000, 0x64400000, 0xAC100000
 _ONCE, _ABROAD, _RENTED = 0x2A000000, 0x51000000, 0xC6120000
 
 
 @dataclass(frozen=True)
-class People:
-    """One row per account; the last `reserve` rows are never used by honest people.
+class Payers:
+    """One row per account; the last `reserve` rows belong to fraudsters.
 
-    `edges` is the running sum of activity (Zipf-Mandelbrot), `spend` multiplies amounts, `head` is the member of
-    the family whose home address, and for some whose phone, is used.
+    `edges` is the running sum of activity (Zipf-Mandelbrot), `spend` multiplies amounts, `head` is the family
+    member whose home address, and for some whose phone, the row uses.
     """
 
     count: int
@@ -50,38 +50,38 @@ class People:
     level: Integers
 
     def active(self, n: int, day: int, rng: np.random.Generator) -> Integers:
-        """`n` people by their activity, of those who have joined by that day."""
+        """`n` payers by activity, among those who have joined by `day`."""
         chosen = np.searchsorted(self.edges, rng.random(n) * self.edges[-1], side="right").astype(np.int64)
         joined = self.joined(day)
         return np.where(chosen < joined, chosen, rng.integers(0, max(joined, 1), n))
 
     def joined(self, day: int) -> int:
-        """How many honest people have joined by a day; they are the first ones."""
+        """The number of honest payers who have joined by a day; they have the lowest numbers."""
         return max(1, int(np.searchsorted(self.joins_day[: self.count], day, side="right")))
 
-    def opened_lately(self, day: Integers, rng: np.random.Generator, within_days: int = 20) -> Integers:
-        """For each day an account that fraudsters opened shortly before (the nearest there is)."""
+    def recently_opened(self, day: Integers, rng: np.random.Generator, within_days: int = 20) -> Integers:
+        """For each day an account that fraudsters opened recently (the nearest one if there is none)."""
         joins = self.joins_day[self.count :]
         last = np.maximum(np.searchsorted(joins, day, side="right"), 1)
         first = np.minimum(np.searchsorted(joins, day - within_days, side="left"), last - 1)
         return np.asarray(self.count + first + (rng.random(len(day)) * (last - first)).astype(np.int64), np.int64)
 
     def relative(self, person: Integers, rng: np.random.Generator) -> Integers:
-        """Somebody whom each person knows: near in number, nearest most often; never the person."""
+        """An acquaintance of each person: a near number, the nearest most often; never the person."""
         step = 1 + (14 * rng.random(len(person)) ** 2.2).astype(np.int64)
         other = np.where(rng.random(len(person)) < 0.5, person + step, person - step)
         inside = np.minimum(person, self.count - 1)
         return np.where((other < 0) | (other >= self.count), (inside + self.count // 2) % self.count, other)
 
     def phone(self, person: Integers, day: Integers, rng: np.random.Generator) -> Integers:
-        """The usual device at each payment: the family's, the own one, its successor, or now and then a second one."""
+        """The device of each payment: the family's, the own phone, its successor, or sometimes a second phone."""
         owner = np.where(self.shares_phone[person], self.head[person], person)
         phone = PHONES * owner + (day >= self.new_phone_day[owner])
         second = self.second_phone[person] & (rng.random(len(person)) < 0.15)
         return np.where(second, PHONES * person + 2, phone)
 
     def address(self, person: Integers, rng: np.random.Generator) -> Integers:
-        """An IPv4 address as a number: home, one that a mobile network or an office shares, or a passing one."""
+        """An IPv4 address as a number: home, shared (mobile network or office), or one-time."""
         n, draw = len(person), rng.random(len(person))
         home = _HOME + self.head[person] % (1 << 24)
         mobile = _MOBILE + self.city[person] * 4096 + rng.integers(0, 1500, n)
@@ -90,7 +90,7 @@ class People:
         return np.select([draw < 0.42, draw < 0.86, draw < 0.94], [home, mobile, office], once)
 
     def trip(self, person: Integers, day: int) -> tuple[Integers, Integers]:
-        """(city of a journey inside the country, country of one abroad) of each person on a day; -1: not there."""
+        """(city of a domestic trip, country of a trip abroad) of each person on a day; -1: no such trip."""
         kind = share_of(person, f"{self.seed}/traveller")
         every = 50 + (share_of(person, f"{self.seed}/every") * 150).astype(np.int64)
         begins = (share_of(person, f"{self.seed}/begins") * every).astype(np.int64)
@@ -103,17 +103,17 @@ class People:
 
 
 def address_abroad(country: Integers, rng: np.random.Generator) -> Integers:
-    """A guest's address in a foreign country."""
+    """An IP address of a visitor in a foreign country."""
     return np.asarray(_ABROAD + country * 65_536 + rng.integers(0, 9_000, len(country)), np.int64)
 
 
 def rented_address(number: Integers) -> Integers:
-    """The address of a rented server or private network, used by thieves and by the careful."""
+    """The address of a rented server or VPN, used by fraudsters and by some honest payers."""
     return np.asarray(_RENTED + number % 3_000, np.int64)
 
 
-def people(world: World) -> People:
-    """The people of a world."""
+def payers(world: World) -> Payers:
+    """The payers of a world."""
     n, reserve = world.payers, max(40, world.payers // RESERVE)
     total = n + reserve
     rng = stream(world.seed, "people")
@@ -126,7 +126,7 @@ def people(world: World) -> People:
     joins[n:] = np.sort(rng.integers(-25, world.days, reserve))
     age = rng.choice(3, total, p=(0.40, 0.42, 0.18))
     spend = rng.lognormal(0.0, 0.55, total) * np.array([0.75, 1.2, 0.95])[age]
-    return People(
+    return Payers(
         count=n,
         reserve=reserve,
         seed=world.seed,

@@ -1,4 +1,4 @@
-"""Honest payments of the simulated world, what becomes of them, and the calendar they follow.
+"""Honest payments of the simulated world, outcomes and labels of payments, and the traffic calendar.
 
 Never knows a fraud typology.
 """

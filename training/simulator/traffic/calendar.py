@@ -1,7 +1,6 @@
-"""When people pay: growth, weekdays, salary days, two peaks a day, and the rush of 11/11.
+"""The traffic calendar: growth, weekdays, salary days, two peaks a day, and the rush of 11/11.
 
-The peaks 10:00-13:00 and 17:00-21:30 are those that the operator of UPI names when it asks banks to keep other
-traffic out of them (NPCI circular of 21 May 2025).
+The peaks 10:00-13:00 and 17:00-21:30 are the peak hours of UPI in the NPCI circular of 21 May 2025.
 """
 
 from __future__ import annotations
@@ -20,25 +19,25 @@ SALES = {(7, 7): 0.2, (8, 8): 0.25, (9, 9): 0.35, (10, 10): 0.5, (11, 11): 1.0}
 
 RUSH_MINUTES, PLATEAU_MINUTES, AFTERGLOW_MINUTES = 5, 65, 180
 RUSH, PLATEAU, AFTERGLOW, SALE_DAY = 12.2, 4.6, 1.4, 0.75
-"""Times the mean rate of an ordinary day, on top of its own shape, at strength 1."""
+"""Multiples of an ordinary day's mean rate, added at strength 1."""
 
 _WEEKDAYS = (0.97, 0.96, 0.97, 0.99, 1.05, 1.06, 1.00)  # Monday first
 
 
 @dataclass(frozen=True)
-class Seasons:
+class TrafficCalendar:
     """For each day: its payments, the strength of its sale, its weekday (Monday = 0) and the day of the month."""
 
     payments: Integers
     usual: Floats
-    """Payments without the sale: what frauds that care for no sale follow."""
+    """Payments without the sale's effect: most typologies follow it."""
     sale: Floats
     weekday: Integers
     month_day: Integers
     start_ms: int
 
     def moments(self, day: int, n: int, rng: np.random.Generator) -> Integers:
-        """`n` moments of one day, sorted, ms UTC."""
+        """`n` times of one day, sorted, ms UTC."""
         shape = minute_shape(float(self.sale[day]), bool(self.weekday[day] >= 5))
         edges = np.cumsum(shape) / shape.sum()
         draws = np.sort(rng.random(n))
@@ -47,8 +46,8 @@ class Seasons:
         return np.asarray(self.start_ms + day * DAY_MS + inside, np.int64)
 
 
-def seasons(world: World) -> Seasons:
-    """The calendar of a world; the payments of its days add up to the number wanted."""
+def traffic_calendar(world: World) -> TrafficCalendar:
+    """The calendar of a world; its daily payments add up to `world.payments`."""
     dates = world.dates
     weekday = np.array([date.weekday() for date in dates], np.int64)
     month_day = np.array([date.day for date in dates], np.int64)
@@ -59,7 +58,7 @@ def seasons(world: World) -> Seasons:
     wanted = usual * np.array([minute_shape(float(s), False).sum() / MINUTES for s in sale])
     per_day = _whole_numbers(wanted / wanted.sum() * world.payments, world.payments)
     scale = world.payments / wanted.sum()
-    return Seasons(per_day, usual * scale, sale, weekday, month_day, world.start_ms)
+    return TrafficCalendar(per_day, usual * scale, sale, weekday, month_day, world.start_ms)
 
 
 def sale_strength(date: dt.date) -> float:
@@ -88,7 +87,7 @@ def minute_shape(sale: float, weekend: bool) -> Floats:
 
 
 def _whole_numbers(wanted: Floats, total: int) -> Integers:
-    """Integers next to what is wanted that add up to the total (largest remainders)."""
+    """`wanted` rounded to integers that add up to the total (largest remainder method)."""
     low = np.floor(wanted).astype(np.int64)
     missing = total - int(low.sum())
     low[np.argsort(low - wanted, kind="stable")[:missing]] += 1

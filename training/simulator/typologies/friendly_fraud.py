@@ -1,4 +1,4 @@
-"""Friendly fraud: the payer bought it, has it, and disputes it. At the moment of payment nothing is unusual."""
+"""Friendly fraud (first-party misuse): the payer disputes a genuine purchase. The payment itself is not unusual."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ import numpy as np
 
 from training.data.arrays import Integers
 from training.simulator.random_streams import share_of
-from training.simulator.rows import Rows, by_time, joined
-from training.simulator.traffic.episodes import Cast, episodes, none_of_it
+from training.simulator.rows import Rows, by_time, concatenated, no_rows
+from training.simulator.traffic.episodes import WorldContext, draw_episodes
 from training.simulator.traffic.honest import BUY, WORLDWIDE, pay
-from training.simulator.typologies.shares import wanted
+from training.simulator.typologies.resources import expected_payments
 
-STORY = "friendly fraud"
+TYPOLOGY = "friendly fraud"
 INCLINED = 0.02
-"""Share of people who ever do it; some of them often."""
+"""Share of payers who ever do it; some of them often."""
 
 
-def friendly_fraud(cast: Cast) -> Rows:
-    """Purchases like any other by people who have found out that disputing works."""
-    rng = cast.stream(STORY)
-    told = episodes(cast, wanted(cast, STORY), 1, 3, rng, cast.world.first_day(STORY))
-    if not len(told):
-        return none_of_it()
-    inclined = share_of(np.arange(cast.people.joined(0)), f"{cast.world.seed}/inclined")
+def friendly_fraud(ctx: WorldContext) -> Rows:
+    """Ordinary purchases by payers who dispute them later."""
+    rng = ctx.stream(TYPOLOGY)
+    drawn = draw_episodes(ctx, expected_payments(ctx, TYPOLOGY), 1, 3, rng, ctx.world.first_day(TYPOLOGY))
+    if not len(drawn):
+        return no_rows()
+    inclined = share_of(np.arange(ctx.payers.joined(0)), f"{ctx.world.seed}/inclined")
     willing = np.flatnonzero(inclined < max(INCLINED, float(inclined.min()) * 1.0001))  # in a hamlet at least one
-    payer = willing[(len(willing) * rng.random(told.count) ** 2).astype(np.int64)][told.episode]
-    day = told.day[told.episode] + told.step * rng.integers(0, 9, len(told))
-    parts = [_one_day(cast, int(d), payer[day == d]) for d in np.unique(day) if d < cast.world.days]
-    return by_time(joined(parts)) if parts else none_of_it()
+    payer = willing[(len(willing) * rng.random(drawn.count) ** 2).astype(np.int64)][drawn.episode]
+    day = drawn.day[drawn.episode] + drawn.step * rng.integers(0, 9, len(drawn))
+    parts = [_one_day(ctx, int(d), payer[day == d]) for d in np.unique(day) if d < ctx.world.days]
+    return by_time(concatenated(parts)) if parts else no_rows()
 
 
-def _one_day(cast: Cast, day: int, payer: Integers) -> Rows:
-    rng = cast.stream(f"{STORY} of a day", day)
-    time = cast.year.moments(day, len(payer), rng)
+def _one_day(ctx: WorldContext, day: int, payer: Integers) -> Rows:
+    rng = ctx.stream(f"{TYPOLOGY} of a day", day)
+    time = ctx.calendar.moments(day, len(payer), rng)
     kind = np.where(rng.random(len(payer)) < 0.7, BUY, WORLDWIDE)
-    rows = pay(cast.people, cast.places, kind, payer, time, cast.year, day, rng, story=STORY)
+    rows = pay(ctx.payers, ctx.payees, kind, payer, time, ctx.calendar, day, rng, typology=TYPOLOGY)
     more = np.round(rows["amount_minor"] * rng.uniform(1.0, 2.6, len(payer)))
     whole = (rows["currency"] == 0) & (rows["payee_country"] == 0)
     rows["amount_minor"] = np.where(whole, np.maximum(more // 100 * 100, 100), more).astype(np.int64)

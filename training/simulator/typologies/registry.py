@@ -1,7 +1,11 @@
-"""The table of stories: a new one is a file beside this one and a line here, in `told` and in the parameters."""
+"""The table of typologies. A new one needs a file, a line here, a share (resources.py) and a start (parameters.py)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from training.simulator.rows import Rows
+from training.simulator.traffic.episodes import WorldContext
 from training.simulator.typologies.account_takeover import account_takeover
 from training.simulator.typologies.bust_out import bust_out
 from training.simulator.typologies.card_testing import card_testing
@@ -10,10 +14,12 @@ from training.simulator.typologies.friendly_fraud import friendly_fraud
 from training.simulator.typologies.mule import mule
 from training.simulator.typologies.promotion_abuse import promotion_abuse
 from training.simulator.typologies.qr_swap import qr_swap
-from training.simulator.typologies.shares import Story
 from training.simulator.typologies.stolen_card import stolen_card
 
-STORIES: dict[str, Story] = {
+#: Makes the payments of a typology in a world.
+Typology = Callable[[WorldContext], Rows]
+
+TYPOLOGIES: dict[str, Typology] = {
     "card testing": card_testing,
     "account takeover": account_takeover,
     "collect request": collect_request,
