@@ -1,4 +1,4 @@
-"""The demo and the Handbook job: shows that use everything else.
+"""The demo and the Handbook job: programs that use all other rooms.
 
 Imported by the command line only.
 """

@@ -1,4 +1,4 @@
-"""The demo: from nothing to a serving champion on a small seeded world, and a first look at its decisions."""
+"""The demo: simulates a small world, trains and serves a champion, and shows its first decisions."""
 
 from __future__ import annotations
 
@@ -33,49 +33,49 @@ from training.simulator.simulate import Simulation, simulate
 WORLD = World(
     payments=120_000, days=75, start=dt.date(2026, 9, 1), payers=4_000, stores=20_000, local_brands=3_000,
     international_brands=600, new_merchants_per_day=20, fraud_share=0.006,
-    story_starts={"qr swap": dt.date(2026, 9, 20)},
+    typology_starts={"qr swap": dt.date(2026, 9, 20)},
 )  # fmt: skip
-"""Small, with more fraud than the default world has: there must be something to see. Its last days hold 11/11."""
+"""A small world with more fraud than the default one, so that the demo has frauds to show; it ends with 11/11."""
 LIVE_PAYMENTS = 600
 LOOK_BACK_DAYS = 14
 USER = "demo"
 
 
-class Reason(msgspec.Struct):
-    """One reason of an answer."""
+class DemoReason(msgspec.Struct):
+    """One reason of a reply."""
 
     code: str
     text: str
 
 
-class Answer(msgspec.Struct):
-    """What the demo shows of an answer of the service."""
+class DemoAnswer(msgspec.Struct):
+    """The fields of a reply that the demo shows."""
 
     transaction_id: str
     decision: str
     score: float | None = None
-    reasons: list[Reason] = []
+    reasons: list[DemoReason] = []
     tier: str = ""
     model: str = ""
 
 
 @dataclass(frozen=True)
 class Demo:
-    """A running demo: what was sent and answered, and how a person reaches it."""
+    """A running demo: payments, replies, ports and password."""
 
     port: int
     console_port: int
     password: str
     history: pa.Table
-    stories: dict[str, str | None]
-    answers: list[Answer]
+    typologies: dict[str, str | None]
+    answers: list[DemoAnswer]
     example: bytes
     seconds: float
 
 
 @contextmanager
 def demo(settings: Settings, port: int, console_port: int, console: Console) -> Iterator[Demo]:
-    """Everything up and running inside the block, stopped after it.
+    """Train and serve; the services run inside the block and stop after it.
 
     Raises:
         ServiceTrouble: a port is in use, or a process did not start.
@@ -84,9 +84,9 @@ def demo(settings: Settings, port: int, console_port: int, console: Console) -> 
     began = time.monotonic()
     refuse_busy_ports({"the service": port, "the review console": console_port})
     folder = settings.var / "demo"
-    shutil.rmtree(folder, ignore_errors=True)  # each demo starts with a ledger of its own
+    shutil.rmtree(folder, ignore_errors=True)  # each demo starts with an empty ledger
     folder.mkdir(parents=True)
-    known = load("world")
+    data_set = load("world")
 
     with console.status("living through 75 simulated days"):
         simulation = simulate(WORLD)
@@ -99,7 +99,7 @@ def demo(settings: Settings, port: int, console_port: int, console: Console) -> 
         pq.write_table(before(simulation.history, live_from), past, compression="lz4")
 
     with progress(console, pq.read_metadata(past).num_rows) as listener:
-        _, version = run(known, past, settings, "demo", profiles, True, listener)
+        _, version = run(data_set, past, settings, "demo", profiles, True, listener)
     with console.status("passing the gate and exporting the bundle"):
         promoted = promote(settings, version.version)
     exported = f"exported as {promoted.tag} to {settings.model_store}"
@@ -107,9 +107,9 @@ def demo(settings: Settings, port: int, console_port: int, console: Console) -> 
 
     password, log = secrets.token_urlsafe(9), folder / "serving.log"
     place = {"VAR": str(folder.resolve()), "PROFILES": str(profiles.resolve())}
-    place |= {"BUNDLE": str(promoted.path.resolve())}  # the store lies below our VAR, not below that of the demo
+    place |= {"BUNDLE": str(promoted.path.resolve())}  # the store is below our VAR, not the demo's
     place |= {"CLOCK": "replay", "API_KEY": "", "HOST": "127.0.0.1"}
-    with _ending_is_an_interrupt(), ExitStack() as stack:
+    with _sigterm_as_interrupt(), ExitStack() as stack:
         with console.status("starting the service and the review console"):
             serving(["import-history", str(past), "--until-ms", str(live_from)], log, **place)
             serving(["user-add", USER, "--password", password, "--role", "lead"], log, **place)
@@ -123,7 +123,7 @@ def demo(settings: Settings, port: int, console_port: int, console: Console) -> 
             console_port=console_port,
             password=password,
             history=simulation.history,
-            stories=dict(zip(ids, simulation.stories.tolist(), strict=True)),
+            typologies=dict(zip(ids, simulation.typologies.tolist(), strict=True)),
             answers=answers,
             example=example,
             seconds=time.monotonic() - began,
@@ -131,24 +131,24 @@ def demo(settings: Settings, port: int, console_port: int, console: Console) -> 
 
 
 def a_busy_moment(simulation: Simulation) -> tuple[int, int]:
-    """First and last moment, ms UTC, of a few hundred payments of the last two weeks with the most stories in them.
+    """Start and end, ms UTC, of a few hundred payments of the last two weeks with the most typologies.
 
-    Chosen by the truth only the simulator knows, so that the demo has something to show; nothing is measured on it.
+    The choice uses the simulator's truth so that the demo shows fraud; nothing is measured on these payments.
     """
     times: Integers = times_ms(simulation.history["event_time"])
-    fraud = np.flatnonzero(simulation.stories != None)  # noqa: E711  (elementwise)
+    fraud = np.flatnonzero(simulation.typologies != None)  # noqa: E711  (elementwise)
     late = fraud[times[fraud] > times[-1] - LOOK_BACK_DAYS * 86_400_000]
     best, span = (0, 0), (max(0, len(times) - LIVE_PAYMENTS), len(times) - 1)
     for last in np.minimum(late + LIVE_PAYMENTS // 4, len(times) - 1).tolist():
         first = max(0, last - LIVE_PAYMENTS + 1)
-        inside = [story for story in simulation.stories[first : last + 1].tolist() if story is not None]
+        inside = [typology for typology in simulation.typologies[first : last + 1].tolist() if typology is not None]
         if (len(set(inside)), len(inside)) > best:
             best, span = (len(set(inside)), len(inside)), (first, last)
     return int(times[span[0]]), int(times[span[1]]) + 1
 
 
 def until_stopped() -> None:
-    """Return when Ctrl-C is pressed or the process is asked to end."""
+    """Return on Ctrl-C or SIGTERM."""
     try:
         while True:
             time.sleep(3600)
@@ -157,8 +157,8 @@ def until_stopped() -> None:
 
 
 @contextmanager
-def _ending_is_an_interrupt() -> Iterator[None]:
-    """A polite end (SIGTERM) stops our own processes too, as Ctrl-C does."""
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Handle SIGTERM like Ctrl-C, so that our child processes stop too."""
     former = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
@@ -166,8 +166,8 @@ def _ending_is_an_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, former)
 
 
-def _send(messages: Iterator[Message], port: int) -> tuple[list[Answer], bytes]:
-    """Send everything in order; the answers to payments, and the last payment as sent."""
+def _send(messages: Iterator[Message], port: int) -> tuple[list[DemoAnswer], bytes]:
+    """Send all messages in order; returns the replies to payments and the body of the last payment."""
     all_of_them = list(messages)
     connection, answers, example = Connection(port), [], b""
     try:
@@ -175,7 +175,7 @@ def _send(messages: Iterator[Message], port: int) -> tuple[list[Answer], bytes]:
             if status != 200:
                 raise ServiceTrouble(f"{path} answered {status}: {answer.decode()[:300]}", "See var/demo/serving.log.")
             if path == SCORE:
-                answers.append(msgspec.json.decode(answer, type=Answer))
+                answers.append(msgspec.json.decode(answer, type=DemoAnswer))
                 example = body
     finally:
         connection.close()

@@ -1,4 +1,4 @@
-"""The main job on real input: train by the Handbook's protocols, serve every test payment over HTTP, compare."""
+"""The Handbook job: trains by the Handbook's protocols, scores every test payment over HTTP, compares."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from features.bundle.bundle import write_bundle
-from features.catalogue.catalogue import catalogue
+from features.catalogue.catalogue import Catalogue
 from features.history.schema import times_ms
 from training.client.replay_requests import SCORE, Message, before, stream
 from training.client.service_process import Connection, ServiceTrouble, free_port, running, serving
@@ -37,8 +37,8 @@ FRAME_FROM = dt.datetime(2018, 5, 9, tzinfo=dt.UTC)
 DAY_MS = 86_400_000
 
 
-class Served(msgspec.Struct, frozen=True):
-    """What one protocol gave, from the scores as served."""
+class ProtocolResult(msgspec.Struct, frozen=True):
+    """The figures of one protocol, from the served scores."""
 
     protocol: str
     auc: float
@@ -57,13 +57,13 @@ class Served(msgspec.Struct, frozen=True):
 
     @property
     def mismatches(self) -> int:
-        """All disagreements: verify's, vectors against the replay, scores against the model."""
+        """All mismatches: of verify, of vectors against the replay, of scores against the model."""
         return self.verify_mismatches + self.vector_mismatches + self.score_mismatches
 
 
 @dataclass(frozen=True)
-class Job:
-    """What both protocols share: the data set, its whole history, the frame and where things are kept."""
+class HandbookJob:
+    """The inputs that both protocols share: data set, history, frame, folder."""
 
     dataset: Dataset
     history: pa.Table
@@ -79,12 +79,12 @@ class _Answer(msgspec.Struct):
     tier: str = "full"
 
 
-def handbook(data: Path, settings: Settings, console: Console) -> tuple[Served, ...]:
-    """Train, serve and judge the single week and the long protocol.
+def handbook(data: Path, settings: Settings, console: Console) -> tuple[ProtocolResult, ...]:
+    """Train, serve and evaluate the single-week and the long protocol.
 
     Raises:
         InvalidHistory: the data cannot be read.
-        ServiceTrouble: the service did not do its part.
+        ServiceTrouble: the service failed.
     """
     folder, dataset = settings.var / "handbook", load("handbook")
     folder.mkdir(parents=True, exist_ok=True)
@@ -94,24 +94,24 @@ def handbook(data: Path, settings: Settings, console: Console) -> tuple[Served, 
         history = pq.read_table(source)
     with progress(console, history.num_rows) as listener:
         listener.stage("replaying 183 days through the kernel")
-        payments = frame(history, catalogue(dataset.catalogue()), since=FRAME_FROM, progress=listener.events)
-    job = Job(dataset, history, payments, file_digest(source), folder, console)
+        payments = frame(history, Catalogue(dataset.catalogue_parameters()), since=FRAME_FROM, progress=listener.events)
+    job = HandbookJob(dataset, history, payments, file_digest(source), folder, console)
     return tuple(serve_protocol(job, name) for name in ("week", "long"))
 
 
-def serve_protocol(job: Job, name: str) -> Served:
-    """One protocol from training to figures: its own ledger, its own service process."""
+def serve_protocol(job: HandbookJob, name: str) -> ProtocolResult:
+    """One protocol from training to figures, with a ledger and a service process of its own."""
     began = time.monotonic()
     recipe, own = job.dataset.recipe(name), job.folder / name
-    shutil.rmtree(own, ignore_errors=True)  # a ledger takes one past, once
+    shutil.rmtree(own, ignore_errors=True)  # a ledger imports one history, once
     own.mkdir(parents=True)
-    known = catalogue(job.dataset.catalogue())
+    catalogue = Catalogue(job.dataset.catalogue_parameters())
     with progress(job.console) as listener:
         trained = train(
-            job.payments, known, recipe, job.dataset.delay, dataset=job.dataset.name, recipe_name=name,
+            job.payments, catalogue, recipe, job.dataset.delay, dataset=job.dataset.name, recipe_name=name,
             data_digest=job.digest, on_stage=listener.stage, on_tree=listener.trees,
         )  # fmt: skip
-    write_bundle(trained.bundle(name, f"handbook-{name}", service_of(known)), own / "bundle")
+    write_bundle(trained.bundle(name, f"handbook-{name}", service_of(catalogue)), own / "bundle")
 
     test = trained.test
     from_ms = int(test.payments["event_time"].iloc[0].floor("D").value // 1_000_000)
@@ -135,7 +135,7 @@ def serve_protocol(job: Job, name: str) -> Served:
     if len(answers) != len(test) or (ids != [a.transaction_id for a in answers]).any():
         raise ServiceTrouble("The service answered other payments than the test holds.", f"See {log}.")
     served = np.asarray([np.nan if a.score is None else a.score for a in answers])
-    return _judged(
+    return _result(
         job, name, test, served, payments_sent=len(answers), labels_sent=labels,
         requests_per_second=(len(answers) + labels) / seconds, below_full_tier=sum(a.tier != "full" for a in answers),
         verify_mismatches=verified, vector_mismatches=vectors, score_mismatches=scores,
@@ -144,13 +144,13 @@ def serve_protocol(job: Job, name: str) -> Served:
 
 
 def _send(
-    job: Job, port: int, messages: Iterator[Message], from_ms: int, until_ms: int
+    job: HandbookJob, port: int, messages: Iterator[Message], from_ms: int, until_ms: int
 ) -> tuple[list[_Answer], int, float]:
-    """Send everything in order on one connection; the answers, the number of labels and the seconds taken."""
+    """Send all messages in order on one connection; returns the replies, the number of labels and the seconds taken."""
     sent: list[str] = []
     read = msgspec.json.Decoder(_Answer).decode
 
-    def noted() -> Iterator[Message]:
+    def logged() -> Iterator[Message]:
         for message in messages:
             sent.append(message[0])
             yield message
@@ -162,7 +162,7 @@ def _send(
     try:
         with progress(job.console, expected) as listener:
             listener.stage(f"sending {expected:,} payments and their labels in order of time")
-            for i, (status, body) in enumerate(connection.exchange(noted())):
+            for i, (status, body) in enumerate(connection.exchange(logged())):
                 if status != 200:
                     raise ServiceTrouble(
                         f"{sent[i]} answered {status}: {body.decode()[:300]}", "See the service's log."
@@ -183,13 +183,13 @@ def _verify(own: Path, log: Path, place: dict[str, str]) -> int:
     try:
         serving(["verify", "--report", str(report)], log, **place)
     except ServiceTrouble:
-        if not report.is_file():  # code 1 says that there are mismatches: they are in the report
+        if not report.is_file():  # exit code 1 means mismatches: they are in the report
             raise
     return int(msgspec.json.decode(report.read_bytes())["mismatches"])
 
 
 def _differences(file: Path, trained: Trained) -> tuple[int, int]:
-    """Payments whose served vector, and whose served score, is not bit for bit that of the replayed frame."""
+    """Numbers of payments whose served vector, and whose served score, differs in any bit from the replayed frame."""
     test, place, vectors, scores = trained.test, 0, 0, 0
     ids = test.payments["transaction_id"].to_numpy(dtype=str)
     for batch in pq.ParquetFile(file).iter_batches(batch_size=1 << 14, columns=["transaction_id", "score", "vector"]):
@@ -206,7 +206,7 @@ def _differences(file: Path, trained: Trained) -> tuple[int, int]:
     return vectors + len(test) - place, scores
 
 
-def _judged(job: Job, name: str, test: Frame, served: Floats, **rest: object) -> Served:
+def _result(job: HandbookJob, name: str, test: Frame, served: Floats, **rest: object) -> ProtocolResult:
     if name == "week":
         period = job.payments.between(TRAIN_FROM, TRAIN_FROM + pd.Timedelta(days=21)).payments
         kept = period[unknown_customers(period, TRAIN_FROM)]
@@ -224,4 +224,4 @@ def _judged(job: Job, name: str, test: Frame, served: Floats, **rest: object) ->
         fraud = test.fraud
         figures = {"auc": auc(served, fraud), "ap": average_precision(served, fraud), "cp100": None,
                    "payments": len(test), "frauds": int(fraud.sum())}  # fmt: skip
-    return msgspec.convert({"protocol": name, **figures, **rest}, Served)
+    return msgspec.convert({"protocol": name, **figures, **rest}, ProtocolResult)

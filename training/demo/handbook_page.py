@@ -1,4 +1,4 @@
-"""The Handbook job's figures beside the published table, and as a file."""
+"""The Handbook job's figures compared with the published table, and as a file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from training.demo.handbook import Served
+from training.demo.handbook import ProtocolResult
 
 PUBLISHED = (
     ("logistic regression, single week", 0.871, 0.606, 0.291),
@@ -22,8 +22,8 @@ PUBLISHED = (
 """Le Borgne et al.; the last row was measured with the same protocol as our long one."""
 
 
-def show(console: Console, served: tuple[Served, ...]) -> None:
-    """The published rows, ours below them, and what a reader must not conclude."""
+def show(console: Console, served: tuple[ProtocolResult, ...]) -> None:
+    """Print the published rows, ours, and the limits of the comparison."""
     table = Table(title="Handbook, simulated card payments", title_justify="left")
     for heading in ("", "AUC", "AP", "CP@100"):
         table.add_column(heading, justify="left" if not heading else "right")
@@ -40,7 +40,7 @@ def show(console: Console, served: tuple[Served, ...]) -> None:
     console.print("Simulated data: these figures say that the machinery is right, not what real traffic would give.")
 
 
-def write(path: Path, served: tuple[Served, ...], seconds: float) -> None:
+def write(path: Path, served: tuple[ProtocolResult, ...], seconds: float) -> None:
     """`var/handbook.json`: both protocols, mismatches summed, requests a second over everything sent."""
     requests = [one.payments_sent + one.labels_sent for one in served]
     took = sum(n / one.requests_per_second for n, one in zip(requests, served, strict=True))

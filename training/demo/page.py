@@ -1,4 +1,4 @@
-"""What the demo says on the terminal: decisions with reasons, lines to copy, where to sign in."""
+"""The demo's terminal output: decisions with reasons, commands to copy, addresses and password."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
-from training.demo.demo import USER, Answer, Demo
+from training.demo.demo import USER, Demo, DemoAnswer
 from training.settings import Settings
 
 MOST_ROWS = 18
@@ -16,7 +16,7 @@ _ORDER = ("decline", "review", "challenge", "approve")
 
 
 def show(console: Console, demo: Demo, settings: Settings) -> None:
-    """Print everything a newcomer needs next."""
+    """Print the decisions and the next steps."""
     _decisions(console, demo)
     base, desk = f"http://127.0.0.1:{demo.port}", f"http://127.0.0.1:{demo.console_port}"
     again = json.loads(demo.example)
@@ -47,17 +47,17 @@ def _decisions(console: Console, demo: Demo) -> None:
     table = Table(title=f"{len(demo.answers)} payments scored over HTTP: {summary}", title_justify="left")
     for heading in ("payment", "decision", "score", "reasons", "simulated truth"):
         table.add_column(heading, justify="right" if heading == "score" else "left")
-    notable = [a for a in demo.answers if a.decision != "approve" or demo.stories[a.transaction_id]]
+    notable = [a for a in demo.answers if a.decision != "approve" or demo.typologies[a.transaction_id]]
     ranked = sorted(notable, key=lambda a: (_ORDER.index(a.decision), -(a.score or 0.0)))
     for answer in ranked[:MOST_ROWS]:
-        table.add_row(*_row(answer, demo.stories[answer.transaction_id]))
+        table.add_row(*_row(answer, demo.typologies[answer.transaction_id]))
     console.print(table)
     if len(ranked) > MOST_ROWS:
         console.print(f"... and {len(ranked) - MOST_ROWS} more that were flagged or are fraud.")
     console.print("A simulated world: it shows that everything works together, not how well real fraud is found.")
 
 
-def _row(answer: Answer, story: str | None) -> tuple[str, ...]:
+def _row(answer: DemoAnswer, typology: str | None) -> tuple[str, ...]:
     reasons = "\n".join(reason.text for reason in answer.reasons[:2]) or "-"
     score = "-" if answer.score is None else f"{answer.score:.3f}"
-    return answer.transaction_id, answer.decision, score, reasons, story or "honest"
+    return answer.transaction_id, answer.decision, score, reasons, typology or "honest"

@@ -1,4 +1,4 @@
-"""Who is caught: a model judged on a written world by what really happened, story by story, out of time.
+"""The detection report: a model evaluated out of time on a simulated world, against the truth, by fraud typology.
 
-The world is simulated: what is measured here proves the machinery, not how much real fraud would be found.
+The world is simulated: the figures prove the machinery, not how much real fraud would be found.
 """

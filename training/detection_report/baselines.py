@@ -1,6 +1,4 @@
-"""Who competes: the model with everything, one without window features, a plain rule set, and one that has
-never seen a story.
-"""
+"""Baselines: the full model, one without window features, one trained without a typology, a rule set."""
 
 from __future__ import annotations
 
@@ -20,30 +18,32 @@ from training.recipe import ModelParameters
 _COMPARE = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "==": np.equal}
 
 
-def everything(
+def full_model(
     parts: Periods, parameters: ModelParameters, catalogue: Catalogue, on_tree: TreeDone | None = None
 ) -> Model:
     """The model of the whole catalogue."""
     return fit(parts.learn, _none(parts.learn), parameters, catalogue, on_tree)
 
 
-def without_windows(
+def stateless_model(
     parts: Periods, parameters: ModelParameters, catalogue: Catalogue, on_tree: TreeDone | None = None
 ) -> Model:
-    """The model that sees the payment and the profiles of its parties, but nothing of the past."""
+    """The model on the payment and the profiles of its parties, without window features."""
     stateless = tuple(f.name for f in catalogue.features if f.group in ("request", "profile", "attribute"))
     return fit(parts.learn, _none(parts.learn), msgspec.structs.replace(parameters, use=stateless), catalogue, on_tree)
 
 
-def without_story(
-    parts: Periods, story: str, parameters: ModelParameters, catalogue: Catalogue, on_tree: TreeDone | None = None
+def model_without(
+    parts: Periods, typology: str, parameters: ModelParameters, catalogue: Catalogue, on_tree: TreeDone | None = None
 ) -> Model:
-    """The model of a world in which a story had never happened before the test."""
-    return fit(_rows(parts.learn, parts.learn_stories != story), _none(parts.learn), parameters, catalogue, on_tree)
+    """The model trained without the payments of one typology."""
+    return fit(
+        _rows(parts.learn, parts.learn_typologies != typology), _none(parts.learn), parameters, catalogue, on_tree
+    )
 
 
 def rule_score(test: Frame, catalogue: Catalogue, rules: tuple[Rule, ...] = STARTER_RULES) -> Floats:
-    """A plain rule set as a ranking: the strictest action that matches, then how many match, then the amount."""
+    """A rule set as a ranking: by the strictest matching action, then the number of matches, then the amount."""
     strictest, matches = np.zeros(len(test)), np.zeros(len(test))
     for rule in rules:
         hit: Flags = np.ones(len(test), np.bool_)

@@ -1,4 +1,4 @@
-"""What a score catches when it may disturb a fixed share of the good payments, and how sure that is."""
+"""The operating point of a score at a false-positive budget: fraud caught, with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INTERVAL = (2.5, 97.5)
 
 
 class Share(msgspec.Struct, frozen=True):
-    """A share (0..1) with its 95 % bootstrap interval; None where there is nothing to share."""
+    """A share (0..1) with its 95 % bootstrap interval; None where the total is 0."""
 
     value: float | None
     low: float | None
@@ -24,10 +24,10 @@ class Share(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Caught:
-    """The truth of a test and, for one score, what is above the budget's threshold, once and in each round.
+class OperatingPoint:
+    """The payments of a test above the budget's threshold of one score, on the sample and in each bootstrap round.
 
-    `rounds` is bool[rounds, frauds], `weights` float64[rounds, frauds]: how often a fraud was drawn.
+    `rounds` is bool[rounds, frauds], `weights` float64[rounds, frauds]: how often the bootstrap drew a fraud.
     """
 
     threshold: float
@@ -37,7 +37,7 @@ class Caught:
     weights: Floats
 
     def share(self, among: Flags, worth: Floats) -> Share:
-        """Share of the fraud among some payments that is caught, weighted by `worth` per payment of the test."""
+        """Share of the fraud among the marked payments that is caught, weighted by `worth` per payment of the test."""
         inside, value = among[self.frauds], worth[self.frauds]
         total = float(value[inside].sum())
         if total <= 0:
@@ -51,7 +51,7 @@ class Caught:
 
 
 def threshold_at(scores: Floats, good: Flags, budget: float = BUDGET, weights: Floats | None = None) -> float:
-    """The lowest threshold above which at most `budget` of the good payments lie; a payment is above if score > it."""
+    """The lowest threshold that at most a share `budget` of the good payments exceeds (score > threshold)."""
     good_scores = scores[good]
     order = np.argsort(-good_scores, kind="stable")
     worth = np.ones(len(order)) if weights is None else weights[good][order]
@@ -60,8 +60,10 @@ def threshold_at(scores: Floats, good: Flags, budget: float = BUDGET, weights: F
     return float(good_scores[order[place]]) if place < len(order) else -np.inf
 
 
-def caught(scores: Floats, fraud: Flags, payers: Integers, budget: float = BUDGET, seed: int = 0) -> Caught:
-    """Judge a score at a budget, with a bootstrap over payers (what one payer does hangs together).
+def operating_point(
+    scores: Floats, fraud: Flags, payers: Integers, budget: float = BUDGET, seed: int = 0
+) -> OperatingPoint:
+    """The operating point of a score at a budget, with a bootstrap over payers (one payer's payments correlate).
 
     Args:
         scores: float64[n].
@@ -72,10 +74,10 @@ def caught(scores: Floats, fraud: Flags, payers: Integers, budget: float = BUDGE
     """
     threshold = threshold_at(scores, ~fraud, budget)
     frauds = np.flatnonzero(fraud)
-    # only good payments near the threshold matter; of the others it is enough to know how many there are
+    # only good payments near the threshold are resampled; of the others only the number matters
     near = np.flatnonzero(~fraud & (scores >= np.quantile(scores[~fraud], max(0.0, 1 - 4 * budget))))
-    looked_at = np.concatenate([frauds, near])
-    names, place = np.unique(payers[looked_at], return_inverse=True)
+    sampled = np.concatenate([frauds, near])
+    names, place = np.unique(payers[sampled], return_inverse=True)
     rng = np.random.default_rng(seed)
     drawn = rng.poisson(1.0, (ROUNDS, len(names)))[:, place].astype(np.float64)
     order = np.argsort(-scores[near], kind="stable")
@@ -85,4 +87,4 @@ def caught(scores: Floats, fraud: Flags, payers: Integers, budget: float = BUDGE
         used = np.cumsum(weights[len(frauds) :][order])
         at = min(int(np.searchsorted(used, allowed, side="right")), len(order) - 1)
         rounds[number] = scores[frauds] > scores[near[order[at]]]
-    return Caught(threshold, scores > threshold, frauds, rounds, drawn[:, : len(frauds)])
+    return OperatingPoint(threshold, scores > threshold, frauds, rounds, drawn[:, : len(frauds)])

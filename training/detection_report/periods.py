@@ -1,4 +1,4 @@
-"""The periods of an evaluation: what may be learned from, the gap, and a test whose truth is known."""
+"""The periods of an evaluation: learn, decide, a gap of the label delay, and a test whose truth is known."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from training.simulator.traffic.calendar import sale_strength
 Progress = Callable[[int], None]
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """Lengths of the periods in days, in order of time, and which share of the honest rows is looked at."""
+class PeriodPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Lengths of the periods in days, in order of time, and the share of the honest rows that is used."""
 
     warm_up_days: int = 25
-    """At the beginning windows are not full yet: nothing is learned there."""
+    """Rows of this time are not learned from: the windows are not full yet."""
     decide_days: int = 4
     gap_days: int = 14
-    """The label delay: what is younger could not have been labelled."""
+    """The label delay: younger payments could not have been labelled."""
     test_days: int = 30
     honest_share: float = 1 / 6
-    """Of the payments not known as fraud, the share that is learned from (every sixth); of sale days all."""
+    """The share of the payments not known as fraud that is used (every sixth); all of those on sale days."""
 
     def problems(self, days: int) -> list[str]:
-        """What cannot be in a world of so many days, each with its repair."""
+        """Every contradiction with a world of `days` days, each with its repair."""
         found = [f"{name} is {getattr(self, name)}: give at least 1." for name in
                  ("decide_days", "gap_days", "test_days") if getattr(self, name) < 1]  # fmt: skip
         if not 0 < self.honest_share <= 1:
@@ -55,22 +55,22 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Periods:
-    """Frames in order of time. `learn` and `decide` carry what was known when the test began, `test` the truth.
+    """Frames in order of time. `learn` and `decide` carry the labels known when the test began, `test` the truth.
 
-    `stories` and `truth` are aligned with the rows of `test`; `learn_stories` with those of `learn`, and used
-    only to leave a story out.
+    `typologies` and `truth` are aligned with the rows of `test`; `learn_typologies` with those of `learn`, and used
+    only to leave a typology out.
     """
 
     learn: Frame
     decide: Frame
     test: Frame
     test_from: pd.Timestamp
-    stories: np.ndarray[tuple[int], np.dtype[np.object_]]
-    learn_stories: np.ndarray[tuple[int], np.dtype[np.object_]]
+    typologies: np.ndarray[tuple[int], np.dtype[np.object_]]
+    learn_typologies: np.ndarray[tuple[int], np.dtype[np.object_]]
     world: World
 
     def check(self) -> None:
-        """Refuse periods in which the test was learned from, by time or by payment.
+        """Refuse periods that leak the test into learning, by time or by payment.
 
         Raises:
             InvalidHistory: they overlap, or labels of the test were known.
@@ -101,10 +101,10 @@ def periods(
     world: World,
     catalogue: Catalogue,
     profiles: Profiles | None,
-    plan: Plan,
+    plan: PeriodPlan,
     progress: Progress | None = None,
 ) -> Periods:
-    """Replay a written world and cut it.
+    """Replay a simulated world and split it into periods.
 
     Raises:
         InvalidHistory: the world is not whole, or too short for the plan.
@@ -119,11 +119,11 @@ def periods(
     decide_day = test_day - plan.gap_days - plan.decide_days
     test_from = pd.Timestamp(world.start_ms + test_day * DAY_MS, unit="ms", tz="UTC")
     table = _payments(history, truth, catalogue, times)
-    known = table["told_fraud"].to_numpy() & (table["label_ms"].to_numpy() <= test_from.value // 1_000_000)
+    known = table["reported_fraud"].to_numpy() & (table["label_ms"].to_numpy() <= test_from.value // 1_000_000)
 
     honest = np.zeros(len(table), np.bool_)
     honest[:: max(round(1 / plan.honest_share), 1)] = True
-    honest |= table["sale"].to_numpy() > 0  # sale days are few, and what is usual on them has to be learned too
+    honest |= table["sale"].to_numpy() > 0  # sale days are few, so all their payments are used
     learn = (day >= plan.warm_up_days) & (day < decide_day) & (known | honest)
     decide = (day >= decide_day) & (day < test_day - plan.gap_days) & (known | honest)
     test = day >= test_day
@@ -131,18 +131,20 @@ def periods(
     values = replay_some(history, catalogue, keep, profiles, progress)
     table = table.assign(is_fraud=np.where(test, table["truth"], known))[keep].reset_index(drop=True)
     whole = Frame(table, values, catalogue.names)
-    story = table["story"].to_numpy(dtype=object)
+    typology = table["story"].to_numpy(dtype=object)
 
     def part(wanted: Flags) -> Frame:
         rows = np.flatnonzero(wanted[keep])
-        first, last = (int(rows[0]), int(rows[-1]) + 1) if rows.size else (0, 0)  # in order of time: one piece
+        first, last = (
+            (int(rows[0]), int(rows[-1]) + 1) if rows.size else (0, 0)
+        )  # rows are in order of time: contiguous
         return replace(whole, payments=table.iloc[first:last], values=values[first:last])
 
-    return Periods(part(learn), part(decide), part(test), test_from, story[test[keep]], story[learn[keep]], world)
+    return Periods(part(learn), part(decide), part(test), test_from, typology[test[keep]], typology[learn[keep]], world)
 
 
 def _payments(history: pa.Table, truth: pa.Table, catalogue: Catalogue, times: Integers) -> pd.DataFrame:
-    """The columns that a frame has, and the truth beside them."""
+    """The columns of a frame, and the truth."""
     if not truth["transaction_id"].equals(history["transaction_id"]):
         raise InvalidHistory("History and truth are of different payments.", "Simulate the world again with --fresh.")
     amounts = amounts_of(history, catalogue)
@@ -153,7 +155,7 @@ def _payments(history: pa.Table, truth: pa.Table, catalogue: Catalogue, times: I
             "amount_minor": amounts,
             "payer_id": history["payer_id"].to_pandas(),
             "payee_id": history["payee_id"].to_pandas(),
-            "told_fraud": np.asarray(pc.fill_null(pc.equal(history["label"], "fraud"), False)),
+            "reported_fraud": np.asarray(pc.fill_null(pc.equal(history["label"], "fraud"), False)),
             "label_ms": np.where(valid(history["label"]), times_ms(history["label_time"]), -1),
             "story": truth["story"].to_pandas(),
             "truth": truth["is_fraud"].to_numpy(),

@@ -1,4 +1,4 @@
-"""The judgement: what is caught by story and segment, beside rivals, with what was never seen and what is doubted."""
+"""The detection report: fraud caught by typology and segment, compared with baselines, with reasons to doubt it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from features.bundle.calibration import probabilities
 from features.catalogue.catalogue import Catalogue
 from training.data.arrays import Flags, Floats
 from training.data.slices import SEGMENTS
-from training.detection_report.baselines import everything, rule_score, without_story, without_windows
-from training.detection_report.operating_point import BUDGET, Caught, Share, caught, threshold_at
+from training.detection_report.baselines import full_model, model_without, rule_score, stateless_model
+from training.detection_report.operating_point import BUDGET, OperatingPoint, Share, operating_point, threshold_at
 from training.detection_report.periods import Periods
 from training.detection_report.sanity_checks import Separation, doubts, separations
 from training.model.calibrate import platt
@@ -27,10 +27,10 @@ NOTICE = (
 Stage = Callable[[str], None]
 
 
-class StoryFigures(msgspec.Struct, frozen=True):
-    """One story in the test: how much of all fraud it is and how much of it is caught."""
+class TypologyFigures(msgspec.Struct, frozen=True, rename={"typology": "story"}):
+    """One typology in the test: its share of all fraud and the share of it that is caught."""
 
-    story: str
+    typology: str
     payments: int
     value_share: float
     seen_in_training: bool
@@ -39,7 +39,7 @@ class StoryFigures(msgspec.Struct, frozen=True):
 
 
 class PartFigures(msgspec.Struct, frozen=True):
-    """One part of the traffic: its fraud, what is caught of it, and how many of its good payments are disturbed."""
+    """One part of the traffic: its fraud, the share caught, and the share of its good payments that are disturbed."""
 
     segment: str
     part: str
@@ -49,13 +49,13 @@ class PartFigures(msgspec.Struct, frozen=True):
     insulted: float
 
 
-class Unseen(msgspec.Struct, frozen=True):
-    """A story judged by a model that had it in training and by one that had never seen it."""
+class UnseenTypology(msgspec.Struct, frozen=True, rename={"typology": "story"}):
+    """A typology scored by a model that was trained with it and by one that was trained without it."""
 
-    story: str
+    typology: str
     payments: int
     value_caught_seen: Share | None
-    """None: the story began after everything that could be learned from."""
+    """None: the typology began after the learn period."""
     value_caught_unseen: Share
     gap: float | None
 
@@ -70,8 +70,10 @@ class Festival(msgspec.Struct, frozen=True):
     payments: int
 
 
-class Judgement(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the report says; amounts in reference minor units."""
+class DetectionReport(
+    msgspec.Struct, frozen=True, kw_only=True, rename={"by_typology": "by_story", "unseen_typology": "unseen_story"}
+):
+    """All figures of the report; amounts in reference minor units."""
 
     notice: str = NOTICE
     world_digest: str
@@ -92,37 +94,37 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     baselines: dict[str, Share]
     """Value caught at the same budget."""
     stateless_to_full: float | None
-    by_story: tuple[StoryFigures, ...]
+    by_typology: tuple[TypologyFigures, ...]
     by_segment: tuple[PartFigures, ...]
-    unseen_story: tuple[Unseen, ...]
+    unseen_typology: tuple[UnseenTypology, ...]
     festival: Festival | None
     single_features: tuple[Separation, ...]
     doubts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Judged:
-    """The figures and what the pictures are drawn from."""
+class DetectionResult:
+    """The report, and the scores that the plots need."""
 
-    judgement: Judgement
+    report: DetectionReport
     scores: Floats
-    rivals: dict[str, Floats]
+    baseline_scores: dict[str, Floats]
 
 
 def judge(
     parts: Periods, catalogue: Catalogue, parameters: ModelParameters, small_trees: int, version: int,
     world_payments: int, stage: Stage = lambda _: None,
-) -> Judged:  # fmt: skip
-    """Fit all rivals and judge them on what came later.
+) -> DetectionResult:  # fmt: skip
+    """Fit the model and its baselines and evaluate them on the test period.
 
     Args:
         parts: the periods, checked here.
         catalogue: the features.
         parameters: the size of the model.
-        small_trees: trees of the models that leave a story out, and of the one they are compared with; 0: none.
+        small_trees: trees of the models without one typology, and of the model they are compared with; 0: none.
         version: of the world.
         world_payments: how many it holds.
-        stage: told what is being done.
+        stage: called with the name of each stage.
 
     Raises:
         InvalidHistory: the periods are not in order of time.
@@ -131,23 +133,25 @@ def judge(
     test, fraud, amounts = parts.test, parts.test.fraud, parts.test.amounts
     payers = pd.factorize(test.payments["payer_id"])[0].astype(np.int64)
     stage("learning with everything")
-    model = everything(parts, parameters, catalogue)
-    # a threshold needs no calibration, but the report's scores should be probabilities
+    model = full_model(parts, parameters, catalogue)
+    # thresholds need no calibration, but the report's scores should be probabilities
     slope, intercept = platt(model.margins(parts.decide), parts.decide.fraud)
     scores = probabilities(model.margins(test), slope, intercept)
     chosen_before = threshold_at(probabilities(model.margins(parts.decide), slope, intercept), ~parts.decide.fraud)
     stage("learning without window features")
-    stateless = without_windows(parts, parameters, catalogue).margins(test)
-    rivals = {"without_windows": stateless, "rules": rule_score(test, catalogue)}
-    full = caught(scores, fraud, payers)
+    stateless = stateless_model(parts, parameters, catalogue).margins(test)
+    baseline_scores = {"without_windows": stateless, "rules": rule_score(test, catalogue)}
+    full = operating_point(scores, fraud, payers)
     everyone: Flags = np.ones(len(test), np.bool_)
     value, count = full.share(everyone, amounts), full.share(everyone, np.ones(len(test)))
-    baselines = {name: caught(rival, fraud, payers).share(everyone, amounts) for name, rival in rivals.items()}
-    told = separations(test, parts.stories)
+    baselines = {
+        name: operating_point(rival, fraud, payers).share(everyone, amounts) for name, rival in baseline_scores.items()
+    }
+    single_features = separations(test, parts.typologies)
     without = baselines["without_windows"].value
     before = scores > chosen_before
-    return Judged(
-        Judgement(
+    return DetectionResult(
+        DetectionReport(
             world_digest=parts.world.digest,
             world_version=version,
             world_payments=world_payments,
@@ -165,15 +169,15 @@ def judge(
             insulted_at_threshold_chosen_before=float(before[~fraud].mean()),
             baselines=baselines,
             stateless_to_full=without / value.value if without is not None and value.value else None,
-            by_story=_by_story(parts, full),
+            by_typology=_by_typology(parts, full),
             by_segment=_by_segment(parts, full),
-            unseen_story=_unseen(parts, catalogue, parameters, small_trees, payers, stage),
+            unseen_typology=_unseen(parts, catalogue, parameters, small_trees, payers, stage),
             festival=_festival(parts, full),
-            single_features=told,
-            doubts=tuple(doubts(test, scores, told, value.value, without)),
+            single_features=single_features,
+            doubts=tuple(doubts(test, scores, single_features, value.value, without)),
         ),
         scores,
-        rivals,
+        baseline_scores,
     )
 
 
@@ -182,22 +186,22 @@ def _of(part: Flags, whole: Flags, worth: Floats) -> float | None:
     return float(worth[part].sum()) / total if total else None
 
 
-def _by_story(parts: Periods, full: Caught) -> tuple[StoryFigures, ...]:
+def _by_typology(parts: Periods, full: OperatingPoint) -> tuple[TypologyFigures, ...]:
     amounts, fraud = parts.test.amounts, parts.test.fraud
-    learned = set(parts.learn_stories[parts.learn.fraud]) - {None}
+    learned = set(parts.learn_typologies[parts.learn.fraud]) - {None}
     found = []
-    for story in sorted({s for s in parts.stories if s is not None}):
-        here: Flags = parts.stories == story
+    for typology in sorted({s for s in parts.typologies if s is not None}):
+        here: Flags = parts.typologies == typology
         found.append(
-            StoryFigures(
-                story, int(here.sum()), float(amounts[here].sum() / amounts[fraud].sum()), story in learned,
+            TypologyFigures(
+                typology, int(here.sum()), float(amounts[here].sum() / amounts[fraud].sum()), typology in learned,
                 full.share(here, amounts), full.share(here, np.ones(len(amounts))),
             )
         )  # fmt: skip
     return tuple(found)
 
 
-def _by_segment(parts: Periods, full: Caught) -> tuple[PartFigures, ...]:
+def _by_segment(parts: Periods, full: OperatingPoint) -> tuple[PartFigures, ...]:
     test, amounts = parts.test, parts.test.amounts
     columns = {name: test.payments[name] for name in SEGMENTS}
     sale = pd.cut(test.payments["sale"], [-1, 0, 0.99, 1], labels=["ordinary day", "small sale", "11/11"])
@@ -218,30 +222,33 @@ def _by_segment(parts: Periods, full: Caught) -> tuple[PartFigures, ...]:
 
 def _unseen(
     parts: Periods, catalogue: Catalogue, parameters: ModelParameters, trees: int, payers: np.ndarray, stage: Stage
-) -> tuple[Unseen, ...]:
+) -> tuple[UnseenTypology, ...]:
     if not trees:
         return ()
     small = msgspec.structs.replace(parameters, trees=min(trees, parameters.trees), learning_rate=0.1)
     fraud, amounts = parts.test.fraud, parts.test.amounts
-    learned = set(parts.learn_stories[parts.learn.fraud]) - {None}
-    stage("learning the smaller model that unseen stories are compared with")
-    seen = caught(everything(parts, small, catalogue).margins(parts.test), fraud, payers)
+    learned = set(parts.learn_typologies[parts.learn.fraud]) - {None}
+    stage("learning the smaller model that is compared with those without a story")
+    seen = operating_point(full_model(parts, small, catalogue).margins(parts.test), fraud, payers)
     found = []
-    for story in sorted({s for s in parts.stories if s is not None}):
-        here: Flags = parts.stories == story
-        if story not in learned:
+    for typology in sorted({s for s in parts.typologies if s is not None}):
+        here: Flags = parts.typologies == typology
+        if typology not in learned:
             share = seen.share(here, amounts)
-            found.append(Unseen(story, int(here.sum()), None, share, None))
+            found.append(UnseenTypology(typology, int(here.sum()), None, share, None))
             continue
-        stage(f"learning without ever having seen {story}")
-        model = without_story(parts, story, small, catalogue)
-        share, known = caught(model.margins(parts.test), fraud, payers).share(here, amounts), seen.share(here, amounts)
+        stage(f"learning without ever having seen {typology}")
+        model = model_without(parts, typology, small, catalogue)
+        share, known = (
+            operating_point(model.margins(parts.test), fraud, payers).share(here, amounts),
+            seen.share(here, amounts),
+        )
         gap = known.value - share.value if known.value is not None and share.value is not None else None
-        found.append(Unseen(story, int(here.sum()), known, share, gap))
+        found.append(UnseenTypology(typology, int(here.sum()), known, share, gap))
     return tuple(found)
 
 
-def _festival(parts: Periods, full: Caught) -> Festival | None:
+def _festival(parts: Periods, full: OperatingPoint) -> Festival | None:
     sale, good = parts.test.payments["sale"].to_numpy(), ~parts.test.fraud
     day: Flags = sale == 1.0
     if not day.any():

@@ -1,4 +1,4 @@
-"""From a folder to the evaluation report of its world: what `make evaluate-world` runs."""
+"""`make evaluate-world`: from the folder of a world to its detection report."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from features.catalogue.catalogue import catalogue
+from features.catalogue.catalogue import Catalogue
 from features.state.profiles import ProfileFile
 from training.data.frame import Frame
 from training.data.source_map import load
 from training.detection_report.page import report_page
-from training.detection_report.periods import Plan, periods
-from training.detection_report.report import Judged, Judgement, judge
+from training.detection_report.periods import PeriodPlan, periods
+from training.detection_report.report import DetectionReport, DetectionResult, judge
 from training.html import share
 from training.recipe import ModelParameters
 from training.runs.terminal import progress
@@ -29,72 +29,72 @@ SMALL = World(
     payments=240_000, days=110, start=World().start, payers=8_000, stores=40_000, local_brands=6_000,
     international_brands=1_000, new_merchants_per_day=20, fraud_share=0.004,
 )  # fmt: skip
-"""For a quick look and for the tests; more fraud than the default world has."""
-SMALL_PLAN = Plan(warm_up_days=14, decide_days=10, gap_days=14, test_days=24, honest_share=1 / 3)
+"""A quick world, also for tests; with more fraud than the default world."""
+SMALL_PLAN = PeriodPlan(warm_up_days=14, decide_days=10, gap_days=14, test_days=24, honest_share=1 / 3)
 
 
 def evaluate_world(world: Path | None, small: bool, trees: int | None, settings: Settings, console: Console) -> None:
-    """Judge a world (made first if it is absent) and write `world.json` and `world.html` below var.
+    """Evaluate detection on a world (simulated first if absent); writes `world.json` and `world.html` below var.
 
     Args:
         world: its folder; None: below var.
         small: a small world of its own.
-        trees: of the model; None: what the recipe says.
+        trees: of the model; None: as in the recipe.
         settings: where var is.
-        console: told what is found.
+        console: prints the report.
     """
     began = time.monotonic()
     folder = world or settings.var / ("world-small" if small else "world")
     parameters = load("world").recipe("default").model
     if trees is not None:
         parameters = msgspec.structs.replace(parameters, trees=trees)
-    usual, plan = (SMALL, SMALL_PLAN) if small else (World(), Plan())
-    judged, test = evaluated(folder, usual, plan, parameters, console)
+    usual, plan = (SMALL, SMALL_PLAN) if small else (World(), PeriodPlan())
+    result, test = evaluated(folder, usual, plan, parameters, console)
     settings.var.mkdir(parents=True, exist_ok=True)
-    figures = msgspec.json.format(msgspec.json.encode(judged.judgement), indent=1)
+    figures = msgspec.json.format(msgspec.json.encode(result.report), indent=1)
     (settings.var / "world.json").write_bytes(figures)
-    (settings.var / "world.html").write_text(report_page(judged, test.fraud, test.amounts), encoding="utf-8")
-    show(console, judged.judgement)
+    (settings.var / "world.html").write_text(report_page(result, test.fraud, test.amounts), encoding="utf-8")
+    show(console, result.report)
     console.print(f"{settings.var / 'world.html'} and {settings.var / 'world.json'}, {time.monotonic() - began:.0f} s")
 
 
 def evaluated(
-    folder: Path, usual: World, plan: Plan, parameters: ModelParameters, console: Console
-) -> tuple[Judged, Frame]:
-    """Judge the world of a folder (made as `usual` if it is absent or was interrupted); figures and test."""
+    folder: Path, usual: World, plan: PeriodPlan, parameters: ModelParameters, console: Console
+) -> tuple[DetectionResult, Frame]:
+    """Evaluate the world of a folder, simulated as `usual` if absent or incomplete; the result and the test frame."""
     found = read_manifest(folder)
     with progress(console, found.payments if found else usual.payments) as listener:
         if found is None or not found.complete:
             listener.stage("living through the world")
-            tell = listener.events or (lambda _: None)
-            found = storage.write_world(found.parameters if found else usual, folder, on_day=tell)
+            on_day = listener.events or (lambda _: None)
+            found = storage.write_world(found.parameters if found else usual, folder, on_day=on_day)
         if not (folder / storage.PROFILES).is_file():
             listener.stage("writing what is known of the parties")
             storage.write_profiles(folder)
-        known = catalogue(load("world").catalogue())
+        catalogue = Catalogue(load("world").catalogue_parameters())
         listener.stage("replaying the history")
         profiles = ProfileFile(folder / storage.PROFILES).load()
-        parts = periods(folder, found.parameters, known, profiles, plan, listener.events)
-        judged = judge(parts, known, parameters, SMALL_TREES, found.world, found.payments, listener.stage)
-    return judged, parts.test
+        parts = periods(folder, found.parameters, catalogue, profiles, plan, listener.events)
+        result = judge(parts, catalogue, parameters, SMALL_TREES, found.world, found.payments, listener.stage)
+    return result, parts.test
 
 
-def show(console: Console, told: Judgement) -> None:
+def show(console: Console, report: DetectionReport) -> None:
     """The report in a few lines."""
-    table = Table(title=f"Fraud value caught when {told.budget:.1%} of good payments may be disturbed")
+    table = Table(title=f"Fraud value caught when {report.budget:.1%} of good payments may be disturbed")
     for name in ("", "value caught", "95 %", "in training"):
         table.add_column(name, justify="left" if not name else "right")
-    low, high = told.value_caught_interval
-    table.add_row("with everything", share(told.value_caught_at_budget), f"{share(low)} to {share(high)}", "")
-    for name, one in told.baselines.items():
+    low, high = report.value_caught_interval
+    table.add_row("with everything", share(report.value_caught_at_budget), f"{share(low)} to {share(high)}", "")
+    for name, one in report.baselines.items():
         table.add_row(name.replace("_", " "), share(one.value), f"{share(one.low)} to {share(one.high)}", "")
     table.add_section()
-    for s in told.by_story:
+    for s in report.by_typology:
         span = f"{share(s.value_caught.low)} to {share(s.value_caught.high)}"
-        table.add_row(s.story, share(s.value_caught.value), span, "yes" if s.seen_in_training else "never")
+        table.add_row(s.typology, share(s.value_caught.value), span, "yes" if s.seen_in_training else "never")
     console.print(table)
-    if told.festival and told.festival.insult_ratio is not None:
-        console.print(f"Good payments disturbed on 11/11: {told.festival.insult_ratio:.2f} times a normal day.")
-    for doubt in told.doubts:
+    if report.festival and report.festival.insult_ratio is not None:
+        console.print(f"Good payments disturbed on 11/11: {report.festival.insult_ratio:.2f} times a normal day.")
+    for doubt in report.doubts:
         console.print(f"[yellow]Doubt:[/yellow] {doubt}")
-    console.print(told.notice)
+    console.print(report.notice)

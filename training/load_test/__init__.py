@@ -1,4 +1,4 @@
-"""The rehearsal of 11/11: a simulated night against the real service, open loop, beside a normal day.
+"""The load test (rehearsal of 11/11): a simulated night against the real service, open loop, and a normal day.
 
-Simulated payments: the rehearsal proves that the machinery stands the rush, not how much real fraud it would find.
+The payments are simulated: it proves that the service withstands the rush, not how much real fraud it would find.
 """

@@ -1,7 +1,7 @@
-"""Where the rehearsal is played: embedded, or on the two servers that the environment names.
+"""The environment of the load test: embedded, or on the Redis and PostgreSQL servers of the settings.
 
-There it has a database and keys of its own and removes both afterwards; nothing else of theirs is read or
-changed. Their processors are the ones that serve: not on servers that score live payments.
+On servers it uses a database and a key prefix of its own and removes both afterwards. It loads their processors, so
+do not use servers that score live payments.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _KEYS_AT_ONCE = 2_000
 
 
 def profile_of(settings: Settings) -> str:
-    """The profile that is rehearsed.
+    """The profile under test.
 
     Raises:
         ServiceTrouble: one server is named and the other is not.
@@ -42,11 +42,11 @@ def profile_of(settings: Settings) -> str:
 
 
 @contextmanager
-def stage(settings: Settings) -> Iterator[dict[str, str]]:
-    """Settings (without prefix) of the service's processes, and what they name on the servers, until it is removed.
+def servers(settings: Settings) -> Iterator[dict[str, str]]:
+    """Settings (without prefix) of the service's processes; the database and the keys exist inside the block.
 
     Raises:
-        ServiceTrouble: a server does not answer, or makes no database.
+        ServiceTrouble: a server does not answer, or refuses to create a database.
     """
     if profile_of(settings) == EMBEDDED:
         yield {"REDIS_URL": "", "POSTGRES_URL": ""}
@@ -60,7 +60,7 @@ def stage(settings: Settings) -> Iterator[dict[str, str]]:
             "POSTGRES_URL": _database(settings.postgres_url, name), "RECORDER_PORT": str(first),
         }  # fmt: skip
     finally:
-        _forget(settings.redis_url, name)
+        _delete_keys(settings.redis_url, name)
         _drop(settings.postgres_url, name)
 
 
@@ -85,8 +85,8 @@ def _drop(url: str, name: str) -> None:
         session.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def _forget(url: str, prefix: str) -> None:
-    """Remove every key below the prefix, on every node."""
+def _delete_keys(url: str, prefix: str) -> None:
+    """Delete every key with the prefix, on every node."""
     client: Any = redis.Redis.from_url(url)
     if client.info("cluster").get("cluster_enabled"):
         client.close()

@@ -1,4 +1,4 @@
-"""The rehearsal as a page, a file of figures and a few lines on the terminal."""
+"""The results of the load test as a page, a file of figures and a table on the terminal."""
 
 from __future__ import annotations
 
@@ -21,36 +21,37 @@ _HEADS = ("", "11/11, the night", "11/11, the rest", "normal day")
 _COLOURS = dict(zip(DECISIONS[1:], (GREEN, AMBER, RED), strict=True))
 
 
-def written(told: Rehearsal, folder: Path, console: Console) -> None:
-    """Write `festival.json` and `festival.html` and show the sum of it."""
+def write_report(rehearsal: Rehearsal, folder: Path, console: Console) -> None:
+    """Write `festival.json` and `festival.html` and print the totals."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "festival.json").write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1))
-    (folder / "festival.html").write_text(festival_page(told), encoding="utf-8")
-    lines = Table(title=f"11/11 and a normal day, {told.profile} profile", title_justify="left")
+    (folder / "festival.json").write_bytes(msgspec.json.format(msgspec.json.encode(rehearsal), indent=1))
+    (folder / "festival.html").write_text(festival_page(rehearsal), encoding="utf-8")
+    lines = Table(title=f"11/11 and a normal day, {rehearsal.profile} profile", title_justify="left")
     for name in _HEADS:
         lines.add_column(name, justify="left" if not name else "right")
-    for row in _rows(told):
+    for row in _rows(rehearsal):
         lines.add_row(*row)
     console.print(lines)
-    console.print(told.notice)
+    console.print(rehearsal.notice)
     console.print(f"{folder / 'festival.html'} and {folder / 'festival.json'}")
 
 
-def festival_page(told: Rehearsal) -> str:
+def festival_page(rehearsal: Rehearsal) -> str:
     """The report of `make festival`."""
     parts = [
-        paragraph(told.notice, notice=True),
+        paragraph(rehearsal.notice, notice=True),
         paragraph(
-            f"Profile {told.profile}. Each second of the rehearsal plays {told.seconds_of_the_night_per_second:.0f} "
-            "seconds of the night (of the days more), so that the rush fits this machine. Requests left when "
-            f"they were due; latency counts from then, and {told.deadline_ms:.0f} ms is the deadline."
+            f"Profile {rehearsal.profile}. Each second of the rehearsal plays "
+            f"{rehearsal.seconds_of_the_night_per_second:.0f} seconds of the night (of the days more), so that "
+            "the rush fits this machine. Requests left when they were due; "
+            f"latency counts from then, and {rehearsal.deadline_ms:.0f} ms is the deadline."
         ),
-        table(_HEADS, _rows(told)),
+        table(_HEADS, _rows(rehearsal)),
     ]
-    for run in (told.festival, told.rest_of_the_day, told.normal_day):
+    for run in (rehearsal.festival, rehearsal.rest_of_the_day, rehearsal.normal_day):
         parts += [
             heading(f"{run.name}, second by second"),
-            picture(partial(_series, run, told.deadline_ms),
+            picture(partial(_series, run, rehearsal.deadline_ms),
                     f"{run.name}: offered and served rate, latencies, tiers and decisions each second", 9.6, 9.0, 4),
         ]  # fmt: skip
     parts += [
@@ -58,17 +59,17 @@ def festival_page(told: Rehearsal) -> str:
         table(
             ("story", "payments", "challenged or worse", "value, INR", "of it challenged or worse"),
             [
-                (s.story, f"{s.payments}", f"{s.caught}", f"{s.value_minor / 100:,.0f}",
+                (s.typology, f"{s.payments}", f"{s.caught}", f"{s.value_minor / 100:,.0f}",
                  share(s.caught_minor / s.value_minor if s.value_minor else None))
-                for s in told.festival.by_story
+                for s in rehearsal.festival.by_typology
             ],
         ),
     ]  # fmt: skip
     return page("The night of 11/11: a rehearsal with simulated payments", parts)
 
 
-def _rows(told: Rehearsal) -> list[tuple[str, ...]]:
-    runs = (told.festival, told.rest_of_the_day, told.normal_day)
+def _rows(rehearsal: Rehearsal) -> list[tuple[str, ...]]:
+    runs = (rehearsal.festival, rehearsal.rest_of_the_day, rehearsal.normal_day)
 
     def each(name: str, of: Any) -> tuple[str, ...]:
         return name, *(of(run) for run in runs)
@@ -85,8 +86,8 @@ def _rows(told: Rehearsal) -> list[tuple[str, ...]]:
         each("decisions", lambda r: ", ".join(f"{n:,} {d}" for d, n in r.decisions.items())),
         each("good payments challenged or worse", lambda r: f"{r.insulted} of {r.good:,} ({r.insulted_share:.2%})"),
         each("fraud value challenged or worse", lambda r: share(r.fraud_value_caught)),
-        ("insults, to a normal day", f"{ratio(told.night_insult_ratio_to_normal_day)} (night alone)",
-         f"{ratio(told.insult_ratio_to_normal_day)} (night and day)", "1"),
+        ("insults, to a normal day", f"{ratio(rehearsal.night_insult_ratio_to_normal_day)} (night alone)",
+         f"{ratio(rehearsal.insult_ratio_to_normal_day)} (night and day)", "1"),
     ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The rehearsal itself: start the service, send a normal day and the night of 11/11 open loop, tell what happened."""
+"""The load test: starts the service, sends a normal day and the night of 11/11 open loop, measures."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from features.history.schema import times_ms
 from training.client.load_generator import Replies, send
 from training.client.service_process import Connection, free_ports, running, serving
 from training.data.arrays import Floats, Integers
-from training.detection_report.periods import Plan
+from training.detection_report.periods import PeriodPlan
 from training.detection_report.report import NOTICE
-from training.load_test.environment import PRODUCTION, WORKERS, profile_of, stage
-from training.load_test.scenario import DAY, NIGHT, NORMAL, SMALL, SMALL_PLAN, Prepared, prepare
+from training.load_test.environment import PRODUCTION, WORKERS, profile_of, servers
+from training.load_test.scenario import DAY, NIGHT, NORMAL, SMALL, SMALL_PLAN, Scenario, prepare
 from training.load_test.timeline import Run, run_of
 from training.runs.terminal import progress
 from training.settings import Settings
 from training.simulator.parameters import IST_MS, World
 
 DEADLINE_MS = 80.0
-"""What the contract promises when the caller names no deadline."""
+"""The default deadline of the API contract."""
 SHARE_OF_CAPACITY = 0.4
-"""The rush is played at this share of what the service answered in a short closed loop."""
+"""Rate of the rush as a share of the service's closed-loop capacity."""
 FASTEST, SLOWEST = 120.0, 10.0
 FASTEST_SMALL = 900.0
-"""Bounds of how many seconds of the night pass in one second of the rehearsal."""
+"""Limits of the speed-up: seconds of the night per second of the test."""
 RUSH_PER_SECOND = 600.0
-"""The rush is never played faster than this: more proves nothing about a night."""
+"""Largest rate of the rush: a higher one proves nothing about a night."""
 DAY_PER_SECOND = 250.0
-"""What is offered in a second of a whole day, on average."""
+"""Mean rate of the whole-day runs."""
 PROBES, CALLERS = 800, 8
 
 
 class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
-    """What `var/festival.json` holds: the night in the first fields, beside it the rest of 11/11 and a normal day."""
+    """The content of `var/festival.json`: the night in the first fields, the rest of 11/11 and a normal day."""
 
     notice: str = NOTICE
     profile: str
@@ -58,7 +58,7 @@ class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
     insult_ratio_to_normal_day: float | None
     """Share of good payments challenged or worse on 11/11, night and day, over that of the normal day."""
     night_insult_ratio_to_normal_day: float | None
-    """The same of the night alone, which has few payments."""
+    """The same for the night alone, which has few payments."""
     fraud_value_caught: float | None
     festival: Run
     rest_of_the_day: Run
@@ -66,14 +66,14 @@ class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rehearse(settings: Settings, console: Console, small: bool = False, trees: int | None = None) -> Rehearsal:
-    """Everything from an empty folder to the figures.
+    """Run the whole load test, from an empty folder to the figures.
 
     Raises:
-        ServiceTrouble: the service did not start, or a server that the settings name does not answer.
+        ServiceTrouble: the service did not start, or a configured server does not answer.
     """
     profile, folder = profile_of(settings), folder_of(settings)
     folder.mkdir(parents=True, exist_ok=True)
-    world, plan = (SMALL, SMALL_PLAN) if small else (World(), Plan())
+    world, plan = (SMALL, SMALL_PLAN) if small else (World(), PeriodPlan())
     with progress(console, world.payments) as listener:
         ready = prepare(folder, world, plan, listener, trees)
     with ExitStack() as ending:
@@ -102,14 +102,14 @@ def rehearse(settings: Settings, console: Console, small: bool = False, trees: i
 
 
 def _served(ending: ExitStack, settings: Settings, console: Console, folder: Path, from_ms: int) -> int:
-    """Start the service in the profile that the settings name, with everything before `from_ms` as its past; its port.
+    """Start the service in the configured profile with the payments before `from_ms` as its history; returns the port.
 
-    `ending` stops it and removes what it left on servers.
+    `ending` stops the service and removes its data on servers.
     """
     own, log = folder / "var", folder / "service.log"
-    shutil.rmtree(own, ignore_errors=True)  # each rehearsal begins with a ledger of its own
+    shutil.rmtree(own, ignore_errors=True)  # each load test begins with an empty ledger
     log.unlink(missing_ok=True)
-    place = dict.fromkeys(("API_KEY", "KEYS", "HASH_KEY", "CHALLENGER"), "") | ending.enter_context(stage(settings))
+    place = dict.fromkeys(("API_KEY", "KEYS", "HASH_KEY", "CHALLENGER"), "") | ending.enter_context(servers(settings))
     place |= {"VAR": str(own.resolve()), "BUNDLE": str((folder / "bundle").resolve()), "CLOCK": "replay"}
     place |= {"HOST": "127.0.0.1", "PROFILES": str((folder / "world" / "profiles.sqlite").resolve())}
     with console.status("letting the past into the service's ledger"):
@@ -128,20 +128,20 @@ def _served(ending: ExitStack, settings: Settings, console: Console, folder: Pat
 
 
 def speed_of(times: Integers, capacity: float, fastest: float = FASTEST) -> float:
-    """Seconds of the night per second, so that its densest minute fits the machine."""
+    """The speed-up of the night at which its densest minute fits the machine."""
     minutes = (times - times[0]) // 60_000 if len(times) else np.zeros(1, np.int64)
     densest = float(np.bincount(minutes.astype(np.int64)).max()) / 60.0
     wanted = min(capacity * SHARE_OF_CAPACITY, RUSH_PER_SECOND)
     return float(np.clip(wanted / max(densest, 1e-9), SLOWEST, fastest))
 
 
-def _pace(ready: Prepared, span: tuple[dt.timedelta, dt.timedelta]) -> float:
-    """Seconds of a whole day per second."""
+def _pace(ready: Scenario, span: tuple[dt.timedelta, dt.timedelta]) -> float:
+    """The speed-up of a whole day."""
     first, last = ready.rows(span)
     return max((span[1] - span[0]).total_seconds() * DAY_PER_SECOND / max(last - first, 1), SLOWEST)
 
 
-def _sent(ready: Prepared, port: int, name: str, span: tuple[dt.timedelta, dt.timedelta], speed: float) -> Run:
+def _sent(ready: Scenario, port: int, name: str, span: tuple[dt.timedelta, dt.timedelta], speed: float) -> Run:
     rows = ready.rows(span)
     start_ms, end_ms = ready.span_ms(span)
     times = times_ms(ready.history["event_time"])[rows[0] : rows[1]]
@@ -150,12 +150,12 @@ def _sent(ready: Prepared, port: int, name: str, span: tuple[dt.timedelta, dt.ti
     seconds = int(np.ceil((end_ms - start_ms) / 1000.0 / speed))
     moments = [_local(start_ms + int(second * speed * 1000)) for second in range(seconds)]
     return run_of(
-        name, replies, DEADLINE_MS, ready.stories[rows[0] : rows[1]], ready.amounts[rows[0] : rows[1]], moments
+        name, replies, DEADLINE_MS, ready.typologies[rows[0] : rows[1]], ready.amounts[rows[0] : rows[1]], moments
     )
 
 
-def _capacity(ready: Prepared, port: int) -> float:
-    """Requests a second that eight callers get in a short closed loop that leaves nothing behind (dry runs)."""
+def _capacity(ready: Scenario, port: int) -> float:
+    """Requests per second of eight clients in a short closed loop of dry runs."""
     first = ready.rows(NORMAL)[0]
     bodies = ready.bodies((first, first + PROBES))
     with ExitStack() as ending, ThreadPoolExecutor(CALLERS) as callers:
@@ -180,5 +180,5 @@ def _local(ms: int) -> str:
 
 
 def folder_of(settings: Settings) -> Path:
-    """Where a rehearsal keeps its things."""
+    """The folder of the load test."""
     return settings.var / "festival"

@@ -1,4 +1,4 @@
-"""The world, the model and the payments of the rehearsal."""
+"""The scenario of the load test: world, model and payments."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import pyarrow.parquet as pq
 from features.bundle.bundle import Bundle, Calibrator, write_bundle
 from features.bundle.calibration import probabilities
 from features.bundle.policy import Band, Policy
-from features.catalogue.catalogue import catalogue
+from features.catalogue.catalogue import Catalogue
 from features.history.schema import times_ms
 from features.state.columns import amounts_of
 from features.state.profiles import ProfileFile
 from training.client.replay_requests import before, payment_message
 from training.data.arrays import Floats
 from training.data.source_map import load
-from training.detection_report.baselines import everything
+from training.detection_report.baselines import full_model
 from training.detection_report.operating_point import BUDGET, threshold_at
-from training.detection_report.periods import Plan, periods
+from training.detection_report.periods import PeriodPlan, periods
 from training.model.calibrate import platt
 from training.runs.run import Listener, service_of
 from training.simulator import storage
@@ -32,7 +32,7 @@ from training.simulator.parameters import DAY_MS, HOUR_MS, World
 
 EVE = dt.date(2026, 11, 10)
 NORMAL = (dt.timedelta(hours=0), dt.timedelta(hours=23, minutes=30))
-"""A day without a sale; what it sends is what 11/11 is compared with."""
+"""The day before, without a sale: the baseline of 11/11."""
 NIGHT = (dt.timedelta(hours=23, minutes=30), dt.timedelta(hours=26))
 """From half an hour before midnight to two hours after it."""
 DAY = (dt.timedelta(hours=26), dt.timedelta(hours=48))
@@ -41,25 +41,24 @@ SMALL = World(
     payments=160_000, days=82, start=dt.date(2026, 8, 23), payers=8_000, stores=30_000, local_brands=4_000,
     international_brands=800, new_merchants_per_day=15, fraud_share=0.004,
 )  # fmt: skip
-SMALL_PLAN = Plan(warm_up_days=14, decide_days=10, gap_days=14, test_days=3, honest_share=1 / 4)
-"""For a quick look; else the night is one of the default world, and its model learned in the periods of
-`evaluate-world`."""
+SMALL_PLAN = PeriodPlan(warm_up_days=14, decide_days=10, gap_days=14, test_days=3, honest_share=1 / 4)
+"""For a quick test; otherwise the world and the periods are those of `evaluate-world`."""
 REVIEW_SHARE, DECLINE_SHARE = 0.25, 0.05
-"""Of the budget: how much of it may be reviewed or declined."""
+"""Shares of the false-positive budget for review and for decline."""
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """What the rehearsal needs: a bundle, the past, the payments to come and the truth about them."""
+class Scenario:
+    """Inputs of the load test: the folder with bundle and past, the history, and the truth of its payments."""
 
     folder: Path
     history: pa.Table
-    stories: list[str | None]
+    typologies: list[str | None]
     amounts: Floats
     world: World
 
     def rows(self, span: tuple[dt.timedelta, dt.timedelta]) -> tuple[int, int]:
-        """First and past the last row of a span of the eve, given as times of day in India."""
+        """The row range (end exclusive) of a span, given as offsets from midnight of the eve in India."""
         first, last = self.span_ms(span)
         low, high = np.searchsorted(times_ms(self.history["event_time"]), [first, last])
         return int(low), int(high)
@@ -70,19 +69,19 @@ class Prepared:
         return tuple(eve + int(moment.total_seconds() * 1000) for moment in span)  # type: ignore[return-value]
 
     def bodies(self, rows: tuple[int, int]) -> list[bytes]:
-        """The requests of some rows."""
+        """The request bodies of a row range."""
         return [payment_message(values)[1] for values in self.history.slice(rows[0], rows[1] - rows[0]).to_pylist()]
 
 
-def prepare(folder: Path, world: World, plan: Plan, listener: Listener, trees: int | None = None) -> Prepared:
-    """Simulate, learn from what was known long before, and set thresholds by the budget of a normal period.
+def prepare(folder: Path, world: World, plan: PeriodPlan, listener: Listener, trees: int | None = None) -> Scenario:
+    """Simulate, train on earlier periods, and set thresholds by the false-positive budget of a normal period.
 
     Args:
         folder: gets `world/`, `bundle/`, `past.parquet`.
         world: must hold the night of 11/11.
         plan: its periods; the night lies in the last one.
-        listener: told about progress.
-        trees: of the model; None: what the recipe says.
+        listener: called with progress.
+        trees: of the model; None: as in the recipe.
     """
     place = folder / "world"
     listener.stage("living through the weeks before")
@@ -93,14 +92,14 @@ def prepare(folder: Path, world: World, plan: Plan, listener: Listener, trees: i
         storage.write_profiles(place)
     profiles = ProfileFile(place / storage.PROFILES).load()
     dataset = load("world")
-    known = catalogue(dataset.catalogue())
+    catalogue = Catalogue(dataset.catalogue_parameters())
     listener.stage("replaying the history")
-    parts = periods(place, world, known, profiles, plan, listener.events)
+    parts = periods(place, world, catalogue, profiles, plan, listener.events)
     listener.stage("learning")
     parameters = dataset.recipe("default").model
     if trees is not None:
         parameters = msgspec.structs.replace(parameters, trees=trees)
-    model = everything(parts, parameters, known, listener.trees)
+    model = full_model(parts, parameters, catalogue, listener.trees)
     slope, intercept = platt(model.margins(parts.decide), parts.decide.fraud)
     scores = probabilities(model.margins(parts.decide), slope, intercept)
     good = ~parts.decide.fraud
@@ -116,20 +115,20 @@ def prepare(folder: Path, world: World, plan: Plan, listener: Listener, trees: i
 
     bundle = Bundle(
         name="risk", version="festival", model_text=model.text,
-        calibrator=Calibrator(slope=slope, intercept=intercept), policy=policy, contract=known.contract(),
-        reasons=known.reasons, feature_service=service_of(known),
+        calibrator=Calibrator(slope=slope, intercept=intercept), policy=policy, contract=catalogue.contract(),
+        reasons=catalogue.reasons, feature_service=service_of(catalogue),
         trained={"dataset": dataset.name, "world": world.digest, "until": EVE.isoformat()},
     )  # fmt: skip
     write_bundle(bundle, folder / "bundle")
     history = storage.read_history(place)
-    ready = Prepared(
+    ready = Scenario(
         folder, history, storage.read_truth(place)["story"].to_pylist(),
-        amounts_of(history, known).astype(np.float64), world,
+        amounts_of(history, catalogue).astype(np.float64), world,
     )  # fmt: skip
     pq.write_table(before(history, ready.span_ms(NORMAL)[0]), folder / "past.parquet", compression="lz4")
     return ready
 
 
 def hours(span: tuple[dt.timedelta, dt.timedelta]) -> float:
-    """Length of a span."""
+    """Length of a span in hours."""
     return (span[1] - span[0]).total_seconds() * 1000 / HOUR_MS

@@ -1,4 +1,4 @@
-"""What a run looks like second by second, and in sum."""
+"""The timeline of a load-test run: figures per second, and in total."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from training.data.arrays import Flags, Floats
 DECISIONS = ("approve", "challenge", "review", "decline")
 
 
-class Answer(msgspec.Struct):
-    """What the rehearsal reads of an answer."""
+class ScoredAnswer(msgspec.Struct):
+    """The fields of a reply that the load test uses."""
 
     transaction_id: str = ""
     decision: str = ""
@@ -23,7 +23,7 @@ class Answer(msgspec.Struct):
 
 
 class Second(msgspec.Struct, frozen=True):
-    """One second of the run, by when requests were due; latencies in ms, None where none was answered."""
+    """One second of the run, by due time of the requests; latencies in ms, None if no request was answered."""
 
     second: int
     moment: str
@@ -37,18 +37,18 @@ class Second(msgspec.Struct, frozen=True):
     decisions: dict[str, int]
 
 
-class StoryCaught(msgspec.Struct, frozen=True):
-    """Fraud of one story in the run: value in reference minor units, and how much was challenged or worse."""
+class TypologyCaught(msgspec.Struct, frozen=True, rename={"typology": "story"}):
+    """Fraud of one typology in the run: value in reference minor units, and the part challenged or worse."""
 
-    story: str
+    typology: str
     payments: int
     value_minor: int
     caught: int
     caught_minor: int
 
 
-class Run(msgspec.Struct, frozen=True):
-    """A run in sum."""
+class Run(msgspec.Struct, frozen=True, rename={"by_typology": "by_story"}):
+    """The totals of a run."""
 
     name: str
     offered: int
@@ -64,20 +64,20 @@ class Run(msgspec.Struct, frozen=True):
     insulted: int
     insulted_share: float
     fraud_value_caught: float | None
-    by_story: tuple[StoryCaught, ...]
+    by_typology: tuple[TypologyCaught, ...]
     seconds: tuple[Second, ...]
 
 
-def answers_of(replies: Replies) -> list[Answer]:
-    """Each reply read; an empty one where there is no answer."""
+def answers_of(replies: Replies) -> list[ScoredAnswer]:
+    """Each reply decoded; an empty answer where none came."""
     return [
-        msgspec.json.decode(body, type=Answer) if status == 200 else Answer()
+        msgspec.json.decode(body, type=ScoredAnswer) if status == 200 else ScoredAnswer()
         for body, status in zip(replies.bodies, replies.status.tolist(), strict=True)
     ]
 
 
 def run_of(
-    name: str, replies: Replies, deadline_ms: float, stories: list[str | None], amounts: Floats, moments: list[str]
+    name: str, replies: Replies, deadline_ms: float, typologies: list[str | None], amounts: Floats, moments: list[str]
 ) -> Run:
     """The figures of a run.
 
@@ -85,14 +85,14 @@ def run_of(
         name: of the run.
         replies: what came back.
         deadline_ms: later than this after it was due, an answer has missed its deadline.
-        stories: the truth of each payment, None: honest.
+        typologies: the truth of each payment, None: honest.
         amounts: reference minor units.
         moments: the event time at which each second begins, as text.
     """
     answers = answers_of(replies)
     waited, served = replies.waited_ms, replies.status == 200
     late: Flags = ~served | (waited > deadline_ms)
-    fraud: Flags = np.array([story is not None for story in stories], np.bool_)
+    fraud: Flags = np.array([typology is not None for typology in typologies], np.bool_)
     flagged: Flags = np.array([answer.decision in DECISIONS[1:] for answer in answers], np.bool_)
     second_of = replies.due_s.astype(np.int64)
     edges = np.searchsorted(second_of, np.arange(len(moments) + 1))
@@ -113,7 +113,7 @@ def run_of(
         name, len(answers), int(served.sum()), int(late.sum()), *quantiles(waited[served]),
         max((s.offered for s in seconds), default=0), _counted(a.tier for a in answers),
         _counted(a.decision for a in answers), good, insulted, insulted / good if good else 0.0,
-        float(amounts[fraud & flagged].sum()) / value if value else None, _by_story(stories, amounts, flagged),
+        float(amounts[fraud & flagged].sum()) / value if value else None, _by_typology(typologies, amounts, flagged),
         tuple(seconds),
     )  # fmt: skip
 
@@ -126,14 +126,16 @@ def quantiles(waited_ms: Floats) -> tuple[float | None, float | None, float | No
     return round(p50, 3), round(p99, 3), round(p999, 3)
 
 
-def _by_story(stories: list[str | None], amounts: Floats, flagged: Flags) -> tuple[StoryCaught, ...]:
-    told = np.array(stories, dtype=object)
+def _by_typology(typologies: list[str | None], amounts: Floats, flagged: Flags) -> tuple[TypologyCaught, ...]:
+    truth = np.array(typologies, dtype=object)
     found = []
-    for story in sorted({s for s in stories if s is not None}):
-        here: Flags = told == story
+    for typology in sorted({s for s in typologies if s is not None}):
+        here: Flags = truth == typology
         both = here & flagged
         found.append(
-            StoryCaught(story, int(here.sum()), int(amounts[here].sum()), int(both.sum()), int(amounts[both].sum()))
+            TypologyCaught(
+                typology, int(here.sum()), int(amounts[here].sum()), int(both.sum()), int(amounts[both].sum())
+            )
         )
     return tuple(found)
 

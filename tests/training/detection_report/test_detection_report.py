@@ -18,24 +18,24 @@ from features.state.profiles import ProfileFile
 from tests.training.simulator.small import SMALL
 from training.data.frame import Frame
 from training.data.source_map import load
-from training.detection_report.baselines import everything, rule_score
-from training.detection_report.operating_point import caught, threshold_at
+from training.detection_report.baselines import full_model, rule_score
+from training.detection_report.operating_point import operating_point, threshold_at
 from training.detection_report.page import report_page
-from training.detection_report.periods import Periods, Plan, periods
-from training.detection_report.report import Judged, judge
+from training.detection_report.periods import PeriodPlan, Periods, periods
+from training.detection_report.report import DetectionResult, judge
 from training.detection_report.sanity_checks import SEPARATES, separation, separations
 from training.recipe import ModelParameters
 from training.simulator import storage
 
 WORLD = msgspec.structs.replace(SMALL, payments=40_000, payers=2_000, fraud_share=0.015)
-PLAN = Plan(warm_up_days=10, decide_days=8, gap_days=14, test_days=14, honest_share=1.0)
+PLAN = PeriodPlan(warm_up_days=10, decide_days=8, gap_days=14, test_days=14, honest_share=1.0)
 MODEL = ModelParameters(trees=40, depth=5, leaves=16, learning_rate=0.1, rows_per_leaf=20, features_per_tree=0.4,
                         l2=10, threads=1)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def known() -> Catalogue:
-    return catalogue(load("world").catalogue())
+    return catalogue(load("world").catalogue_parameters())
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def parts(known: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Periods
 
 
 @pytest.fixture(scope="module")
-def judged(parts: Periods, known: Catalogue) -> Judged:
+def judged(parts: Periods, known: Catalogue) -> DetectionResult:
     return judge(parts, known, MODEL, 8, 1, WORLD.payments)
 
 
@@ -58,10 +58,10 @@ def test_periods_follow_each_other_with_the_label_delay_between(parts: Periods) 
 
 
 def test_what_is_learned_is_what_was_told_and_what_is_tested_is_what_happened(parts: Periods) -> None:
-    assert (parts.test.fraud == (parts.stories != None)).all()  # noqa: E711
-    told = parts.learn.payments["told_fraud"].to_numpy()
+    assert (parts.test.fraud == (parts.typologies != None)).all()  # noqa: E711
+    told = parts.learn.payments["reported_fraud"].to_numpy()
     assert (parts.learn.fraud <= told).all()
-    assert (parts.learn.fraud != (parts.learn_stories != None)).any(), "labels are incomplete and some are wrong"  # noqa: E711
+    assert (parts.learn.fraud != (parts.learn_typologies != None)).any(), "labels are incomplete and some are wrong"  # noqa: E711
     label_ms = parts.learn.payments["label_ms"].to_numpy()[parts.learn.fraud]
     assert label_ms.max() <= parts.test_from.value // 1_000_000
 
@@ -75,8 +75,8 @@ def test_a_random_split_is_refused_and_would_have_flattered(parts: Periods, know
         return replace(whole, payments=whole.payments.iloc[at], values=whole.values[at])
 
     mixed = replace(
-        parts, learn=part(rows[:cut]), test=part(rows[cut:]), learn_stories=np.full(cut, None),
-        stories=np.full(len(rows) - cut, None),
+        parts, learn=part(rows[:cut]), test=part(rows[cut:]), learn_typologies=np.full(cut, None),
+        typologies=np.full(len(rows) - cut, None),
     )  # fmt: skip
     with pytest.raises(InvalidHistory, match="no evaluation out of time"):
         mixed.check()
@@ -89,18 +89,20 @@ def test_learning_from_the_test_is_refused(parts: Periods) -> None:
     with pytest.raises(InvalidHistory, match="does not come after"):
         again.check()
     hindsight = parts.learn.payments.assign(
-        label_ms=parts.test_from.value // 1_000_000 + 86_400_000, is_fraud=parts.learn.payments["told_fraud"]
+        label_ms=parts.test_from.value // 1_000_000 + 86_400_000, is_fraud=parts.learn.payments["reported_fraud"]
     )
     with pytest.raises(InvalidHistory, match="knows labels from after"):
         replace(parts, learn=replace(parts.learn, payments=hindsight)).check()
 
 
-def test_shuffled_labels_are_doubted_and_catch_nothing(parts: Periods, known: Catalogue, judged: Judged) -> None:
+def test_shuffled_labels_are_doubted_and_catch_nothing(
+    parts: Periods, known: Catalogue, judged: DetectionResult
+) -> None:
     rng = np.random.default_rng(2)
     shuffled = rng.permutation(parts.learn.fraud)
     labels = parts.learn.payments.assign(is_fraud=shuffled, label_ms=np.where(shuffled, 0, -1))
-    blind = judge(replace(parts, learn=replace(parts.learn, payments=labels)), known, MODEL, 0, 1, 0).judgement
-    honest = judged.judgement
+    blind = judge(replace(parts, learn=replace(parts.learn, payments=labels)), known, MODEL, 0, 1, 0).report
+    honest = judged.report
     assert any("hardly better than chance" in doubt for doubt in blind.doubts)
     assert not any("hardly better than chance" in doubt for doubt in honest.doubts)
     assert (blind.value_caught_at_budget or 0.0) < 0.25 * (honest.value_caught_at_budget or 0.0)
@@ -115,45 +117,45 @@ def test_a_planted_leak_is_named(parts: Periods, known: Catalogue) -> None:
         return replace(frame, values=values)
 
     planted = replace(
-        parts, learn=leaky(parts.learn, parts.learn_stories != None),  # noqa: E711
+        parts, learn=leaky(parts.learn, parts.learn_typologies != None),  # noqa: E711
         decide=leaky(parts.decide, parts.decide.fraud), test=leaky(parts.test, parts.test.fraud),
     )  # fmt: skip
-    told = judge(planted, known, MODEL, 0, 1, 0).judgement
+    told = judge(planted, known, MODEL, 0, 1, 0).report
     assert any("payer_count_10m alone separates all fraud" in doubt for doubt in told.doubts)
     assert (told.value_caught_at_budget or 0.0) > 0.9
 
 
-def test_the_report_says_what_was_measured(judged: Judged, parts: Periods) -> None:
-    told = judged.judgement
+def test_the_report_says_what_was_measured(judged: DetectionResult, parts: Periods) -> None:
+    told = judged.report
     low, high = told.value_caught_interval
     assert told.value_caught_at_budget is not None and low is not None and high is not None
     assert low <= told.value_caught_at_budget <= high
-    assert {s.story for s in told.by_story} == {s for s in parts.stories if s is not None}
-    assert sum(s.payments for s in told.by_story) == told.frauds
-    assert sum(s.value_share for s in told.by_story) == pytest.approx(1.0)
+    assert {s.typology for s in told.by_typology} == {s for s in parts.typologies if s is not None}
+    assert sum(s.payments for s in told.by_typology) == told.frauds
+    assert sum(s.value_share for s in told.by_typology) == pytest.approx(1.0)
     assert {"without_windows", "rules"} == set(told.baselines)
     assert {p.segment for p in told.by_segment} >= {"rail", "channel", "payee_age", "cross_border", "festival"}
-    late = {s.story for s in told.by_story if not s.seen_in_training}
+    late = {s.typology for s in told.by_typology if not s.seen_in_training}
     assert "qr swap" in late
-    for unseen in told.unseen_story:
-        assert (unseen.value_caught_seen is None) == (unseen.story in late)
+    for unseen in told.unseen_typology:
+        assert (unseen.value_caught_seen is None) == (unseen.typology in late)
     assert told.festival is not None and told.festival.payments > 0
     page = report_page(judged, parts.test.fraud, parts.test.amounts)
     assert "Simulated payments" in page and page.count("<img alt=") == 2 and "http" not in page.split("</style>")[1]
     assert msgspec.json.decode(msgspec.json.encode(told))["value_caught_at_budget"] == told.value_caught_at_budget
 
 
-def test_windows_are_what_catches(judged: Judged) -> None:
-    without = judged.judgement.baselines["without_windows"].value
-    assert without is not None and judged.judgement.value_caught_at_budget is not None
-    assert without < judged.judgement.value_caught_at_budget
+def test_windows_are_what_catches(judged: DetectionResult) -> None:
+    without = judged.report.baselines["without_windows"].value
+    assert without is not None and judged.report.value_caught_at_budget is not None
+    assert without < judged.report.value_caught_at_budget
 
 
-def test_the_budget_is_kept(judged: Judged, parts: Periods) -> None:
+def test_the_budget_is_kept(judged: DetectionResult, parts: Periods) -> None:
     above = judged.scores > threshold_at(judged.scores, ~parts.test.fraud)
-    assert above[~parts.test.fraud].mean() <= judged.judgement.budget
-    rules = rule_score(parts.test, catalogue(load("world").catalogue()))
-    assert (rules > threshold_at(rules, ~parts.test.fraud))[~parts.test.fraud].mean() <= judged.judgement.budget
+    assert above[~parts.test.fraud].mean() <= judged.report.budget
+    rules = rule_score(parts.test, catalogue(load("world").catalogue_parameters()))
+    assert (rules > threshold_at(rules, ~parts.test.fraud))[~parts.test.fraud].mean() <= judged.report.budget
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(20, 400), st.floats(0.001, 0.5))
@@ -169,11 +171,11 @@ def test_a_perfect_score_catches_everything_and_a_constant_one_nothing() -> None
     rng = np.random.default_rng(0)
     fraud = rng.random(5_000) < 0.01
     payers, worth, all_of_it = rng.integers(0, 900, 5_000), rng.random(5_000), np.ones(5_000, np.bool_)
-    perfect = caught(fraud.astype(float), fraud, payers).share(all_of_it, worth)
-    nothing = caught(np.zeros(5_000), fraud, payers).share(all_of_it, worth)
+    perfect = operating_point(fraud.astype(float), fraud, payers).share(all_of_it, worth)
+    nothing = operating_point(np.zeros(5_000), fraud, payers).share(all_of_it, worth)
     assert perfect.value == pytest.approx(1.0) and perfect.low == pytest.approx(1.0)
     assert nothing.value == 0.0
-    assert caught(fraud.astype(float), fraud, payers).share(~all_of_it, worth).value is None
+    assert operating_point(fraud.astype(float), fraud, payers).share(~all_of_it, worth).value is None
 
 
 def test_missing_values_can_separate_too() -> None:
@@ -184,16 +186,16 @@ def test_missing_values_can_separate_too() -> None:
 
 def test_no_single_feature_tells_a_story_by_itself(parts: Periods) -> None:
     """On this slice stories are few, so their areas are noisy; the default world is held to 0.98 in the report."""
-    for one in separations(parts.test, parts.stories):
-        if (parts.stories == one.story).sum() >= 40:
+    for one in separations(parts.test, parts.typologies):
+        if (parts.typologies == one.typology).sum() >= 40:
             assert one.auc < SEPARATES, one
 
 
 def test_a_world_too_short_is_refused_with_what_it_needs(tmp_path: Path, known: Catalogue) -> None:
     with pytest.raises(InvalidHistory, match="the periods need"):
-        periods(tmp_path, WORLD, known, None, Plan())
+        periods(tmp_path, WORLD, known, None, PeriodPlan())
 
 
 def test_the_model_is_the_same_each_time(parts: Periods, known: Catalogue) -> None:
     small = msgspec.structs.replace(MODEL, trees=5)
-    assert everything(parts, small, known).text == everything(parts, small, known).text
+    assert full_model(parts, small, known).text == full_model(parts, small, known).text

@@ -12,7 +12,7 @@ import redis
 
 from tests.serving.servers import PrivateCluster, free_port, servers_here
 from training.client.service_process import ServiceTrouble, free_ports, refuse_busy_ports
-from training.load_test.environment import profile_of, stage
+from training.load_test.environment import profile_of, servers
 from training.settings import Settings
 
 
@@ -28,7 +28,7 @@ def databases(url: str) -> set[str]:
 
 
 def test_without_servers_the_children_are_told_to_be_embedded() -> None:
-    with stage(Settings()) as place:
+    with servers(Settings()) as place:
         assert profile_of(Settings()) == "embedded"
         assert place == {"REDIS_URL": "", "POSTGRES_URL": ""}
 
@@ -39,7 +39,11 @@ def test_one_server_alone_is_refused_by_the_name_of_the_other() -> None:
 
 
 def test_database_and_keys_are_the_rehearsals_own_and_gone_afterwards(both: Settings) -> None:
-    with redis.Redis.from_url(both.redis_url) as client, pytest.raises(KeyboardInterrupt), stage(both) as place:
+    with (
+        redis.Redis.from_url(both.redis_url) as client,
+        pytest.raises(KeyboardInterrupt),
+        servers(both) as place,
+    ):
         assert profile_of(both) == "production"
         name = urlsplit(place["POSTGRES_URL"]).path.removeprefix("/")
         assert name in databases(both.postgres_url)
@@ -58,7 +62,7 @@ def test_keys_are_removed_from_every_node_of_a_cluster(both: Settings, tmp_path:
     try:
         settings = Settings(redis_url=cluster.url, postgres_url=both.postgres_url)
         with redis.RedisCluster.from_url(cluster.url) as client:
-            with stage(settings) as place:
+            with servers(settings) as place:
                 for number in range(300):
                     client.set(f"{place['REDIS_PREFIX']}:{{u:{number}}}", b"x")
             assert client.dbsize(target_nodes=redis.RedisCluster.PRIMARIES) == 0
@@ -68,7 +72,10 @@ def test_keys_are_removed_from_every_node_of_a_cluster(both: Settings, tmp_path:
 
 def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
     url = f"postgresql://risk:hush@127.0.0.1:{free_port()}/risk"
-    with pytest.raises(ServiceTrouble) as refused, stage(Settings(redis_url="redis://127.0.0.1:1/0", postgres_url=url)):
+    with (
+        pytest.raises(ServiceTrouble) as refused,
+        servers(Settings(redis_url="redis://127.0.0.1:1/0", postgres_url=url)),
+    ):
         pass
     assert "RISKGATE_POSTGRES_URL" in refused.value.repair
     assert "hush" not in f"{refused.value.message} {refused.value.repair}"

@@ -15,7 +15,7 @@ import redis
 from rich.console import Console
 
 from tests.serving.servers import servers_here
-from training.load_test.page import written
+from training.load_test.page import write_report
 from training.load_test.rehearsal import rehearse
 from training.settings import Settings
 
@@ -28,7 +28,7 @@ def test_a_small_night_on_the_production_profile(tmp_path: Path) -> None:
         settings = Settings(var=tmp_path / "var", redis_url=redis_url, postgres_url=url)
         console = Console(record=True, width=140, quiet=True)
         told = rehearse(settings, console, small=True, trees=40)
-        written(told, settings.var, console)
+        write_report(told, settings.var, console)
         with redis.Redis.from_url(redis_url) as client:
             assert not list(client.scan_iter("riskgate_festival_*", count=1000))
         with psycopg.connect(urlsplit(url)._replace(path="/postgres").geturl()) as session:
