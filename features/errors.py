@@ -40,7 +40,7 @@ class Malformed(RiskgateError):
 
 
 class Refused(RiskgateError):
-    """The input is readable but not valid (HTTP 422); `problems` lists every reason at once."""
+    """The input is readable but not valid (HTTP 422); `problems` lists every reason."""
 
     code = "invalid"
 
@@ -50,7 +50,7 @@ class Refused(RiskgateError):
 
 
 class InvalidDeclaration(RiskgateError):
-    """A catalogue, policy or mapping contradicts itself; `problems` lists every reason at once."""
+    """A catalogue, policy or mapping contradicts itself; `problems` lists every reason."""
 
     code = "invalid_declaration"
 

@@ -1,4 +1,4 @@
-"""What we learned: from a history of payments to a calibrated model, its policy and its report."""
+"""Training: from a history of payments to a calibrated model, its policy and its report."""
 
 from features.settings import silence_telemetry
 

@@ -1,4 +1,4 @@
-"""Command line of training: make a history, fit, evaluate, promote, report."""
+"""Command line of training: import a history, fit, evaluate, promote, report."""
 
 from __future__ import annotations
 
@@ -40,8 +40,10 @@ def datasets() -> None:
     """List the data sets that come with the repository, and the settings of training."""
     table = Table("data set", "what it is", "recipes", Column("where a user gets it", overflow="fold"))
     for name in known_datasets():
-        known = load(name)
-        table.add_row(name, known.title, ", ".join(known.recipes), known.source.where if known.source else "-")
+        data_set = load(name)
+        table.add_row(
+            name, data_set.title, ", ".join(data_set.recipes), data_set.source.where if data_set.source else "-"
+        )
     console.print(table)
     settings = Table("setting", "default", "meaning")
     for row in TABLE:
@@ -58,10 +60,10 @@ def history(
     """Turn a source file into a normalised history by the data set's mapping."""
     from training.data.ingest import write_history
 
-    known, settings = load(dataset), read_settings()
-    target = out or _history_path(known, settings)
-    with console.status(f"reading {known.title}"):
-        payments = write_history(known, data, target)
+    data_set, settings = load(dataset), read_settings()
+    target = out or _history_path(data_set, settings)
+    with console.status(f"reading {data_set.title}"):
+        payments = write_history(data_set, data, target)
     console.print(f"{payments:,} payments: {target}")
 
 
@@ -74,15 +76,15 @@ def fit(
     direct: bool = DIRECT,
 ) -> None:
     """Train, evaluate, track and register a challenger."""
-    from training.runs.run import profiles_beside, run
+    from training.runs.run import profiles_of_history, run
     from training.runs.terminal import progress, show_report
 
-    known, settings = load(dataset), read_settings()
-    path = history or _history_path(known, settings)
+    data_set, settings = load(dataset), read_settings()
+    path = history or _history_path(data_set, settings)
     with progress(console, _rows(path)) as listener:
-        found = profiles or profiles_beside(path)
-        trained, version = run(known, path, settings, recipe, found, not direct, listener)
-    show_report(console, trained.report, f"risk@{version.version} on {known.name}", known.reference_currency)
+        found = profiles or profiles_of_history(path)
+        trained, version = run(data_set, path, settings, recipe, found, not direct, listener)
+    show_report(console, trained.report, f"risk@{version.version} on {data_set.name}", data_set.reference_currency)
     console.print(f"Registered risk@{version.version} as challenger. Next: python -m training promote")
 
 
@@ -95,30 +97,30 @@ def evaluate(
     profiles: Path | None = PROFILES,
     direct: bool = DIRECT,
 ) -> None:
-    """Judge a registered version on the test period of a recipe, in order of time."""
+    """Evaluate a registered version on the test period of a recipe, out of time."""
     from training.evaluation.report import evaluate as judge
     from training.model.split import split_by_time
     from training.runs.mlflow_log import bundle_of, version_of
     from training.runs.pipeline import score_with
     from training.runs.registry_gate import NotPromoted
-    from training.runs.run import frame_of, profiles_beside, read_history
+    from training.runs.run import frame_of, profiles_of_history, read_history
     from training.runs.terminal import progress, show_report
 
-    known, settings = load(dataset), read_settings()
-    chosen = known.recipe(recipe)
+    data_set, settings = load(dataset), read_settings()
+    chosen = data_set.recipe(recipe)
     found = version_of(version, settings)
     if found is None:
         raise NotPromoted(f"There is no version {version!r}.", "Train one: python -m training fit.")
     with tempfile.TemporaryDirectory() as folder:
         bundle, _ = bundle_of(found, settings, Path(folder))
-    path = history or _history_path(known, settings)
+    path = history or _history_path(data_set, settings)
     with progress(console, _rows(path)) as listener:
         past, features = read_history(path), catalogue_of(bundle.contract)
-        found_profiles = profiles or profiles_beside(path)
-        payments = frame_of(known, past, features, settings, recipe, found_profiles, not direct, listener)
-    test = split_by_time(payments, chosen.split, known.delay).test
+        found_profiles = profiles or profiles_of_history(path)
+        payments = frame_of(data_set, past, features, settings, recipe, found_profiles, not direct, listener)
+    test = split_by_time(payments, chosen.split, data_set.delay).test
     report = judge(score_with(bundle, test), test, bundle.policy, chosen.costs, chosen.reviews_per_day)
-    show_report(console, report, f"{bundle.model_name} on {known.name}", known.reference_currency)
+    show_report(console, report, f"{bundle.model_name} on {data_set.name}", data_set.reference_currency)
 
 
 @app.command()
@@ -126,7 +128,7 @@ def promote(
     version: str = typer.Option("challenger", help="Alias or number of the version."),
     despite: str | None = typer.Option(None, help="A reason to overrule the gate; kept with the version."),
 ) -> None:
-    """Pass the gate, become champion, and be exported to the model store that serving reads."""
+    """Promote a version through the gate to champion and export it to the model store that serving reads."""
     from training.runs.registry_gate import promote as promote_version
 
     with console.status("promoting"):
@@ -141,14 +143,14 @@ def promote(
 
 @app.command()
 def nominate(version: str = typer.Option("challenger", help="Alias or number of the version.")) -> None:
-    """Export a version to the model store, so that it scores beside the champion and decides nothing."""
+    """Export a version to the model store as challenger: it scores alongside the champion and decides nothing."""
     from training.runs.registry_gate import nominate as nominate_version
 
     with console.status("exporting"):
         settings = read_settings()
         tag = nominate_version(settings, version)
-    beside = f"Serve it beside the champion: RISKGATE_CHALLENGER={tag.partition(':')[0]}:latest"
-    console.print(f"Bundle: {tag} in {settings.model_store}. {beside}", soft_wrap=True)
+    hint = f"Serve it alongside the champion: RISKGATE_CHALLENGER={tag.partition(':')[0]}:latest"
+    console.print(f"Bundle: {tag} in {settings.model_store}. {hint}", soft_wrap=True)
 
 
 @app.command()
@@ -174,8 +176,8 @@ def report(
     version: str = typer.Option("challenger", help="Alias or number of a registered version."),
     out: Path | None = typer.Option(None, help="Folder for the report and the plots of the run."),
 ) -> None:
-    """Show what was measured when a version was trained, and copy its report and plots."""
-    from training.evaluation.report import Report
+    """Show the figures of a version's training run, and copy its report and plots."""
+    from training.evaluation.report import EvaluationReport
     from training.runs.mlflow_log import bundle_of, files_of, version_of
     from training.runs.registry_gate import NotPromoted
     from training.runs.terminal import show_report
@@ -187,7 +189,7 @@ def report(
     with tempfile.TemporaryDirectory() as folder:
         bundle, _ = bundle_of(found, settings, Path(folder))
         kept = files_of(found, settings, out or Path(folder))
-        measured = msgspec.json.decode((kept / "report.json").read_bytes(), type=Report)
+        measured = msgspec.json.decode((kept / "report.json").read_bytes(), type=EvaluationReport)
     currency = str(bundle.contract.parameters["reference_currency"])
     show_report(console, measured, f"{bundle.model_name} on {bundle.trained['dataset']}", currency)
     if out:
@@ -231,10 +233,10 @@ def demo(
             until_stopped()
 
 
-def _history_path(known: Dataset, settings: Settings) -> Path:
-    if known.name == "world":
+def _history_path(data_set: Dataset, settings: Settings) -> Path:
+    if data_set.name == "world":
         return settings.var / "world"
-    return settings.var / "history" / f"{known.name}.parquet"
+    return settings.var / "history" / f"{data_set.name}.parquet"
 
 
 def _rows(path: Path) -> int:

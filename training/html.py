@@ -48,8 +48,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str = 
     """A table; the first column is words, the others are figures."""
     head = "".join(f'<th scope="col">{escape(c)}</th>' for c in columns)
     body = "".join("<tr>" + "".join(f"<td>{escape(v)}</td>" for v in row) + "</tr>" for row in rows)
-    told = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return f"<table>{told}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    caption_line = f"<caption>{escape(caption)}</caption>" if caption else ""
+    return f"<table>{caption_line}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def picture(draw: Draw, says: str, width: float = 9.0, height: float = 3.6, rows: int = 1) -> str:

@@ -1,4 +1,4 @@
-"""What one training run decides: time split, size of the model, costs of decisions, capacity of the desk."""
+"""The recipe of a training run: time split, size of the model, costs of decisions, capacity of the desk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import datetime as dt
 import msgspec
 
 LARGEST_DEPTH, MOST_LEAVES, MOST_TREES = 6, 31, 300
-"""Above these, exact contributions (SHAP) cost more than a millisecond a payment (DESIGN §7)."""
+"""Above these, exact contributions (SHAP) cost more than a millisecond per payment."""
 
 
 class SplitPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,7 +29,7 @@ class SplitPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """First day (UTC) of the test; None tests on the last `test_days` of the history."""
 
     def problems(self, place: str) -> list[str]:
-        """Sentences about what cannot be."""
+        """Every invalid value, one sentence each."""
         periods = {
             "test_days": self.test_days,
             "decide_days": self.decide_days,
@@ -42,7 +42,7 @@ class SplitPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModelParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Size and training of the LightGBM model, in words; `fit` translates them."""
+    """Size and training of the LightGBM model, under plain names; `fit` translates them."""
 
     trees: int = 300
     depth: int = 6
@@ -74,9 +74,9 @@ class ModelParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threads: int = 2
 
     def problems(self, place: str) -> list[str]:
-        """Sentences about what is outside the limits."""
+        """Every value outside the limits, one sentence each."""
         found = [
-            f"{place}.{name} is {value}: it must lie in 1..{most}, then exact reasons stay quick."
+            f"{place}.{name} is {value}: it must lie in 1..{most}, so that exact reasons stay fast."
             for name, value, most in (
                 ("trees", self.trees, MOST_TREES),
                 ("depth", self.depth, LARGEST_DEPTH),
@@ -93,13 +93,13 @@ class ModelParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What decisions cost, in minor units of the reference currency and in shares (0..1).
+    """Costs of decisions, in minor units of the reference currency and in shares (0..1).
 
-    The defaults suit rupees (paise) and are a starting point, to be replaced by one's own figures.
+    The defaults suit rupees (paise) and are a starting point: replace them by your own figures.
     """
 
     chargeback_fee_minor: int = 150_000
-    """On top of the amount, for each fraud let through."""
+    """Fee in addition to the amount, for each missed fraud."""
     challenge_minor: int = 400
     """Sending and handling one step-up authentication."""
     challenge_abandoned: float = 0.05
@@ -113,12 +113,12 @@ class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     review_abandoned: float = 0.05
     """Share of legitimate payers lost while they wait for a review."""
     insult_minor: int = 150_000
-    """Good will lost when a legitimate payment fails."""
+    """Goodwill lost when a legitimate payment fails."""
     margin: float = 0.02
     """Share of the amount earned on a legitimate payment."""
 
     def problems(self, place: str) -> list[str]:
-        """Sentences about what is not a cost or not a share."""
+        """Every value that is not a cost or not a share, one sentence each."""
         found = []
         for name in self.__struct_fields__:
             value = getattr(self, name)
@@ -130,7 +130,7 @@ class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that one training run decides beside its data."""
+    """All choices of a training run other than its data."""
 
     split: SplitPlan = SplitPlan()
     model: ModelParameters = ModelParameters()
@@ -138,12 +138,12 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reviews_per_day: int = 100
     """Cases that the review desk can work on in a day."""
     refit: bool = False
-    """Learn the final model from learn, tune and decide together, once the number of trees is chosen."""
+    """Train the final model on learn, tune and decide together, with the chosen number of trees."""
     lower_tier_share: float = 0.5
-    """Share of payments, smallest first, that may be approved while the score is missing."""
+    """Share of payments, smallest first, that may be approved without a score."""
 
     def problems(self, place: str) -> list[str]:
-        """All sentences of all parts."""
+        """Every problem of all parts, one sentence each."""
         parts = (
             self.split.problems(f"{place}.split")
             + self.model.problems(f"{place}.model")

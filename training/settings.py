@@ -1,4 +1,4 @@
-"""Every setting of training: one table, read once from the environment."""
+"""The settings of training: one table, read once from the environment."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def tracking_uri(self) -> str:
-        """Where MLflow keeps runs and versions: a database, said explicitly (its file store is refused)."""
+        """Where MLflow stores runs and versions: always a database, never its file store."""
         return with_driver(self.mlflow) or f"sqlite:///{(self.var / 'mlflow' / 'mlflow.db').resolve()}"
 
     @property
     def model_store(self) -> Path:
-        """BentoML's folder of this project, to which bundles are exported and from which serving takes them."""
+        """The project's BentoML folder: bundles are exported to it and served from it."""
         return bentoml_home(self.var)
 
     @property
     def artifact_root(self) -> str:
-        """Where MLflow keeps files, said explicitly."""
+        """Where MLflow stores artifacts."""
         return self.mlflow_artifacts or (self.var / "mlflow" / "artifacts").resolve().as_uri()
 
 
@@ -73,12 +73,12 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def use_own_model_store() -> None:
-    """Let this process and the services it starts share the project's model store."""
+    """Make this process and the services it starts use the project's model store."""
     use_bentoml_home(read_settings().var)
 
 
 def environment_with_model_store(settings: Settings) -> dict[str, str]:
-    """This process's environment for one of BentoML's commands, which is to find the project's model store."""
+    """This process's environment for a BentoML command that uses the project's model store."""
     return dict(os.environ) | {"BENTOML_HOME": str(settings.model_store.resolve())}
 
 

@@ -58,7 +58,7 @@ class Feature(msgspec.Struct, frozen=True):
 class Catalogue:
     """All features for one set of parameters.
 
-    Raises: InvalidDeclaration with every problem at once.
+    Raises: InvalidDeclaration with every problem.
 
     >>> catalogue().index["payer_count_1h"] == catalogue().names.index("payer_count_1h")
     True

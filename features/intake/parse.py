@@ -106,7 +106,7 @@ def _is_shallow(raw: Any, levels: int) -> bool:
 
 
 def _refuse_duplicates(body: bytes) -> None:
-    import json  # only here: the standard library tells the pairs of an object
+    import json  # only here: the standard library's decoder exposes duplicate keys
 
     found: list[str] = []
 

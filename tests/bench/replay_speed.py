@@ -29,7 +29,7 @@ def dataset_of(name: str) -> Catalogue:
         return catalogue()
     from training.data.source_map import load
 
-    return catalogue(load(name).catalogue())
+    return catalogue(load(name).catalogue_parameters())
 
 
 def write_source(data: Path, target: Path) -> str:

@@ -1,7 +1,7 @@
-"""Requests leave when they are due, whatever the service does; waiting counts from the moment they were due.
+"""An open-loop load generator: requests are sent when due, and latency counts from the due time.
 
-So a slow service cannot hide behind the requests it kept from being sent (Tene's "coordinated omission").
-Speaks HTTP/1.1 on keep-alive connections, one request under way on each.
+So a slow service cannot hide behind requests that it delayed (Tene's "coordinated omission"). HTTP/1.1 on keep-alive
+connections, one request in flight on each.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from training.data.arrays import Floats, Integers
 
 CONNECTIONS = 48
 PATIENCE_S = 10.0
-"""How long replies are awaited after the last request was due."""
+"""How long the generator waits for replies after the last due time."""
 NEVER = np.inf
 TRIES = 5
-"""How often a request is sent whose connection closes before a reply; its identifier keeps it from counting twice."""
+"""Most attempts of a request whose connection closes before a reply; its transaction id makes retries idempotent."""
 
 
 @dataclass(frozen=True)
 class Replies:
-    """What became of each request: seconds from the start (`inf`: no reply), HTTP status (0: none), body."""
+    """The reply to each request: seconds from the start (`inf`: no reply), HTTP status (0: none), body."""
 
     due_s: Floats
     replied_s: Floats
@@ -35,7 +35,7 @@ class Replies:
 
     @property
     def waited_ms(self) -> Floats:
-        """From due to reply."""
+        """Latency from due time to reply."""
         return (self.replied_s - self.due_s) * 1000.0
 
 
@@ -91,7 +91,7 @@ class _Sender:
         return Replies(self.due_s, self.replied_s, self.status, self.answers)
 
     async def _keep_sending(self) -> None:
-        """One connection, opened again when the service closes it."""
+        """Send on one connection, which is reopened when the service closes it."""
         while True:
             number = -1
             try:
@@ -102,7 +102,7 @@ class _Sender:
             try:
                 while True:
                     number = await self.waiting.get()
-                    if read.at_eof():  # closed while it was quiet: nothing was sent
+                    if read.at_eof():  # closed while idle: nothing was sent
                         self.waiting.put_nowait(number)
                         number = -1
                         raise ConnectionResetError
@@ -113,7 +113,7 @@ class _Sender:
                     self.status[number], self.answers[number] = status, answer
                     number = -1
             except (OSError, asyncio.IncompleteReadError, ValueError):
-                if number >= 0 and self.tries[number] < TRIES:  # the service closed a quiet connection: ask again
+                if number >= 0 and self.tries[number] < TRIES:  # the service closed an idle connection: retry
                     self.tries[number] += 1
                     self.waiting.put_nowait(number)
             finally:

@@ -1,4 +1,4 @@
-"""From a history to what a payment service would have sent: payments and labels, each at its own time."""
+"""Converts a history to the requests of a payment service: payments, outcomes and labels in order of time."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Message = tuple[str, bytes]
 
 
 def stream(history: pa.Table, from_ms: int, until_ms: int, reports: tuple[str, ...] = ("label",)) -> Iterator[Message]:
-    """Payments of [from_ms, until_ms) in order of time, and between them what became known then.
+    """Payments of [from_ms, until_ms) in order of time, interleaved with the reports that became known.
 
-    What is known at the very moment of a payment is sent before it, as in replay.
+    A report with the time of a payment is sent before it, as in replay.
 
     Args:
         history: the normalised history, sorted by time; also of payments before `from_ms`.
-        from_ms: first moment, ms UTC.
-        until_ms: first moment that is left out, ms UTC.
+        from_ms: start, ms UTC.
+        until_ms: end (exclusive), ms UTC.
         reports: which reports are sent: `label`, `outcome`.
     """
     times = times_ms(history["event_time"])
@@ -59,7 +59,7 @@ def payment_message(values: dict[str, object]) -> Message:
 
 
 def before(history: pa.Table, moment_ms: int) -> pa.Table:
-    """The payments before a moment with what was known at it."""
+    """The payments before a time, with the labels and outcomes known at that time."""
     past = history.filter(pa.array(times_ms(history["event_time"]) < moment_ms))
     for kind in ("label", "outcome"):
         unknown = times_ms(past[f"{kind}_time"]) >= moment_ms
@@ -78,11 +78,11 @@ def _reports(history: pa.Table, kind: str, from_ms: int, until_ms: int) -> tuple
 
 
 def _report_message(values: dict[str, object], kind: str) -> Message:
-    told = {"transaction_id": values["transaction_id"], kind: values[kind]}
+    report = {"transaction_id": values["transaction_id"], kind: values[kind]}
     if kind == "label":
-        told |= {"source": values["label_source"] or "chargeback", "reported_at": _text(values["label_time"])}
-        return LABELS, msgspec.json.encode(told)
-    return OUTCOMES, msgspec.json.encode(told | {"event_time": _text(values["outcome_time"])})
+        report |= {"source": values["label_source"] or "chargeback", "reported_at": _text(values["label_time"])}
+        return LABELS, msgspec.json.encode(report)
+    return OUTCOMES, msgspec.json.encode(report | {"event_time": _text(values["outcome_time"])})
 
 
 def _text(moment: object) -> str:

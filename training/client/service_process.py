@@ -1,4 +1,4 @@
-"""A running service seen from outside: started as a process of its own, spoken to over HTTP, stopped again."""
+"""A service in a process of its own: started, called over HTTP, stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names for the arrays that travel through training, so that a signature says what it holds."""
+"""Names of the array types of training, for signatures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 """Scores, margins, features: float64."""
 Flags = NDArray[np.bool_]
-"""One truth per payment, e.g. is it a fraud."""
+"""One boolean per payment, such as whether it is a fraud."""
 Integers = NDArray[np.int64]
 """Counts, day numbers, amounts in minor units."""

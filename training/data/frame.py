@@ -1,4 +1,4 @@
-"""The point-in-time frame: each past payment with what was known when it was made, and what became of it."""
+"""The point-in-time frame: each past payment with its features as of its time, and its label."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Frame:
     """Payments in order of time, with one row of features each.
 
     `payments` holds `transaction_id`, `event_time` (UTC), `amount_minor` (reference currency), `payer_id`,
-    `payee_id`, `label_ms` (when the label became known, ms UTC, -1 never), `told_fraud` (what it says, in
-    hindsight), `is_fraud` (what may be learned from, see `known_by`) and the segments.
+    `payee_id`, `label_ms` (when the label became known, ms UTC, -1 never), `reported_fraud` (the label in
+    hindsight), `is_fraud` (the label to learn from, see `known_by`) and the segments.
     `values` is float64[payments, features], NaN = missing, columns named by `names`.
     """
 
@@ -44,7 +44,7 @@ class Frame:
 
     @property
     def fraud(self) -> Flags:
-        """Whether each payment is a fraud, as far as this frame knows."""
+        """Whether each payment is labelled fraud in this frame."""
         return self.payments["is_fraud"].to_numpy(dtype=np.bool_)
 
     @property
@@ -59,22 +59,22 @@ class Frame:
         return np.asarray(days.astype(np.int64), dtype=np.int64)
 
     def between(self, start: pd.Timestamp | None, end: pd.Timestamp) -> Frame:
-        """Payments with start <= event time < end (no start: from the first); no row is copied."""
+        """Payments with start <= event time < end (no start: from the first), as a view."""
         times = self.payments["event_time"]
         first = 0 if start is None else int(times.searchsorted(start, side="left"))
         last = max(first, int(times.searchsorted(end, side="left")))
         return replace(self, payments=self.payments.iloc[first:last], values=self.values[first:last])
 
     def known_by(self, moment: pd.Timestamp) -> Frame:
-        """The same payments with the labels as they stood at `moment`.
+        """The same payments with the labels known at `moment`.
 
-        A fraud that was reported later is still a payment without complaint here: what comes after `moment`
-        cannot change anything, not even by leaving the row out.
+        A fraud that was reported later is not a fraud here: events after `moment` cannot change the result, not even
+        by removing the row.
         """
         label_ms = self.payments["label_ms"].to_numpy(dtype=np.int64)
         known = (label_ms >= 0) & (label_ms <= moment.value // 1_000_000)
-        told = self.payments["told_fraud"].to_numpy(dtype=np.bool_)
-        return replace(self, payments=self.payments.assign(is_fraud=told & known))
+        reported = self.payments["reported_fraud"].to_numpy(dtype=np.bool_)
+        return replace(self, payments=self.payments.assign(is_fraud=reported & known))
 
     def joined_with(self, *others: Frame) -> Frame:
         """This frame followed by others, in the order given."""
@@ -95,29 +95,31 @@ def frame(
     progress: Progress | None = None,
     registry: str = "",
 ) -> Frame:
-    """The frame of a history, whose features are those of the same kernel that serves them.
+    """The frame of a history; its features come from the kernel that serving uses.
 
     Args:
         history: payments in HISTORY_SCHEMA, in order of arrival.
         catalogue: the features.
-        profiles: what else was known of the parties, with honest times.
-        since: keep only payments from here on; the windows still see everything before.
-        store: folder of the Feast store through which the features are asked for (made and applied if
-            absent); None asks the kernel directly, which gives the same values.
-        progress: called with the number of events just replayed.
-        registry: the database of Feast's registry; empty: a file in `store`.
+        profiles: profiles of the parties, with the times at which they became known.
+        since: keep payments from this time on; the windows still see all earlier ones.
+        store: folder of the Feast store that provides the features (created and applied if absent); None uses the
+            kernel directly, which gives the same values.
+        progress: called with the number of events replayed since the last call.
+        registry: the database of Feast's registry; empty means a file in `store`.
 
     Raises:
-        InvalidHistory: the history cannot be replayed, or nothing of it is left after `since`.
+        InvalidHistory: the history cannot be replayed, or has no payment after `since`.
     """
     history = complete(history, history_schema(catalogue.parameters))
     if store is None:
         return assemble(history, replay(history, catalogue, profiles, progress=progress), catalogue, since)
     first = 0
-    if since is not None:  # Feast is only asked for the rows that are kept; arrival may differ a little from time
+    if (
+        since is not None
+    ):  # Feast is queried for the kept rows only; the order of arrival may differ from that of event times
         kept = np.flatnonzero(times_ms(history["event_time"]) >= int(since.timestamp() * 1000))
         first = int(kept[0]) if kept.size else history.num_rows
-    features = _asked_of_feast(history, first, catalogue, profiles, store, progress, registry)
+    features = _from_feast(history, first, catalogue, profiles, store, progress, registry)
     return assemble(history, features, catalogue, since, first)
 
 
@@ -127,7 +129,7 @@ def assemble(
     """Join a completed history with its features (same order, features from row `first` on), sorted by time.
 
     Raises:
-        InvalidHistory: the features are of other payments, or nothing is left after `since`.
+        InvalidHistory: the features belong to other payments, or no payment is left after `since`.
     """
     ages = segment_columns(history, amounts_of(history, catalogue))  # from the whole history: who is new
     history = history.slice(first)
@@ -143,11 +145,11 @@ def assemble(
             "amount_minor": amounts_of(history, catalogue),
             "payer_id": history["payer_id"].to_pandas(),
             "payee_id": history["payee_id"].to_pandas(),
-            "told_fraud": np.asarray(pc.fill_null(pc.equal(history["label"], "fraud"), False)),
+            "reported_fraud": np.asarray(pc.fill_null(pc.equal(history["label"], "fraud"), False)),
             "label_ms": np.where(valid(history["label"]), times_ms(history["label_time"]), -1),
         }
     )
-    payments["is_fraud"] = payments["told_fraud"]
+    payments["is_fraud"] = payments["reported_fraud"]
     payments = payments.assign(**{name: column[first:] for name, column in ages.items()})
     times = payments["event_time"]
     order = np.arange(len(payments)) if times.is_monotonic_increasing else times.argsort(kind="stable").to_numpy()
@@ -161,7 +163,7 @@ def assemble(
     return Frame(payments.iloc[order].reset_index(drop=True), values, catalogue.names)
 
 
-def _asked_of_feast(
+def _from_feast(
     history: pa.Table,
     first: int,
     catalogue: Catalogue,
@@ -171,7 +173,7 @@ def _asked_of_feast(
     registry: str,
 ) -> pa.Table:
     """Features from `FeatureStore.get_historical_features`, over a replay kept in the store's folder."""
-    from features.feast_store import client  # Feast takes seconds to import: only those who ask it should wait
+    from features.feast_store import client  # importing Feast takes seconds, so only this path does
 
     replayed = store / f"replayed-{catalogue.contract().hash[:12]}.parquet"
     source = store / "history.parquet"

@@ -1,4 +1,4 @@
-"""From a source file and its mapping to the normalised history, column by column and vectorised."""
+"""Converts a source file by its mapping into the normalised history, column by column and vectorised."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from training.data.source_map import Column, Dataset, Label, Source
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 ROUNDING_NOISE = 1e-6
-"""How far a product may lie from a whole minor unit and still be floating point noise."""
+"""Largest distance of a product from a whole minor unit that counts as floating point noise."""
 
 CARD_NUMBER_SHAPE = r"\pN(?:[\s\pZ\-\x{2010}-\x{2015}]{0,2}\pN){12}"
-"""Thirteen digits in a row, as people write them: worth a closer look."""
+"""Thirteen consecutive digits, possibly with gaps: candidates for the card number check."""
 
 
 class _UnreadableError(Exception):
@@ -38,7 +38,7 @@ def history(dataset: Dataset, folder: Path) -> pa.Table:
 
     Raises:
         InvalidHistory: the file is absent, a mapped column is missing, a value cannot be converted, rows are
-            unsorted or occur twice; every problem is named at once.
+            unsorted or occur twice; the message names every problem.
     """
     source = _source_of(dataset)
     table = _read(dataset, source, folder)
@@ -53,12 +53,12 @@ def history(dataset: Dataset, folder: Path) -> pa.Table:
     if problems:
         raise InvalidHistory(f"{source.file} cannot become a history: " + " ".join(problems), "")
     columns |= _labels(source.label, table, columns["event_time"])
-    payments = complete(pa.table(columns), history_schema(dataset.catalogue()))
+    payments = complete(pa.table(columns), history_schema(dataset.catalogue_parameters()))
     return _in_order(payments, source)
 
 
 def write_history(dataset: Dataset, folder: Path, target: Path) -> int:
-    """Write the history as parquet, whole or not at all; the number of payments.
+    """Write the history as parquet, atomically; returns the number of payments.
 
     Raises:
         InvalidHistory: as `history`.
@@ -91,8 +91,8 @@ def _read(dataset: Dataset, source: Source, folder: Path) -> pa.Table:
     for name, column in source.columns.items():
         places |= {c: f"columns.{name}" for c in (column.source, column.hours_since) if c is not None}
     for attribute in dataset.attributes:
-        told = (attribute.column.source, attribute.column.hours_since)
-        places |= {c: f"attributes.{attribute.name}" for c in told if c is not None}
+        used = (attribute.column.source, attribute.column.hours_since)
+        places |= {c: f"attributes.{attribute.name}" for c in used if c is not None}
     missing = [f"{path.name} has no column {c} ({where})." for c, where in places.items() if c not in present]
     if missing:
         raise InvalidHistory(" ".join(missing), f"Map one of its own columns instead: {', '.join(sorted(present))}.")
@@ -175,10 +175,10 @@ def _ipv4(values: Any) -> Any:
 
 
 def _labels(label: Label, table: pa.Table, event_time: Any) -> dict[str, Any]:
-    """The label of each row, its source and the time it became known; empty where the source says nothing."""
-    told = table[label.column].combine_chunks()
-    fraud = pc.is_in(told, value_set=pa.array(list(label.fraud_values)).cast(told.type))
-    given = pc.is_valid(told)
+    """The label of each row, its source and the time it became known; null where the source has none."""
+    values = table[label.column].combine_chunks()
+    fraud = pc.is_in(values, value_set=pa.array(list(label.fraud_values)).cast(values.type))
+    given = pc.is_valid(values)
     none = pa.scalar(None, pa.string())
     known = pc.add(event_time.cast("int64"), label.delay_days * DAY_MS).cast(TIME)
     return {
@@ -205,7 +205,7 @@ def _in_order(payments: pa.Table, source: Source) -> pa.Table:
 
 
 def _refuse_card_numbers(payments: pa.Table, source: Source) -> None:
-    """Law 7 holds for histories too: no clear card number gets in, in whatever text column it stands."""
+    """Refuse clear card numbers in any text column (docs/design.md, law 7)."""
     for field in payments.schema:
         if not pa.types.is_string(field.type):
             continue

@@ -1,4 +1,4 @@
-"""The parts of the traffic that a report looks at one by one, derived from the payments themselves."""
+"""The slices of the traffic in a report, derived from the payments."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ NEW_FOR_DAYS = 30
 _DAY_MS = 86_400_000
 BANDS = ("smallest fifth", "second fifth", "middle fifth", "fourth fifth", "largest fifth")
 SEGMENTS = ("rail", "channel", "amount_band", "cross_border", "payer_age", "payee_age")
-"""Columns by which a report is cut."""
+"""The columns by which a report is sliced."""
 
 
 def segment_columns(history: pa.Table, amounts: Integers) -> dict[str, pd.Categorical[str]]:
     """One column per segment, in the order of the history's rows.
 
-    New means: its first payment in this history is less than 30 days old. In the first 30 days of a history
-    that says little, so a test should begin later.
+    A party is new if its first payment in this history is less than 30 days old; in the first 30 days of a history
+    every party is, so a test should begin later.
     """
     times = times_ms(history["event_time"])
     edges = np.quantile(amounts, (0.2, 0.4, 0.6, 0.8)) if len(amounts) else np.zeros(4)

@@ -1,7 +1,7 @@
-"""How a data set is added: one YAML file that says which source column becomes which payment field.
+"""The source map of a data set: one YAML file that maps source columns to payment fields.
 
-The file is data: what it may say is exactly the structs below, and `load` answers with every problem at once,
-each a sentence that names the place and the repair. See `training/data/datasets/handbook.yaml` for an example.
+The structs below are the schema of the file; `load` reports all problems together, each with its place and its
+repair. See `training/data/datasets/handbook.yaml` for an example.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ OPTIONAL = ("device_id", "ip", "mcc", "payer_country", "payee_country", "latitud
 
 
 class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "from"}):
-    """Where one field comes from: a source column with one small conversion, or a constant."""
+    """The source of one field: a source column with at most one conversion, or a constant."""
 
     source: str | None = None
     constant: str | int | float | None = None
     prefix: str | None = None
-    """Put before an id, so that ids of different kinds cannot meet."""
+    """Prefix of an id, so that ids of different kinds are distinct."""
     times: int | None = None
     """Major to minor units: the product must be a whole number up to floating point noise."""
     zone: str | None = None
     """IANA zone of a time without one; times with a zone need none."""
     values: dict[str, str] | None = None
-    """Source value to our word."""
+    """Source value to our value."""
     ipv4_number: bool = False
     """An address written as the number 0..2^32-1."""
     hours_since: str | None = None
@@ -47,7 +47,7 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"s
 
 
 class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"column": "from"}):
-    """Which column tells fraud, how, where the label comes from and how many days later it is known."""
+    """The label: its column, the values that mean fraud, its source, and its delay in days."""
 
     column: str
     fraud_values: tuple[str | int | float | bool, ...] = (1,)
@@ -80,7 +80,7 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole data set file: what it is, how to read it (a history of our own needs none), how to train."""
+    """A data set file: its name, its source (none for a history of ours), and its training recipes."""
 
     name: str
     title: str
@@ -90,14 +90,14 @@ class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Days until a label is known, for histories that need no mapping; else the label's own."""
     attributes: tuple[DeclaredAttribute, ...] = ()
     hour_rates: tuple[float, ...] = ()
-    """How busy each local hour is expected to be, relative to the day's mean; empty: not declared."""
+    """Expected rate of each local hour relative to the day's mean; empty: not declared."""
     busy_days: dict[str, float] = {}
-    """Day (`11-11`) to how many ordinary days' payments it is expected to bring."""
+    """Day (`11-11`) to its expected traffic in ordinary days' payments."""
     recipes: dict[str, Recipe] = {}
 
     @property
     def delay(self) -> dt.timedelta:
-        """How long after a payment its label is known; the gap before every test."""
+        """The label delay, which is also the gap before every test."""
         return dt.timedelta(days=self._delay_days)
 
     @property
@@ -106,8 +106,8 @@ class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return self.label_delay_days
         return self.source.label.delay_days if self.source else 7
 
-    def catalogue(self) -> CatalogueParameters:
-        """What this data set decides about the feature catalogue."""
+    def catalogue_parameters(self) -> CatalogueParameters:
+        """The catalogue parameters of this data set."""
         own = tuple(Attribute(a.name, a.kind, a.categories, a.sentence, a.unit) for a in self.attributes)
         busy = tuple(sorted(self.busy_days.items()))
         return CatalogueParameters(self.reference_currency, self._delay_days, own, self.hour_rates, busy)
@@ -135,7 +135,7 @@ def load(name_or_path: str | Path) -> Dataset:
     """Read a data set by its name in `training/data/datasets/` or by the path of its YAML file.
 
     Raises:
-        InvalidDeclaration: there is no such file, or what it says has problems (all of them at once).
+        InvalidDeclaration: there is no such file, or its content is invalid (the message names every problem).
     """
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
@@ -144,8 +144,8 @@ def load(name_or_path: str | Path) -> Dataset:
         known = ", ".join(known_datasets())
         raise InvalidDeclaration([f"There is no data set {name_or_path}: name one of {known}, or a YAML file."])
     try:
-        said = yaml.safe_load(path.read_text(encoding="utf-8"))
-        dataset = msgspec.convert(said, Dataset, builtin_types=(dt.date,))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        dataset = msgspec.convert(content, Dataset, builtin_types=(dt.date,))
     except yaml.YAMLError as broken:
         raise InvalidDeclaration([f"{path.name} is not YAML: {broken}."]) from broken
     except msgspec.ValidationError as broken:
@@ -157,7 +157,7 @@ def load(name_or_path: str | Path) -> Dataset:
 
 
 def problems(dataset: Dataset) -> list[str]:
-    """Everything that the file says wrongly, one sentence with the repair each."""
+    """Every error in the file, each with its repair."""
     found = [p for name, recipe in dataset.recipes.items() for p in recipe.problems(f"recipes.{name}")]
     if dataset.reference_currency not in CURRENCIES:
         found.append(f"reference_currency {dataset.reference_currency!r} is unknown: use an ISO 4217 code.")
@@ -181,8 +181,8 @@ def _source_problems(source: Source) -> list[str]:
         found += _column_problems(f"columns.{name}", column)
     for name, words in (("rail", RAILS), ("channel", CHANNELS), ("currency", tuple(CURRENCIES))):
         column = source.columns.get(name, Column(constant=words[0]))
-        told = (column.values or {}).values() if column.source is not None else (column.constant,)
-        found += [f"columns.{name}: {word!r} is not one of {', '.join(words)}." for word in told if word not in words]
+        values = (column.values or {}).values() if column.source is not None else (column.constant,)
+        found += [f"columns.{name}: {word!r} is not one of {', '.join(words)}." for word in values if word not in words]
     if source.label.source not in LABEL_SOURCES:
         found.append(f"label.source {source.label.source!r} is unknown: use one of {', '.join(LABEL_SOURCES)}.")
     if not 1 <= source.label.delay_days <= 90:

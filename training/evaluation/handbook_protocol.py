@@ -1,4 +1,4 @@
-"""The Handbook's evaluation protocol as pure functions, usable on scores from anywhere, also served ones.
+"""The Handbook's evaluation protocol as pure functions of scores, offline or served.
 
 Source: Le Borgne et al., "Reproducible Machine Learning for Credit Card Fraud Detection", chapters 3 and 5.
 """
@@ -16,7 +16,7 @@ DAY = pd.Timedelta(days=1)
 
 
 class WeekMetrics(msgspec.Struct, frozen=True):
-    """The three figures of the book's table, and on how many payments and frauds they stand."""
+    """The three metrics of the book's table, with the numbers of payments and frauds."""
 
     auc: float | None
     ap: float | None
@@ -37,7 +37,7 @@ def unknown_customers(
     delay_days: int = 7,
     test_days: int = 7,
 ) -> Flags:
-    """Mark the test payments of customers whose fraud was not known yet on that test day.
+    """Mark the test payments of customers without a known fraud on that test day.
 
     The test starts `train_days + delay_days` after `train_from`. Customers with a fraud in the training
     period are known; on test day d also those with a fraud on relative days up to `train_days + d - 1`,

@@ -1,7 +1,7 @@
-"""What a list of scores is worth: pure functions of scores, labels, amounts and days.
+"""Metrics of scores: pure functions of scores, labels, amounts and days.
 
-Every function takes arrays of equal length, one element per payment. `None` means that the figure is not
-defined there (one class only, no value), which is not the same as zero.
+Every function takes arrays of equal length, one element per payment. `None` means that the metric is undefined (one
+class only, no value), which is not zero.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from training.data.arrays import Flags, Floats, Integers
 
 FALSE_POSITIVE_RATES = (0.001, 0.002, 0.005, 0.01)
-"""Shares of legitimate payments that a desk may disturb: 0.1 %, 0.2 %, 0.5 % and 1 %."""
+"""False-positive rates of the report: 0.1 %, 0.2 %, 0.5 % and 1 %."""
 
 
 def auc(scores: Floats, fraud: Flags) -> float | None:
@@ -32,10 +32,9 @@ def average_precision(scores: Floats, fraud: Flags) -> float | None:
 def recall_at_false_positive_rate(
     scores: Floats, fraud: Flags, rate: float, weights: Floats | None = None
 ) -> float | None:
-    """Largest share of fraud caught by one threshold that disturbs at most `rate` of legitimate payments.
+    """Recall of the lowest threshold whose false-positive rate is at most `rate`.
 
-    With `weights` (amounts) the share is of value instead of count; the false positives stay counted, since a
-    disturbed payer counts once whatever the amount.
+    With `weights` (amounts) recall is by value; the false-positive rate stays by count.
     """
     if not _both_classes(fraud):
         return None
@@ -48,14 +47,14 @@ def recall_at_false_positive_rate(
 def recall_at_capacity(
     scores: Floats, fraud: Flags, days: Integers, per_day: int, weights: Floats | None = None
 ) -> float | None:
-    """Share of fraud among the `per_day` highest scores of each day: what a desk of that size would see."""
+    """Recall of the `per_day` highest scores of each day, the capacity of a review desk."""
     if not fraud.any():
         return None
     return _share_caught(top_of_each_day(scores, days, per_day), fraud, weights)
 
 
 def top_of_each_day(scores: Floats, days: Integers, per_day: int) -> Flags:
-    """Mark the `per_day` highest scores of each day; equal scores go to the earlier row."""
+    """Mark the `per_day` highest scores of each day; among equal scores the earlier row."""
     order = np.lexsort((np.arange(len(scores)), -scores, days))
     sorted_days = days[order]
     day_starts = np.searchsorted(sorted_days, sorted_days, side="left")
@@ -96,7 +95,7 @@ def card_precision(
 
 
 def brier(scores: Floats, fraud: Flags) -> float | None:
-    """Mean squared distance of the probability from what happened (0 is perfect)."""
+    """Brier score: mean squared difference of probability and outcome (0 is perfect)."""
     return float(np.mean((scores - fraud) ** 2)) if len(scores) else None
 
 

@@ -1,4 +1,4 @@
-"""The report: what a model and its policy would have done in a period that came after all they learned from."""
+"""The evaluation report of a model and its policy on an out-of-time test period."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from training.model.thresholds import Thresholds, cost_of, decide, thresholds_of
 from training.recipe import Costs
 
 SMALLEST_SEGMENT_FRAUDS = 5
-"""Below this a ranking figure of a segment is noise and is left out."""
+"""Segments with fewer frauds get no ranking metric: it would be noise."""
 
 
 class Recall(msgspec.Struct, frozen=True):
@@ -35,7 +35,7 @@ class Recall(msgspec.Struct, frozen=True):
 
 
 class SegmentFigures(msgspec.Struct, frozen=True):
-    """How the score does on one part of the traffic."""
+    """The metrics of one part of the traffic."""
 
     segment: str
     value: str
@@ -48,7 +48,7 @@ class SegmentFigures(msgspec.Struct, frozen=True):
 
 
 class DecisionFigures(msgspec.Struct, frozen=True):
-    """What became of the payments that got one decision."""
+    """The payments that got one decision."""
 
     decision: str
     payments: int
@@ -56,8 +56,8 @@ class DecisionFigures(msgspec.Struct, frozen=True):
     fraud_minor: int
 
 
-class Report(msgspec.Struct, frozen=True):
-    """Everything that is said about one model on one test; amounts in reference minor units."""
+class EvaluationReport(msgspec.Struct, frozen=True):
+    """All figures of one model on one test; amounts in reference minor units."""
 
     first_day: str
     last_day: str
@@ -79,7 +79,7 @@ class Report(msgspec.Struct, frozen=True):
     segments: tuple[SegmentFigures, ...]
 
     def figures(self) -> dict[str, float]:
-        """The single numbers, by name, for a tracker; undefined ones are left out."""
+        """The scalar figures by name, for the tracker; undefined ones are left out."""
         flat: dict[str, float | None] = {
             name: getattr(self, name)
             for name in (
@@ -95,14 +95,14 @@ class Report(msgspec.Struct, frozen=True):
         return {name: float(value) for name, value in flat.items() if value is not None}
 
 
-def evaluate(scores: Floats, test: Frame, policy: Policy, costs: Costs, reviews_per_day: int) -> Report:
-    """Measure calibrated scores on a test that lies after everything they were learned from.
+def evaluate(scores: Floats, test: Frame, policy: Policy, costs: Costs, reviews_per_day: int) -> EvaluationReport:
+    """Evaluate calibrated scores on a test period after all training data.
 
     Args:
         scores: one calibrated probability per payment of `test`.
         test: payments with labels in hindsight.
-        policy: only its thresholds are applied here, so that the model is judged and not its rules.
-        costs: what decisions cost.
+        policy: only its thresholds apply, so that the report is about the model and not the rules.
+        costs: costs of decisions.
         reviews_per_day: capacity of the desk.
     """
     fraud, amounts, cuts = test.fraud, test.amounts, thresholds_of(policy)
@@ -111,7 +111,7 @@ def evaluate(scores: Floats, test: Frame, policy: Policy, costs: Costs, reviews_
     days = float(len(np.unique(test.days)))
     times = test.payments["event_time"]
     nothing = Thresholds(1.0, 1.0, 1.0, 0.0)
-    return Report(
+    return EvaluationReport(
         first_day=f"{times.iloc[0]:%Y-%m-%d}",
         last_day=f"{times.iloc[-1]:%Y-%m-%d}",
         payments=len(test),

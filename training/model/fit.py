@@ -1,4 +1,4 @@
-"""LightGBM within the limits that keep exact reasons quick (DESIGN §7), the same bits on every run."""
+"""Trains LightGBM within the size limits that keep exact SHAP contributions fast; runs are reproducible bit for bit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from training.data.frame import Frame
 from training.recipe import ModelParameters
 
 GAPS = 50
-"""Largest code per number of codes at which codes count as sparse; LightGBM's own bound is 100, on a sample."""
+"""Codes are sparse if the largest exceeds this multiple of their number; LightGBM warns at 100, on a sample."""
 
 TreeDone = Callable[[int, int], None]
 """Called with (trees done, trees at most) after each tree."""
@@ -25,7 +25,7 @@ TreeDone = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Model:
-    """A trained booster: its text (what is kept and served), its columns and its number of trees."""
+    """A trained booster: its text (stored and served), its columns and its number of trees."""
 
     text: str
     names: tuple[str, ...]
@@ -42,7 +42,7 @@ class Model:
         return margins(self.text, payments.values)
 
     def gains(self) -> dict[str, float]:
-        """How much each used feature reduced the loss in total, largest first."""
+        """Total gain of each used feature, largest first."""
         gains = self._booster().feature_importance("gain")
         ranked = sorted(zip(self.names, gains, strict=True), key=lambda pair: -pair[1])
         return {name: float(gain) for name, gain in ranked if gain > 0}
@@ -52,7 +52,7 @@ class Model:
 
 
 def margins(model_text: str, values: Floats) -> Floats:
-    """Raw scores of float64[n, features] by a model's text."""
+    """Raw scores of float64[n, features] from a model's text."""
     booster = lgb.Booster(model_str=model_text)
     return np.asarray(booster.predict(values, raw_score=True), dtype=np.float64)
 
@@ -64,7 +64,7 @@ def fit(
     catalogue: Catalogue,
     on_tree: TreeDone | None = None,
 ) -> Model:
-    """Boost on `learn`; stop when `tune` sees no better average precision (an empty `tune` never stops it).
+    """Boost on `learn` with early stopping on the average precision of `tune` (an empty `tune` never stops it).
 
     Raises:
         InvalidDeclaration: a parameter names a feature that the catalogue does not have.
@@ -90,7 +90,7 @@ def fit(
 def refit(
     known: Frame, model: Model, parameters: ModelParameters, catalogue: Catalogue, on_tree: TreeDone | None = None
 ) -> Model:
-    """The same recipe on everything known, with the number of trees that `model` settled on."""
+    """Train again on all labelled payments, with the number of trees of `model`."""
     data = _dataset(known, parameters, catalogue)
     callbacks: list[Any] = [_reporter(on_tree, model.trees)] if on_tree else []
     booster = lgb.train(_native(parameters, catalogue), data, num_boost_round=model.trees, callbacks=callbacks)
@@ -127,7 +127,7 @@ def _dataset(payments: Frame, parameters: ModelParameters, catalogue: Catalogue)
     codes = [i for i, feature in enumerate(catalogue.features) if feature.is_code]
     native = _native(parameters, catalogue)
     if any(_is_sparse(payments.values[:, code]) for code in codes):
-        # LightGBM prints about gaps between codes, and obeys `verbosity` in the calling thread alone
+        # LightGBM warns about gaps between codes, and applies `verbosity` to the calling thread only
         native["num_threads"] = 1
     data = lgb.Dataset(
         payments.values,
@@ -141,13 +141,13 @@ def _dataset(payments: Frame, parameters: ModelParameters, catalogue: Catalogue)
 
 
 def _is_sparse(codes: Floats) -> bool:
-    """Whether LightGBM would remark on these codes: the largest is many times their number."""
+    """Whether LightGBM would warn about these codes: the largest is many times their number."""
     known = np.unique(codes[~np.isnan(codes)])
     return known.size > 0 and bool(known[-1] > GAPS * known.size)
 
 
 def _native(parameters: ModelParameters, catalogue: Catalogue) -> dict[str, Any]:
-    """The parameters in LightGBM's words."""
+    """The parameters under LightGBM's names."""
     native: dict[str, Any] = {
         "objective": "binary",
         "metric": "average_precision",
@@ -175,7 +175,7 @@ def _native(parameters: ModelParameters, catalogue: Catalogue) -> dict[str, Any]
         native["monotone_constraints"] = [parameters.monotone.get(name, 0) for name in catalogue.names]
     unused = left_out(parameters, catalogue)
     if unused:
-        # a gain of nothing makes every split on the feature worthless; the column keeps its place
+        # a gain factor of 0 prevents splits on the feature; the column stays
         native["feature_contri"] = [0.0 if name in unused else 1.0 for name in catalogue.names]
     return native
 

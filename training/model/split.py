@@ -1,4 +1,4 @@
-"""Splits that speak the business: out of time, with a gap as long as the label delay. Nothing is drawn."""
+"""Out-of-time splits with a gap of the label delay; nothing is sampled at random."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from training.recipe import SplitPlan
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Four periods in order of time, and the gap whose labels nobody knew when the test began."""
+class Split:
+    """Four periods in order of time, and the gap whose labels were unknown when the test began."""
 
     learn: Frame
     tune: Frame
@@ -24,15 +24,15 @@ class Parts:
     test_from: pd.Timestamp
 
     def all_known(self) -> Frame:
-        """Everything that could be learned from on the day the test began."""
+        """All labelled payments as of the start of the test."""
         return self.learn.joined_with(self.tune, self.decide)
 
 
-def split_by_time(payments: Frame, plan: SplitPlan, gap: dt.timedelta) -> Parts:
+def split_by_time(payments: Frame, plan: SplitPlan, gap: dt.timedelta) -> Split:
     """Cut a frame into learn, tune, decide, gap and test.
 
-    The first three carry the labels as they stood when the test began, the test carries hindsight. Their
-    payments are at least `gap` older than the test, so that silence about them means something.
+    The first three carry the labels known when the test began, the test carries labels in hindsight. Their payments
+    are at least `gap` older than the test, so that a missing label means a legitimate payment.
 
     Args:
         payments: in order of time.
@@ -40,7 +40,7 @@ def split_by_time(payments: Frame, plan: SplitPlan, gap: dt.timedelta) -> Parts:
         gap: the label delay.
 
     Raises:
-        InvalidHistory: the history is too short for the plan, or a period holds nothing to learn from.
+        InvalidHistory: the history is too short for the plan, or a period has no payment or only one class.
     """
     times = payments.payments["event_time"]
     test_from, test_until = _test_period(plan, times.iloc[-1])
@@ -50,7 +50,7 @@ def split_by_time(payments: Frame, plan: SplitPlan, gap: dt.timedelta) -> Parts:
     learn_from = first_moment(plan, gap, times.iloc[-1])
 
     past = payments.between(learn_from, test_from).known_by(test_from)
-    parts = Parts(
+    parts = Split(
         learn=past.between(None, tune_from),
         tune=past.between(tune_from, decide_from),
         decide=past.between(decide_from, known_until),
@@ -58,7 +58,7 @@ def split_by_time(payments: Frame, plan: SplitPlan, gap: dt.timedelta) -> Parts:
         test=payments.between(test_from, test_until),
         test_from=test_from,
     )
-    _refuse_what_cannot_teach(parts, plan, times.iloc[0], times.iloc[-1])
+    _refuse_unusable_periods(parts, plan, times.iloc[0], times.iloc[-1])
     return parts
 
 
@@ -79,7 +79,7 @@ def _test_period(plan: SplitPlan, last: pd.Timestamp) -> tuple[pd.Timestamp, pd.
     return end - length, end
 
 
-def _refuse_what_cannot_teach(parts: Parts, plan: SplitPlan, first: pd.Timestamp, last: pd.Timestamp) -> None:
+def _refuse_unusable_periods(parts: Split, plan: SplitPlan, first: pd.Timestamp, last: pd.Timestamp) -> None:
     required = {"learn": parts.learn, "decide": parts.decide, "test": parts.test}
     if plan.tune_days > 0:
         required["tune"] = parts.tune

@@ -1,4 +1,4 @@
-"""Thresholds from money and from the desk's capacity: what each decision costs, and the cheapest cuts.
+"""Thresholds from the costs of decisions and the capacity of the review desk.
 
 Expected cost of deciding about one payment, with fraud f (0 or 1), amount a, and `Costs`:
 
@@ -20,13 +20,13 @@ from training.data.arrays import Flags, Floats
 from training.recipe import Costs
 
 CANDIDATES = 400
-"""Cuts that are tried, spread over the ranks of the scores, most of them among the highest."""
+"""Number of candidate cuts, spread over the ranks of the scores, most of them among the highest."""
 
 PEAK = 10
-"""How many times the mean minute a festival's first minutes carry: the room for approvals without a score."""
+"""Traffic of a festival's first minutes in mean minutes; it sizes the exposure limit of tiers without a score."""
 MINUTES_PER_DAY = 1_440
 PRIOR_SHARE = 0.02
-"""Money that each channel is lent at the usual loss, as a share of all: a few payments prove nothing."""
+"""Weight of the prior in `channel_risk`, as a share of all money."""
 MOST_RISK = 10.0
 
 
@@ -37,11 +37,11 @@ class Thresholds(msgspec.Struct, frozen=True):
     review_at: float
     decline_at: float
     cost_minor: float
-    """What these cuts cost on the payments they were chosen on, reference minor units."""
+    """Cost of these cuts on the payments they were chosen on, reference minor units."""
 
 
 def decision_costs(amounts: Floats, fraud: Flags, costs: Costs) -> Floats:
-    """What each decision costs for each payment: float64[4, n], rows in the order of DECISIONS, minor units."""
+    """The cost of each decision for each payment: float64[4, n], rows in the order of DECISIONS, minor units."""
     loss = fraud * (amounts + costs.chargeback_fee_minor)
     lost = ~fraud * (costs.insult_minor + costs.margin * amounts)
     return np.stack(
@@ -62,9 +62,9 @@ def cheapest_thresholds(
     Args:
         scores: calibrated probabilities, one per payment.
         amounts: reference minor units.
-        fraud: what the payments turned out to be.
+        fraud: whether each payment is a fraud.
         days: length of the period that the payments fill.
-        costs: what decisions cost.
+        costs: costs of decisions.
         reviews_per_day: mean number of payments a day that may be sent to review.
     """
     cuts = _candidates(scores)
@@ -89,13 +89,13 @@ def cheapest_thresholds(
 
 
 def decide(scores: Floats, thresholds: Thresholds) -> NDArray[np.int64]:
-    """Place in DECISIONS of each score, by thresholds alone."""
+    """Index in DECISIONS of each score, by thresholds alone."""
     edges = [thresholds.challenge_at, thresholds.review_at, thresholds.decline_at]
     return np.searchsorted(edges, scores, side="right")
 
 
 def cost_of(scores: Floats, amounts: Floats, fraud: Flags, thresholds: Thresholds, costs: Costs) -> float:
-    """What these thresholds cost on these payments in total, reference minor units."""
+    """Total cost of these thresholds on these payments, reference minor units."""
     chosen = decide(scores, thresholds)
     return float(decision_costs(amounts, fraud, costs)[chosen, np.arange(len(scores))].sum())
 
@@ -110,17 +110,17 @@ def cheapest_policy(
     lower_tier_share: float = 0.5,
     channels: Floats | None = None,
 ) -> Policy:
-    """The policy with the cheapest thresholds, the starter rules, and amounts for when there is no score.
+    """The policy with the cheapest thresholds, the starter rules, and limits for decisions without a score.
 
     Args:
         scores: as in `cheapest_thresholds`, like the next five.
         amounts: reference minor units.
-        fraud: what the payments turned out to be.
+        fraud: whether each payment is a fraud.
         days: length of the period.
-        costs: what decisions cost.
+        costs: costs of decisions.
         reviews_per_day: capacity of the desk.
         lower_tier_share: share of payments, smallest first, that may be approved without a score.
-        channels: place in CHANNELS of each payment; without it, no channel is riskier than another.
+        channels: index in CHANNELS of each payment; None makes all channels equally risky.
     """
     cuts = cheapest_thresholds(scores, amounts, fraud, days, costs, reviews_per_day)
     small = int(np.quantile(amounts, lower_tier_share))
@@ -133,7 +133,7 @@ def cheapest_policy(
         rules=STARTER_RULES,
         default_bands=(Band(small, "approve"), Band(large, "challenge"), Band(None, "review")),
         lower_tier_approve_up_to_minor=small,
-        # Never less than one of the payments that may be approved.
+        # At least one payment of the largest approvable amount.
         lower_tier_exposure_per_minute_minor=max(small, round(PEAK * a_minute)),
         usual_decline_share={MODEL: float(np.mean(scores >= cuts.decline_at))},
         channel_risk={} if channels is None else channel_risk(channels, amounts, fraud),
@@ -141,9 +141,9 @@ def cheapest_policy(
 
 
 def channel_risk(channels: Floats, amounts: Floats, fraud: Flags) -> dict[str, float]:
-    """How much more of its money each channel loses to fraud than all together: what is shed last under overload.
+    """The fraud loss rate of each channel relative to all channels; riskier channels are shed last under overload.
 
-    Channels with little money are drawn towards 1; without fraud nothing is known and nothing is told.
+    Channels with little money are shrunk towards 1; without fraud the result is empty.
     """
     total, lost = float(amounts.sum()), float(amounts[fraud].sum())
     if not lost or not total:
@@ -158,15 +158,15 @@ def channel_risk(channels: Floats, amounts: Floats, fraud: Flags) -> dict[str, f
 
 
 def thresholds_of(policy: Policy) -> Thresholds:
-    """The cuts that a policy holds; their cost is not known here."""
+    """The cuts of a policy, with an unknown cost (NaN)."""
     return Thresholds(policy.challenge_at, policy.review_at, policy.decline_at, float("nan"))
 
 
 def _candidates(scores: Floats) -> Floats:
-    """Cuts between neighbouring scores, and 0 and 1: half of them in even ranks, half among the top."""
+    """Cuts between adjacent scores, and 0 and 1: half at even ranks, half among the highest."""
     distinct = np.unique(scores)
     middles = (distinct[1:] + distinct[:-1]) / 2
-    # a middle of two neighbours can round down to the lower one, which a half-open interval must not include
+    # the middle of two adjacent scores can round down to the lower one, which a half-open interval must exclude
     middles = np.where(middles > distinct[:-1], middles, distinct[1:])
     if len(middles) > CANDIDATES:
         even = np.linspace(0, len(middles) - 1, CANDIDATES // 2)

@@ -1,4 +1,4 @@
-"""A bento of the champion: one folder with code, pins and model, which `bentoml serve` serves on any machine."""
+"""Builds a bento of the champion: one folder with code, pins and model, served by `bentoml serve` on any machine."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ EXPORT = "import bentoml, sys; bentoml.export_bento(sys.argv[1], sys.argv[2], ou
 
 
 class NotBuilt(RiskgateError):
-    """No bento could be made."""
+    """The bento could not be built."""
 
     code = "not_built"
 
 
 class Built(NamedTuple):
-    """The tag of a bento in the project's store, the model in it, and the folder that serves by itself."""
+    """A bento's tag in the project's store, its model, and the exported folder."""
 
     tag: str
     model: str
@@ -30,7 +30,7 @@ class Built(NamedTuple):
 
 
 def build(settings: Settings, source: Path = SOURCE) -> Built:
-    """Build the bento of a source tree with the champion of the project's model store, and copy both to a folder.
+    """Build the bento of a source tree with the champion of the project's model store and export it to a folder.
 
     Raises: NotBuilt when there is no champion or no source tree, or BentoML refuses.
     """
@@ -45,18 +45,18 @@ def build(settings: Settings, source: Path = SOURCE) -> Built:
     printed = _run(settings, source, "-m", "bentoml", "build", "--output", "tag", ".")
     tag = printed.rpartition("__tag__:")[2].strip()
     folder = settings.var / "bento" / tag.partition(":")[2]
-    folder.parent.mkdir(parents=True, exist_ok=True)  # BentoML would put a folder that exists one level lower
+    folder.parent.mkdir(parents=True, exist_ok=True)  # BentoML would nest its export in an existing folder
     _run(settings, source, "-c", EXPORT, tag, str(folder.resolve()))
     return Built(tag, model, folder)
 
 
 def _run(settings: Settings, source: Path, *arguments: str) -> str:
-    """What BentoML prints, in a process of its own: it keeps the folder of the first store that it opens."""
+    """The output of BentoML in a process of its own: BentoML keeps the folder of the first store it opens."""
     environment = environment_with_model_store(settings)
     done = subprocess.run(
         [sys.executable, *arguments], env=environment, cwd=source, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        said = " ".join((done.stderr or done.stdout).split()).rpartition("failed: ")[2]
-        raise NotBuilt(f"BentoML could not build the bento: {said}", "Put that right and run it again.")
+        reason = " ".join((done.stderr or done.stdout).split()).rpartition("failed: ")[2]
+        raise NotBuilt(f"BentoML could not build the bento: {reason}", "Repair the cause and run it again.")
     return done.stdout

@@ -1,4 +1,4 @@
-"""MLflow: what a run learned is kept, registered as a version of `risk`, and called challenger."""
+"""Logs training runs to MLflow and registers their models as versions of `risk` with the alias challenger."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class Version(msgspec.Struct, frozen=True):
 
 
 def connect(settings: Settings) -> MlflowClient:
-    """A client of the tracking database and registry; the tables and the folders are made if absent.
+    """A client of the tracking database and registry; tables and folders are created if absent.
 
     Raises:
-        TrackingUnavailable: the server that the settings name does not answer.
+        TrackingUnavailable: the configured server does not answer.
     """
     _check_reachable(settings.tracking_uri)
     (settings.var / "mlflow").mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def connect(settings: Settings) -> MlflowClient:
 
 
 def _check_reachable(uri: str) -> None:
-    # MLflow would try for more than a minute, and then show a traceback.
+    # MLflow would retry for more than a minute and then print a traceback.
     place = urlsplit(uri)
     if place.scheme.startswith("sqlite") or place.hostname is None:
         return
@@ -82,12 +82,12 @@ def _check_reachable(uri: str) -> None:
 
 
 def track(trained: Trained, feature_service: str, settings: Settings, extra: dict[str, float] | None = None) -> Version:
-    """Keep a run with all it learned, register its model, and give the version the alias `challenger`.
+    """Log a run, register its model, and give the version the alias `challenger`.
 
     Args:
-        trained: what the run learned.
-        feature_service: name of the Feast service whose features the model takes.
-        settings: where MLflow keeps things.
+        trained: the result of the run.
+        feature_service: name of the Feast service with the model's features.
+        settings: where MLflow stores runs and models.
         extra: further figures, for example of the incumbent on the same test.
     """
     with _quiet():
@@ -103,11 +103,11 @@ def track(trained: Trained, feature_service: str, settings: Settings, extra: dic
         for key, value in _tags(trained, feature_service, bundle).items():
             client.set_model_version_tag(MODEL_NAME, version, key, value)
         client.set_registered_model_alias(MODEL_NAME, CHALLENGER, version)
-    return _described(client, client.get_model_version(MODEL_NAME, version))
+    return _version(client, client.get_model_version(MODEL_NAME, version))
 
 
 def version_of(which: str, settings: Settings) -> Version | None:
-    """A version by its number or alias, None if there is none."""
+    """The version with this number or alias, None if there is none."""
     with _quiet():
         client = connect(settings)
         try:
@@ -117,14 +117,14 @@ def version_of(which: str, settings: Settings) -> Version | None:
                 found = client.get_model_version_by_alias(MODEL_NAME, which)
         except MlflowException:
             return None
-        return _described(client, found)
+        return _version(client, found)
 
 
 def bundle_of(version: Version, settings: Settings, folder: Path) -> tuple[Bundle, Path]:
-    """The bundle that was kept with a version, read and checked, and the folder it was copied to.
+    """The bundle of a version, read and checked, and the folder it was downloaded to.
 
     Raises:
-        BrokenBundle: what was kept is incomplete or was altered.
+        BrokenBundle: the stored bundle is incomplete or was altered.
     """
     with _quiet():
         connect(settings)
@@ -135,7 +135,7 @@ def bundle_of(version: Version, settings: Settings, folder: Path) -> tuple[Bundl
 
 
 def files_of(version: Version, settings: Settings, folder: Path) -> Path:
-    """Copy the report and the plots of a version's run into `folder`; the folder."""
+    """Download the report and the plots of a version's run into `folder`; returns the folder."""
     with _quiet():
         connect(settings)
         for kept in (REPORT_FILE, PLOTS_FOLDER):
@@ -143,20 +143,20 @@ def files_of(version: Version, settings: Settings, folder: Path) -> Path:
     return folder
 
 
-def name_version(alias: str, version: str, settings: Settings) -> None:
-    """Give a version an alias, taking it from whichever had it."""
+def set_alias(alias: str, version: str, settings: Settings) -> None:
+    """Move an alias to a version."""
     with _quiet():
         connect(settings).set_registered_model_alias(MODEL_NAME, alias, version)
 
 
 def drop_alias(alias: str, settings: Settings) -> None:
-    """Take an alias from whichever version has it; nothing happens if none has."""
+    """Delete an alias; does nothing if no version has it."""
     with _quiet():
         connect(settings).delete_registered_model_alias(MODEL_NAME, alias)
 
 
-def note_on_version(version: str, key: str, value: str, settings: Settings) -> None:
-    """Tag a version."""
+def tag_version(version: str, key: str, value: str, settings: Settings) -> None:
+    """Set a tag of a version."""
     with _quiet():
         connect(settings).set_model_version_tag(MODEL_NAME, version, key, value)
 
@@ -183,7 +183,7 @@ def _log_run(trained: Trained, feature_service: str, extra: dict[str, float]) ->
 
 
 def _log_model(client: MlflowClient, trained: Trained, run_id: str) -> str:
-    # the registry is told directly: MLflow's own short cut writes to standard error
+    # registered through the client: MLflow's shortcut writes to standard error
     signature = ModelSignature(
         inputs=Schema([ColSpec(DataType.double, name) for name in trained.catalogue.names]),
         outputs=Schema([ColSpec(DataType.double, "fraud_margin_or_probability")]),
@@ -192,7 +192,7 @@ def _log_model(client: MlflowClient, trained: Trained, run_id: str) -> str:
         lgb.Booster(model_str=trained.model.text),
         name="model",
         signature=signature,
-        pip_requirements=[f"lightgbm=={lgb.__version__}"],  # said, because guessing them takes seconds
+        pip_requirements=[f"lightgbm=={lgb.__version__}"],  # explicit, because inferring them takes seconds
     )
     if not client.search_registered_models(f"name = '{MODEL_NAME}'"):
         client.create_registered_model(MODEL_NAME, description="Probability that a payment is a fraud.")
@@ -211,14 +211,14 @@ def _tags(trained: Trained, feature_service: str, bundle: Bundle) -> dict[str, s
     }
 
 
-def _described(client: MlflowClient, found: Any) -> Version:
+def _version(client: MlflowClient, found: Any) -> Version:
     run = client.get_run(found.run_id)
     return Version(str(found.version), found.run_id, dict(run.data.metrics), dict(found.tags))
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """MLflow warns about things that are decided here; its chatter would bury our own sentences."""
+    """Suppress MLflow's warnings, which concern deliberate choices and would hide our own messages."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

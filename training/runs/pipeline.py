@@ -1,4 +1,4 @@
-"""Training as one paragraph: from a frame of known payments to a model, its policy and its report."""
+"""The training pipeline: from a frame of labelled payments to a model, its policy and its report."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from features.catalogue.catalogue import Catalogue
 from features.errors import InvalidDeclaration
 from training.data.arrays import Floats
 from training.data.frame import Frame
-from training.evaluation.report import Report, evaluate
+from training.evaluation.report import EvaluationReport, evaluate
 from training.model.calibrate import platt
 from training.model.fit import Model, TreeDone, fit, margins, refit
-from training.model.split import Parts, split_by_time
+from training.model.split import Split, split_by_time
 from training.model.thresholds import cheapest_policy
 from training.recipe import Recipe
 
 MODEL_NAME = "risk"
 Stage = Callable[[str], None]
-"""Called with the name of the stage that begins."""
+"""Called with the name of each stage at its start."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """Everything one run learned, and on which test it was judged."""
+    """The result of a training run and the test it was evaluated on."""
 
     dataset: str
     recipe_name: str
@@ -39,7 +39,7 @@ class Trained:
     model: Model
     calibrator: Calibrator
     policy: Policy
-    report: Report
+    report: EvaluationReport
     test: Frame
     test_scores: Floats
     trained_from: dt.datetime
@@ -48,7 +48,7 @@ class Trained:
     data_digest: str = ""
 
     def bundle(self, version: str, run_id: str, feature_service: str) -> Bundle:
-        """What serving needs of it, under a registered version."""
+        """The bundle for serving, under a registered version."""
         return Bundle(
             name=MODEL_NAME,
             version=version,
@@ -83,7 +83,7 @@ def train(
     on_stage: Stage = lambda _: None,
     on_tree: TreeDone | None = None,
 ) -> Trained:
-    """Learn, calibrate, choose the policy and judge all of it on what came later.
+    """Fit, calibrate, choose the policy and evaluate all of it out of time.
 
     Raises:
         InvalidHistory: the history does not fill the recipe's periods.
@@ -125,7 +125,7 @@ def train(
 
 
 def calibrate(model: Model, decide: Frame) -> Calibrator:
-    """Platt's curve on payments that the model did not learn from."""
+    """Platt scaling on payments that the model was not trained on."""
     slope, intercept = platt(model.margins(decide), decide.fraud)
     return Calibrator(slope=slope, intercept=intercept)
 
@@ -136,10 +136,10 @@ def calibrated(raw: Floats, calibrator: Calibrator) -> Floats:
 
 
 def score_with(bundle: Bundle, payments: Frame) -> Floats:
-    """The scores that a bundle gives to the payments of a frame.
+    """The scores of a bundle for the payments of a frame.
 
     Raises:
-        InvalidDeclaration: the frame was made with other features than the bundle.
+        InvalidDeclaration: the frame and the bundle have different features.
     """
     columns = tuple(name for name, _ in bundle.contract.columns)
     if columns != payments.names:
@@ -155,7 +155,7 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _policy(model: Model, calibrator: Calibrator, parts: Parts, recipe: Recipe, catalogue: Catalogue) -> Policy:
+def _policy(model: Model, calibrator: Calibrator, parts: Split, recipe: Recipe, catalogue: Catalogue) -> Policy:
     policy = cheapest_policy(
         calibrated(model.margins(parts.decide), calibrator),
         parts.decide.amounts,

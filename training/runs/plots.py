@@ -1,4 +1,4 @@
-"""Four pictures that a risk team asks for: precision over recall, calibration, scores, cost of a threshold."""
+"""The plots of a training run: precision-recall, calibration, score histogram, cost of a threshold."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Drawing = Callable[[Axes], None]
 
 
 def draw_all(trained: Trained, folder: Path) -> list[Path]:
-    """Write the four plots of one training run as PNG files into `folder`; their paths."""
+    """Write the four plots of one training run as PNG files into `folder`; returns their paths."""
     report, scores, fraud, amounts = trained.report, trained.test_scores, trained.test.fraud, trained.test.amounts
     currency = trained.catalogue.parameters.reference_currency
     period = f"test {report.first_day} to {report.last_day}: {report.payments:,} payments, {report.frauds:,} frauds"
@@ -42,7 +42,7 @@ def draw_all(trained: Trained, folder: Path) -> list[Path]:
 
 
 def precision_over_recall(axes: Axes, scores: Floats, fraud: Flags, average: float | None) -> None:
-    """Precision over recall, with the share of fraud as the line of knowing nothing."""
+    """The precision-recall curve, with the fraud rate as the line of random guessing."""
     precision, recall, _ = precision_recall_curve(fraud, scores)
     base = float(fraud.mean())
     axes.plot(recall, precision, drawstyle="steps-post", color=BLUE, lw=1.8, label=f"model, AP {_three(average)}")
@@ -89,7 +89,7 @@ def score_histogram(axes: Axes, scores: Floats, fraud: Flags, policy: Policy) ->
 
 
 def cost_curve(axes: Axes, scores: Floats, amounts: Floats, fraud: Flags, costs: Costs, currency: str) -> None:
-    """What the test would have cost if everything above one threshold got one decision."""
+    """Total cost of the test if every payment above one threshold got the same decision."""
     order = np.argsort(-scores, kind="stable")
     per_decision = decision_costs(amounts, fraud, costs)[:, order]
     approved = per_decision[0].sum() - np.concatenate([[0.0], np.cumsum(per_decision[0])])

@@ -1,4 +1,4 @@
-"""From challenger to champion: a gate that answers in sentences, and the export that serving reads."""
+"""Promotes a challenger to champion through a gate, and exports its bundle to the model store of serving."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from training.runs.mlflow_log import (
     Version,
     bundle_of,
     drop_alias,
-    name_version,
-    note_on_version,
+    set_alias,
+    tag_version,
     version_of,
 )
 from training.settings import Settings
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # BentoML imports with names that its own dependencies have deprecated
+    warnings.simplefilter("ignore")  # BentoML's imports use names that its dependencies deprecated
     import bentoml.exceptions
     import bentoml.models
-    from bentoml._internal.models import ModelStore  # how BentoML itself opens a store at a path
+    from bentoml._internal.models import ModelStore  # BentoML has no public way to open a store at a path
 
 STORE_NAME = "riskgate"
 CHALLENGER_STORE = "riskgate-challenger"
 LEAST_AUC = 0.6
 TOO_GOOD_AVERAGE_PRECISION = 0.98
-"""No honest score separates rare fraud like this; a feature that knows the label does."""
+"""Above this a feature leaks the label: no honest score separates rare fraud so well."""
 LARGEST_CALIBRATION_ERROR = 0.05
 TOLERATED_LOSS = 0.02
-"""Share of the champion's average precision that a challenger may lack, e.g. for a policy change."""
+"""Tolerated relative loss of average precision against the champion, e.g. for a policy change."""
 FEWEST_FRAUDS = 20
 
 
@@ -48,8 +48,8 @@ class NotPromoted(RiskgateError):
     code = "not_promoted"
 
 
-class Promotion(msgspec.Struct, frozen=True):
-    """What was promoted, what it replaced, and the tag under which serving finds it."""
+class PromotionResult(msgspec.Struct, frozen=True):
+    """The promoted version, the version it replaced, and its tag in the model store."""
 
     version: str
     previous: str | None
@@ -58,16 +58,16 @@ class Promotion(msgspec.Struct, frozen=True):
     overruled: tuple[str, ...]
 
 
-def promote(settings: Settings, which: str = CHALLENGER, despite: str | None = None) -> Promotion:
+def promote(settings: Settings, which: str = CHALLENGER, despite: str | None = None) -> PromotionResult:
     """Make a version champion: the former one becomes `previous`, the bundle goes to the model store.
 
     Args:
-        settings: where MLflow and BentoML keep things.
+        settings: where MLflow and BentoML store models.
         which: alias or number of the version.
-        despite: a person's reason to overrule the gate; kept with the version.
+        despite: a person's reason to overrule the gate; stored with the version.
 
     Raises:
-        NotPromoted: there is no such version, or the gate refuses it (every reason is named).
+        NotPromoted: there is no such version, or the gate refuses it; the message names every reason.
     """
     candidate = version_of(which, settings)
     if candidate is None:
@@ -83,14 +83,14 @@ def promote(settings: Settings, which: str = CHALLENGER, despite: str | None = N
             )
         tag, exported = export(bundle, path, settings.model_store)
     if despite:
-        note_on_version(candidate.version, "overruled", despite, settings)
+        tag_version(candidate.version, "overruled", despite, settings)
     _rename(candidate, champion, settings)
     previous = champion.version if champion and champion.version != candidate.version else None
-    return Promotion(candidate.version, previous, tag, exported, tuple(objections))
+    return PromotionResult(candidate.version, previous, tag, exported, tuple(objections))
 
 
 def nominate(settings: Settings, which: str = CHALLENGER) -> str:
-    """Export a version for scoring beside the champion, and return its tag; it decides nothing, so no gate asks.
+    """Export a version as challenger and return its tag; it decides nothing, so no gate applies.
 
     Raises: NotPromoted when there is no such version.
     """
@@ -120,7 +120,7 @@ def refusals(candidate: Version, champion: Version | None, bundle: Bundle) -> li
         found.append(f"Its scores miss the observed fraud rate by {error:.3f} on average.")
     if figures.get("cost_minor", 0.0) > figures.get("cost_without_scoring_minor", float("inf")):
         found.append("Its policy costs more than approving everything.")
-    found += _behind(candidate, champion)
+    found += _worse_than_champion(candidate, champion)
     contract = catalogue_of(bundle.contract).contract()
     found += [f"This code computes other features: {text}." for text in bundle.contract.differences(contract)]
     return found
@@ -136,7 +136,7 @@ def export(bundle: Bundle, folder: Path, home: Path, name: str = STORE_NAME) -> 
     try:
         store = store_in(home)
         if any(str(model.tag) == tag for model in bentoml.models.list(_model_store=store)):
-            # The newest entry is the one that is served, so a return is a new entry.
+            # Serving takes the newest entry, so an earlier version that returns needs a new entry.
             bentoml.models.delete(tag, _model_store=store)
         with bentoml.models.create(tag, labels=labels, metadata=dict(bundle.trained), _model_store=store) as model:
             for file in sorted(folder.iterdir()):
@@ -158,14 +158,14 @@ def latest(home: Path, name: str) -> str | None:
 
 
 def store_in(home: Path) -> ModelStore:
-    """The model store of a BentoML folder, made if need be; never the default one in the user's home."""
+    """The model store of a BentoML folder, created if absent; never the default one in the user's home."""
     models = home / "models"
     models.mkdir(parents=True, exist_ok=True)
     return ModelStore(models)
 
 
-def _behind(candidate: Version, champion: Version | None) -> list[str]:
-    """Compared on the candidate's own test, where the incumbent was scored too, if it could be."""
+def _worse_than_champion(candidate: Version, champion: Version | None) -> list[str]:
+    """Compares the candidate with the champion on the candidate's test, if the champion could be scored on it."""
     if champion is None or champion.version == candidate.version:
         return []
     own, incumbent = candidate.figures.get("average_precision"), candidate.figures.get("incumbent_average_precision")
@@ -179,8 +179,8 @@ def _behind(candidate: Version, champion: Version | None) -> list[str]:
 
 def _rename(candidate: Version, champion: Version | None, settings: Settings) -> None:
     if champion and champion.version != candidate.version:
-        name_version(PREVIOUS, champion.version, settings)
-    name_version(CHAMPION, candidate.version, settings)
+        set_alias(PREVIOUS, champion.version, settings)
+    set_alias(CHAMPION, candidate.version, settings)
     challenger = version_of(CHALLENGER, settings)
     if challenger and challenger.version == candidate.version:
         drop_alias(CHALLENGER, settings)

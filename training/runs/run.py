@@ -1,4 +1,4 @@
-"""One training run from files to the registry: what `fit`, the demo and the Handbook job all call."""
+"""One training run from files to the registry, shared by `fit`, the demo and the Handbook job."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from features.catalogue.catalogue import Catalogue, catalogue
+from features.catalogue.catalogue import Catalogue
 from features.errors import InvalidHistory
 from features.history.parquet import read_table
 from features.state.profiles import ProfileFile, Profiles
@@ -27,7 +27,7 @@ from training.simulator.manifest import read_manifest
 
 @dataclass(frozen=True)
 class Listener:
-    """Who is told how far a run is: names of stages, events replayed, trees grown."""
+    """Callbacks for the progress of a run: stages, events replayed, trees grown."""
 
     stage: Stage = lambda _: None
     events: Progress | None = None
@@ -43,29 +43,29 @@ def run(
     through_feast: bool = True,
     listener: Listener = Listener(),
 ) -> tuple[Trained, Version]:
-    """Train on a history file and register what was learned as challenger.
+    """Train on a history file and register the model as challenger.
 
     Args:
         dataset: how to train, and which own attributes the history has.
         history_path: parquet in the normalised shape.
-        settings: where things are kept.
+        settings: where results are stored.
         recipe_name: one of the data set's recipes; None takes its first.
-        profiles_path: the profiles that go with the history.
-        through_feast: ask Feast for the features (else the kernel directly; the values are the same).
-        listener: told about progress.
+        profiles_path: the profiles of the history's parties.
+        through_feast: take the features from Feast, else from the kernel directly (the values are the same).
+        listener: called with progress.
 
     Raises:
         InvalidHistory: the history is absent, cannot be replayed or does not fill the recipe's periods.
         InvalidDeclaration: the data set or its recipe contradicts itself.
     """
-    known, recipe = catalogue(dataset.catalogue()), dataset.recipe(recipe_name)
+    catalogue, recipe = Catalogue(dataset.catalogue_parameters()), dataset.recipe(recipe_name)
     listener.stage("reading the history")
     history = read_history(history_path)
-    payments = frame_of(dataset, history, known, settings, recipe_name, profiles_path, through_feast, listener)
+    payments = frame_of(dataset, history, catalogue, settings, recipe_name, profiles_path, through_feast, listener)
     del history
     trained = train(
         payments,
-        known,
+        catalogue,
         recipe,
         dataset.delay,
         dataset=dataset.name,
@@ -75,13 +75,13 @@ def run(
         on_tree=listener.trees,
     )
     listener.stage("keeping and registering the run")
-    return trained, track(trained, service_of(known), settings, incumbent_figures(trained.test, settings))
+    return trained, track(trained, service_of(catalogue), settings, incumbent_figures(trained.test, settings))
 
 
 def frame_of(
     dataset: Dataset,
     history: pa.Table,
-    known: Catalogue,
+    catalogue: Catalogue,
     settings: Settings,
     recipe_name: str | None = None,
     profiles_path: Path | None = None,
@@ -96,7 +96,7 @@ def frame_of(
     listener.stage("replaying the history")
     return frame(
         history,
-        known,
+        catalogue,
         read_profiles(profiles_path),
         None if since is None else since.to_pydatetime(),
         settings.var / "feast" / dataset.name if through_feast else None,
@@ -106,10 +106,10 @@ def frame_of(
 
 
 def read_history(path: Path) -> pa.Table:
-    """A history file, or the folder of a written world.
+    """The history in a file or in the folder of a simulated world.
 
     Raises:
-        InvalidHistory: there is none, or the world is not whole.
+        InvalidHistory: there is none, or the world is incomplete.
     """
     if path.is_dir():
         return storage.read_history(path)
@@ -123,7 +123,7 @@ def read_history(path: Path) -> pa.Table:
 
 
 def digest_of(path: Path) -> str:
-    """What names the content of a history: the SHA-256 of the file, or of a world's parameters."""
+    """The digest of a history: the SHA-256 of the file, or of a world's parameters."""
     manifest = read_manifest(path) if path.is_dir() else None
     return manifest.digest if manifest else file_digest(path)
 
@@ -141,21 +141,21 @@ def read_profiles(path: Path | None) -> Profiles | None:
     return ProfileFile(path).load()
 
 
-def profiles_beside(history: Path) -> Path | None:
-    """The profile file that lies beside a history, or in the folder of a written world, if there is one."""
+def profiles_of_history(history: Path) -> Path | None:
+    """The profile file next to a history, or in the folder of a simulated world, if there is one."""
     path = history / storage.PROFILES if history.is_dir() else history.with_suffix(".profiles.sqlite")
     return path if path.is_file() else None
 
 
-def service_of(known: Catalogue) -> str:
-    """The name of the feature service whose features a model of this catalogue takes."""
+def service_of(catalogue: Catalogue) -> str:
+    """The name of the feature service of a model with this catalogue."""
     from features.feast_store.client import service_name  # importing Feast takes seconds
 
-    return service_name(known)
+    return service_name(catalogue)
 
 
 def incumbent_figures(test: Frame, settings: Settings) -> dict[str, float]:
-    """How the present champion does on the same test; empty if there is none or it takes other features."""
+    """The metrics of the present champion on the same test; empty if there is none or its features differ."""
     champion = version_of(CHAMPION, settings)
     if champion is None:
         return {}

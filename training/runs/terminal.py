@@ -1,4 +1,4 @@
-"""How training shows itself on a terminal: progress of a run, and a report as tables."""
+"""Terminal output of training: progress of a run, and a report as tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from training.evaluation.report import Report
+from training.evaluation.report import EvaluationReport
 from training.runs.run import Listener
 
 
@@ -49,7 +49,7 @@ def progress(console: Console, payments: int = 0) -> Iterator[Listener]:
         drawn.finish()
 
 
-def show_report(console: Console, report: Report, title: str, currency: str) -> None:
+def show_report(console: Console, report: EvaluationReport, title: str, currency: str) -> None:
     """A report as four short tables: ranking, decisions, calibration, segments."""
     head = Table(title=f"{title}: {report.first_day} to {report.last_day}", title_justify="left")
     head.add_column("figure")

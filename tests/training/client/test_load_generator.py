@@ -82,14 +82,14 @@ def test_what_is_never_answered_has_missed_its_deadline(monkeypatch: pytest.Monk
     monkeypatch.setattr("training.client.load_generator.PATIENCE_S", 0.5)
     with server(silent_after=20) as port:
         replies = send(port, "/v1/score", [b"{}"] * 40, np.linspace(0, 1.9, 40))
-    stories = ["mule" if i % 4 == 0 else None for i in range(40)]
-    run = run_of("night", replies, 10_000.0, stories, np.full(40, 100.0), ["00:00:00", "00:00:01"])
+    typologies = ["mule" if i % 4 == 0 else None for i in range(40)]
+    run = run_of("night", replies, 10_000.0, typologies, np.full(40, 100.0), ["00:00:00", "00:00:01"])
     assert run.offered == 40 and run.served < 40
     assert run.missed_deadlines == run.offered - run.served
     assert sum(s.offered for s in run.seconds) == 40 and run.tiers["none"] == run.missed_deadlines
     assert run.decisions["challenge"] == run.served
-    assert run.by_story[0].payments == 10 and run.by_story[0].caught <= 10
-    assert run.fraud_value_caught == pytest.approx(run.by_story[0].caught / 10)
+    assert run.by_typology[0].payments == 10 and run.by_typology[0].caught <= 10
+    assert run.fraud_value_caught == pytest.approx(run.by_typology[0].caught / 10)
 
 
 def test_the_rush_is_played_as_fast_as_the_machine_allows_and_not_faster() -> None:

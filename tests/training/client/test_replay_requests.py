@@ -83,7 +83,7 @@ def test_the_busy_moment_of_the_demo_holds_fraud(lived: Simulation) -> None:
     times = times_ms(lived.history["event_time"])
     inside = (times >= first) & (times < end)
     assert 0 < inside.sum() <= 601
-    assert np.asarray(lived.stories[inside] != None).any()  # noqa: E711
+    assert np.asarray(lived.typologies[inside] != None).any()  # noqa: E711
 
 
 def test_a_port_in_use_is_named_with_its_purpose_and_a_repair() -> None:

@@ -28,12 +28,12 @@ RECIPE = msgspec.structs.replace(SHOP.recipe(), model=ModelParameters(trees=100,
 def payments() -> Frame:
     if not FOLDER.exists():
         pytest.skip(f"E-COMMERCE DATA ABSENT: no {FOLDER}; set RISKGATE_DATA to the folder that holds it")
-    return frame(history(SHOP, FOLDER), catalogue(SHOP.catalogue()))
+    return frame(history(SHOP, FOLDER), catalogue(SHOP.catalogue_parameters()))
 
 
 @pytest.mark.handbook
 def test_the_report_shows_that_nothing_of_the_burst_helps_later(payments: Frame) -> None:
-    report = train(payments, catalogue(SHOP.catalogue()), RECIPE, SHOP.delay).report
+    report = train(payments, catalogue(SHOP.catalogue_parameters()), RECIPE, SHOP.delay).report
     assert report.auc is not None and 0.45 < report.auc < 0.60
 
 
@@ -47,5 +47,5 @@ def test_a_random_split_of_the_same_frame_would_have_claimed_skill(payments: Fra
         for rows in (drawn[:cut], drawn[cut:])
     )
     empty = payments.between(None, payments.payments["event_time"].iloc[0])
-    model = fit(learn, empty, RECIPE.model, catalogue(SHOP.catalogue()))
+    model = fit(learn, empty, RECIPE.model, catalogue(SHOP.catalogue_parameters()))
     assert roc_auc_score(test.fraud, model.margins(test)) > 0.74

@@ -13,7 +13,7 @@ from features.state.replay import replay
 from tests.training.histories import DAY_MS, small_history
 from training.data.frame import assemble, frame
 from training.data.source_map import load
-from training.runs.run import profiles_beside, read_history, read_profiles, run
+from training.runs.run import profiles_of_history, read_history, read_profiles, run
 from training.settings import Settings
 from training.simulator.parameters import World
 from training.simulator.storage import write_profiles, write_world
@@ -28,7 +28,7 @@ def test_asked_through_feast_the_features_are_the_kernels_to_the_bit(tmp_path: P
     known = catalogue()
     write_world(SMALL, tmp_path / "world")
     profiles = ProfileFile(write_profiles(tmp_path / "world")).load()
-    assert profiles_beside(tmp_path / "world") is not None
+    assert profiles_of_history(tmp_path / "world") is not None
     history = read_history(tmp_path / "world")
     since = history["event_time"][700].as_py()
     direct = frame(history, known, profiles, since)
@@ -60,6 +60,6 @@ def test_an_absent_history_says_how_to_make_one(tmp_path: Path) -> None:
 
 
 def test_no_profile_file_is_no_profiles(tmp_path: Path) -> None:
-    assert profiles_beside(tmp_path / "world.parquet") is None and read_profiles(None) is None
+    assert profiles_of_history(tmp_path / "world.parquet") is None and read_profiles(None) is None
     with pytest.raises(InvalidHistory, match="no profile file"):
         read_profiles(tmp_path / "absent.sqlite")

@@ -21,7 +21,7 @@ def _frame(minutes: list[int], delays_days: list[int], fraud: list[bool]) -> Fra
     payments = pd.DataFrame(
         {
             "event_time": pd.to_datetime(times, unit="ms", utc=True),
-            "told_fraud": fraud,
+            "reported_fraud": fraud,
             "is_fraud": fraud,
             "label_ms": times + np.array(delays_days) * DAY_MS,
         }
@@ -76,8 +76,8 @@ def test_what_became_known_after_the_test_began_changes_nothing_before_it(paymen
     gap = dt.timedelta(days=7)
     before = split_by_time(payments, PLAN, gap)
     late = payments.payments["label_ms"] > before.test_from.value // 1_000_000
-    told = payments.payments["told_fraud"] ^ late
-    flipped = Frame(payments.payments.assign(told_fraud=told, is_fraud=told), payments.values, payments.names)
+    told = payments.payments["reported_fraud"] ^ late
+    flipped = Frame(payments.payments.assign(reported_fraud=told, is_fraud=told), payments.values, payments.names)
     after = split_by_time(flipped, PLAN, gap)
     for name in ("learn", "tune", "decide"):
         assert np.array_equal(getattr(before, name).fraud, getattr(after, name).fraud)

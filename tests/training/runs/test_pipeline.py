@@ -42,7 +42,7 @@ def trained(payments: Frame, known: Catalogue) -> Trained:
 
 
 def _relabelled(payments: Frame, fraud: np.ndarray) -> Frame:
-    return replace(payments, payments=payments.payments.assign(told_fraud=fraud, is_fraud=fraud))
+    return replace(payments, payments=payments.payments.assign(reported_fraud=fraud, is_fraud=fraud))
 
 
 def test_it_learns_what_the_history_tells(trained: Trained) -> None:
