@@ -10,7 +10,7 @@ import typer
 
 from features.progress import waiting
 from serving.errors import CannotStart
-from serving.output import out, telling
+from serving.output import exit_on_refusal, out
 from serving.settings import Settings, log_form, read_settings, use_own_model_store
 from serving.telemetry.logs import set_up
 
@@ -22,14 +22,14 @@ def run(
     port: Annotated[int | None, typer.Option(help="Port; RISKGATE_PORT if not given.")] = None,
     host: Annotated[str | None, typer.Option(help="Address; RISKGATE_HOST if not given.")] = None,
     share_port: Annotated[
-        bool, typer.Option("--share-port", help="Listen beside other processes (production).")
+        bool, typer.Option("--share-port", help="Share the port with other processes (production).")
     ] = False,
-    own_port: Annotated[int | None, typer.Option(help="Answer on this port of loopback too, alone.")] = None,
+    own_port: Annotated[int | None, typer.Option(help="Answer also on this port of loopback, unshared.")] = None,
 ) -> None:
-    """Serve the contract with the bundle of RISKGATE_BUNDLE until stopped (Ctrl-C writes a snapshot)."""
+    """Serve the API with the bundle of RISKGATE_BUNDLE until stopped (Ctrl-C writes a snapshot)."""
     from serving.serve import serve
 
-    with telling():
+    with exit_on_refusal():
         raise typer.Exit(serve(_with(read_settings(), port, host), share_port=share_port, own_port=own_port))
 
 
@@ -41,10 +41,10 @@ def verify(
         list[int] | None, typer.Option(help="Sequence number of an event that is set aside for a known reason.")
     ] = None,
 ) -> None:
-    """Walk the ledger, recompute every decision from its events, and compare bit for bit."""
+    """Recompute every decision of the ledger from its events and compare bit for bit."""
     from serving.audit.verify import progress_of, verify_ledger
 
-    with telling():
+    with exit_on_refusal():
         settings = read_settings()
         with progress_of(settings) as progress:
             result = verify_ledger(settings, first_differences, progress)
@@ -64,20 +64,20 @@ def verify(
 def import_history(
     history: Annotated[Path, typer.Argument(help="Parquet in the normalised schema (features/history/schema.py).")],
     until_ms: Annotated[
-        int | None, typer.Option(help="What became known from here on (ms UTC) is not yet known; default: the end.")
+        int | None, typer.Option(help="Leave out outcomes and labels from this time on (ms UTC); default: the end.")
     ] = None,
 ) -> None:
-    """Let past payments enter an empty ledger as one event."""
-    with telling(), waiting(out, "checking and keeping the history"):
+    """Import past payments into an empty ledger as one event."""
+    with exit_on_refusal(), waiting(out, "checking and storing the history"):
         settings = read_settings()
-        if settings.production:  # the embedded profile needs no driver of a server
-            from serving.recorder.import_history import take_history
+        if settings.production:  # imported here: the embedded profile needs no driver of a server
+            from serving.recorder.import_history import append_history
         else:
-            from serving.audit.import_history import take_history
-        event = take_history(settings, history, until_ms)
-    out.print(f"{event.rows:,} payments entered the ledger as segment {event.sha256[:12]}.")
+            from serving.audit.import_history import append_history
+        event = append_history(settings, history, until_ms)
+    out.print(f"{event.rows:,} payments were imported as segment {event.sha256[:12]}.")
     if settings.production:
-        out.print("Bring their state to Redis before workers start: python -m serving rebuild-state")
+        out.print("Build their state in Redis before workers start: python -m serving rebuild-state")
 
 
 @app.command("export-history")
@@ -87,7 +87,7 @@ def export_history(
     """Write every payment with its outcome and label, verdicts included, for the next training run."""
     from serving.audit.export_history import export
 
-    with telling(), waiting(out, "exporting the history"):
+    with exit_on_refusal(), waiting(out, "exporting the history"):
         rows = export(read_settings(), target)
     out.print(f"{rows:,} payments were written to {target}.")
 
@@ -97,7 +97,7 @@ def export_vectors(target: Annotated[Path, typer.Argument(help="Parquet to write
     """Write every feature vector and score as served, for comparison with a replay."""
     from serving.audit.export_vectors import export_vectors
 
-    with telling(), waiting(out, "exporting vectors and scores"):
+    with exit_on_refusal(), waiting(out, "exporting vectors and scores"):
         rows = export_vectors(read_settings(), target)
     out.print(f"{rows:,} vectors were written to {target}.")
 
@@ -107,7 +107,7 @@ def snapshot() -> None:
     """Fold the ledger of a stopped service and write its state, so that the next start is quick."""
     from serving.audit.import_history import write_snapshot
 
-    with telling(), waiting(out, "folding the ledger"):
+    with exit_on_refusal(), waiting(out, "folding the ledger"):
         path = write_snapshot(read_settings())
     out.print(f"The state was written to {path}.")
 
@@ -121,12 +121,12 @@ def hash_id(
     from features.intake.pseudonyms import PREFIXES
     from serving.ledger.hash_key import pseudonyms_of
 
-    with telling():
+    with exit_on_refusal():
         names = pseudonyms_of(read_settings())
         if names is None:
-            raise CannotStart("RISKGATE_HASH_KEY is not set: identifiers are stored as they are.", "Set it first.")
+            raise CannotStart("RISKGATE_HASH_KEY is not set: identifiers are stored in clear.", "Set it first.")
         if kind not in PREFIXES:
-            raise CannotStart(f"Identifiers of kind `{kind}` are not hashed.", "Ask for instrument or ip.")
+            raise CannotStart(f"Identifiers of kind `{kind}` are not hashed.", "Pass instrument or ip.")
         typer.echo(names.of(kind, identifier))
 
 
@@ -136,13 +136,13 @@ def _with(settings: Settings, port: int | None, host: str | None) -> Settings:
     )
 
 
-def _add_others() -> None:
+def _add_commands() -> None:
     from serving.cli.challenger import challenger_app
     from serving.cli.keys import key_app
     from serving.cli.production import production_app
     from serving.console.command import console_app
 
-    # The commands of the desk, the keys and the production profile stand beside ours: `python -m serving console`.
+    # Registered without a group, so that they are called like `python -m serving console`.
     for other in (challenger_app, console_app, key_app, production_app):
         app.registered_commands.extend(other.registered_commands)
 
@@ -151,7 +151,7 @@ def main() -> None:
     """Run the command line."""
     set_up(log_form())
     use_own_model_store()
-    _add_others()
+    _add_commands()
     app()
 
 

@@ -1,50 +1,49 @@
-"""What the service refuses, as branches of the one error tree; `status` is the HTTP status."""
+"""Errors of the service: the branches of the one error tree with an HTTP status, and failures of the ledger."""
 
 from __future__ import annotations
 
-import sqlite3
-
 from features.errors import RiskgateError
 
-#: What writing or reading the ledger may raise; nobody else needs to know the driver.
-LedgerError = sqlite3.Error
+
+class LedgerError(Exception):
+    """The database of the ledger failed; `__cause__` is the error of its driver, if a driver raised one."""
 
 
 class CannotStart(RiskgateError):
-    """A start that would be wrong or unsafe: told loudly, never survived."""
+    """A start that would be wrong or unsafe; always fatal."""
 
     code = "cannot_start"
 
 
 class ServiceError(RiskgateError):
-    """A request that is refused with an HTTP status of its own."""
+    """A refused request; `status` is the HTTP status of the reply."""
 
     status = 400
 
 
 class Unauthorised(ServiceError):
-    """No key, or a wrong one."""
+    """No API key, or a wrong one."""
 
     code = "unauthorised"
     status = 401
 
 
 class Forbidden(ServiceError):
-    """A key that may not do what was asked."""
+    """An API key without the scope that the request needs."""
 
     code = "forbidden"
     status = 403
 
 
 class ForeignCaller(ServiceError):
-    """A service without keys was called by another name than this machine's own, or by a page from elsewhere."""
+    """A service without keys was called under a host name that is not loopback, or by a page of another origin."""
 
     code = "foreign_caller"
     status = 403
 
 
 class UnreadType(ServiceError):
-    """A body of a type that is not read."""
+    """A body with an unsupported content type."""
 
     code = "unread_type"
     status = 415
@@ -97,7 +96,7 @@ class TooLarge(ServiceError):
 
 
 class TooManyRequests(ServiceError):
-    """A caller beyond its rate; `seconds` is when it may come back."""
+    """A caller beyond its rate; `seconds` is the Retry-After."""
 
     code = "too_many_requests"
     status = 429
@@ -108,14 +107,14 @@ class TooManyRequests(ServiceError):
 
 
 class Overloaded(ServiceError):
-    """More requests under way than even an empty endpoint could answer in time."""
+    """More requests in flight than even an empty endpoint could answer in time."""
 
     code = "overloaded"
     status = 503
 
 
 class LedgerUnavailable(ServiceError):
-    """The ledger cannot be written, so a report cannot be accepted (a payment still gets a decision)."""
+    """The ledger cannot be read or written: reports are refused, payments still get a decision."""
 
     code = "ledger_unavailable"
     status = 503

@@ -1,4 +1,4 @@
-"""Replies other than a decision, and the one error shape with its one presenter."""
+"""Replies other than a decision, the one error shape, and the functions that build it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = logging.getLogger("riskgate.http")
 
 
 class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is wrong, where, and how to repair it; `problems` lists every one when there are several."""
+    """What is wrong, in which field, and the repair; `problems` lists all when there are several."""
 
     code: str
     message: str
@@ -30,7 +30,7 @@ class Error(msgspec.Struct, frozen=True):
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """The reply to an outcome or a label: what is now known about the transaction."""
+    """The reply to an outcome or a label: the value recorded for the transaction."""
 
     transaction_id: str
     recorded: str
@@ -43,9 +43,9 @@ class Live(msgspec.Struct, frozen=True):
 
 
 class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The reply of `/readyz`: each check is `ok` or a sentence that says what is not.
+    """The reply of `/readyz`: each check is `ok` or a sentence that says what is wrong.
 
-    `notes` tell what somebody should see to although payments are scored in full.
+    `notes` need an operator's attention although payments are scored in full.
     """
 
     ready: bool
@@ -54,7 +54,7 @@ class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def refusal(error: RiskgateError) -> tuple[int, Error]:
-    """The status and body an error is told with."""
+    """The HTTP status and the body of a refusal."""
     if isinstance(error, Refused):
         return 422, of_problems(error.problems)
     if isinstance(error, ServiceError):
@@ -67,7 +67,7 @@ def refusal(error: RiskgateError) -> tuple[int, Error]:
 
 
 def of_problems(problems: Sequence[Problem]) -> Error:
-    """Every problem of one input in the one shape; the first gives `code` and `field`."""
+    """All problems of one input in the one error shape; the first gives `code` and `field`."""
     first = problems[0]
     if len(problems) == 1:
         return Error(ErrorBody(first.code, first.message, first.repair, first.field))
@@ -76,7 +76,7 @@ def of_problems(problems: Sequence[Problem]) -> Error:
 
 
 def unexpected(error: BaseException) -> tuple[int, Error]:
-    """What a caller is told of an error nobody foresaw: its text stays in the log."""
+    """The reply to an unexpected error, whose text stays in the log."""
     log.error("unexpected %s while answering", type(error).__name__, exc_info=error)
     return 500, Error(
         ErrorBody("internal", "The service met an unexpected error.", "Try again; its log has the details.")
@@ -84,7 +84,7 @@ def unexpected(error: BaseException) -> tuple[int, Error]:
 
 
 def retry_after_seconds(error: RiskgateError) -> int | None:
-    """Seconds after which a refused caller may come back, or None."""
+    """The Retry-After of a refusal, or None."""
     if isinstance(error, TooManyRequests):
         return error.seconds
     return 1 if isinstance(error, (Overloaded, LedgerUnavailable)) else None

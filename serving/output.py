@@ -1,4 +1,4 @@
-"""How a command speaks: words go to standard error, and a refusal is one sentence and exit code 2."""
+"""Output of commands: messages go to standard error, and a refusal is one sentence and exit code 2."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ out = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
-def telling() -> Iterator[None]:
-    """Ends the command with the sentence of a refusal, or of a file's trouble, instead of a traceback."""
+def exit_on_refusal() -> Iterator[None]:
+    """Ends the command with the sentence of a refusal, or of an error on a named file, instead of a traceback."""
     try:
         yield
     except RiskgateError as error:
         out.print(str(error), style="red", markup=False)
         raise typer.Exit(2) from error
     except OSError as error:
-        if error.filename is None:  # not about a file that somebody named
+        if error.filename is None:  # not about a named file
             raise
         out.print(f"{error.filename}: {error.strerror}.", style="red", markup=False)
         raise typer.Exit(os.EX_IOERR) from error

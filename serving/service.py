@@ -31,7 +31,7 @@ from serving.server.acceptor import Acceptor
 from serving.server.bounded_http import presize_descriptor_table
 from serving.server.drain import Drain
 from serving.server.sockets import addresses, check_listening, listeners
-from serving.settings import Settings, fast_path_is_on, log_form, make_places_absolute, read_settings, workers_wanted
+from serving.settings import Settings, fast_path_is_on, log_form, make_paths_absolute, read_settings, workers_wanted
 from serving.start_checks import Checked, check
 from serving.telemetry.logs import set_up
 
@@ -114,7 +114,7 @@ class Riskgate:
         Workers start in the folder of the bento, so relative paths of the settings are made absolute here.
         """
         set_up(log_form())
-        make_places_absolute()
+        make_paths_absolute()
         try:
             check(read_settings(), ())  # BentoML decides where the workers listen: each checks its own sockets
         except RiskgateError as error:

@@ -1,4 +1,4 @@
-"""Every setting of the service: one table, read once from the environment."""
+"""The settings of the service: one table, read once from the environment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger("riskgate.settings")
 
 
 class Setting(NamedTuple):
-    """One row of the table: the environment variable is `RISKGATE_` and `name`."""
+    """One row of the table; the environment variable is `RISKGATE_` + `name`."""
 
     name: str
     default: str
@@ -37,27 +37,29 @@ TABLE = (
     Setting("BUNDLE", "riskgate:latest", "folder or tag", "the bundle to serve: a folder, or a BentoML tag"),
     Setting("PROFILES", "", "file", "Feast's profile file (SQLite); its new rows become events; empty: no profiles"),
     Setting("CLOCK", "system", "system|replay", "replay: the event time of the payments is the clock"),
-    Setting("LEDGER_SYNC", "normal", "normal|full", "normal survives a killed process, full a lost machine"),
+    Setting("LEDGER_SYNC", "normal", "normal|full", "normal survives a killed process, full a crashed machine"),
     Setting("BODY_LIMIT_BYTES", "65536", "bytes", "largest body of one request"),
     Setting("BATCH_LIMIT_BYTES", "4194304", "bytes", "largest body of /v1/score/batch"),
     Setting("RATE_PER_SECOND", "0", "requests/s", "a caller's rate before 429, if its key names none; 0: no limit"),
     Setting("HSTS_SECONDS", "0", "seconds", "Strict-Transport-Security of every reply, for TLS in front; 0: not sent"),
-    Setting("IN_FLIGHT_LIMIT", "2048", "requests", "requests under way before one is refused with 503"),
-    Setting("WAL_LIMIT_BYTES", "268435456", "bytes", "size of the write-ahead log at which it is started afresh"),
-    Setting("CHALLENGER", "", "folder or tag", "a bundle that scores beside the champion; empty: none"),
-    Setting("LOG", "text", "text|json", "the form of the log on standard error, one event a line"),
-    Setting("LOG_DECISIONS", "notable", "none|notable|all", "decisions with a log line; notable: flagged or not full"),
-    Setting("SWAP_SECONDS", "2", "seconds", "how often a newly promoted bundle is looked for; 0: on SIGHUP only"),
-    Setting("DRAIN_SECONDS", "5", "seconds", "how long a stopping service still takes what callers keep sending"),
+    Setting("IN_FLIGHT_LIMIT", "2048", "requests", "requests in flight before one is refused with 503"),
+    Setting("WAL_LIMIT_BYTES", "268435456", "bytes", "size of the WAL at which it is restarted"),
+    Setting("CHALLENGER", "", "folder or tag", "a bundle that also scores the champion's payments; empty: none"),
+    Setting("LOG", "text", "text|json", "the form of the log on standard error, one event per line"),
+    Setting(
+        "LOG_DECISIONS", "notable", "none|notable|all", "decisions with a log line; notable: flagged or below full"
+    ),
+    Setting("SWAP_SECONDS", "2", "seconds", "interval of checks for a newly promoted bundle; 0: on SIGHUP only"),
+    Setting("DRAIN_SECONDS", "5", "seconds", "how long a stopping service still answers new requests"),
     Setting("DRAIN_MIN_SECONDS", "2", "seconds", "how long the port stays open after SIGTERM even if no request comes"),
     Setting("KEEP_ALIVE_SECONDS", "75", "seconds", "an idle connection is closed after this; above a balancer's own"),
     Setting("FAST_PATH", "on", "on|off", "off: plain payments go through BentoML's application too"),
     Setting("REDIS_URL", "", "URL", "Redis of the production profile: `redis://…`; empty: embedded"),
     Setting("POSTGRES_URL", "", "URL", "PostgreSQL of the production profile: `postgresql://…`; empty: embedded"),
-    Setting("REDIS_PREFIX", "rg", "word", "what every key in Redis begins with"),
-    Setting("IDEMPOTENCY_SECONDS", "172800", "seconds", "how long Redis knows an answer; PostgreSQL knows older ones"),
+    Setting("REDIS_PREFIX", "rg", "word", "prefix of every key in Redis"),
+    Setting("IDEMPOTENCY_SECONDS", "172800", "seconds", "how long Redis keeps an answer; PostgreSQL keeps older ones"),
     Setting("STREAM_LIMIT", "2000000", "events", "unrecorded events in Redis at which payments are no longer recorded"),
-    Setting("RECORDER_PORT", "3002", "port", "where the recorder shows its metrics, on loopback"),
+    Setting("RECORDER_PORT", "3002", "port", "where the recorder serves its metrics, on loopback"),
     Setting("WORKERS", "2", "processes", "scoring processes of the production profile behind one port"),
 )
 
@@ -66,9 +68,9 @@ WHOLE = ("port", "bytes", "requests/s", "requests", "seconds", "events", "proces
 #: At most 15 digits: Python refuses to read thousands of them.
 _WHOLE = re.compile(r"[0-9]{1,15}")
 LARGEST_PORT = 65_535
-#: The few billion IP addresses are hashed in minutes: only the key stands in the way.
+#: All IP addresses can be hashed within minutes, so a short key can be brute-forced.
 SHORTEST_HASH_KEY = 32
-#: What the URL of each server begins with.
+#: Valid prefixes of each server's URL.
 SCHEMES = {"redis_url": ("redis://", "rediss://", "unix://"), "postgres_url": ("postgresql://", "postgres://")}
 
 
@@ -131,9 +133,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """Settings from the environment (or the mapping given); every problem is told at once.
+    """Settings from the environment (or the given mapping).
 
-    Raises: CannotStart when a value is not of its unit.
+    Raises: CannotStart with every problem of the values.
     """
     values: dict[str, str | int | Path] = {}
     problems = []
@@ -161,7 +163,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
             problems.append(f"{PREFIX}{row.name} is `{_short(text)}`, not one of {row.unit.replace('|', ', ')}.")
         else:
             values[field] = text
-    problems += _of_servers(values)
+    problems += _server_problems(values)
     if not str(values["api_key"]).isprintable():
         problems.append(f"{PREFIX}API_KEY holds a line end or another character that no caller can send.")
     if 0 < len(str(values["hash_key"])) < SHORTEST_HASH_KEY:
@@ -172,28 +174,28 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def log_form(environment: Mapping[str, str] | None = None) -> str:
-    """The form of the log, before the other settings are known to be right."""
+    """The form of the log, read before the other settings are validated."""
     return "json" if read_variable("LOG", environment) == "json" else "text"
 
 
 def _short(text: str) -> str:
-    """A value for a sentence: of a very long one its beginning."""
+    """A value for a message, truncated."""
     return text if len(text) <= 60 else text[:60] + "…"
 
 
 def fast_path_is_on(environment: Mapping[str, str] | None = None) -> bool:
-    """Whether plain payments take the fast path: BentoML's worker asks before it reads the other settings."""
+    """Whether plain payments take the fast path; BentoML's worker needs it before it reads the other settings."""
     return read_variable("FAST_PATH", environment) in (None, "on")
 
 
 def workers_wanted(environment: Mapping[str, str] | None = None) -> int:
-    """Workers that BentoML starts: one of the embedded profile, which has one order of events."""
+    """The number of BentoML's workers: one in the embedded profile, where one process orders the events."""
     text = read_variable("WORKERS", environment) or "2"
     return int(text) if read_variable("REDIS_URL", environment) and _WHOLE.fullmatch(text) and int(text) else 1
 
 
-def _of_servers(values: Mapping[str, str | int | Path]) -> Iterator[str]:
-    """What is wrong with the settings of the production profile; a URL may hold a password and is never told."""
+def _server_problems(values: Mapping[str, str | int | Path]) -> Iterator[str]:
+    """Problems of the settings of the production profile; never repeats a URL, which may hold a password."""
     for field, schemes in SCHEMES.items():
         if values[field] and not str(values[field]).startswith(schemes):
             yield f"{PREFIX}{field.upper()} does not begin with {' or '.join(schemes)}."
@@ -212,12 +214,12 @@ def _of_servers(values: Mapping[str, str | int | Path]) -> Iterator[str]:
 
 
 def export_settings(settings: Settings) -> None:
-    """Let BentoML's service, which reads the environment itself, see these settings."""
+    """Write these settings into the environment, which BentoML's service reads."""
     os.environ.update(environment_of(settings))
 
 
-def make_places_absolute() -> None:
-    """Fix the files and folders of the environment for children that start in another folder than this process."""
+def make_paths_absolute() -> None:
+    """Make the paths in the environment absolute, for child processes with another working directory."""
     for row in TABLE:
         place = Path(os.environ.get(PREFIX + row.name, row.default))
         is_place = row.unit in ("folder", "file") or (row.unit == "folder or tag" and place.is_dir())
@@ -226,11 +228,11 @@ def make_places_absolute() -> None:
 
 
 def use_own_model_store() -> None:
-    """Let this process and those it starts share the project's model store; the settings may still be wrong."""
+    """Use the project's model store in this process and its children; works before the settings are validated."""
     use_bentoml_home(Path(read_variable("VAR") or TABLE[0].default))
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
-    """The environment for a process of ours that is to have these settings."""
+    """The environment of a child process with these settings."""
     ours = {PREFIX + row.name: str(getattr(settings, row.name.lower())) for row in TABLE}
     return {**os.environ, **ours}

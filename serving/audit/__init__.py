@@ -1,4 +1,4 @@
-"""Readers of a whole ledger: verify, export, import of past payments.
+"""Offline work on a whole ledger: verify, export, import of past payments.
 
 The engine never imports it.
 """

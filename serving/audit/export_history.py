@@ -1,4 +1,4 @@
-"""From the ledger to the next training run: every payment with what became known about it."""
+"""Exports the ledger for the next training run: every payment with its outcome and label."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from features.history.normalise import normalised
 from features.history.schema import history_schema
 from serving.ledger.open import opened
 from serving.ledger.promotions import latest_catalogue
-from serving.ledger.reader import Event, LedgerReading
+from serving.ledger.reader import Event, LedgerReader
 from serving.settings import Settings
-from serving.state.foldable import CannotFold, Imported, Paid, Reported, Step, whole_step_of
+from serving.state.foldable import CannotFold, HistoryStep, PaymentStep, ReportStep, Step, checked_step_of
 
 log = logging.getLogger("riskgate.export")
 
@@ -31,17 +31,16 @@ _FROM_PAYMENT = tuple(
     name for name in Payment.__struct_fields__ if name not in ("event_time_ms", "attributes", "deadline_ms")
 )
 
-#: Payments that are kept as Python objects at a time.
+#: Payments held as Python objects at a time.
 ROWS_PER_TABLE = 1 << 14
 
 Row = dict[str, Any]
 
 
 def export(settings: Settings, target: Path) -> int:
-    """Write imported history and scored payments in HISTORY_SCHEMA, sorted by event time; the number of rows.
+    """Write imported history and scored payments in HISTORY_SCHEMA, sorted by event time; returns the number of rows.
 
-    The latest reported label of a payment is its label, whoever gave it; the target appears whole or not
-    at all.
+    The label of a payment is the one reported last, from any source. The target is written atomically.
     Raises: CannotStart when there is no ledger.
     """
     with opened(settings) as ledger:
@@ -62,31 +61,31 @@ def export(settings: Settings, target: Path) -> int:
 
 
 def _steps(events: Iterable[Event], known: Catalogue) -> Iterator[tuple[Event, Step]]:
-    """What can be folded of these events; what is set aside is named in the log."""
+    """The events that can be folded, with their steps; the others are logged."""
     for event in events:
         try:
-            yield event, whole_step_of(event, known)
+            yield event, checked_step_of(event, known)
         except CannotFold as error:
             log.warning("event %d is not exported, it is set aside: %s", event.seq, error.reason)
 
 
 class _Reports:
-    """What became known of each transaction; of several labels the one reported last, of outcomes the last.
+    """Outcome and label of each transaction; of several the one reported last.
 
-    A ledger may hold an outcome of every payment: one tuple a report, not one dictionary.
+    A ledger may hold an outcome of every payment: a tuple per report takes less memory than a dictionary.
     """
 
-    def __init__(self, ledger: LedgerReading, known: Catalogue) -> None:
+    def __init__(self, ledger: LedgerReader, known: Catalogue) -> None:
         self._outcomes: dict[str, tuple[int, str]] = {}
         self._labels: dict[str, tuple[int, str, str | None]] = {}
         for _, step in _steps(ledger.each_of_kind("outcome"), known):
-            assert isinstance(step, Reported)
+            assert isinstance(step, ReportStep)
             report = step.report
             outcome = self._outcomes.get(report.transaction_id)
             if outcome is None or report.reported_at_ms >= outcome[0]:
                 self._outcomes[report.transaction_id] = (report.reported_at_ms, sys.intern(report.value))
         for _, step in _steps(ledger.each_of_kind("label"), known):
-            assert isinstance(step, Reported)
+            assert isinstance(step, ReportStep)
             report = step.report
             label = self._labels.get(report.transaction_id)
             if label is None or report.reported_at_ms >= label[0]:
@@ -97,7 +96,7 @@ class _Reports:
         return transaction_id in self._labels or transaction_id in self._outcomes
 
     def of(self, transaction_id: str, event_time: datetime) -> Row:
-        """The columns of one payment; a report dated before its own payment (a caller's clock) counts from it on."""
+        """The columns of one payment; a report dated before its payment (a caller's clock) gets the payment's time."""
         row: Row = {}
         if (outcome := self._outcomes.get(transaction_id)) is not None:
             row["outcome_time"], row["outcome"] = max(_moment(outcome[0]), event_time), outcome[1]
@@ -106,8 +105,8 @@ class _Reports:
         return row
 
 
-def _payments(ledger: LedgerReading, known: Catalogue, schema: pa.Schema, reports: _Reports) -> Iterator[pa.Table]:
-    """The scored payments, a table for every `ROWS_PER_TABLE`: rows of Python objects take ten times the memory."""
+def _payments(ledger: LedgerReader, known: Catalogue, schema: pa.Schema, reports: _Reports) -> Iterator[pa.Table]:
+    """The scored payments in tables of `ROWS_PER_TABLE`: rows of Python objects take ten times the memory."""
     steps = _steps((event for event in ledger.walk() if event.kind == "payment"), known)
     rows = (_row(event, step, reports) for event, step in steps)
     while page := list(itertools.islice(rows, ROWS_PER_TABLE)):
@@ -116,7 +115,7 @@ def _payments(ledger: LedgerReading, known: Catalogue, schema: pa.Schema, report
 
 
 def _row(event: Event, step: Step, reports: _Reports) -> Row:
-    assert isinstance(step, Paid)
+    assert isinstance(step, PaymentStep)
     payment = step.payment
     row: Row = {name: getattr(payment, name) for name in _FROM_PAYMENT}
     row["event_time"] = _moment(payment.event_time_ms)
@@ -125,9 +124,9 @@ def _row(event: Event, step: Step, reports: _Reports) -> Row:
 
 
 def _segment(
-    settings: Settings, ledger: LedgerReading, known: Catalogue, schema: pa.Schema, reports: _Reports
+    settings: Settings, ledger: LedgerReader, known: Catalogue, schema: pa.Schema, reports: _Reports
 ) -> pa.Table | None:
-    histories = [step.body for _, step in _steps(ledger.of_kind("history"), known) if isinstance(step, Imported)]
+    histories = [step.body for _, step in _steps(ledger.of_kind("history"), known) if isinstance(step, HistoryStep)]
     if not histories:
         return None
     body = histories[0]
@@ -136,18 +135,17 @@ def _segment(
         table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(table.num_rows, field.type)
         for field in schema
     ]
-    # What an older release kept as it came is exported as the next training run must read it.
+    # Older releases stored histories without normalising them.
     table = normalised(pa.table(columns, schema=schema))
     ids = table["transaction_id"].to_pylist()
-    told = [place for place, one in enumerate(ids) if one in reports]
-    if not told:
+    reported = [place for place, one in enumerate(ids) if one in reports]
+    if not reported:
         return table
     times = table["event_time"].to_pylist()
     for name in ("outcome", "outcome_time", "label", "label_source", "label_time"):
         values = table[name].to_pylist()
-        for place in told:
-            said = reports.of(ids[place], times[place])
-            values[place] = said.get(name, values[place])
+        for place in reported:
+            values[place] = reports.of(ids[place], times[place]).get(name, values[place])
         at = schema.get_field_index(name)
         table = table.set_column(at, schema.field(at), pa.array(values, schema.field(at).type))
     return table

@@ -1,4 +1,4 @@
-"""Every feature vector as it was served, taken out of the ledger's receipts for comparison elsewhere."""
+"""Exports every feature vector as served, from the receipts of the ledger."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from serving.errors import BrokenReceipt
 from serving.ledger.open import opened
 from serving.ledger.promotions import latest_catalogue
 from serving.settings import Settings
-from serving.state.foldable import CannotFold, Paid, whole_step_of
+from serving.state.foldable import CannotFold, PaymentStep, checked_step_of
 
 ROWS_PER_GROUP = 1 << 14
 
 
 def export_vectors(settings: Settings, target: Path) -> int:
-    """Write transaction_id, score and vector (float64 in the order of the model's columns); the number of rows.
+    """Write transaction_id, score and vector (float64, in the model's column order); returns the number of rows.
 
     Payments decided without features are left out.
     Raises: CannotStart when there is no ledger.
@@ -48,11 +48,11 @@ def export_vectors(settings: Settings, target: Path) -> int:
             if event.kind != "payment":
                 continue
             try:
-                step = whole_step_of(event, known)
-                body = step.body if isinstance(step, Paid) else None
+                step = checked_step_of(event, known)
+                body = step.body if isinstance(step, PaymentStep) else None
                 vector = None if body is None else receipts.vector_of(body.receipt)
             except (CannotFold, BrokenReceipt):
-                continue  # `verify` names it
+                continue  # `verify` reports it
             if body is None or vector is None:
                 continue
             ids.append(event.transaction_id)

@@ -1,4 +1,4 @@
-"""What is done to the ledger of a stopped service: let a history in, write a snapshot."""
+"""Changes to the ledger of a stopped service: import a history, write a snapshot."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from features.history.schema import check_history, complete, own_schema, times_m
 from features.intake.pseudonyms import Pseudonyms
 from serving.errors import CannotStart
 from serving.ledger import history_segment
-from serving.ledger.hash_key import settle_hashing
+from serving.ledger.hash_key import bind_hash_key
 from serving.ledger.promotions import latest_catalogue
 from serving.ledger.sqlite.ledger import Event, Ledger
 from serving.settings import Settings
@@ -24,15 +24,14 @@ from serving.state.fold import HistoryEvent, encode
 from serving.state.foldable import step_of
 from serving.state.startup import fold_ledger, lock, save_snapshot
 
-#: A late label reads one row group of a hashed segment.
+#: A late label decodes one row group of a hashed segment.
 ROWS_PER_GROUP = 1 << 15
 
 
-def take_history(settings: Settings, source: Path, until_ms: int | None = None) -> HistoryEvent:
-    """Append one `history` event to a ledger without payments and keep the parquet beside it.
+def append_history(settings: Settings, source: Path, until_ms: int | None = None) -> HistoryEvent:
+    """Append one `history` event to a ledger without payments and store the parquet next to it.
 
-    `until_ms`: what became known at or after this moment (ms UTC) stays unknown; default: right after the
-    last payment.
+    `until_ms`: outcomes and labels from this time on (ms UTC) are left out; default: right after the last payment.
     Raises: InvalidHistory, CannotStart when the service runs or has scored payments already.
     """
     held = lock(settings)
@@ -41,10 +40,10 @@ def take_history(settings: Settings, source: Path, until_ms: int | None = None) 
         try:
             if ledger.has_past():
                 raise CannotStart(
-                    "The ledger already holds payments or a history: the past comes first, and once.",
+                    "The ledger already holds payments or a history: a history is imported once, before all payments.",
                     "Set RISKGATE_VAR to a new folder, import there, and start the service on it.",
                 )
-            event = kept_history(settings, source, until_ms, settle_hashing(ledger, settings))
+            event = store_history(settings, source, until_ms, bind_hash_key(ledger, settings))
             ledger.append_now("history", "", event.last_ms, time.time_ns() // 1_000_000, encode(event))
         finally:
             ledger.close()
@@ -53,8 +52,8 @@ def take_history(settings: Settings, source: Path, until_ms: int | None = None) 
     return event
 
 
-def kept_history(settings: Settings, source: Path, until_ms: int | None, names: Pseudonyms | None) -> HistoryEvent:
-    """Check a history, keep it beside the ledger (hashed when `names` says so), and what the ledger says of it.
+def store_history(settings: Settings, source: Path, until_ms: int | None, names: Pseudonyms | None) -> HistoryEvent:
+    """Check a history and store it next to the ledger (hashed if there are `names`); returns its event body.
 
     Raises: InvalidHistory, CannotFold for an `until_ms` out of range.
     """
@@ -66,11 +65,11 @@ def kept_history(settings: Settings, source: Path, until_ms: int | None, names: 
     check_history(table)
     check_words(table)
     if table.num_rows == 0:
-        raise InvalidHistory(f"{source} holds no payment.", "Import a history that does, or start without one.")
+        raise InvalidHistory(f"{source} has no payments.", "Import a history with payments, or start without one.")
     times = times_ms(table["event_time"])
     last_ms = int(times.max())
     folder = settings.var / "segments"
-    # A file of other types, words or columns is kept as what was checked: labels read its rows one by one.
+    # A file with other types, words or columns is stored as the table that was checked: late labels read its rows.
     if names is None and table is complete_table and _as_given(table, given):
         sha256 = history_segment.keep(source, folder)
     else:
@@ -96,13 +95,13 @@ def _as_given(table: pa.Table, given: pa.Table) -> bool:
 
 
 def write_snapshot(settings: Settings) -> Path:
-    """Fold the ledger of a stopped service and write the state; production keeps its state in Redis.
+    """Fold the ledger of a stopped service and write the state; in production the state is in Redis.
 
     Raises: CannotStart when the service runs, and in production.
     """
     if settings.production:
         raise CannotStart(
-            "In production the state lives in Redis; there is no snapshot to write.",
+            "In production the state is in Redis; there is no snapshot to write.",
             "Unset RISKGATE_REDIS_URL and RISKGATE_POSTGRES_URL for an embedded ledger.",
         )
     held = lock(settings)

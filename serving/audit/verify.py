@@ -1,4 +1,4 @@
-"""Proof: walk the ledger, recompute features from events, rerun model and policy, compare bit for bit."""
+"""Verifies a ledger: recomputes features from events, reruns model and policy, and compares bit for bit."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from features.progress import progress
 from features.state.profiles import NumberedProfiles
 from serving.decision import receipt as receipts
 from serving.decision.decision import Decision
-from serving.decision.evaluator import DEFAULT, OPEN_BREAKER, STALE, Judge
+from serving.decision.evaluator import DEFAULT, OPEN_BREAKER, STALE, Evaluator
 from serving.decision.receipt import Receipt
 from serving.errors import BrokenReceipt, CannotStart
-from serving.ledger.hash_key import check_hashing
+from serving.ledger.hash_key import check_hash_key
 from serving.ledger.open import opened
 from serving.ledger.promotions import promotions
-from serving.ledger.reader import Event, LedgerReading
+from serving.ledger.reader import Event, LedgerReader
 from serving.model import bundle_archive
 from serving.output import out
 from serving.settings import Settings
 from serving.state.fold import Fold, decode_promotion
-from serving.state.foldable import CannotFold, Paid, reason_of, whole_step_of
+from serving.state.foldable import CannotFold, PaymentStep, checked_step_of, reason_of
 from serving.state.set_aside import SetAside
 
 Advance = Callable[[int], None]
 
-#: Fields of an answer that must come out the same again, beside the vector.
+#: Fields of an answer that must be reproduced, in addition to the vector.
 COMPARED = ("decision", "score", "reasons", "rules", "tier", "missing", "model", "policy", "features", "receipt_id")
 
 
-class Result(msgspec.Struct):
-    """What a walk found; `vectors` is how many feature vectors were compared.
+class VerifyResult(msgspec.Struct):
+    """The result of a verification; `vectors` is how many feature vectors were compared.
 
-    `undecided` payments entered the state, and no process lived long enough to answer them. `set_aside` events
-    cannot be folded and changed nothing; whoever found out why a number stands there names it in `explained`.
+    `undecided` payments entered the state, and their process died before it answered. `set_aside` events cannot be
+    folded and changed nothing; an operator who knows the reason passes their numbers as `explained`.
     """
 
     events: int = 0
@@ -53,11 +53,11 @@ class Result(msgspec.Struct):
     set_aside: SetAside = msgspec.field(default_factory=SetAside)
 
     def unexplained(self, explained: Collection[int]) -> int:
-        """How many events are set aside for no reason that is known."""
+        """How many events are set aside without a known reason."""
         return self.set_aside.count - sum(seq in self.set_aside for seq in set(explained))
 
     def sentence(self) -> str:
-        """The result in words."""
+        """The result as a sentence."""
         aside = f" {self.set_aside.count:,} cannot be folded and are set aside." if self.set_aside.count else ""
         if not self.payments:
             return f"{self.events:,} events, no payment among them: nothing to compare.{aside}"
@@ -82,31 +82,31 @@ class Result(msgspec.Struct):
         }
 
 
-class Walk:
-    """One pass over a ledger; the state is folded with the same steps as at the start of the service."""
+class Verification:
+    """One pass over a ledger; folds the state with the same steps as the start of the service."""
 
-    def __init__(self, settings: Settings, ledger: LedgerReading, most_differences: int) -> None:
+    def __init__(self, settings: Settings, ledger: LedgerReader, most_differences: int) -> None:
         self.settings = settings
         self.ledger = ledger
         self.most_differences = most_differences
-        self.result = Result(differences=[], models=[])
-        self._names = check_hashing(ledger, settings)
-        self._judges: dict[tuple[str, str], Judge | RiskgateError] = {}
+        self.result = VerifyResult(differences=[], models=[])
+        self._names = check_hash_key(ledger, settings)
+        self._evaluators: dict[tuple[str, str], Evaluator | RiskgateError] = {}
         self._fold: Fold | None = None
         self._features = ""
 
     def step(self, event: Event) -> None:
-        """Compare a payment event with its recomputation, fold any event in."""
+        """Compare a payment event with its recomputation; fold any event."""
         assert self._fold is not None
         self.result.events += 1
         try:
-            step = whole_step_of(event, self._catalogue)
+            step = checked_step_of(event, self._catalogue)
         except CannotFold as error:
             self.result.set_aside.add(event, error.reason)
             return
-        if not isinstance(step, Paid):
+        if not isinstance(step, PaymentStep):
             if event.kind == "promotion":
-                self._begin_anew_for(event)
+                self._restart_for(event)
             self._apply(event)
             return
         if step.body is None:
@@ -118,8 +118,8 @@ class Walk:
         if found:
             self.result.mismatches += 1
             if len(self.result.differences) < self.most_differences:
-                told = "; ".join(found)
-                self.result.differences.append(f"event {event.seq}, transaction {event.transaction_id}: {told}")
+                listed = "; ".join(found)
+                self.result.differences.append(f"event {event.seq}, transaction {event.transaction_id}: {listed}")
 
     def _apply(self, event: Event) -> None:
         assert self._fold is not None
@@ -128,13 +128,13 @@ class Walk:
             self.result.set_aside.add(event, reasons.get(event.seq, "see the first of them"))
 
     def start_with(self, catalogue: Catalogue) -> None:
-        """Begin with an empty state of this catalogue."""
+        """Start with an empty state of this catalogue."""
         self._fold = Fold(catalogue, self.settings.var / "segments")
         self._fold.profiles = NumberedProfiles()
         self._features = catalogue.contract().hash
 
-    def _begin_anew_for(self, event: Event) -> None:
-        """Another catalogue decides from here on: like the service at its start, fold the past with it."""
+    def _restart_for(self, event: Event) -> None:
+        """If the promotion changes the catalogue, fold the past again with it, like the start of the service."""
         promotion = decode_promotion(event.body)
         if promotion.features == self._features:
             return
@@ -149,10 +149,10 @@ class Walk:
     def _compare(self, event: Event, payment: Payment, body: receipts.Body) -> list[str]:
         assert self._fold is not None
         receipt = body.receipt
-        judge = self._judge(receipt)
-        if isinstance(judge, RiskgateError):
+        evaluator = self._evaluator(receipt)
+        if isinstance(evaluator, RiskgateError):
             self._fold.apply(event)
-            return [str(judge)]
+            return [str(evaluator)]
         found = self._compare_state(payment, receipt)
         vector = self._vector(payment, receipt)
         self._fold.seq = event.seq
@@ -164,9 +164,9 @@ class Walk:
         if vector is not None and recorded is not None:
             self.result.vectors += 1
             found += _vector_differences(vector, recorded, self._fold.catalogue.names)
-        scored = judge.score(vector) if vector is not None and receipt.score is not None else None
+        scored = evaluator.score(vector) if vector is not None and receipt.score is not None else None
         softened_by = tuple([one for one in receipt.missing if one.startswith(OPEN_BREAKER)])
-        judgement = judge.judge(
+        evaluation = evaluator.evaluate(
             payment,
             vector,
             scored,
@@ -174,24 +174,24 @@ class Walk:
             explain_approved=receipt.explain_approved,
             spent_minor=receipt.spent_minor,
             open_breakers=receipt.breakers,
-            # Receipts that do not name what softened a decision are older: a decline became a challenge then.
+            # Receipts of older releases do not name the open breakers, which turned a decline into a challenge.
             decline_as=None if softened_by else Decision.CHALLENGE,
         )
-        if softened_by and softened_by != judgement.softened_by:
-            found.append(f"softened by {judgement.softened_by!r} instead of {softened_by!r}")
-        if judgement.margin != receipt.margin:
-            found.append(f"margin {judgement.margin!r} instead of {receipt.margin!r}")
-        if judgement.score != receipt.score:
-            found.append(f"score {judgement.score!r} instead of {receipt.score!r} in the receipt")
+        if softened_by and softened_by != evaluation.softened_by:
+            found.append(f"softened by {evaluation.softened_by!r} instead of {softened_by!r}")
+        if evaluation.margin != receipt.margin:
+            found.append(f"margin {evaluation.margin!r} instead of {receipt.margin!r}")
+        if evaluation.score != receipt.score:
+            found.append(f"score {evaluation.score!r} instead of {receipt.score!r} in the receipt")
         again = receipts.Answer(
             payment.transaction_id,
-            judgement.decision.word,
-            judgement.score,
-            judgement.reasons,
-            judgement.rules,
+            evaluation.decision.word,
+            evaluation.score,
+            evaluation.reasons,
+            evaluation.rules,
             receipt.tier,
             receipt.missing,
-            judge.bundle.model_name,
+            evaluator.bundle.model_name,
             receipt.policy,
             receipt.features,
             receipt.receipt_id,
@@ -211,7 +211,7 @@ class Walk:
 
     def _compare_state(self, payment: Payment, receipt: Receipt) -> list[str]:
         assert self._fold is not None
-        if not receipt.seen:  # decided without state; where the payment stands in it was not known
+        if not receipt.seen:  # decided without state, so its position in the state was unknown
             return []
         seen = tuple(self._fold.state.events_seen(payment))
         return [] if seen == receipt.seen else [f"state had seen {seen} events instead of {receipt.seen}"]
@@ -225,21 +225,21 @@ class Walk:
             if receipt.folded:
                 state.apply(payment)
             return None
-        # A stale decision is one that had to do without profiles.
+        # A stale decision was made without profiles.
         known = None if receipt.tier == STALE or "profiles" in receipt.missing else profiles
         return state.observe_and_apply(payment, known) if receipt.folded else state.observe(payment, known)
 
-    def _judge(self, receipt: Receipt) -> Judge | RiskgateError:
+    def _evaluator(self, receipt: Receipt) -> Evaluator | RiskgateError:
         key = (receipt.bundle, receipt.policy)
-        if key not in self._judges:
+        if key not in self._evaluators:
             try:
                 bundle = bundle_archive.kept_bundle(self.settings.var / "bundles", *key)
-                judge = Judge(bundle, self._catalogue, self._names)
-                self._judges[key] = judge
+                evaluator = Evaluator(bundle, self._catalogue, self._names)
+                self._evaluators[key] = evaluator
                 self.result.models.append(bundle.model_name)
             except RiskgateError as error:
-                self._judges[key] = error
-        return self._judges[key]
+                self._evaluators[key] = error
+        return self._evaluators[key]
 
     @property
     def _catalogue(self) -> Catalogue:
@@ -248,34 +248,34 @@ class Walk:
 
 
 def _vector_differences(now: Any, then: Any, names: tuple[str, ...]) -> list[str]:
-    # As bits: NaN equals NaN, and 0.0 does not equal -0.0.
+    # Compared as bits: NaN equals NaN, and 0.0 differs from -0.0.
     if len(now) != len(then):
         return [f"the vector has {len(now)} values instead of {len(then)}"]
     places = np.flatnonzero(now.view(np.int64) != then.view(np.int64))
     return [f"{names[i]} is {float(now[i])!r}, was served as {float(then[i])!r}" for i in places[:3]]
 
 
-def verify_ledger(settings: Settings, most_differences: int = 5, advance: Advance | None = None) -> Result:
-    """Recompute every decision of a ledger; mismatches is 0 for an honest one.
+def verify_ledger(settings: Settings, most_differences: int = 5, advance: Advance | None = None) -> VerifyResult:
+    """Recompute every decision of a ledger; `mismatches` is 0 for an intact one.
 
     Raises: CannotStart when there is no ledger, or it was written with another hash key.
     """
     with opened(settings) as ledger:
-        walk = Walk(settings, ledger, most_differences)
-        walk.start_with(_catalogue_of(settings, ledger))
+        verification = Verification(settings, ledger, most_differences)
+        verification.start_with(_catalogue_of(settings, ledger))
         for event in ledger.walk():
-            walk.step(event)
-            if advance is not None and walk.result.events % 500 == 0:
+            verification.step(event)
+            if advance is not None and verification.result.events % 500 == 0:
                 advance(500)
-        return walk.result
+        return verification.result
 
 
-def _catalogue_of(settings: Settings, ledger: LedgerReading) -> Catalogue:
-    """The catalogue of the bundles that decided; the first promotion says which."""
+def _catalogue_of(settings: Settings, ledger: LedgerReader) -> Catalogue:
+    """The catalogue of the first promotion."""
     known = promotions(ledger)
     if not known:
         raise CannotStart(
-            f"The ledger in {settings.var} names no bundle: no payment was ever decided with it.",
+            f"The ledger in {settings.var} has no promotion: no payment was ever decided with it.",
             "Start the service once, then verify.",
         )
     first = known[0]
@@ -288,7 +288,7 @@ def progress_of(settings: Settings) -> Iterator[Advance]:
     total = None
     if settings.production or settings.ledger_path.exists():
         with opened(settings) as ledger:
-            # Embedded, the numbers have no gaps, and the last one is found without counting.
+            # Sequence numbers of the embedded profile have no gaps: the last one needs no counting.
             total = ledger.count() if settings.production else ledger.last_seq()
     with progress(out) as shown:
         shown.stage("verifying", total)

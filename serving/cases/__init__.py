@@ -1,4 +1,4 @@
-"""The cases of the review desk: their rules and both tables.
+"""The cases of the review desk: their rules, and their tables in SQLite and PostgreSQL.
 
 Never knows a page.
 """

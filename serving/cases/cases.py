@@ -1,7 +1,7 @@
-"""The cases of the review desk: a table beside the ledger's events, written in the same transactions.
+"""The rules of cases, and their queries, which SQLite and PostgreSQL both run.
 
-`cases` holds one row for each payment decided `review` or `decline`. The verdict itself is an event; the
-row only says that it was given.
+The table `cases` has one row for each payment decided `review` or `decline`, written in the transaction of the
+decision. The verdict itself is an event; the row only repeats it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import msgspec
 
 from features.domain.payment import LABELS
 from serving.errors import ServiceError
-from serving.ledger.reader import Reader
+from serving.ledger.reader import SqlConnection
 
-#: Decisions that a person looks at.
+#: Decisions that open a case.
 OPENING_DECISIONS = ("review", "decline")
 STATUSES = ("open", "resolved")
 VERDICTS = LABELS
@@ -35,7 +35,7 @@ class UnknownCase(ServiceError):
 
 
 class AlreadyResolved(ServiceError):
-    """Somebody gave the verdict first; a verdict is never overwritten."""
+    """The case already has a verdict, which is never overwritten."""
 
     code = "already_resolved"
     status = 409
@@ -45,8 +45,8 @@ class AlreadyResolved(ServiceError):
 class Case:
     """One flagged payment; amounts in minor units of `currency`, times in ms UTC.
 
-    `risk_minor` is the money at risk, score × amount, in minor units of the *reference* currency, so that
-    cases of different currencies sort together. A payment that was never scored risks its whole amount.
+    `risk_minor` is the money at risk, score × amount, in minor units of the *reference* currency, so that cases of
+    different currencies are comparable. Without a score the whole amount is at risk.
     """
 
     transaction_id: str
@@ -67,7 +67,7 @@ class Case:
 
     @property
     def is_open(self) -> bool:
-        """Whether a verdict is still wanted."""
+        """Whether the case still needs a verdict."""
         return self.status == "open"
 
 
@@ -86,7 +86,7 @@ def _filters(status: str | None, decision: str | None, find: str | None) -> tupl
 
 
 def queue(
-    connection: Reader,
+    connection: SqlConnection,
     *,
     status: str | None,
     decision: str | None,
@@ -94,7 +94,7 @@ def queue(
     limit: int,
     offset: int,
 ) -> tuple[list[Case], int]:
-    """One stretch of the queue, open cases first and then by money at risk, and how many match in all.
+    """One page of the queue, open cases first and then by money at risk, and the total number of matches.
 
     `find` is the exact identifier of a transaction, payer, device or payee; None filters nothing.
     """
@@ -108,18 +108,18 @@ def queue(
     return [Case(*row) for row in rows], total
 
 
-def open_totals(connection: Reader) -> tuple[int, int]:
-    """How many cases wait, and the money at risk in them in minor units of the reference currency."""
+def open_totals(connection: SqlConnection) -> tuple[int, int]:
+    """The number of open cases, and their money at risk in minor units of the reference currency."""
     count, risk = connection.execute(
         "SELECT count(*), coalesce(sum(risk_minor), 0) FROM cases WHERE status = 'open'"
     ).fetchone()
     return int(count), int(risk)
 
 
-def case_of(connection: Reader, transaction_id: str) -> Case:
+def case_of(connection: SqlConnection, transaction_id: str) -> Case:
     """The case of one transaction.
 
-    Raises: UnknownCase if the payment is unknown or its decision opened no case.
+    Raises: UnknownCase if the payment is unknown or has no case.
     """
     row = connection.execute(
         f"SELECT {_CASE_COLUMNS} FROM cases WHERE transaction_id = ?", (transaction_id,)
@@ -165,10 +165,10 @@ def resolve(
 ) -> int:
     """Append a verdict to the ledger and close its case, both or neither; returns the event's seq.
 
-    Raises: UnknownCase; AlreadyResolved if a verdict was given before, whoever gave it.
+    Raises: UnknownCase; AlreadyResolved if the case has a verdict.
     """
     body = verdict_body(transaction_id, verdict, note, actor, event_time_ms)
-    # IMMEDIATE takes the write lock before the case is read: two analysts cannot both see it open.
+    # IMMEDIATE acquires the write lock before the case is read: two analysts cannot both see it open.
     connection.execute("BEGIN IMMEDIATE")
     with connection:
         check_open(case_of(connection, transaction_id))

@@ -1,7 +1,7 @@
-"""Finds the payments of one payer, device or payee: the desk's own index, a fold of the ledger.
+"""The review desk's index of payments by payer, device and payee: a fold of the ledger.
 
-It lives in a file of its own beside the ledger, so the payment path pays nothing for it and no lock of the
-ledger is ever taken. It may be deleted at any time; the next look builds it again.
+The index is a file of its own next to the ledger, so it costs the payment path nothing and never locks the ledger. It
+may be deleted at any time; the next `catch_up` builds it again.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Literal
 
 import msgspec
 
-from serving.cases.queries import LedgerEvent, events_at
-from serving.ledger.reader import Reader
+from serving.cases.queries import events_at
+from serving.ledger.reader import Event, SqlConnection
 
 Party = Literal["payer", "device", "payee"]
 PARTIES: tuple[Party, ...] = ("payer", "device", "payee")
 
-#: Payments that one statement reads: it keeps the read of the ledger short.
+#: Payments per statement, which keeps each read of the ledger short.
 SLICE = 2_000
-#: Slices that the background folds in one transaction. The indexes are in random order: every transaction writes
-#: most of the pages that its payments fall on, in a long index nearly one for each of them.
+#: Slices per transaction in the background. The indexes are in random order: in a long index every payment of a
+#: transaction dirties nearly one page of its own.
 BULK_SLICES = 25
-#: What a bulk touches stays in memory until its commit, kilobytes.
+#: SQLite's page cache, kilobytes: the pages of a bulk stay in memory until its commit.
 CACHE_KB = 65_536
 MOST_COUNTED = 1_000_000
 
@@ -59,11 +59,11 @@ _decode = msgspec.json.Decoder(_Body).decode
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection to the index, created empty where it is missing."""
+    """A connection to the index; creates an empty one if it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     index = sqlite3.connect(path, isolation_level=None, timeout=5.0)
     index.execute("PRAGMA journal_mode=WAL")
-    # It can always be built again: no need to wait for the disk.
+    # The index can always be rebuilt: no need for fsync.
     index.execute("PRAGMA synchronous=OFF")
     index.execute(f"PRAGMA cache_size=-{CACHE_KB}")
     for statement in _SCHEMA.split(";"):
@@ -72,24 +72,23 @@ def connect(path: Path) -> sqlite3.Connection:
     return index
 
 
-def catch_up(index: sqlite3.Connection, ledger: Reader, slices: int = 1) -> int:
-    """Fold the next slices of the ledger's payments into the index; returns how many payments, 0 when level.
+def catch_up(index: sqlite3.Connection, ledger: SqlConnection, slices: int = 1) -> int:
+    """Fold the next slices of the ledger's payments into the index; returns how many, 0 when it is up to date.
 
-    All of them are one transaction, and the ledger is read before it begins: it is short, and safe to run from
-    several threads, which may fold the same payments.
+    One short transaction: the ledger is read before it begins. Several threads may fold the same payments.
     """
     last = _last_folded(index, ledger)
     rows = list(itertools.islice(_payments_after(ledger, last), slices * SLICE))
     index.execute("BEGIN IMMEDIATE")
     with index:
-        # Emptied since then by another thread: the next call begins at the first payment.
+        # If another thread has emptied the index since, the next call starts at the first payment.
         if _newest(index)[0] >= last:
             index.executemany("INSERT OR IGNORE INTO payment_index VALUES (?, ?, ?, ?, ?, ?)", rows)
     return len(rows)
 
 
-def _payments_after(ledger: Reader, last: int) -> Iterator[tuple[int, str, str, str | None, str, int]]:
-    """Rows of the index for the payments after a sequence number; each statement reads one slice of the ledger."""
+def _payments_after(ledger: SqlConnection, last: int) -> Iterator[tuple[int, str, str, str | None, str, int]]:
+    """The index rows of the payments after a sequence number; each statement reads one slice of the ledger."""
     while True:
         found = ledger.execute(
             "SELECT seq, transaction_id, event_time_ms, body FROM events"
@@ -110,15 +109,15 @@ def _newest(index: sqlite3.Connection) -> tuple[int, str]:
 
 
 def _parties(body: bytes) -> _Parties:
-    """The parties of a payment; of one that cannot be read a row that no search finds, so that the index goes on."""
+    """The parties of a payment; empty ones, which no search finds, if the payment cannot be read."""
     try:
         return _decode(body).payment
     except (msgspec.DecodeError, TypeError):
         return _Parties(payer_id="", payee_id="")
 
 
-def _last_folded(index: sqlite3.Connection, ledger: Reader) -> int:
-    """The newest payment already folded; an index that was made of another ledger is emptied first."""
+def _last_folded(index: sqlite3.Connection, ledger: SqlConnection) -> int:
+    """The newest payment already folded; an index of another ledger is emptied first."""
     newest = _newest(index)
     if not newest[0]:
         return 0
@@ -128,7 +127,7 @@ def _last_folded(index: sqlite3.Connection, ledger: Reader) -> int:
     return newest[0]
 
 
-def behind(index: sqlite3.Connection, ledger: Reader) -> int:
+def behind(index: sqlite3.Connection, ledger: SqlConnection) -> int:
     """How many payments of the ledger the index has not folded yet; counted up to `MOST_COUNTED`."""
     (last,) = index.execute("SELECT coalesce(max(seq), 0) FROM payment_index").fetchone()
     (waiting,) = ledger.execute(
@@ -139,9 +138,9 @@ def behind(index: sqlite3.Connection, ledger: Reader) -> int:
 
 
 def payments_of(
-    index: sqlite3.Connection, ledger: Reader, party: Party, identifier: str, *, limit: int
-) -> list[LedgerEvent]:
-    """The latest payments of one payer, device or payee, newest first, as recorded in the ledger."""
+    index: sqlite3.Connection, ledger: SqlConnection, party: Party, identifier: str, *, limit: int
+) -> list[Event]:
+    """The latest payments of one payer, device or payee, newest first."""
     if party not in PARTIES:
         raise ValueError(f"a party is one of {', '.join(PARTIES)}, not {party!r}")
     seqs = [

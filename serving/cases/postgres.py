@@ -1,9 +1,9 @@
-"""The desk's way to the ledger of the production profile: PostgreSQL.
+"""The cases of the production profile, in PostgreSQL.
 
-A verdict is written at once, in the transaction that closes its case, and not through the stream: it changes
-no online state, and the case must close for everybody at the same moment. Its sequence number is the
-wall time with the upper half of the count, which no entry of the stream ever reaches. What does change
-online state is the label derived from it; the recorder gives that to the stream, once.
+A verdict is written directly, in the transaction that closes its case, and not through the stream: it changes no
+online state, and the case must close for all analysts at the same time. Its sequence number is the wall time with the
+upper half of the counter, which no entry of the stream ever reaches. The label derived from it does change online
+state; the recorder appends that to the stream, once.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from serving.cases import cases
-from serving.errors import LedgerUnavailable
+from serving.errors import LedgerError, LedgerUnavailable
 from serving.ledger.postgres import schema
-from serving.ledger.postgres.session import Asking, Database, DatabaseError, first_session, session
-from serving.ledger.reader import COUNT_BITS, Reader
+from serving.ledger.postgres.session import PostgresReader, QmarkSession, first_session, ledger_errors, session
+from serving.ledger.reader import COUNT_BITS, SqlConnection
 from serving.settings import Settings
 
 _UPPER_HALF = 1 << (COUNT_BITS - 1)
@@ -27,7 +27,7 @@ _CLOSE = """UPDATE cases SET status = 'resolved', verdict = %s, verdict_by = %s,
 WHERE transaction_id = %s"""
 
 
-class ServerCases:
+class PostgresCases:
     """The cases in PostgreSQL; each task has a connection of its own."""
 
     def __init__(self, settings: Settings) -> None:
@@ -40,20 +40,20 @@ class ServerCases:
             schema.check(own, self._url, settings.redis_prefix)
 
     @contextmanager
-    def opened(self) -> Iterator[Reader]:
-        """A connection for the time of one task.
+    def opened(self) -> Iterator[SqlConnection]:
+        """A connection, closed at the end of the block.
 
         Raises: LedgerUnavailable.
         """
-        database = Database(self._url, "riskgate-desk")
+        reader = PostgresReader(self._url, "riskgate-desk")
         try:
-            yield database
+            yield reader
         finally:
-            database.close()
+            reader.close()
 
     def resolve(
         self,
-        connection: Reader,
+        connection: SqlConnection,
         *,
         transaction_id: str,
         verdict: str,
@@ -64,21 +64,21 @@ class ServerCases:
     ) -> int:
         """Append a verdict and close its case, both or neither; returns the event's seq.
 
-        Raises: UnknownCase; AlreadyResolved if a verdict was given before, whoever gave it; LedgerUnavailable.
+        Raises: UnknownCase; AlreadyResolved if the case has a verdict; LedgerUnavailable.
         """
         body = cases.verdict_body(transaction_id, verdict, note, actor, event_time_ms)
         seq = (arrival_time_ms << COUNT_BITS) | _UPPER_HALF | secrets.randbelow(_UPPER_HALF)
         try:
-            with session(self._url, "riskgate-desk") as own, own.transaction():
-                # The row is locked before the case is read: two analysts cannot both see it open.
+            with ledger_errors(), session(self._url, "riskgate-desk") as own, own.transaction():
+                # FOR UPDATE before the case is read: two analysts cannot both see it open.
                 own.execute("SELECT 1 FROM cases WHERE transaction_id = %s FOR UPDATE", (transaction_id,))
-                cases.check_open(cases.case_of(Asking(own), transaction_id))
+                cases.check_open(cases.case_of(QmarkSession(own), transaction_id))
                 own.execute(_VERDICT, (seq, transaction_id, event_time_ms, arrival_time_ms, body))
                 own.execute(_CLOSE, (verdict, actor, event_time_ms, note, transaction_id))
                 own.execute("INSERT INTO verdicts_to_label (seq) VALUES (%s)", (seq,))
-        except DatabaseError as error:
+        except LedgerError as error:
             raise LedgerUnavailable(
-                "The ledger could not be written just now; nothing was changed.",
-                "Try again in a moment; if it stays, ask who runs the scoring service.",
+                "The ledger could not be written; nothing was changed.",
+                "Try again in a moment; if it persists, ask the operator of the scoring service.",
             ) from error
         return seq

@@ -1,35 +1,18 @@
-"""What the ledger knows about the payments around a case, read beside the service that writes it."""
+"""Queries of the review desk: the events of the ledger around a case, read while the service writes."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from serving.errors import LedgerUnavailable
-from serving.ledger.reader import Reader
-
-
-@dataclass(frozen=True)
-class LedgerEvent:
-    """One row of the ledger, its body still JSON bytes; times in ms UTC."""
-
-    seq: int
-    kind: str
-    transaction_id: str
-    event_time_ms: int
-    arrival_time_ms: int
-    body: bytes
-
-
-#: What these functions ask; nobody else needs to know the driver.
-Connection = Reader
+from serving.ledger.reader import COLUMNS, Event, SqlConnection
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection of the desk to a ledger that the service keeps; never creates one.
+    """The desk's connection to the ledger of the service; never creates one.
 
     Raises: LedgerUnavailable if there is no ledger yet.
     """
@@ -38,68 +21,65 @@ def connect(path: Path) -> sqlite3.Connection:
             f"There is no ledger at {path} yet.", "Start the scoring service first; it creates the ledger."
         )
     connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
-    # The service copies the log back beside its own work; a verdict must not trigger that.
+    # The service runs the checkpoints; a verdict must not trigger one.
     connection.execute("PRAGMA wal_autocheckpoint=0")
     return connection
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection for the time of one task.
+    """A connection, closed at the end of the block.
 
-    Raises: LedgerUnavailable if the ledger is missing, locked for too long or cannot be read.
+    Raises: LedgerUnavailable if the ledger is missing, locked for too long or unreadable.
     """
     try:
         with closing(connect(path)) as connection:
             yield connection
     except sqlite3.OperationalError as error:
         raise LedgerUnavailable(
-            "The ledger could not be read or written just now; nothing was changed.",
-            "Try again in a moment; if it stays, ask who runs the scoring service.",
+            "The ledger could not be read or written; nothing was changed.",
+            "Try again in a moment; if it persists, ask the operator of the scoring service.",
         ) from error
 
 
-_EVENT_COLUMNS = "seq, kind, transaction_id, event_time_ms, arrival_time_ms, body"
-
-
-def history(connection: Connection, transaction_id: str) -> list[LedgerEvent]:
-    """Everything the ledger knows about one transaction, in the order it arrived."""
-    # Two halves, because the ledger has one partial index for payments and one for all that follows.
+def history(connection: SqlConnection, transaction_id: str) -> list[Event]:
+    """All events of one transaction, in order of arrival."""
+    # Two halves, because the ledger has one partial index for payments and one for the other kinds.
     rows = connection.execute(
-        f"SELECT {_EVENT_COLUMNS} FROM events WHERE transaction_id = ? AND kind = 'payment'"
-        f" UNION ALL SELECT {_EVENT_COLUMNS} FROM events"
+        f"SELECT {COLUMNS} FROM events WHERE transaction_id = ? AND kind = 'payment'"
+        f" UNION ALL SELECT {COLUMNS} FROM events"
         " WHERE transaction_id = ? AND kind <> 'payment' AND transaction_id <> '' ORDER BY seq",
         (transaction_id, transaction_id),
     )
-    return [LedgerEvent(*row) for row in rows]
+    return [Event(*row) for row in rows]
 
 
-def payments_by_id(connection: sqlite3.Connection, transaction_ids: Sequence[str]) -> dict[str, LedgerEvent]:
+def payments_by_id(connection: SqlConnection, transaction_ids: Sequence[str]) -> dict[str, Event]:
     """The payment events of these transactions."""
     if not transaction_ids:
         return {}
     marks = ", ".join("?" * len(transaction_ids))
     rows = connection.execute(
-        f"SELECT {_EVENT_COLUMNS} FROM events WHERE kind = 'payment' AND transaction_id IN ({marks})",
+        f"SELECT {COLUMNS} FROM events WHERE kind = 'payment' AND transaction_id IN ({marks})",
         list(transaction_ids),
     )
-    return {event.transaction_id: event for event in (LedgerEvent(*row) for row in rows)}
+    return {event.transaction_id: event for event in (Event(*row) for row in rows)}
 
 
-def reports_of(connection: sqlite3.Connection, transaction_ids: Sequence[str]) -> list[LedgerEvent]:
-    """Outcomes, labels and verdicts about these transactions, in the order they arrived."""
+def reports_of(connection: SqlConnection, transaction_ids: Sequence[str]) -> list[Event]:
+    """Outcomes, labels and verdicts of these transactions, in order of arrival."""
     if not transaction_ids:
         return []
     marks = ", ".join("?" * len(transaction_ids))
     rows = connection.execute(
-        f"SELECT {_EVENT_COLUMNS} FROM events WHERE transaction_id IN ({marks})"
+        f"SELECT {COLUMNS} FROM events WHERE transaction_id IN ({marks})"
         " AND kind <> 'payment' AND transaction_id <> '' ORDER BY seq",
         list(transaction_ids),
     )
-    return [LedgerEvent(*row) for row in rows]
+    return [Event(*row) for row in rows]
 
 
-def present_ms(connection: Connection) -> int | None:
+def present_ms(connection: SqlConnection) -> int | None:
     """The event time of the newest payment: the present, for a service on the replay clock."""
     row = connection.execute(
         "SELECT event_time_ms FROM events WHERE kind = 'payment' ORDER BY seq DESC LIMIT 1"
@@ -107,22 +87,22 @@ def present_ms(connection: Connection) -> int | None:
     return None if row is None else int(row[0])
 
 
-def latest_promotion(connection: Connection) -> bytes | None:
-    """The body of the newest `promotion` event: the bundle that decides; None before the first."""
+def latest_promotion(connection: SqlConnection) -> bytes | None:
+    """The body of the newest `promotion` event, the champion; None before the first."""
     row = connection.execute(
         "SELECT body FROM events WHERE kind = 'promotion' AND kind <> 'payment' ORDER BY seq DESC LIMIT 1"
     ).fetchone()
     return None if row is None else bytes(row[0])
 
 
-def events_at(ledger: Connection, seqs: Sequence[int]) -> list[LedgerEvent]:
-    """The events with these sequence numbers, in the order asked for."""
+def events_at(ledger: SqlConnection, seqs: Sequence[int]) -> list[Event]:
+    """The events with these sequence numbers, in the given order."""
     if not seqs:
         return []
     marks = ", ".join("?" * len(seqs))
     rows = ledger.execute(
-        f"SELECT {_EVENT_COLUMNS} FROM events WHERE seq IN ({marks})",
+        f"SELECT {COLUMNS} FROM events WHERE seq IN ({marks})",
         list(seqs),
     )
-    found = {row[0]: LedgerEvent(*row) for row in rows}
+    found = {row[0]: Event(*row) for row in rows}
     return [found[seq] for seq in seqs if seq in found]

@@ -1,4 +1,4 @@
-"""The desk's way to the ledger of the embedded profile: the SQLite file that the service keeps."""
+"""The cases of the embedded profile, in the SQLite file of the ledger."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 from serving.cases import cases, queries
 
 
-class FileCases:
-    """The cases beside the ledger in one file; each task has a connection of its own."""
+class SqliteCases:
+    """The cases in the SQLite file of the ledger; each task has a connection of its own."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def opened(self) -> AbstractContextManager[sqlite3.Connection]:
-        """A connection for the time of one task.
+        """A connection, closed at the end of the block.
 
         Raises: LedgerUnavailable.
         """
         return queries.opened(self._path)
 
     def resolve(self, connection: sqlite3.Connection, **verdict: Any) -> int:
-        """Append a verdict and close its case, both or neither; see `serving.cases.resolve`."""
+        """Append a verdict and close its case, both or neither; see `cases.resolve`."""
         return cases.resolve(connection, **verdict)

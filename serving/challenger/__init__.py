@@ -1,4 +1,4 @@
-"""A challenger that scores what the champion decided, in a process of its own.
+"""A challenger that scores the champion's payments, in a process of its own.
 
-The engine knows its process only.
+The engine may only start that process.
 """

@@ -1,8 +1,8 @@
-"""A challenger scores what the champion decided, from the same vectors, in a process of its own.
+"""A challenger scores the champion's payments from the same vectors, in a process of its own.
 
-It reads the ledger, whose receipts hold every feature vector as served, so it needs nothing of the reply path:
-no queue that could be full and drop, no thread that could hold the interpreter. It runs with less priority, goes
-on where it stopped, and can be sent through the past.
+It reads the ledger, whose receipts hold every feature vector as served, so it needs nothing of the reply path: no queue
+that drops when full, no thread that holds the GIL. It runs at low priority, resumes where it stopped, and can score the
+past.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ import msgspec
 from features.bundle.bundle import read_bundle
 from features.catalogue.catalogue import catalogue_of
 from features.errors import RiskgateError
-from serving.challenger.shadow_scores import Shadow, ShadowScores
+from serving.challenger.shadow_scores import ShadowScore, ShadowScores
 from serving.decision import receipt as receipts
-from serving.decision.evaluator import Judge
+from serving.decision.evaluator import Evaluator
 from serving.errors import BrokenReceipt, LedgerError
 from serving.ledger import open
 from serving.ledger.hash_key import pseudonyms_of
-from serving.ledger.reader import Event, LedgerReading
+from serving.ledger.reader import Event, LedgerReader
 from serving.settings import Settings
-from serving.state.bundle_watcher import Mark, mark_of
-from serving.state.foldable import CannotFold, Paid, step_of
+from serving.state.bundle_watcher import Fingerprint, fingerprint_of
+from serving.state.foldable import CannotFold, PaymentStep, step_of
 
 log = logging.getLogger("riskgate.challenger")
 
@@ -39,7 +39,7 @@ NICENESS = 10
 
 
 class Challenger:
-    """One challenger's bundle at work on a ledger."""
+    """Scores the payments of a ledger with one challenger's bundle."""
 
     def __init__(self, settings: Settings, folder: Path, scores: ShadowScores) -> None:
         """Open the bundle.
@@ -48,48 +48,48 @@ class Challenger:
         """
         bundle = read_bundle(folder)
         self.catalogue = catalogue_of(bundle.contract)
-        self.judge = Judge(bundle, self.catalogue, pseudonyms_of(settings))
+        self.evaluator = Evaluator(bundle, self.catalogue, pseudonyms_of(settings))
         self.features = bundle.contract.hash
         self.name = f"{bundle.model_name} {bundle.digest[:8]}-{bundle.policy.digest[:8]}"
         self.scores = scores
 
-    def begin(self, ledger: LedgerReading, *, past: bool) -> int:
-        """Where to go on: after what was scored already, else at the present, or at the first event for the `past`."""
+    def begin(self, ledger: LedgerReader, *, past: bool) -> int:
+        """The seq to start after: the last one scored, else the end of the ledger; with `past` its beginning."""
         known = self.scores.progress(self.name)
         if known is not None and not past:
             return known.seq
         return 0 if past else ledger.last_seq()
 
-    def catch_up(self, ledger: LedgerReading, after_seq: int) -> int:
-        """Score every payment after an event; the last event seen."""
+    def catch_up(self, ledger: LedgerReader, after_seq: int) -> int:
+        """Score every payment after an event; returns the seq of the last event."""
         for group in _grouped(ledger.walk(after_seq)):
             rows = [row for event in group if event.kind == "payment" and (row := self._shadow(event)) is not None]
             after_seq = group[-1].seq
             self.scores.add(self.name, rows, after_seq)
         return after_seq
 
-    def _shadow(self, event: Event) -> Shadow | None:
+    def _shadow(self, event: Event) -> ShadowScore | None:
         try:
             step = step_of(event, self.catalogue)
         except CannotFold:
-            return None  # it is set aside; `verify` names it
-        body = step.body if isinstance(step, Paid) else None
+            return None  # it is set aside; `verify` reports it
+        body = step.body if isinstance(step, PaymentStep) else None
         receipt = None if body is None else body.receipt
-        if not isinstance(step, Paid) or body is None or receipt is None or receipt.features != self.features:
-            return None  # decided by nobody, or from features this challenger does not know
+        if not isinstance(step, PaymentStep) or body is None or receipt is None or receipt.features != self.features:
+            return None  # never decided, or from the features of another catalogue
         try:
             answer = receipts.decode_answer(body.answer)
             vector = receipts.vector_of(receipt)
         except (BrokenReceipt, msgspec.DecodeError):
-            return None  # `verify` tells of it
-        # Like the champion: without a score where the champion had none.
-        scored = self.judge.score(vector) if vector is not None and receipt.score is not None else None
-        judgement = self.judge.judge(step.payment, vector, scored, explain=False)
-        return Shadow(
+            return None  # `verify` reports it
+        # Like the champion: without a score if the champion had none.
+        scored = self.evaluator.score(vector) if vector is not None and receipt.score is not None else None
+        evaluation = self.evaluator.evaluate(step.payment, vector, scored, explain=False)
+        return ShadowScore(
             event.seq,
             event.transaction_id,
-            judgement.score,
-            judgement.decision.word,
+            evaluation.score,
+            evaluation.decision.word,
             answer.model,
             answer.score,
             answer.decision,
@@ -97,19 +97,19 @@ class Challenger:
 
 
 def follow(settings: Settings, find: Callable[[], Path], parent: int | None = None) -> None:
-    """Score beside the service until stopped or until the process that wanted it is gone.
+    """Score new payments until stopped or until the parent process is gone.
 
-    A challenger that cannot be used is told once, and looked for again.
+    An unusable bundle is logged once and opened again when it changes.
     """
     os.nice(NICENESS)
     scores = ShadowScores(settings.shadow_path)
-    mark: Mark | None = None
+    opened_last: Fingerprint | None = None
     challenger: Challenger | None = None
     seq = 0
     while parent is None or os.getppid() == parent:
-        now = mark_of(find)
-        if now != mark:
-            mark = now
+        current = fingerprint_of(find)
+        if current != opened_last:
+            opened_last = current
             challenger = _open(settings, find, scores)
             seq = -1
         if challenger is not None:
@@ -118,7 +118,7 @@ def follow(settings: Settings, find: Callable[[], Path], parent: int | None = No
                     seq = challenger.begin(ledger, past=False) if seq < 0 else seq
                     seq = challenger.catch_up(ledger, seq)
             except (RiskgateError, LedgerError) as error:
-                log.warning("the ledger did not answer the challenger: %s", error)
+                log.warning("the challenger could not read the ledger: %s", error)
         time.sleep(EVERY_SECONDS)
 
 
@@ -128,16 +128,16 @@ def _open(settings: Settings, find: Callable[[], Path], scores: ShadowScores) ->
     except (RiskgateError, OSError) as error:
         log.error("there is no challenger: %s", error)
         return None
-    log.info("%s scores beside the champion", challenger.name)
+    log.info("%s scores the champion's payments", challenger.name)
     return challenger
 
 
-def run_beside(settings: Settings, parent: int) -> None:
-    """The whole life of the process that a service starts."""
+def run_alongside(settings: Settings, parent: int) -> None:
+    """The main function of the process that a service starts."""
     from serving.model.model_store import folder_of
     from serving.telemetry.logs import set_up
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the service, which ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the service ends this process
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     set_up(settings.log)
     follow(settings, lambda: folder_of(settings, settings.challenger, "RISKGATE_CHALLENGER"), parent)

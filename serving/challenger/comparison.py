@@ -1,4 +1,4 @@
-"""Champion and challenger side by side: where they agree, how their scores lie, what each makes of known frauds."""
+"""Compares champion and challenger: agreement, quantiles of scores, and decisions on labelled payments."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from serving.challenger.shadow_scores import Shadow, ShadowScores
+from serving.challenger.shadow_scores import ShadowScore, ShadowScores
 from serving.decision.decision import Decision
 from serving.errors import CannotStart
 from serving.ledger import open
 from serving.ledger.reader import Event
 from serving.settings import Settings
-from serving.state.fold import Report, decode_report
+from serving.state.fold import ReportEvent, decode_report
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 _WORDS = tuple(one.word for one in Decision)
 
 
-class Caught(msgspec.Struct, frozen=True):
-    """What one of the two made of payments whose truth is known: how many it did not simply approve."""
+class Stopped(msgspec.Struct, frozen=True):
+    """Labelled payments that one of the two did not approve."""
 
     frauds: int
     legitimate: int
 
 
-class Comparison(msgspec.Struct, frozen=True):
-    """Both on the same payments.
+class ChallengerComparison(msgspec.Struct, frozen=True):
+    """Champion and challenger on the same payments.
 
-    `decisions[champion's][challenger's]` counts payments; `quantiles` and `population_stability` are of the
-    scores, the latter the population stability index (above 0.2 the two see different populations).
+    `decisions[champion's][challenger's]` counts payments; `quantiles` and `population_stability` are of the scores,
+    the latter the population stability index (above 0.2 the distributions differ).
     """
 
     challenger: str
@@ -45,16 +45,16 @@ class Comparison(msgspec.Struct, frozen=True):
     population_stability: float | None
     known_frauds: int
     known_legitimate: int
-    champion_caught: Caught
-    challenger_caught: Caught
+    champion_caught: Stopped
+    challenger_caught: Stopped
 
     def figures(self) -> dict[str, Any]:
-        """As data."""
-        told: dict[str, Any] = msgspec.to_builtins(self)
-        return told
+        """The comparison as data."""
+        figures: dict[str, Any] = msgspec.to_builtins(self)
+        return figures
 
     def sentences(self) -> list[str]:
-        """As text."""
+        """The comparison in words."""
         apart = [
             f"{mine} became {theirs}: {count:,}"
             for mine, row in self.decisions.items()
@@ -63,7 +63,7 @@ class Comparison(msgspec.Struct, frozen=True):
         ]
         stability = "unknown" if self.population_stability is None else f"{self.population_stability:.3f}"
         lines = [
-            f"{self.challenger} beside {', '.join(self.champions)}: {self.payments:,} payments, "
+            f"{self.challenger} against {', '.join(self.champions)}: {self.payments:,} payments, "
             f"{self.agreement:.2%} decided alike; {'; '.join(apart) or 'no decision differs'}.",
             f"Scores at {', '.join(f'{q:.1%}' for q in QUANTILES)}: champion "
             f"{', '.join(f'{v:.4f}' for v in self.quantiles['champion'])}; challenger "
@@ -78,12 +78,12 @@ class Comparison(msgspec.Struct, frozen=True):
         return lines
 
 
-def compare(settings: Settings) -> Comparison:
-    """The challenger that worked last and the champions of the same payments.
+def compare(settings: Settings) -> ChallengerComparison:
+    """Compare the challenger active last with the champions of the same payments.
 
     Raises: CannotStart when no challenger has scored anything.
     """
-    repair = "Set RISKGATE_CHALLENGER and let payments come, or send one through the past: python -m serving challenge."
+    repair = "Set RISKGATE_CHALLENGER and score payments, or score the past: python -m serving challenge."
     if not settings.shadow_path.exists():
         raise CannotStart("No challenger has scored here.", repair)
     scores = ShadowScores(settings.shadow_path)
@@ -99,15 +99,15 @@ def compare(settings: Settings) -> Comparison:
     return of_rows(progress.challenger, rows, labels)
 
 
-def of_rows(challenger: str, rows: list[Shadow], labels: dict[str, str]) -> Comparison:
-    """The comparison of these payments, given what became known of some of them."""
+def of_rows(challenger: str, rows: list[ShadowScore], labels: dict[str, str]) -> ChallengerComparison:
+    """The comparison of these payments, given the labels of some of them."""
     pairs = Counter((row.champion_decision, row.decision) for row in rows)
     decisions = {mine: {theirs: pairs[mine, theirs] for theirs in _WORDS} for mine in _WORDS}
     both = np.array([(r.champion_score, r.score) for r in rows if r.score is not None and r.champion_score is not None])
     mine, theirs = (both[:, 0], both[:, 1]) if len(both) else (np.zeros(0), np.zeros(0))
     frauds = [row for row in rows if labels.get(row.transaction_id) == "fraud"]
     legitimate = [row for row in rows if labels.get(row.transaction_id) == "legitimate"]
-    return Comparison(
+    return ChallengerComparison(
         challenger=challenger,
         champions=sorted({row.champion for row in rows}),
         payments=len(rows),
@@ -117,10 +117,10 @@ def of_rows(challenger: str, rows: list[Shadow], labels: dict[str, str]) -> Comp
         population_stability=stability(mine, theirs) if len(both) >= 100 else None,
         known_frauds=len(frauds),
         known_legitimate=len(legitimate),
-        champion_caught=Caught(
+        champion_caught=Stopped(
             *(sum(row.champion_decision != "approve" for row in group) for group in (frauds, legitimate))
         ),
-        challenger_caught=Caught(*(sum(row.decision != "approve" for row in group) for group in (frauds, legitimate))),
+        challenger_caught=Stopped(*(sum(row.decision != "approve" for row in group) for group in (frauds, legitimate))),
     )
 
 
@@ -142,7 +142,7 @@ def _quantiles(values: np.ndarray[Any, np.dtype[np.float64]]) -> list[float]:
     return [float(v) for v in np.quantile(values, QUANTILES)] if len(values) else []
 
 
-def _reports(events: Iterable[Event]) -> Iterator[Report]:
+def _reports(events: Iterable[Event]) -> Iterator[ReportEvent]:
     for event in events:
-        with contextlib.suppress(msgspec.DecodeError, TypeError):  # it is set aside; `verify` names it
+        with contextlib.suppress(msgspec.DecodeError, TypeError):  # it is set aside; `verify` reports it
             yield decode_report(event.body)

@@ -1,4 +1,4 @@
-"""The challenger's process as the service keeps it: started, started again when it dies, ended with the service."""
+"""Supervises the challenger's process: starts it, restarts it when it dies, ends it with the service."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import multiprocessing
 import os
 from multiprocessing.context import SpawnProcess
 
-from serving.challenger.challenger import run_beside
+from serving.challenger.challenger import run_alongside
 from serving.challenger.shadow_scores import Progress, ShadowScores
 from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
@@ -20,23 +20,23 @@ LOOK_EVERY_SECONDS = 5.0
 
 
 class ShadowProcess:
-    """Keeps `run_beside` running while the service does; nothing at all without a challenger."""
+    """Keeps `run_alongside` running as long as the service; does nothing without a challenger."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.process: SpawnProcess | None = None
 
     async def keep(self) -> None:
-        """Run for ever: start the process, and again when it has ended."""
+        """Start the process, and restart it when it has ended, until cancelled."""
         while self.settings.challenger:
             if self.process is None or not self.process.is_alive():
                 if self.process is not None:
-                    log.error("the challenger's process ended with %s; it is started again", self.process.exitcode)
+                    log.error("the challenger's process ended with %s; it is restarted", self.process.exitcode)
                 await asyncio.to_thread(self._start)
             await asyncio.sleep(LOOK_EVERY_SECONDS)
 
     def end(self) -> None:
-        """End the process; what it has not scored it scores after the next start."""
+        """End the process; it resumes at the next start."""
         if self.process is not None and self.process.is_alive():
             self.process.terminate()
             self.process.join(5.0)
@@ -44,16 +44,16 @@ class ShadowProcess:
                 self.process.kill()
 
     def _start(self) -> None:
-        # Spawned, not forked: a fork would carry the event loop, the lock and the ledger's connection along.
+        # Spawned, not forked: a fork would inherit the event loop, the lock and the ledger's connection.
         context = multiprocessing.get_context("spawn")
         self.process = context.Process(
-            target=run_beside, args=(self.settings, os.getpid()), name="riskgate-challenger", daemon=True
+            target=run_alongside, args=(self.settings, os.getpid()), name="riskgate-challenger", daemon=True
         )
         self.process.start()
 
 
 def show_challenger(metrics: Metrics, settings: Settings, ledger: Ledger) -> None:
-    """Show how far the challenger has come, if there is one."""
+    """Register the metrics of the challenger, if there is one."""
     if not settings.challenger:
         return
     scores = ShadowScores(settings.shadow_path)
@@ -66,5 +66,5 @@ def show_challenger(metrics: Metrics, settings: Settings, ledger: Ledger) -> Non
         "Events of the ledger that the challenger has not looked at.",
         lambda: max(0, ledger.last_seq() - progress().seq),
     )
-    metrics.count("riskgate_challenger_scored", "Payments the challenger has judged.", lambda: progress().scored)
+    metrics.count("riskgate_challenger_scored", "Payments the challenger has scored.", lambda: progress().scored)
     metrics.count("riskgate_challenger_agreed", "Of those, decided as by the champion.", lambda: progress().agreed)

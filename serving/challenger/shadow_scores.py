@@ -1,4 +1,4 @@
-"""What a challenger would have decided, beside the ledger: `shadow.sqlite`, made anew from the ledger at any time."""
+"""What a challenger would have decided: `shadow.sqlite` next to the ledger, which can be rebuilt from the ledger."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ CREATE TABLE IF NOT EXISTS progress (
 """
 
 
-class Shadow(NamedTuple):
-    """One payment judged by both; scores are None where no score was made."""
+class ShadowScore(NamedTuple):
+    """One payment decided by both; a score is None if there was none."""
 
     seq: int
     transaction_id: str
@@ -42,7 +42,7 @@ class Shadow(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a challenger has come: the event it has seen last, payments scored, and how many decided alike."""
+    """Progress of a challenger: the last event read, payments scored, and how many were decided alike."""
 
     challenger: str
     seq: int
@@ -51,17 +51,17 @@ class Progress(NamedTuple):
 
 
 class ShadowScores:
-    """The file, for one writer or for readers."""
+    """The SQLite file, for one writer or for readers."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._connection = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
         self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=OFF")  # what is lost with the machine is scored again
+        self._connection.execute("PRAGMA synchronous=OFF")  # scores lost in a crash of the machine are computed again
         self._connection.executescript(_SCHEMA)
 
-    def add(self, challenger: str, rows: Sequence[Shadow], seen: int) -> None:
-        """Keep what was judged, and that every event up to `seen` was looked at; the same rows again change nothing."""
+    def add(self, challenger: str, rows: Sequence[ShadowScore], seen: int) -> None:
+        """Save scores, and that every event up to `seen` was read; idempotent."""
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
         kept = agreed = 0
@@ -78,7 +78,7 @@ class ShadowScores:
         execute("COMMIT")
 
     def progress(self, challenger: str | None = None) -> Progress | None:
-        """Of one challenger, or of the one that worked last."""
+        """The progress of one challenger, or of the one active last."""
         columns = "SELECT challenger, seq, scored, agreed FROM progress"
         if challenger is None:
             row = self._connection.execute(f"{columns} ORDER BY changed DESC LIMIT 1").fetchone()
@@ -86,15 +86,15 @@ class ShadowScores:
             row = self._connection.execute(f"{columns} WHERE challenger = ?", (challenger,)).fetchone()
         return None if row is None else Progress(*row)
 
-    def of(self, challenger: str) -> Iterator[Shadow]:
-        """Every payment a challenger judged, in order."""
+    def of(self, challenger: str) -> Iterator[ShadowScore]:
+        """Every payment that a challenger scored, in order."""
         sql = (
             "SELECT seq, transaction_id, score, decision, champion, champion_score, champion_decision FROM scores"
             " WHERE challenger = ? ORDER BY seq"
         )
         for row in self._connection.execute(sql, (challenger,)):
-            yield Shadow(*row)
+            yield ShadowScore(*row)
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         self._connection.close()

@@ -1,4 +1,4 @@
-"""Commands of the command line, apart from the first ones.
+"""Commands of keys, challengers and the production profile; the others are in `__main__`.
 
 Holds no logic.
 """

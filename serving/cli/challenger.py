@@ -1,4 +1,4 @@
-"""The commands of a challenger: send one through the past, and compare it with the champion."""
+"""The commands of a challenger: score the past with one, and compare it with the champion."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ import msgspec
 import typer
 
 from serving.errors import CannotStart
-from serving.output import out, telling
+from serving.output import exit_on_refusal, out
 from serving.settings import read_settings
 
-challenger_app = typer.Typer(no_args_is_help=True, help="Challengers, which score beside the champion.")
+challenger_app = typer.Typer(no_args_is_help=True, help="Challengers, which score the champion's payments.")
 
 
 @challenger_app.command()
 def challenge(
     bundle: Annotated[str | None, typer.Option(help="Folder or tag; RISKGATE_CHALLENGER if not given.")] = None,
-    going_on: Annotated[bool, typer.Option("--follow", help="From the present on, until stopped.")] = False,
+    following: Annotated[bool, typer.Option("--follow", help="From the present on, until stopped.")] = False,
 ) -> None:
-    """Let a challenger judge every payment of the ledger from its receipt, and say how it compares."""
+    """Score every payment of the ledger with a challenger, from its receipt, and compare it with the champion."""
     from serving.challenger.challenger import Challenger, follow
     from serving.challenger.comparison import compare
     from serving.challenger.shadow_scores import ShadowScores
     from serving.ledger import open
     from serving.model.model_store import folder_of
 
-    with telling():
+    with exit_on_refusal():
         settings = read_settings()
         named = bundle or settings.challenger
         if not named:
-            raise CannotStart("No challenger is named.", "Set RISKGATE_CHALLENGER, or pass --bundle FOLDER-OR-TAG.")
-        if going_on:
+            raise CannotStart("No challenger is given.", "Set RISKGATE_CHALLENGER, or pass --bundle FOLDER-OR-TAG.")
+        if following:
             follow(settings, lambda: folder_of(settings, named, "RISKGATE_CHALLENGER"))
         scores = ShadowScores(settings.shadow_path)
         challenger = Challenger(settings, folder_of(settings, named, "RISKGATE_CHALLENGER"), scores)
@@ -47,10 +47,10 @@ def challenge(
 def compare_both(
     report: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
 ) -> None:
-    """Say how the challenger that worked last compares with the champion on the same payments."""
+    """Compare the challenger active last with the champion on the same payments."""
     from serving.challenger.comparison import compare
 
-    with telling():
+    with exit_on_refusal():
         found = compare(read_settings())
     for line in found.sentences():
         out.print(line)

@@ -1,4 +1,4 @@
-"""The commands that let callers in and keep them out: `key-add`, `key-list`, `key-revoke`."""
+"""The commands of API keys: `key-add`, `key-list`, `key-revoke`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 
 from serving.access.api_keys import SCOPES, KeyFile, new_key
 from serving.errors import CannotStart
-from serving.output import out, telling
+from serving.output import exit_on_refusal, out
 from serving.settings import read_settings
 
 key_app = typer.Typer(no_args_is_help=True, help="API keys: add, list, revoke.")
@@ -26,8 +26,8 @@ def key_add(
     days: Annotated[int | None, typer.Option(min=1, help="Days until it expires; without: never.")] = None,
     note: Annotated[str, typer.Option(help="Whose key it is.")] = "",
 ) -> None:
-    """Add an API key; its secret is shown once, on standard output, and kept nowhere."""
-    with telling():
+    """Add an API key; its secret is shown once, on standard output, and not stored."""
+    with exit_on_refusal():
         key, token = new_key(name, scope, datetime.now(UTC), rate=rate, days=days, note=note)
         _file().add(key)
     out.print(f"The key `{name}` opens {', '.join(key.scopes)}. This is shown once; send it as a bearer token:")
@@ -37,7 +37,7 @@ def key_add(
 @key_app.command("key-list")
 def key_list() -> None:
     """List the API keys: never their secrets."""
-    with telling():
+    with exit_on_refusal():
         keys = _file().read()
     now = datetime.now(UTC)
     table = Table("id", "scopes", "rate", "created", "expires", "state", "note", box=None)
@@ -51,14 +51,14 @@ def key_list() -> None:
 
 @key_app.command("key-revoke")
 def key_revoke(name: Annotated[str, typer.Argument(help="The key's id.")]) -> None:
-    """Let a key open nothing any more; a running service notices within a second."""
-    with telling():
+    """Revoke a key; a running service notices within a second."""
+    with exit_on_refusal():
         _file().revoke(name, datetime.now(UTC))
-    out.print(f"The key `{name}` opens nothing any more.")
+    out.print(f"The key `{name}` is revoked.")
 
 
 def _file() -> KeyFile:
     settings = read_settings()
     if not settings.keys:
-        raise CannotStart("RISKGATE_KEYS names no key file.", "Set it to the path of the file, e.g. var/keys.json.")
+        raise CannotStart("RISKGATE_KEYS is not set.", "Set it to the path of the key file, e.g. var/keys.json.")
     return KeyFile(Path(settings.keys))

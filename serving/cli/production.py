@@ -1,4 +1,4 @@
-"""The command line of the production profile: `up`, `recorder` and `migrate`."""
+"""The commands of the production profile: `recorder`, `up`, `migrate` and `rebuild-state`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prometheus_client import start_http_server
 
 from serving.engine.gc_tuning import freeze_gc
 from serving.errors import CannotStart
-from serving.output import out, telling
+from serving.output import exit_on_refusal, out
 from serving.settings import Settings, environment_of, read_settings
 from serving.state.set_aside import SetAside
 
@@ -28,27 +28,27 @@ production_app = typer.Typer(no_args_is_help=True, help="The production profile:
 
 @production_app.command()
 def recorder() -> None:
-    """Move the stream from Redis into PostgreSQL until stopped; several may run, one of them records."""
+    """Move the stream from Redis into PostgreSQL until stopped; of several recorders one is active."""
     from serving.ledger.postgres import schema
-    from serving.recorder.labelling import Labelling
+    from serving.recorder.labelling import VerdictLabeller
     from serving.recorder.metrics import RecorderMetrics
     from serving.recorder.recorder import Recorder
     from serving.redis_store.server_checks import check_postgres, check_redis
 
-    with telling():
+    with exit_on_refusal():
         settings = production_settings()
         for sentence in (*check_redis(settings), *check_postgres(settings)):
             log.warning("%s", sentence)
         schema.prepare(settings.postgres_url, settings.redis_prefix)
         metrics = RecorderMetrics()
-        one = Recorder(settings, metrics, (Labelling(settings),))
-        _stop_in_order(one)
-        served = _show_metrics(settings, metrics)
+        one = Recorder(settings, metrics, (VerdictLabeller(settings),))
+        _stop_on_signal(one)
+        server = _serve_metrics(settings, metrics)
         freeze_gc()
         one.run()
-        if served is not None:
-            served.shutdown()
-    log.info("the recorder has stopped in order")
+        if server is not None:
+            server.shutdown()
+    log.info("the recorder has stopped gracefully")
 
 
 @production_app.command()
@@ -58,18 +58,18 @@ def up(
     """Check both servers, then run recorder, scoring processes and review desk until Ctrl-C."""
     from serving.processes.up import bring_up
 
-    with telling():
+    with exit_on_refusal():
         settings = production_settings()
         raise typer.Exit(bring_up(settings, environment_of(settings), out.print, until_ready=exit_when_ready))
 
 
 @production_app.command()
 def migrate() -> None:
-    """Create the tables of the ledger in PostgreSQL, or bring older ones up to date."""
+    """Create the tables of the ledger in PostgreSQL, or migrate older ones."""
     from serving.ledger.postgres import schema
     from serving.ledger.postgres.session import place_of
 
-    with telling():
+    with exit_on_refusal():
         settings = production_settings()
         version = schema.prepare(settings.postgres_url, settings.redis_prefix)
         out.print(f"{place_of(settings.postgres_url)} has schema version {version}.")
@@ -79,26 +79,26 @@ def migrate() -> None:
 def rebuild_state(
     check: Annotated[bool, typer.Option("--check", help="Only compare what Redis holds, and change nothing.")] = False,
 ) -> None:
-    """Make the state in Redis anew from the ledger; workers decide by amount until it is done."""
+    """Rebuild the state in Redis from the ledger; workers decide by amount until it is done."""
     from serving.engine.clustered.rebuild import compare, rebuild
     from serving.ledger.postgres.ledger import PostgresLedger
     from serving.model.model_store import bundle_folder
     from serving.state import startup
 
-    with telling():
+    with exit_on_refusal():
         settings = production_settings()
         opened = startup.open_bundle(bundle_folder(settings), settings)
         ledger = PostgresLedger(settings, "riskgate-rebuild")
         if not check:
-            made = rebuild(settings, ledger, opened)
-            _name(made.set_aside)
+            rebuilt = rebuild(settings, ledger, opened)
+            _print_set_aside(rebuilt.set_aside)
             out.print(
-                f"{made.entities:,} entities have their state again ({made.string_bytes:,} bytes), "
-                f"{made.payments:,} payments their answers."
+                f"{rebuilt.entities:,} entities have their state again ({rebuilt.string_bytes:,} bytes), "
+                f"{rebuilt.payments:,} payments their answers."
             )
             return
         found = compare(settings, ledger, opened)
-        _name(found.set_aside)
+        _print_set_aside(found.set_aside)
     for sentence in found.sentences:
         out.print(sentence, style="red")
     out.print(f"{found.entities:,} entities compared with the ledger, {found.differing:,} differ.")
@@ -106,15 +106,15 @@ def rebuild_state(
         raise typer.Exit(1)
 
 
-def _name(aside: SetAside) -> None:
+def _print_set_aside(aside: SetAside) -> None:
     for one in aside.named():
         out.print(one.sentence(), style="yellow", markup=False)
 
 
 def production_settings() -> Settings:
-    """The settings, which must be those of the production profile.
+    """The settings of the production profile.
 
-    Raises: CannotStart.
+    Raises: CannotStart for those of the embedded profile.
     """
     settings = read_settings()
     if not settings.production:
@@ -125,7 +125,7 @@ def production_settings() -> Settings:
     return settings
 
 
-def _stop_in_order(one: Recorder) -> None:
+def _stop_on_signal(one: Recorder) -> None:
     def stop(_number: int, _frame: FrameType | None) -> None:
         one.stopping.set()
 
@@ -133,11 +133,11 @@ def _stop_in_order(one: Recorder) -> None:
         signal.signal(number, stop)
 
 
-def _show_metrics(settings: Settings, metrics: RecorderMetrics) -> WSGIServer | None:
+def _serve_metrics(settings: Settings, metrics: RecorderMetrics) -> WSGIServer | None:
     try:
         server, _ = start_http_server(settings.recorder_port, "127.0.0.1", metrics.registry)
     except OSError as error:
-        # A second recorder of this machine stands by; what matters is that it can take over.
-        log.warning("port %d is taken, this recorder shows no metrics: %s", settings.recorder_port, error.strerror)
+        # A second recorder on this machine must be able to take over, even without metrics.
+        log.warning("port %d is in use, this recorder serves no metrics: %s", settings.recorder_port, error.strerror)
         return None
     return server

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from serving.cases.sqlite import FileCases
+from serving.cases.sqlite import SqliteCases
 from serving.console.app import create_app
 from serving.console.auth.users import ROLES, Users, new_user
 from serving.console.desk import Desk, DeskLedger
 from serving.console.pages.catalogues import Catalogues
-from serving.output import out, telling
+from serving.output import exit_on_refusal, out
 from serving.server.bounded_http import BoundedHttp
 from serving.settings import Settings, read_settings
 
@@ -26,7 +26,7 @@ def console(
     host: Annotated[str | None, typer.Option(help="Address; RISKGATE_HOST if not given.")] = None,
 ) -> None:
     """Serve the review desk over the ledger of RISKGATE_VAR until it is stopped."""
-    with telling():
+    with exit_on_refusal():
         settings = read_settings()
         users = users_of(settings)
         if not users.all():
@@ -60,7 +60,7 @@ def user_add(
     replace: Annotated[bool, typer.Option(help="Give an existing user a new password and role.")] = False,
 ) -> None:
     """Add a user of the review desk, or give one a new password."""
-    with telling():
+    with exit_on_refusal():
         users_of(read_settings()).put(new_user(name, password, role), replace=replace)
     out.print(f"{name} may sign in as {role}.")
 
@@ -72,10 +72,10 @@ def ledger_of(settings: Settings) -> DeskLedger:
     """
     if settings.production:
         # Imported here: the embedded desk needs no driver of a server.
-        from serving.cases.postgres import ServerCases
+        from serving.cases.postgres import PostgresCases
 
-        return ServerCases(settings)
-    return FileCases(settings.ledger_path)
+        return PostgresCases(settings)
+    return SqliteCases(settings.ledger_path)
 
 
 def users_of(settings: Settings) -> Users:

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 from serving.cases import cases, party_index, queries
 from serving.cases.cases import Case
 from serving.cases.party_index import PARTIES, Party
-from serving.cases.queries import Connection, LedgerEvent
 from serving.console.auth.permission import Actor, may
 from serving.decision.clock import SystemClock
+from serving.ledger.reader import Event, SqlConnection
 
 PAGE_SIZE = 25
 RECENT_PAYMENTS = 8
@@ -29,7 +29,7 @@ class QueueView:
     """
 
     cases: tuple[Case, ...]
-    payments: dict[str, LedgerEvent]
+    payments: dict[str, Event]
     total: int
     open_count: int
     open_risk_minor: int
@@ -47,9 +47,9 @@ class CaseView:
     """
 
     case: Case
-    events: tuple[LedgerEvent, ...]
-    recent: dict[Party, tuple[LedgerEvent, ...]]
-    reports: tuple[LedgerEvent, ...]
+    events: tuple[Event, ...]
+    recent: dict[Party, tuple[Event, ...]]
+    reports: tuple[Event, ...]
     unread: int
     promotion: bytes | None
 
@@ -167,7 +167,7 @@ class Desk:
         with self._ledger.opened() as ledger, closing(party_index.connect(self._index_path)) as index:
             return party_index.catch_up(index, ledger, party_index.BULK_SLICES)
 
-    def _now_ms(self, ledger: Connection) -> int:
+    def _now_ms(self, ledger: SqlConnection) -> int:
         """The current time; with the replay clock the event time of the newest payment."""
         present = queries.present_ms(ledger) if self._replay_clock else None
         return self._wall_ms() if present is None else present

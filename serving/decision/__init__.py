@@ -1,4 +1,4 @@
-"""Score, rules and policy to a decision and its receipt; pure.
+"""From score, rules and policy to a decision and its receipt; pure.
 
 Never does input or output.
 """

@@ -1,11 +1,11 @@
-"""Breakers: a rule or model that suddenly declines far more than usual is not trusted to decline.
+"""Circuit breakers: a rule or model that suddenly declines far more than usual loses the power to decline.
 
-Each name is compared with its own slow baseline. Its breaker opens when the share of payments it declined
-within the last minute is at least `FACTOR` times the baseline's and chance does not explain it: by Chernoff's
-bound, P(Binomial(n, p) >= k) <= exp(-n KL(k/n || p)). It closes when, after a cool-down, the share is near
-the baseline's again. Both shares are of all payments decided: what was shed counts as not declined, so
-overload can hide a surge but never feign one. Nor can an attack: of the declines of one device, payer, payee,
-instrument or address only a few are counted (serving/decision/concentration.py).
+Each rule and the model have a slow baseline of their own. A breaker opens when the share of payments declined within
+the last minute is at least `FACTOR` times the baseline's and chance does not explain it: by Chernoff's bound,
+P(Binomial(n, p) >= k) <= exp(-n KL(k/n || p)). It closes when, after a cool-down, the share is near the baseline's
+again. Both shares are of all payments decided: shed payments count as not declined, so overload can hide a surge but
+never feign one. An attack cannot feign one either: of the declines of one device, payer, payee, instrument or address
+only a few are counted (serving/decision/concentration.py).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ SLOTS = 6
 FACTOR = 5.0
 #: Fewer declines within a minute never open a breaker.
 LEAST_DECLINES = 30
-#: The logarithm of how improbable chance must be; the test is asked after every decline, so it is strict.
+#: Log of the largest p-value that opens a breaker; strict, because the test runs after every decline.
 LOG_CHANCE = math.log(1e-9)
-#: Payments before a baseline is one; what the policy tells is worth `PRIOR_PAYMENTS` of them.
+#: Payments before a baseline is used; a share given by the policy weighs `PRIOR_PAYMENTS`.
 LEAST_PAYMENTS = 1_000
 PRIOR_PAYMENTS = 2_000.0
-#: Older payments fade from the baseline at this pace.
+#: Decay of the baseline: older payments lose weight exponentially over so many payments.
 MEMORY_PAYMENTS = 100_000.0
-#: A baseline is never taken to be lower than this: a rule that has not declined yet may begin to.
+#: Lower bound of a baseline: a rule that has never declined may begin to.
 LEAST_SHARE = 0.0005
 COOL_DOWN_MS = 120_000
 CALM_FACTOR = 2.0
@@ -55,7 +55,7 @@ def divergence(share: float, usual: float) -> float:
 
 
 def is_surge(declines: int, payments: int, usual: float) -> bool:
-    """Whether that many declines among that many payments are far more than usual, beyond chance."""
+    """Whether so many declines among so many payments are far more than usual, beyond chance."""
     if declines < LEAST_DECLINES or declines > payments:
         return False
     share = declines / payments
@@ -63,7 +63,7 @@ def is_surge(declines: int, payments: int, usual: float) -> bool:
 
 
 class Baseline:
-    """The share of payments that one name usually declines: slow, and not fed while its breaker is open."""
+    """The share of payments that one rule or the model usually declines; frozen while its breaker is open."""
 
     def __init__(self, usual: float | None) -> None:
         self.payments = 0.0 if usual is None else PRIOR_PAYMENTS
@@ -71,13 +71,13 @@ class Baseline:
 
     @property
     def share(self) -> float | None:
-        """The usual share, None before there is enough to tell."""
+        """The usual share, None before `LEAST_PAYMENTS`."""
         if self.payments < LEAST_PAYMENTS:
             return None
         return max(self.declines / self.payments, LEAST_SHARE)
 
     def learn(self, declines: int, payments: int) -> None:
-        """Let counts that have left the last minute become part of what is usual."""
+        """Add counts that have left the last minute."""
         kept = math.exp(-payments / MEMORY_PAYMENTS)
         self.payments = self.payments * kept + payments
         self.declines = self.declines * kept + declines
@@ -86,7 +86,7 @@ class Baseline:
 class Breakers:
     """The breakers of a model and its rules; one thread. `open` names the open ones, sorted.
 
-    `decline_as` is what operators read that declines become.
+    `decline_as` is the decision that replaces a decline, for messages to operators.
     """
 
     def __init__(
@@ -95,12 +95,12 @@ class Breakers:
         usual: Mapping[str, float] | None = None,
         decline_as: Decision = Decision.CHALLENGE,
     ) -> None:
-        told = usual or {}
+        given = usual or {}
         self._decline_as = decline_as
         self._usual_parties = UsualParties()
-        self._concentrations: dict[str, Concentration] = {}  # of those that declined
+        self._concentrations: dict[str, Concentration] = {}  # of rules that have declined
         self._slots_passed = 0
-        self._baselines = {name: Baseline(told.get(name)) for name in names}
+        self._baselines = {name: Baseline(given.get(name)) for name in names}
         self._slots: deque[tuple[int, dict[str, int]]] = deque()  # full slots of the last minute
         self._payments, self._declines = 0, dict[str, int]()  # of the slot being filled
         self._all_payments, self._all_declines = 0, dict.fromkeys(self._baselines, 0)  # of the whole minute
@@ -110,14 +110,14 @@ class Breakers:
         self.trips = 0
 
     def observe(self, now_ms: int, declining: tuple[str, ...], payment: Payment | None = None) -> None:
-        """Take note of one decided payment and of who asked for a decline; times in milliseconds UTC.
+        """Count one decided payment and the rules that asked for a decline; times in milliseconds UTC.
 
-        Without the payment its decline counts whoever the parties are.
+        Without the payment the concentration of parties is not checked.
         """
         if now_ms // SLOT_MS != self._slot:
             self._roll(now_ms)
             if payment is not None and not declining:
-                self._usual_parties.note(payment)
+                self._usual_parties.add(payment)
         self._payments += 1
         self._all_payments += 1
         for name in declining:
@@ -126,10 +126,10 @@ class Breakers:
             self._declines[name] = self._declines.get(name, 0) + 1
             self._all_declines[name] += 1
             if name not in self._opened_ms:
-                self._look(name, now_ms)
+                self._check(name, now_ms)
 
-    def after(self, policy: Policy) -> Breakers:
-        """The breakers of the bundle that succeeds: what is usual stays known, unless its policy tells otherwise."""
+    def successor(self, policy: Policy) -> Breakers:
+        """The breakers of the next bundle: baselines are kept unless its policy states the usual share."""
         new = breakers_of(policy)
         for name, baseline in self._baselines.items():
             if name in new._baselines and name not in policy.usual_decline_share:
@@ -147,17 +147,17 @@ class Breakers:
         return self._all_declines[name] / self._all_payments if self._all_payments else 0.0
 
     def names(self) -> tuple[str, ...]:
-        """Everybody who has a breaker."""
+        """The rules, and the model, that have a breaker."""
         return tuple(self._baselines)
 
     def sentence(self) -> str:
-        """What an operator is told of the open breakers, or `ok`."""
+        """The open breakers in words for an operator, or `ok`."""
         if not self.open:
             return "ok"
-        told = [
+        parts = [
             f"{n} asks to decline {self.now(n):.1%} of payments, usually {self.usual(n) or 0:.2%}" for n in self.open
         ]
-        return f"Open, declines are {self._decline_as.word}s: {'; '.join(told)}."
+        return f"Open, declines are {self._decline_as.word}s: {'; '.join(parts)}."
 
     def _counts(self, name: str, payment: Payment) -> bool:
         concentration = self._concentrations.get(name)
@@ -165,7 +165,7 @@ class Breakers:
             concentration = self._concentrations[name] = Concentration(self._usual_parties)
         return concentration.counts(payment)
 
-    def _look(self, name: str, now_ms: int) -> None:
+    def _check(self, name: str, now_ms: int) -> None:
         usual = self._baselines[name].share
         if usual is None or not is_surge(self._all_declines[name], self._all_payments, usual):
             return
@@ -174,13 +174,13 @@ class Breakers:
         self.trips += 1
         log.error(
             "breaker open: %s declined %d of %d payments within a minute, usually %.3f %%; "
-            "its declines are %ss until that is over. Look at the rule or the model.",
+            "its declines are %ss until that is over. Check the rule or the model.",
             name, self._all_declines[name], self._all_payments, usual * 100, self._decline_as.word,
         )  # fmt: skip
 
     def _roll(self, now_ms: int) -> None:
         slot = now_ms // SLOT_MS
-        # Slots in which nothing came are empty ones; after a pause, or a clock set back, the minute is over.
+        # Slots without payments are empty; after a long pause, or a clock set back, the whole minute is over.
         passed = slot - self._slot if 0 < slot - self._slot <= SLOTS else SLOTS
         self._slots.append((self._payments, self._declines))
         self._slots.extend((0, {}) for _ in range(passed - 1))
@@ -198,7 +198,7 @@ class Breakers:
         if self._slots_passed >= SLOTS:
             self._slots_passed = 0
             for concentration in self._concentrations.values():
-                concentration.turn()
+                concentration.next_minute()
         for name, opened_ms in list(self._opened_ms.items()):
             if not 0 <= now_ms - opened_ms < COOL_DOWN_MS and self._is_calm(name):
                 del self._opened_ms[name]

@@ -1,4 +1,4 @@
-"""The case that a decision opens for the review desk, and the money at risk in it."""
+"""The case that a decision opens at the review desk, and the money at risk in it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import msgspec
 
 from features.domain.money import reference_weights
 
-#: What every deployment's money at risk was counted in before cases carried their own.
+#: The reference currency of cases written before they carried their own money at risk.
 FORMER_REFERENCE = "INR"
 
 _weights = cache(reference_weights)
 
 
 class CaseRow(msgspec.Struct, frozen=True):
-    """What a case for the review desk is opened with, in the transaction of its decision.
+    """The row of a new case, written in the transaction of its decision.
 
     `at_risk_minor` is in minor units of the deployment's reference currency; None in entries of older releases.
     """
@@ -43,5 +43,5 @@ def risk_minor(score: float | None, amount_minor: int, currency: str, reference:
 
 
 def at_risk_minor(score: float | None, reference_minor: int) -> int:
-    """The part of an amount, in reference minor units, that is at risk: all of it where there is no score."""
+    """Score times amount, in reference minor units; the whole amount without a score."""
     return round((1.0 if score is None else score) * reference_minor)

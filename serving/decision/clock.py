@@ -1,16 +1,16 @@
-"""The one clock of the service: the system's, or the event time of what is replayed."""
+"""The clock of the service: system time, or the event time of replayed payments."""
 
 from __future__ import annotations
 
 import time
 from typing import Protocol
 
-#: How far a payment's event time may be from the system clock (docs/design.md §3).
+#: Largest distance of a payment's event time from the system clock (docs/design.md §3).
 WINDOW_MS = 5 * 60 * 1000
 
 
 class Clock(Protocol):
-    """Says the time, milliseconds UTC, and whether an event time is acceptable."""
+    """The present, milliseconds UTC, and the range of acceptable event times."""
 
     name: str
 
@@ -23,7 +23,7 @@ class Clock(Protocol):
         ...
 
     def advance(self, event_time_ms: int) -> None:
-        """Take note that an event of that time was accepted."""
+        """Register the time of an accepted event."""
         ...
 
 
@@ -45,7 +45,7 @@ class SystemClock:
 
 
 class ReplayClock:
-    """Event time is the clock: the latest event time seen is the present. For demo, backfill and benchmark."""
+    """The latest event time seen is the present. For demo, backfill and benchmark."""
 
     name = "replay"
 
@@ -57,7 +57,7 @@ class ReplayClock:
         return self._now_ms or SystemClock().now_ms()
 
     def accepts(self, event_time_ms: int) -> bool:
-        """Always: the payment itself says what time it is."""
+        """Always: the payment itself sets the clock."""
         return True
 
     def advance(self, event_time_ms: int) -> None:
@@ -67,5 +67,5 @@ class ReplayClock:
 
 
 def clock_named(name: str) -> Clock:
-    """The clock a setting names (`system` or `replay`)."""
+    """The clock of a setting (`system` or `replay`)."""
     return ReplayClock() if name == "replay" else SystemClock()

@@ -1,11 +1,11 @@
-"""How much one party may add to the declines that a breaker counts: an attack is no reason to distrust a rule.
+"""Limits the share of one party in the declines that a breaker counts, so that an attack opens no breaker.
 
-A model that goes wrong declines many unrelated parties; an attack declines one device, payer, payee, instrument or
-address many times. So a decline counts only while each of its parties holds fewer than `LEAST` of the declines
-counted within the last minute or two, or less than `LARGEST_SHARE` of them. A party not sent is not a party.
+A faulty model declines many unrelated parties; in an attack one device, payer, payee, instrument or address is
+declined many times. A decline therefore counts only while each of its parties holds fewer than `LEAST` of the declines
+counted within the last one to two minutes, or less than `LARGEST_SHARE` of them. A party that was not sent is ignored.
 
-The counts are a count-min sketch of one row: its size is fixed, and two parties that share a cell can only make a
-breaker slower to open, never let an attack count for more.
+The counts are a count-min sketch of one row: its size is fixed, and a collision can only make a breaker slower to
+open, never let an attack count for more.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from operator import attrgetter
 
 from features.domain.payment import Payment
 
-#: What an attacker must vary to count as many, and what unrelated payments may well have in common.
+#: Parties of one attacker, and parties that unrelated payments may have in common.
 OWN, SHARED = ("payer_id", "instrument_id", "device_id"), ("payee_id", "ip")
 LEAST = 3
 LARGEST_SHARE = 0.1
 CELLS = 1 << 12  # for each kind of party
 SAMPLES = 64
-#: A share is never of fewer samples than this: the first payment of a service is not all of its traffic.
+#: Smallest denominator of a share: the first payment of a service is not 100 % of its traffic.
 FEWEST_SAMPLES = 20
-#: A payee or address may hold this many times its share of payments in the declines: chance makes shares uneven.
+#: A payee or address may hold this many times its usual share of payments in the declines: random variation.
 SLACK = 2.0
 
 _parties = attrgetter(*OWN, *SHARED)
@@ -32,17 +32,17 @@ _shared = attrgetter(*SHARED)
 
 
 class UsualParties:
-    """Payees and addresses of payments that were not declined, one of each ten seconds or so.
+    """Payees and addresses of payments that were not declined, one sample per ten seconds or so.
 
-    The one shop of a deployment, or the gateway that all its payments come through, is part of every surge. What is
-    declined is no sample, so an attack cannot become usual.
+    The only shop of a deployment, or the gateway of all its payments, is part of every surge. Declined payments are
+    never sampled, so an attack cannot become usual.
     """
 
     def __init__(self) -> None:
         self._samples: deque[tuple[str | None, str | None]] = deque(maxlen=SAMPLES)
 
-    def note(self, payment: Payment) -> None:
-        """Keep one payment that was not declined."""
+    def add(self, payment: Payment) -> None:
+        """Add the sample of one payment that was not declined."""
         self._samples.append(_shared(payment))
 
     def share(self, kind: str, party: str) -> float:
@@ -54,7 +54,7 @@ class UsualParties:
 
 
 class Concentration:
-    """The declines of one rule or model by party, over the present minute and the one before; one thread."""
+    """The declines of one rule or model by party, over the current and the previous minute; one thread."""
 
     def __init__(self, usual: UsualParties) -> None:
         self._usual = usual
@@ -62,7 +62,7 @@ class Concentration:
         self._total_now = self._total_before = 0
 
     def counts(self, payment: Payment) -> bool:
-        """Whether a decline of this payment counts; if so, it is counted."""
+        """Count a decline of this payment; False when one of its parties already holds too many."""
         now, before = self._now, self._before
         total = self._total_now + self._total_before
         most = max(LEAST, LARGEST_SHARE * total)
@@ -81,8 +81,8 @@ class Concentration:
         self._total_now += 1
         return True
 
-    def turn(self) -> None:
-        """A minute has passed."""
+    def next_minute(self) -> None:
+        """Start a new minute."""
         self._now, self._before = _cells(), self._now
         self._total_now, self._total_before = 0, self._total_now
 

@@ -1,7 +1,7 @@
-"""From what is known of a payment to its answer: judgement, receipt, answer and case; no storage, no waiting.
+"""From the features of a payment to its evaluation, receipt, answer and case; no storage, no waiting.
 
-The engines differ in how they come by the features and where they write; what is decided from the
-features, and what the receipt says of it, is the same code for all of them.
+The engines differ in where they read the features and where they write. The decision and the receipt are made by the
+same code for all of them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from serving.decision import receipt as receipts
 from serving.decision.breaker import Breakers, breakers_of
 from serving.decision.case_row import CaseRow, at_risk_minor
 from serving.decision.decision import Decision
-from serving.decision.evaluator import DEFAULT, RULES_ONLY, Judge, Judgement
+from serving.decision.evaluator import DEFAULT, RULES_ONLY, Evaluation, Evaluator
 from serving.decision.exposure import Exposure
 from serving.decision.receipt import Answer, Receipt
 from serving.decision.ulid import ulid
@@ -30,43 +30,43 @@ log = logging.getLogger("riskgate.engine")
 
 Vector = npt.NDArray[np.float64]
 
-#: Kept back from the deadline for recording and replying (at most a fifth of it).
+#: Reserve for recording and replying before the deadline (at most a fifth of it).
 RESERVE_NS = 1_000_000
-#: What exact contributions may take; nearer to the deadline than that, rules alone explain.
+#: Time for exact contributions; with less left before the deadline, only rules explain.
 EXPLAIN_NS = 500_000
 
 
-class Deciding:
-    """What every engine has in common: a decider of one catalogue, that another bundle may succeed."""
+class DecidingEngine:
+    """Base of every engine: the decider of one catalogue, whose bundle can be replaced."""
 
     catalogue: Catalogue
     decider: Decider
 
     @property
-    def judge(self) -> Judge:
+    def evaluator(self) -> Evaluator:
         """The bundle that decides."""
-        return self.decider.judge
+        return self.decider.evaluator
 
     @property
     def late(self) -> bool:
-        """Whether payments wait for a server longer than they should."""
+        """Whether the server behind this engine answers too slowly."""
         return False
 
     @property
     def trip_ns(self) -> int:
-        """How long a trip to that server takes when nothing holds it up, ns; 0 where there is none."""
+        """The usual round trip to that server, ns; 0 without a server."""
         return 0
 
-    def succeed(self, judge: Judge) -> None:
-        """Let another bundle of the same catalogue decide from the next payment on."""
-        self.decider = self.decider.successor(judge, self.catalogue)
+    def replace_evaluator(self, evaluator: Evaluator) -> None:
+        """Use another bundle of the same catalogue from the next payment on."""
+        self.decider = self.decider.successor(evaluator, self.catalogue)
 
 
-class Reading(msgspec.Struct, frozen=True):
-    """What was read of a payment's past: its features (or None), how complete they are, and what is missing.
+class FeatureReading(msgspec.Struct, frozen=True):
+    """The features read for a payment (or None), their tier, and what is missing.
 
-    `seen` is how many events the state of each entity had folded, -1 = not sent; `folded` whether the
-    payment entered the state; `profile_row` how far the profile file was read, -1 = up to the events before it.
+    `seen` is how many events the state of each entity had folded, -1 = not sent; `folded` whether the payment entered
+    the state; `profile_row` how far the profile file was read, -1 = up to the events before the payment.
     """
 
     vector: Vector | None
@@ -77,8 +77,8 @@ class Reading(msgspec.Struct, frozen=True):
     profile_row: int = -1
 
 
-class Moments(msgspec.Struct, frozen=True, gc=False):
-    """When things happened: monotonic ns but for the arrival, ms UTC; `deadline_ns` is the caller's less a reserve."""
+class Timings(msgspec.Struct, frozen=True, gc=False):
+    """Monotonic times in ns, and the arrival in ms UTC; `deadline_ns` is the caller's deadline less the reserve."""
 
     started_ns: int
     begin_ns: int
@@ -88,9 +88,9 @@ class Moments(msgspec.Struct, frozen=True, gc=False):
 
 
 class Decided(msgspec.Struct, frozen=True):
-    """One decision with all that is recorded of it; `answer` is the bytes that are sent."""
+    """One decision with everything that is recorded; `answer` is the bytes that are sent."""
 
-    judgement: Judgement
+    evaluation: Evaluation
     tier: str
     receipt: Receipt
     answer: bytes
@@ -98,63 +98,64 @@ class Decided(msgspec.Struct, frozen=True):
 
 
 def deadline_of(payment: Payment, started_ns: int) -> int:
-    """The monotonic moment, ns, at which deciding must be done so that the answer leaves in time."""
+    """The monotonic time, ns, by which the decision must be made so that the answer leaves in time."""
     return started_ns + payment.deadline_ms * 1_000_000 - min(RESERVE_NS, payment.deadline_ms * 200_000)
 
 
 class Decider:
-    """A bundle that judges, and the names that stand in its receipts."""
+    """An evaluator, the breakers and exposure around it, and the version names for its receipts."""
 
     def __init__(
         self,
-        judge: Judge,
+        evaluator: Evaluator,
         catalogue: Catalogue,
         code: str,
         exposure: Exposure | None = None,
         breakers: Breakers | None = None,
         notice: Callable[[Decided], None] | None = None,
     ) -> None:
-        policy = judge.policy
-        self.judge = judge
-        self.notice = notice  # told of each decision; cheap, and must not raise
+        policy = evaluator.policy
+        self.evaluator = evaluator
+        self.notice = notice  # called with each decision; must be cheap and must not raise
         self.exposure = exposure or Exposure()
         self.breakers = breakers or breakers_of(policy)
-        self.model = judge.bundle.model_name
-        self.bundle_digest = judge.bundle.digest
-        self.policy_digest = judge.policy.digest
+        self.model = evaluator.bundle.model_name
+        self.bundle_digest = evaluator.bundle.digest
+        self.policy_digest = evaluator.policy.digest
         self.features_hash = catalogue.contract().hash
         self.code = code
 
-    def successor(self, judge: Judge, catalogue: Catalogue) -> Decider:
-        """Another bundle of the same catalogue in this one's place; what was approved this minute stays counted."""
-        return Decider(judge, catalogue, self.code, self.exposure, self.breakers.after(judge.policy), self.notice)
+    def successor(self, evaluator: Evaluator, catalogue: Catalogue) -> Decider:
+        """The decider of another bundle of the same catalogue; keeps exposure and baselines."""
+        breakers = self.breakers.successor(evaluator.policy)
+        return Decider(evaluator, catalogue, self.code, self.exposure, breakers, self.notice)
 
     def decide(
         self,
         payment: Payment,
-        reading: Reading,
-        moments: Moments,
+        reading: FeatureReading,
+        timings: Timings,
         now_ns: Callable[[], int],
         *,
         explain_approved: bool = False,
     ) -> Decided:
-        """Score and judge what was read; whatever breaks on the way, there is a decision and a receipt."""
+        """Score and evaluate a payment; whatever fails, there is a decision and a receipt."""
         vector, tier, missing = reading.vector, reading.tier, reading.missing
         shed = tier == RULES_ONLY
         scored = None
         if shed:
             missing = (*missing, "model")
         elif vector is not None:
-            if moments.read_ns < moments.deadline_ns:
+            if timings.read_ns < timings.deadline_ns:
                 scored = self._score(vector)
             if scored is None:
                 tier, missing = RULES_ONLY, (*missing, "model")
         scored_ns = now_ns()
-        explain = scored_ns + EXPLAIN_NS < moments.deadline_ns
-        spent_minor = 0 if scored is not None else self._spent(payment, moments.arrival_ms)
+        explain = scored_ns + EXPLAIN_NS < timings.deadline_ns
+        spent_minor = 0 if scored is not None else self._spent(payment, timings.arrival_ms)
         open_breakers = self.breakers.open
         try:
-            judgement = self.judge.judge(
+            evaluation = self.evaluator.evaluate(
                 payment,
                 vector,
                 scored,
@@ -163,30 +164,30 @@ class Decider:
                 spent_minor=spent_minor,
                 open_breakers=open_breakers,
             )
-        except Exception:  # the payment is part of the state by now: it must get a decision and a receipt
-            log.exception("the payment could not be judged")
+        except Exception:  # the payment is already part of the state: it must get a decision and a receipt
+            log.exception("the payment could not be evaluated")
             tier, missing, scored = DEFAULT, ("features", "model"), None
-            spent_minor = self._spent(payment, moments.arrival_ms)
-            judgement = self.judge.judge(payment, None, None, explain=False, spent_minor=spent_minor)
-        if judgement.exposed_minor:
-            self.exposure.add(moments.arrival_ms, judgement.exposed_minor)
-        self.breakers.observe(moments.arrival_ms, judgement.declining, payment)
-        if judgement.softened:
-            missing = (*missing, *judgement.softened_by)
-        if scored is not None and not explain and (judgement.decision is not Decision.APPROVE or explain_approved):
+            spent_minor = self._spent(payment, timings.arrival_ms)
+            evaluation = self.evaluator.evaluate(payment, None, None, explain=False, spent_minor=spent_minor)
+        if evaluation.exposed_minor:
+            self.exposure.add(timings.arrival_ms, evaluation.exposed_minor)
+        self.breakers.observe(timings.arrival_ms, evaluation.declining, payment)
+        if evaluation.softened:
+            missing = (*missing, *evaluation.softened_by)
+        if scored is not None and not explain and (evaluation.decision is not Decision.APPROVE or explain_approved):
             missing = (*missing, "contributions")
-        receipt_id = ulid(moments.arrival_ms)
-        answer = self._answer(payment, judgement, tier, missing, receipt_id)
+        receipt_id = ulid(timings.arrival_ms)
+        answer = self._answer(payment, evaluation, tier, missing, receipt_id)
         done_ns = now_ns()
         receipt = Receipt(
             receipt_id=receipt_id,
             tier=tier,
             missing=missing,
-            # Shed work must be cheap: what the rules looked at is computed again by `verify`, not kept.
+            # Shedding must be cheap: `verify` recomputes the vector that the rules read.
             vector=None if vector is None or shed else vector_bytes(vector),
             seen=reading.seen,
-            margin=judgement.margin,
-            score=judgement.score,
+            margin=evaluation.margin,
+            score=evaluation.score,
             explained=explain,
             explain_approved=explain_approved,
             folded=reading.folded,
@@ -195,58 +196,60 @@ class Decider:
             features=self.features_hash,
             code=self.code,
             event_time_ms=payment.event_time_ms,
-            arrival_time_ms=moments.arrival_ms,
+            arrival_time_ms=timings.arrival_ms,
             timings_us={
-                "wait": (moments.begin_ns - moments.started_ns) // 1000,
-                "features": (moments.read_ns - moments.begin_ns) // 1000,
-                "model": (scored_ns - moments.read_ns) // 1000,
+                "wait": (timings.begin_ns - timings.started_ns) // 1000,
+                "features": (timings.read_ns - timings.begin_ns) // 1000,
+                "model": (scored_ns - timings.read_ns) // 1000,
                 "decision": (done_ns - scored_ns) // 1000,
             },
             spent_minor=spent_minor,
             breakers=open_breakers,
             profile_row=reading.profile_row,
         )
-        decided = Decided(judgement, tier, receipt, answer, self._case(payment, judgement, moments.arrival_ms))
+        decided = Decided(evaluation, tier, receipt, answer, self._case(payment, evaluation, timings.arrival_ms))
         if self.notice is not None:
             self.notice(decided)
         return decided
 
-    def try_out(self, payment: Payment, reading: Reading) -> tuple[Judgement, bytes]:
-        """Decide and explain with nothing to record: no receipt."""
+    def try_out(self, payment: Payment, reading: FeatureReading) -> tuple[Evaluation, bytes]:
+        """Decide and explain without recording anything: no receipt."""
         vector = reading.vector
-        scored = None if vector is None else self.judge.score(vector)
-        judgement = self.judge.judge(
+        scored = None if vector is None else self.evaluator.score(vector)
+        evaluation = self.evaluator.evaluate(
             payment, vector, scored, explain=True, explain_approved=True, open_breakers=self.breakers.open
         )
-        missing = (*reading.missing, *judgement.softened_by)
-        return judgement, self._answer(payment, judgement, reading.tier, missing, None)
+        missing = (*reading.missing, *evaluation.softened_by)
+        return evaluation, self._answer(payment, evaluation, reading.tier, missing, None)
 
-    def by_amount(self, payment: Payment, missing: tuple[str, ...]) -> tuple[Judgement, bytes]:
+    def by_amount(self, payment: Payment, missing: tuple[str, ...]) -> tuple[Evaluation, bytes]:
         """The policy's default by amount band, without a receipt: when nothing can be recorded (law 4)."""
         now_ms = time.time_ns() // 1_000_000
-        judgement = self.judge.judge(payment, None, None, explain=False, spent_minor=self._spent(payment, now_ms))
-        self.exposure.add(now_ms, judgement.exposed_minor)
-        return judgement, self._answer(payment, judgement, DEFAULT, missing, None)
+        evaluation = self.evaluator.evaluate(
+            payment, None, None, explain=False, spent_minor=self._spent(payment, now_ms)
+        )
+        self.exposure.add(now_ms, evaluation.exposed_minor)
+        return evaluation, self._answer(payment, evaluation, DEFAULT, missing, None)
 
     def _spent(self, payment: Payment, arrival_ms: int) -> int:
-        return self.exposure.spent(arrival_ms, self.judge.reference_minor(payment))
+        return self.exposure.spent(arrival_ms, self.evaluator.reference_minor(payment))
 
     def _score(self, vector: Vector) -> tuple[float, float] | None:
         try:
-            return self.judge.score(vector)
-        except Exception:  # law 4 again: rules answer when the model cannot
+            return self.evaluator.score(vector)
+        except Exception:  # law 4: rules decide when the model cannot
             log.exception("the model could not score")
             return None
 
     def _answer(
-        self, payment: Payment, judgement: Judgement, tier: str, missing: tuple[str, ...], receipt_id: str | None
+        self, payment: Payment, evaluation: Evaluation, tier: str, missing: tuple[str, ...], receipt_id: str | None
     ) -> bytes:
         answer = Answer(
             payment.transaction_id,
-            judgement.decision.word,
-            judgement.score,
-            judgement.reasons,
-            judgement.rules,
+            evaluation.decision.word,
+            evaluation.score,
+            evaluation.reasons,
+            evaluation.rules,
             tier,
             missing,
             self.model,
@@ -256,18 +259,18 @@ class Decider:
         )
         return receipts.encode_answer(answer)
 
-    def _case(self, payment: Payment, judgement: Judgement, arrival_ms: int) -> CaseRow | None:
-        if judgement.decision < Decision.REVIEW:
+    def _case(self, payment: Payment, evaluation: Evaluation, arrival_ms: int) -> CaseRow | None:
+        if evaluation.decision < Decision.REVIEW:
             return None
         return CaseRow(
             payment.transaction_id,
             arrival_ms,
-            judgement.decision.word,
-            judgement.score,
+            evaluation.decision.word,
+            evaluation.score,
             payment.amount_minor,
             payment.currency,
             payment.payer_id,
             payment.device_id,
             payment.payee_id,
-            at_risk_minor(judgement.score, self.judge.reference_minor(payment)),
+            at_risk_minor(evaluation.score, self.evaluator.reference_minor(payment)),
         )

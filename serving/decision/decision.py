@@ -27,7 +27,7 @@ _BY_WORD = {word: Decision(value) for value, word in enumerate(_WORDS)}
 
 
 def decision_named(word: str) -> Decision:
-    """The decision a policy names in words.
+    """The decision of a policy's word.
 
     >>> decision_named("review") > decision_named("challenge")
     True
@@ -51,15 +51,15 @@ def by_score(score: float, policy: Policy) -> Decision:
 
 
 def below_decline(policy: Policy) -> Decision:
-    """What an open breaker leaves of a decline: the severest decision of a score below `decline_at`.
+    """The decision that replaces a decline while a breaker is open: the severest one of a score below `decline_at`.
 
-    At least a challenge: a policy whose scores are approved or declined still trusts no such payment.
+    At least a challenge, even for a policy whose scores only approve or decline.
     """
     return Decision.REVIEW if policy.review_at < policy.decline_at else Decision.CHALLENGE
 
 
 def softened(decision: Decision, decline_as: Decision) -> Decision:
-    """A decision whose decline is replaced; anything else stays.
+    """`decline_as` for a decline, any other decision unchanged.
 
     >>> softened(Decision.DECLINE, Decision.REVIEW) is Decision.REVIEW
     True
@@ -68,7 +68,7 @@ def softened(decision: Decision, decline_as: Decision) -> Decision:
 
 
 def within_exposure(reference_minor: int, spent_minor: int, policy: Policy) -> bool:
-    """Whether one more approval without a score stays within what a minute allows; reference minor units."""
+    """Whether one more approval without a score stays within the policy's limit per minute; reference minor units."""
     most = policy.lower_tier_exposure_per_minute_minor
     return most is None or spent_minor + reference_minor <= most
 
@@ -83,12 +83,12 @@ def decide(
     spent_minor: int = 0,
     model_decline_as: Decision = Decision.DECLINE,
 ) -> Decision:
-    """The severest of what the score and the rules that hit ask for; lists come first, block before allow.
+    """The severest decision of the score and the matching rules; lists come first, block before allow.
 
     Without a score (tier `rules_only`) a payment is approved only up to the policy's
-    `lower_tier_approve_up_to_minor` (reference minor units) and while this minute's approvals without a
-    score (`spent_minor`) leave room for it; beyond it is challenged. `model_decline_as` is what a decline of
-    the model becomes while its breaker is open.
+    `lower_tier_approve_up_to_minor` (reference minor units) and within the exposure limit of the minute, of which
+    `spent_minor` is used; otherwise it is challenged. `model_decline_as` replaces a decline of the model while its
+    breaker is open.
     """
     if listed == "block":
         return Decision.DECLINE
@@ -105,10 +105,10 @@ def decide(
 
 
 def by_amount(reference_minor: int, policy: Policy, *, listed: str | None = None, spent_minor: int = 0) -> Decision:
-    """The policy's default when nothing else is available (tier `default`), by bands of the amount.
+    """The policy's default when nothing else is available (tier `default`), by amount band.
 
-    The first band whose upper end is not below the amount (reference minor units) decides; what it would
-    approve beyond this minute's exposure is challenged.
+    The first band whose upper end is not below the amount (reference minor units) decides; an approval beyond the
+    exposure limit of the minute becomes a challenge.
     """
     if listed == "block":
         return Decision.DECLINE
@@ -118,12 +118,12 @@ def by_amount(reference_minor: int, policy: Policy, *, listed: str | None = None
 
 
 def by_limit(reference_minor: int, policy: Policy) -> Decision:
-    """What an amount may have without a score when the rules were asked, before exposure is looked at."""
+    """The decision by the amount limit of tier `rules_only`, before the exposure limit."""
     return Decision.APPROVE if reference_minor <= policy.lower_tier_approve_up_to_minor else Decision.CHALLENGE
 
 
 def by_band(reference_minor: int, policy: Policy) -> Decision:
-    """What an amount's band says, before exposure is looked at."""
+    """The decision of the amount's band, before the exposure limit."""
     for band in policy.default_bands:
         if band.up_to_minor is None or reference_minor <= band.up_to_minor:
             return _BY_WORD[band.decision]
@@ -131,7 +131,7 @@ def by_band(reference_minor: int, policy: Policy) -> Decision:
 
 
 def bounded(decision: Decision, reference_minor: int, spent_minor: int, policy: Policy) -> Decision:
-    """An approval beyond what a minute allows becomes a challenge; nothing else changes."""
+    """An approval beyond the exposure limit of the minute becomes a challenge; nothing else changes."""
     if decision is Decision.APPROVE and not within_exposure(reference_minor, spent_minor, policy):
         return Decision.CHALLENGE
     return decision

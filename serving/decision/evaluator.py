@@ -1,4 +1,4 @@
-"""Model, rules, decision and reasons as one pure step: the service and `verify` call the same code."""
+"""Score, rules, decision and reasons as one pure step, shared by the service and `verify`."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ from serving.model.scorer import Scorer
 Vector = npt.NDArray[np.float64]
 
 FULL, STALE, RULES_ONLY, DEFAULT = "full", "stale", "rules_only", "default"
-#: Before the name of a breaker in `missing`: a decline of that rule or model was not to be had.
+#: Prefix of a name in `missing`: the open breaker of that rule or model softened a decline.
 OPEN_BREAKER = "breaker:"
 #: How complete the scoring was, best first (docs/design.md §8).
 TIERS = (FULL, STALE, RULES_ONLY, DEFAULT)
 
 
-class Judgement(msgspec.Struct, frozen=True):
-    """What was decided about one payment and why; `margin` is the raw score (log-odds).
+class Evaluation(msgspec.Struct, frozen=True):
+    """The decision about one payment and its reasons; `margin` is the raw score (log-odds).
 
-    `exposed_minor` is what was approved without a score, reference minor units; `declining` names the rules
-    (and `model`) that asked for a decline, whether or not their breakers let them; `softened` names those whose
-    open breakers alone kept the payment from being declined.
+    `exposed_minor` is the amount approved without a score, reference minor units; `declining` names the rules (and
+    `model`) that asked for a decline, whatever their breakers; `softened` names those whose open breakers alone
+    prevented the decline.
     """
 
     decision: Decision
@@ -59,12 +59,12 @@ class Judgement(msgspec.Struct, frozen=True):
 
     @property
     def softened_by(self) -> tuple[str, ...]:
-        """How `missing` names the open breakers that softened the decision."""
+        """The entries of `missing` for the open breakers that softened the decision."""
         return tuple([f"{OPEN_BREAKER}{name}" for name in self.softened])
 
 
-class Judge:
-    """A bundle made ready to judge payments against a catalogue; `names` when their identifiers are hashed."""
+class Evaluator:
+    """A bundle prepared to evaluate payments of a catalogue; with `names` their identifiers are pseudonyms."""
 
     def __init__(self, bundle: Bundle, catalogue: Catalogue, names: Pseudonyms | None = None) -> None:
         check_contract(bundle, catalogue)
@@ -78,7 +78,7 @@ class Judge:
         check_columns(bundle, self.scorer.names, catalogue)
         self.calibrator = bundle.calibrator
         self.rules = compile_rules(bundle.policy.rules, catalogue.index)
-        # The first call compiles: at load, not while the first payment waits.
+        # The first call compiles, which must not delay the first payment.
         matching(self.rules, np.full(len(catalogue.names), np.nan), None)
         self.lists = CompiledLists(bundle.policy, names)
         sentences = {**catalogue.reasons, **bundle.reasons}
@@ -96,7 +96,7 @@ class Judge:
         margin = self.scorer.margin(vector)
         return margin, self.calibrator.probability(margin)
 
-    def judge(
+    def evaluate(
         self,
         payment: Payment,
         vector: Vector | None,
@@ -107,13 +107,12 @@ class Judge:
         spent_minor: int = 0,
         open_breakers: Collection[str] = (),
         decline_as: Decision | None = None,
-    ) -> Judgement:
-        """Decide about a payment with what there is: vector and score, the vector alone, or neither.
+    ) -> Evaluation:
+        """Decide from vector and score, the vector alone, or neither.
 
-        `explain` allows the exact contributions to be computed; an approved payment gets none unless
-        `explain_approved`. `spent_minor` is what was approved without a score earlier in this minute;
-        declines of what is named in `open_breakers` become `decline_as` (None: the severest decision of a lower
-        score under this policy).
+        `explain` allows exact contributions; an approved payment gets none unless `explain_approved`. `spent_minor` is
+        the amount approved without a score earlier in this minute. Declines of rules (or the model) in `open_breakers`
+        become `decline_as` (None: the severest decision of a lower score under this policy).
         """
         decline_as = self.decline_as if decline_as is None else decline_as
         margin, score = scored if scored is not None else (None, None)
@@ -151,25 +150,25 @@ class Judge:
         exposed = reference_minor if decision is Decision.APPROVE and score is None and listed is None else 0
         spared = declining if listed is None and decision is not Decision.DECLINE else ()
         if decision is Decision.APPROVE and not explain_approved:
-            return Judgement(decision, score, margin, names, (), exposed, declining, spared)
+            return Evaluation(decision, score, margin, names, (), exposed, declining, spared)
         values: list[float] = [] if vector is None else vector.tolist()
         found: list[Reason] = []
         if listed is not None:
             found.append(why.of_list(listed))
         else:
-            # A rule that raised the decision beyond the score's own is what decided: it is told first.
+            # Rules that raised the decision above the score's own come first: they decided.
             alone = Decision.APPROVE if score is None else softened(by_score(score, self.policy), model_decline_as)
             found += [self.families.of_rule(h, values) for h in hits if h.action == decision > alone]
         if explain and vector is not None and scored is not None:
             found += self.families.strongest(self.scorer.contributions(vector), values)
         if not found and decision is not Decision.APPROVE:
-            if score is None and not hits and self._used_up(reference_minor, spent_minor, vector is None):
+            if score is None and not hits and self._exposure_used_up(reference_minor, spent_minor, vector is None):
                 found.append(why.exposure_used_up())
             else:
                 found += self._without_contributions(hits, values, vector is None)
-        return Judgement(decision, score, margin, names, tuple(found[: why.MOST_REASONS]), exposed, declining, spared)
+        return Evaluation(decision, score, margin, names, tuple(found[: why.MOST_REASONS]), exposed, declining, spared)
 
-    def _used_up(self, reference_minor: int, spent_minor: int, banded: bool) -> bool:
+    def _exposure_used_up(self, reference_minor: int, spent_minor: int, banded: bool) -> bool:
         alone = by_band(reference_minor, self.policy) if banded else by_limit(reference_minor, self.policy)
         return alone is not bounded(alone, reference_minor, spent_minor, self.policy)
 

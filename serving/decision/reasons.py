@@ -1,4 +1,4 @@
-"""Why: exact SHAP contributions grouped into the catalogue's reason families, in plain sentences; pure."""
+"""Reasons: exact SHAP contributions grouped into the catalogue's reason families, as sentences; pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LIST_SENTENCES = {
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """One reason: a stable code, a sentence, the feature that tells it best and its value as served.
+    """One reason: a stable code, a sentence, the strongest feature of its family and that feature's value as served.
 
     `contribution` is the family's share of the score in log-odds; None for a rule or a list.
     """
@@ -32,7 +32,7 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 class Families:
-    """The catalogue's columns grouped by reason code, ready to add contributions by family."""
+    """The catalogue's columns grouped by reason code."""
 
     def __init__(self, names: Sequence[str], codes: Sequence[str], sentences: Mapping[str, str]) -> None:
         self._names = tuple(names)
@@ -49,7 +49,7 @@ class Families:
         own = contributions[:-1]
         totals = np.bincount(self._family, weights=own, minlength=len(self._codes))
         reasons = []
-        # A stable sort by falling total: ties keep the order of the codes, so a replay says the same.
+        # A stable sort by descending total: ties keep the order of the codes, so a replay gives the same reasons.
         for family in np.argsort(-totals, kind="stable")[:MOST_REASONS]:
             total = float(totals[family])
             if not total > 0.0:
@@ -78,24 +78,24 @@ def of_list(listed: Listed) -> Reason:
 
 
 def by_amount_band() -> Reason:
-    """The reason when only the amount could be looked at."""
+    """The reason of a decision by amount band."""
     return Reason("DEFAULT_POLICY", "The payment could not be scored in time; its amount decided.", None, None, None)
 
 
 def without_model() -> Reason:
-    """The reason when rules alone could be asked and the amount is beyond what they may approve."""
+    """The reason when only rules were evaluated and the amount is above their limit."""
     return Reason("NOT_SCORED", "The model could not be asked in time and the amount is large.", None, None, None)
 
 
 def exposure_used_up() -> Reason:
-    """The reason when this minute's approvals without a score leave no room for this one."""
+    """The reason when the exposure limit of the minute is used up."""
     return Reason(
         "EXPOSURE_USED_UP", "As much as a minute allows was already approved without a score.", None, None, None
     )
 
 
 def known(value: float) -> float | None:
-    """NaN, which stands for missing inside, is null outside.
+    """None for NaN, which means missing inside the service.
 
     >>> known(float("nan")) is None, known(0.0)
     (True, 0.0)

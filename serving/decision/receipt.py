@@ -1,4 +1,4 @@
-"""Receipts: all that is needed to reproduce one decision, and the ledger body that carries one."""
+"""Receipts: everything needed to reproduce one decision, and the ledger body that holds one."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """What one decision was made from.
+    """The inputs of one decision.
 
     `vector` is the feature vector as served (NaN = missing; serving/decision/vector_codec.py, base64 in JSON), None
-    when no features could be read. `seen` is the number of events the state of payer, instrument,
-    device, ip, payee and pair had seen, -1 = not sent. `folded` says whether the payment entered the
-    online state, `explained` whether contributions were computed. Digests are SHA-256 in hex, timings
-    microseconds. `spent_minor` is what was approved without a score earlier in the minute of arrival
-    (reference minor units; 0 for a decision with a score), `breakers` names the open breakers; those that softened
-    this decision are in `missing` too, but for receipts of before, whose declines were softened to challenges.
-    `profile_row` is how far its worker had read the profile file, -1 = up to the events before it.
+    when no features could be read. `seen` is the number of events that the state of payer, instrument, device, ip,
+    payee and pair had folded, -1 = not sent. `folded` says whether the payment entered the online state, `explained`
+    whether contributions were computed. Digests are SHA-256 in hex, timings microseconds. `spent_minor` is the amount
+    approved without a score earlier in the minute of arrival (reference minor units; 0 for a decision with a score).
+    `breakers` names the open breakers; those that softened this decision are in `missing` too, except in receipts of
+    older releases, which softened every decline to a challenge. `profile_row` is how far the worker had read the
+    profile file, -1 = up to the events before the payment.
     """
 
     receipt_id: str
@@ -78,7 +78,7 @@ class _Admitted(msgspec.Struct):
     payment: msgspec.Raw
 
 
-#: How the body of a payment ends that was admitted and never decided (production: its process died).
+#: The end of the body of a payment that was admitted and never decided (production: its process died).
 UNDECIDED = b',"receipt":null,"answer":null}'
 
 _encoder = msgspec.json.Encoder()
@@ -108,7 +108,7 @@ def decode_body(body: bytes) -> Body:
 
 
 def decode_record(seq: int, body: bytes) -> Body:
-    """The ledger body of a payment that somebody asks to see.
+    """The ledger body of a payment, for display.
 
     Raises: BrokenReceipt.
     """
@@ -148,9 +148,9 @@ def vector_of(receipt: Receipt) -> npt.NDArray[np.float64] | None:
 
 
 def readable(body: Body, names: tuple[str, ...]) -> dict[str, Any]:
-    """The receipt as `GET /v1/receipts/{transaction_id}` shows it.
+    """The receipt as `GET /v1/receipts/{transaction_id}` returns it.
 
-    The vector is told as float64, little endian (base64), and by name with NaN as null.
+    The vector is given as float64, little endian (base64), and by name with NaN as null.
     """
     receipt, vector, values = body.receipt, vector_of(body.receipt), None
     if vector is not None:

@@ -24,7 +24,7 @@ _COMPARISONS = ("<", "<=", ">", ">=", "==")
 SCORE = -1
 _MISSING = float("nan")
 
-#: Which field of a payment each kind of list speaks about.
+#: The field of a payment that each kind of list is matched with.
 LISTED_FIELDS = {
     "payer": "payer_id",
     "instrument": "instrument_id",
@@ -35,7 +35,7 @@ LISTED_FIELDS = {
 
 
 class Hit(NamedTuple):
-    """A rule that matched: what it asks for, in which words, and the column that tells it best (or -1)."""
+    """A rule that matched: its action, its sentence, and its first column (or -1)."""
 
     name: str
     action: Decision
@@ -44,13 +44,13 @@ class Hit(NamedTuple):
 
 
 class CompiledRules(NamedTuple):
-    """A policy's rules; the conditions of all of them one after the other."""
+    """A policy's rules; their conditions are concatenated."""
 
     hits: tuple[Hit, ...]
     columns: Ints
     comparisons: Ints  # places in _COMPARISONS
     limits: Vector
-    ends: Ints  # per rule, the condition after its last
+    ends: Ints  # per rule, the index after its last condition
 
 
 def compile_rules(rules: Sequence[Rule], index: dict[str, int]) -> CompiledRules:
@@ -70,8 +70,8 @@ def compile_rules(rules: Sequence[Rule], index: dict[str, int]) -> CompiledRules
                 )
             columns.append(SCORE if name == "score" else index[name])
             conditions.append((columns[-1], _COMPARISONS.index(comparison), float(value)))
-        told = [column for column in columns if column != SCORE]
-        hits.append(Hit(rule.name, decision_named(rule.action), rule.sentence, told[0] if told else SCORE))
+        features = [column for column in columns if column != SCORE]
+        hits.append(Hit(rule.name, decision_named(rule.action), rule.sentence, features[0] if features else SCORE))
         ends.append(len(conditions))
     return CompiledRules(
         tuple(hits),
@@ -83,7 +83,7 @@ def compile_rules(rules: Sequence[Rule], index: dict[str, int]) -> CompiledRules
 
 
 def matching(rules: CompiledRules, vector: Vector, score: float | None) -> list[Hit]:
-    """The rules whose every condition holds; a missing value (NaN, or no score) never matches."""
+    """The rules whose conditions all hold; a missing value (NaN, or no score) never matches."""
     given = _MISSING if score is None else score
     hits: list[Hit] = []
     place = 0
@@ -97,7 +97,7 @@ def matching(rules: CompiledRules, vector: Vector, score: float | None) -> list[
 def next_match(
     columns: Ints, comparisons: Ints, limits: Vector, ends: Ints, vector: Vector, score: float, first: int
 ) -> int:
-    """The first rule from `first` on whose every condition holds; -1 if there is none."""
+    """The first rule from `first` on whose conditions all hold; -1 if there is none."""
     for rule in range(first, ends.size):
         begin = ends[rule - 1] if rule > 0 else 0
         holds = True
@@ -122,7 +122,7 @@ def next_match(
 
 
 class Listed(NamedTuple):
-    """A list that names a party of the payment."""
+    """A list that holds a party of the payment."""
 
     kind: str  # "block" or "allow"
     entity: str
@@ -131,7 +131,7 @@ class Listed(NamedTuple):
 class CompiledLists:
     """Allow and block lists as sets; block wins over allow.
 
-    With `names` payments carry pseudonyms: clear instruments and IP addresses of a list become theirs.
+    With `names` payments carry pseudonyms, so the instruments and IP addresses of a list are hashed too.
     """
 
     def __init__(self, policy: Policy, names: Pseudonyms | None = None) -> None:
@@ -140,7 +140,7 @@ class CompiledLists:
         self.empty = not self._block and not self._allow
 
     def find(self, payment: Payment) -> Listed | None:
-        """The first list that names a party of the payment, or None."""
+        """The first list that holds a party of the payment, or None."""
         for kind, lists in (("block", self._block), ("allow", self._allow)):
             for entity, field, members in lists:
                 if getattr(payment, field) in members:

@@ -9,15 +9,15 @@ from random import SystemRandom
 _ALPHABET = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LETTERS = bytes(_ALPHABET[byte & 31] for byte in range(256))  # a random byte as a random letter
 _RANDOM_LETTERS, _TIME_LETTERS = 16, 10
-#: Random letters asked of the system at once: a system call for each id would cost more than the id.
-_AT_ONCE = 256 * _RANDOM_LETTERS
+#: Random letters per system call: one call per id would cost more than the id.
+_BATCH = 256 * _RANDOM_LETTERS
 
 
 def _words() -> Iterator[str]:
     source = SystemRandom()
     while True:
-        stock = source.randbytes(_AT_ONCE).translate(_LETTERS).decode()
-        for place in range(0, _AT_ONCE, _RANDOM_LETTERS):
+        stock = source.randbytes(_BATCH).translate(_LETTERS).decode()
+        for place in range(0, _BATCH, _RANDOM_LETTERS):
             yield stock[place : place + _RANDOM_LETTERS]
 
 
@@ -31,7 +31,7 @@ def _time_letters(time_ms: int) -> str:
 
 
 def ulid(time_ms: int) -> str:
-    """A new id of 26 characters for that moment (milliseconds UTC).
+    """A new id of 26 characters for that time (milliseconds UTC).
 
     >>> ulid(0)[:10], ulid(1)[:10], len(ulid(0))
     ('0000000000', '0000000001', 26)

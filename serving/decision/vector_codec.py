@@ -1,15 +1,14 @@
-"""A feature vector as bytes, every bit kept, in a quarter of the room: most values are small, missing or repeated.
+"""Lossless compression of feature vectors to about a quarter: most values are small, missing or repeated.
 
-The ledger, the stream and every copy of either are made of vectors more than of anything else. One code for each
-value, in the order of the columns:
+Vectors are the largest part of the ledger, the stream and their copies. One code per value, in the order of columns:
 
-    00-7F  the integer 0 to 127                      C1     as the value before (0 before the first)
-    80-BF  14 bits with the next byte: 128 to 16383  C2     as the value before, as often as the next byte says
+    00-7F  the integer 0 to 127                      C1     the previous value (0 before the first)
+    80-BF  14 bits with the next byte: 128 to 16383  C2     the previous value, repeated next-byte times
     C0     missing (the usual NaN)                    C3-CA  the 1 to 8 upper bytes of the float64; the rest is zero
-    CB     nothing                                   CC-FF  what C3-CA told 1 to 52 such codes ago
+    CB     padding                                   CC-FF  the literal of C3-CA that came 1 to 52 such codes ago
 
-A vector that would be no shorter stays float64, little endian. A last CB keeps the lengths of packed ones off
-multiples of eight, which tells the two apart: in older ledgers all vectors stayed as they were.
+A vector that would not become shorter stays float64, little endian, as all vectors of older ledgers are. Padding keeps
+the length of compressed vectors off multiples of eight, which tells the two forms apart.
 """
 
 from __future__ import annotations
@@ -35,10 +34,10 @@ _LONGEST_RUN = 255
 
 
 @compiled
-def pack(values: Vector, bits: Bits, told: Bits, out: Bytes) -> int:
-    """Write the codes of `values` (whose bits are `bits`) to `out`; their length, -1: no shorter than they are.
+def pack(values: Vector, bits: Bits, literals: Bits, out: Bytes) -> int:
+    """Write the codes of `values` (whose bits are `bits`) to `out`; their length, -1 if that is no shorter.
 
-    told: room for as many words as there are values.
+    literals: scratch, as long as values.
     """
     length, count, before, at = 0, 0, _NOTHING, 0
     while at < bits.size:
@@ -74,13 +73,13 @@ def pack(values: Vector, bits: Bits, told: Bits, out: Bytes) -> int:
                 length += 2
             continue
         back = 1
-        while back <= _BACK and back <= count and told[count - back] != word:
+        while back <= _BACK and back <= count and literals[count - back] != word:
             back += 1
         if back <= _BACK and back <= count:
             out[length] = _AGAIN + back - 1
             length += 1
             continue
-        told[count] = word
+        literals[count] = word
         count += 1
         head, size = length, 0
         length += 1
@@ -95,10 +94,10 @@ def pack(values: Vector, bits: Bits, told: Bits, out: Bytes) -> int:
 
 
 @compiled
-def unpack(data: Bytes, told: Bits, out: Bits) -> int:
-    """Read codes into `out`; how many values there were, -1 for bytes that no vector was packed to.
+def unpack(data: Bytes, literals: Bits, out: Bits) -> int:
+    """Read codes into `out`; the number of values, -1 for invalid bytes.
 
-    told: room for as many words as `out` has.
+    literals: scratch, as long as `out`.
     """
     count, before, at, n = 0, _NOTHING, 0, 0
     while at < data.size:
@@ -122,7 +121,7 @@ def unpack(data: Bytes, told: Bits, out: Bits) -> int:
             back = code - _AGAIN + 1
             if back > count:
                 return -1
-            before = told[count - back]
+            before = literals[count - back]
         elif code == _PAD:
             run = 0
         elif code >= _RAW:
@@ -133,8 +132,8 @@ def unpack(data: Bytes, told: Bits, out: Bits) -> int:
             for place in range(size):
                 before |= np.uint64(data[at + place]) << np.uint64(56 - 8 * place)
             at += size
-            if count < told.size:
-                told[count] = before
+            if count < literals.size:
+                literals[count] = before
             count += 1
         if n + run > out.size:
             return -1
@@ -145,9 +144,9 @@ def unpack(data: Bytes, told: Bits, out: Bits) -> int:
 
 
 def vector_bytes(vector: Vector) -> bytes:
-    """The vector, float64[columns], as bytes."""
-    room, told = np.empty(8 * vector.size + 2, np.uint8), np.empty(vector.size, np.uint64)
-    length = pack(vector, vector.view(np.uint64), told, room)
+    """Encode a vector, float64[columns]."""
+    room, literals = np.empty(8 * vector.size + 2, np.uint8), np.empty(vector.size, np.uint64)
+    length = pack(vector, vector.view(np.uint64), literals, room)
     if length < 0:
         return vector.astype("<f8", copy=False).tobytes()
     if length % 8 == 0:
@@ -156,19 +155,19 @@ def vector_bytes(vector: Vector) -> bytes:
     return room[:length].tobytes()
 
 
-#: No catalogue has so many columns.
+#: More columns than any catalogue has.
 _WIDEST = 1 << 13
 
 
 def vector_from(data: bytes) -> Vector:
-    """The vector that these bytes are, float64[columns], bit for bit.
+    """Decode a vector, float64[columns], bit for bit.
 
-    Raises: ValueError for bytes that no vector was made to.
+    Raises: ValueError for invalid bytes.
     """
     if len(data) % 8 == 0:
         return np.frombuffer(data, "<f8")
-    out, told = np.empty(_WIDEST, np.uint64), np.empty(_WIDEST, np.uint64)
-    count: Any = unpack(np.frombuffer(data, np.uint8), told, out)
+    out, literals = np.empty(_WIDEST, np.uint64), np.empty(_WIDEST, np.uint64)
+    count: Any = unpack(np.frombuffer(data, np.uint8), literals, out)
     if count < 0:
         raise ValueError("The vector of a receipt cannot be read: its bytes were changed.")
     return out[:count].view(np.float64)

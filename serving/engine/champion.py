@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from serving.settings import Settings
 from serving.state import startup
-from serving.state.bundle_watcher import Mark, mark_of
+from serving.state.bundle_watcher import Fingerprint, fingerprint_of
 from serving.state.startup import Opened
 
 
@@ -21,7 +21,7 @@ class Champion(NamedTuple):
     opened: Opened
     rejected: str
     find: Callable[[], Path]
-    seen: Mark
+    seen: Fingerprint
 
 
 def open_champion(settings: Settings, find: Callable[[], Path]) -> Champion:
@@ -29,6 +29,6 @@ def open_champion(settings: Settings, find: Callable[[], Path]) -> Champion:
 
     Raises: CannotStart, BrokenBundle, ContractMismatch.
     """
-    seen = mark_of(find)
+    seen = fingerprint_of(find)
     opened, rejected = startup.open_champion(find, settings)
     return Champion(opened, rejected, find, seen)

@@ -11,7 +11,7 @@ from serving.decision.decider import Decider
 from serving.engine.embedded.engine import EmbeddedEngine
 from serving.ledger.sqlite.ledger import Ledger
 from serving.ledger.sqlite.wal_preallocate import log_of
-from serving.state.bundle_watcher import Succession
+from serving.state.bundle_watcher import BundleWatcher
 from serving.telemetry.metrics import Metrics
 
 LAG_EVERY_SECONDS = 0.1
@@ -56,16 +56,16 @@ def show_ledger(metrics: Metrics, ledger: Ledger) -> None:
     metrics.watch("riskgate_ledger_seq", "Sequence number of the latest event.", lambda: ledger.last_seq())
     metrics.watch("riskgate_ledger_wal_bytes", "Size of the write-ahead log and its room.", lambda: _size(wal))
     metrics.count("riskgate_ledger_failures", "Commits that failed.", lambda: ledger.failures)
-    metrics.spread("riskgate_ledger_commit_seconds", "Time of one commit, seconds.", ledger.commit_seconds)
-    metrics.spread("riskgate_ledger_commit_events", "Events in one commit.", ledger.commit_events)
+    metrics.histogram("riskgate_ledger_commit_seconds", "Time of one commit, seconds.", ledger.commit_seconds)
+    metrics.histogram("riskgate_ledger_commit_events", "Events in one commit.", ledger.commit_events)
 
 
-def show_succession(metrics: Metrics, succession: Succession) -> None:
+def show_succession(metrics: Metrics, watcher: BundleWatcher) -> None:
     """A gauge of whether a newer bundle was rejected."""
     metrics.watch(
         "riskgate_bundle_refused",
         "1 while a new bundle is rejected and the old one still decides.",
-        lambda: float(bool(succession.refused)),
+        lambda: float(bool(watcher.refused)),
     )
 
 

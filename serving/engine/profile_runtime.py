@@ -19,7 +19,7 @@ from serving.decision.decider import Decided
 from serving.engine.champion import Champion
 from serving.messages import Ready
 from serving.settings import Settings
-from serving.state.bundle_watcher import Succession
+from serving.state.bundle_watcher import BundleWatcher
 from serving.state.startup import Opened
 from serving.telemetry.decision_log import DecisionLog
 from serving.telemetry.metrics import Metrics
@@ -48,8 +48,8 @@ class ProfileRuntime(ABC):
         self.metrics = Metrics()
         self.clock = clock_named(settings.clock)
         opened, rejected, find, seen = champion
-        self.succession = Succession(settings, find, opened, self._succeed, self.metrics.swaps, seen)
-        self.succession.refused = rejected
+        self.watcher = BundleWatcher(settings, find, opened, self._succeed, self.metrics.swaps, seen)
+        self.watcher.refused = rejected
         self.decision_log = DecisionLog(settings.log_decisions, settings.log)
         self.profiles = ProfileFile(Path(settings.profiles)) if settings.profiles else None
         self.stopping = False
@@ -58,7 +58,7 @@ class ProfileRuntime(ABC):
     @property
     def opened(self) -> Opened:
         """The bundle that decides."""
-        return self.succession.opened
+        return self.watcher.opened
 
     @abstractmethod
     async def _succeed(self, opened: Opened) -> None:
@@ -77,14 +77,14 @@ class ProfileRuntime(ABC):
         ready = all(text == "ok" for text in checks.values())
         if breakers is not None:  # shown, but an open breaker is no reason to send payments elsewhere
             checks["breakers"] = breakers.sentence()
-        notes = {"bundle": self.succession.refused, "set_aside": set_aside}
+        notes = {"bundle": self.watcher.refused, "set_aside": set_aside}
         return Ready(ready, checks, {name: note for name, note in notes.items() if note})
 
     def _start(self, background: Iterable[Coroutine[Any, Any, None]]) -> None:
         loop = asyncio.get_running_loop()
         self._tasks += [loop.create_task(_logged(work)) for work in background]
         with contextlib.suppress(ValueError, RuntimeError):  # signals reach only the main thread
-            loop.add_signal_handler(signal.SIGHUP, self.succession.hurry)
+            loop.add_signal_handler(signal.SIGHUP, self.watcher.check_now)
         self.decision_log.begin()
 
     async def _stop(self) -> None:

@@ -11,7 +11,7 @@ from serving.engine.scored import OnScored, Scored
 from serving.ledger.reader import Event
 from serving.messages import Ready
 from serving.settings import Settings
-from serving.state.feedback import Taken
+from serving.state.feedback import FeedbackResult
 from serving.state.outcomes import LabelReport, OutcomeReport
 from serving.state.startup import Opened
 from serving.telemetry.metrics import Metrics
@@ -71,14 +71,14 @@ class ServerEngine(Engine, Protocol):
 class Feedback(Protocol):
     """Takes outcomes and labels: serving/state/feedback.py and serving/engine/clustered/feedback.py."""
 
-    async def take_outcome(self, report: OutcomeReport) -> Taken:
+    async def take_outcome(self, report: OutcomeReport) -> FeedbackResult:
         """Record what the issuer did; a repeated outcome changes nothing.
 
         Raises: UnknownTransaction, CannotFold, LedgerError, LedgerUnavailable.
         """
         ...
 
-    async def take_label(self, report: LabelReport) -> Taken:
+    async def take_label(self, report: LabelReport) -> FeedbackResult:
         """Record a label; a repeated one changes nothing, of two that disagree the later reported wins.
 
         Raises: UnknownTransaction, CannotFold, LedgerError, LedgerUnavailable, Conflict if a later report disagrees.

@@ -9,7 +9,7 @@ import msgspec
 from features.errors import Problem, Refused
 from serving.decision.clock import WINDOW_MS
 from serving.errors import Conflict
-from serving.ledger.sqlite.commit_ticket import Recorded
+from serving.ledger.sqlite.commit_ticket import CommitTicket
 
 
 class Scored(msgspec.Struct, frozen=True):
@@ -17,7 +17,7 @@ class Scored(msgspec.Struct, frozen=True):
 
     answer: bytes
     replayed: bool
-    ticket: Recorded | None
+    ticket: CommitTicket | None
     decision: str
     tier: str
 

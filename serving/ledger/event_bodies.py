@@ -1,4 +1,4 @@
-"""The bodies of the ledger's events beside `payment`, as they are written and read back."""
+"""The bodies of the ledger's events other than `payment`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import msgspec
 
 
 class Effect(msgspec.Struct, frozen=True, array_like=True):
-    """What a report changes in the state: a filter of the catalogue and +1, or -1 to take it back."""
+    """What a report changes in the state: a filter of the catalogue and +1, or -1 to undo it."""
 
     what: str
     weight: int
 
 
-class Report(msgspec.Struct, frozen=True):
+class ReportEvent(msgspec.Struct, frozen=True):
     """The body of an `outcome` or `label` event.
 
-    It carries the payment it speaks about, so folding needs no look-up. `verdict_seq` is the sequence
-    number of the review verdict a label was derived from.
+    It carries its payment, so folding needs no look-up. `verdict_seq` is the sequence number of the review verdict
+    that a label was derived from.
     """
 
     transaction_id: str
@@ -31,7 +31,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class ProfileEvent(msgspec.Struct, frozen=True):
-    """The body of a `profile` event; `row` is the profile's own JSON, `file_row` its place in the profile file."""
+    """The body of a `profile` event; `row` is the profile's own JSON, `file_row` its rowid in the profile file."""
 
     entity: str
     entity_id: str
@@ -40,7 +40,7 @@ class ProfileEvent(msgspec.Struct, frozen=True):
 
 
 class HistoryEvent(msgspec.Struct, frozen=True):
-    """The body of a `history` event: a parquet segment kept beside the ledger under its digest.
+    """The body of a `history` event: a parquet segment, stored under its digest next to the ledger.
 
     What became known at or after `until_ms` does not enter the state.
     """
@@ -53,7 +53,7 @@ class HistoryEvent(msgspec.Struct, frozen=True):
     source: str
 
 
-class Promotion(msgspec.Struct, frozen=True):
+class PromotionEvent(msgspec.Struct, frozen=True):
     """The body of a `promotion` event: from here on this bundle decides."""
 
     bundle: str
@@ -63,27 +63,27 @@ class Promotion(msgspec.Struct, frozen=True):
     code: str
 
 
-class Hashing(msgspec.Struct, frozen=True):
-    """The body of a `hashing` event: which key, not the key."""
+class HashingEvent(msgspec.Struct, frozen=True):
+    """The body of a `hashing` event: the fingerprint of the hash key, not the key."""
 
     fingerprint: str
 
 
 class VerdictEvent(msgspec.Struct, frozen=True):
-    """What the service reads of a `verdict` event; the desk writes more."""
+    """The part of a `verdict` event that the service reads; the review desk writes more."""
 
     verdict: str
 
 
-_reports = msgspec.json.Decoder(Report)
+_reports = msgspec.json.Decoder(ReportEvent)
 _profiles = msgspec.json.Decoder(ProfileEvent)
 _histories = msgspec.json.Decoder(HistoryEvent)
-_promotions = msgspec.json.Decoder(Promotion)
-_hashings = msgspec.json.Decoder(Hashing)
+_promotions = msgspec.json.Decoder(PromotionEvent)
+_hashings = msgspec.json.Decoder(HashingEvent)
 _verdicts = msgspec.json.Decoder(VerdictEvent)
 
 
-def decode_report(body: bytes) -> Report:
+def decode_report(body: bytes) -> ReportEvent:
     """The body of an `outcome` or `label` event."""
     return _reports.decode(body)
 
@@ -98,12 +98,12 @@ def decode_history(body: bytes) -> HistoryEvent:
     return _histories.decode(body)
 
 
-def decode_promotion(body: bytes) -> Promotion:
+def decode_promotion(body: bytes) -> PromotionEvent:
     """The body of a `promotion` event."""
     return _promotions.decode(body)
 
 
-def decode_hashing(body: bytes) -> Hashing:
+def decode_hashing(body: bytes) -> HashingEvent:
     """The body of a `hashing` event."""
     return _hashings.decode(body)
 
@@ -114,5 +114,5 @@ def decode_verdict(body: bytes) -> VerdictEvent:
 
 
 def encode(body: Any) -> bytes:
-    """The JSON of any event body of this module."""
+    """Any event body of this module as JSON."""
     return msgspec.json.encode(body)

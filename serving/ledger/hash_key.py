@@ -1,7 +1,7 @@
-"""Whether a ledger holds pseudonyms, and made with which key: one event that is written before any payment.
+"""Which hash key a ledger's pseudonyms were made with: one `hashing` event, written before any payment.
 
-A ledger cannot change its mind: with another key, or none, the same instrument would be a stranger, and
-every window, list and case would lose its past.
+The key of a ledger is final: under another key, or none, the same instrument would have another id, and every window,
+list and case would lose its history.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import msgspec
 
 from features.intake.pseudonyms import Pseudonyms, is_pseudonym
 from serving.errors import CannotStart
-from serving.ledger.event_bodies import Hashing, decode_hashing
-from serving.ledger.reader import LedgerReading
+from serving.ledger.event_bodies import HashingEvent, decode_hashing
+from serving.ledger.reader import LedgerReader
 from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
 
-__all__ = ["KIND", "Hashing", "check_hashing", "pseudonyms_of", "settle_hashing"]
+__all__ = ["KIND", "HashingEvent", "bind_hash_key", "check_hash_key", "pseudonyms_of"]
 
 log = logging.getLogger("riskgate.ledger")
 
@@ -27,12 +27,13 @@ KIND = "hashing"
 _BACK = "Set RISKGATE_HASH_KEY to the key of this ledger, or RISKGATE_VAR to a new folder."
 
 
-#: How a line end is written that belongs to the key: one behind the value is cut off, and once was not.
+#: How RISKGATE_HASH_KEY spells a line end that is part of the key. A real line end after the value is cut off now;
+#: older releases kept it.
 _LINE_ENDS = {r"\r\n": "\r\n", r"\n": "\n"}
 
 
 def pseudonyms_of(settings: Settings) -> Pseudonyms | None:
-    """What makes pseudonyms when the settings ask for them, else None."""
+    """The hasher of identifiers if the settings have a hash key, else None."""
     if not settings.hash_key:
         return None
     for written, line_end in _LINE_ENDS.items():
@@ -42,15 +43,15 @@ def pseudonyms_of(settings: Settings) -> Pseudonyms | None:
 
 
 def _spelling_of(fingerprint: str, hash_key: str) -> str | None:
-    """How the line end is written that stood behind the key when the ledger was begun, None if none did."""
+    """The spelling of the line end that was part of the ledger's key; None if that does not explain it."""
     for written, line_end in _LINE_ENDS.items():
         if Pseudonyms(hash_key + line_end).fingerprint == fingerprint:
             return written
     return None
 
 
-def check_hashing(ledger: LedgerReading, settings: Settings) -> Pseudonyms | None:
-    """What makes pseudonyms for this ledger, None for a ledger of clear identifiers; changes nothing.
+def check_hash_key(ledger: LedgerReader, settings: Settings) -> Pseudonyms | None:
+    """The hasher of identifiers of this ledger, None for a ledger of clear identifiers; changes nothing.
 
     Raises: CannotStart when the ledger was written with another key, with one, or without.
     """
@@ -64,9 +65,9 @@ def check_hashing(ledger: LedgerReading, settings: Settings) -> Pseudonyms | Non
         spelling = _spelling_of(known[-1], settings.hash_key)
         if spelling is not None:
             raise CannotStart(
-                "The ledger was written with this hash key and a line end behind it, which is no longer read as a "
+                "The ledger was written with this hash key and a line end after it, which is no longer read as a "
                 "part of the key.",
-                f"Write that line end behind the key, as it stands here: RISKGATE_HASH_KEY='<the key>{spelling}'.",
+                f"Write that line end after the key, as it is spelled here: RISKGATE_HASH_KEY='<the key>{spelling}'.",
             )
         raise CannotStart(
             f"The ledger was written with the hash key {known[-1]}, and RISKGATE_HASH_KEY is {names.fingerprint} "
@@ -81,8 +82,8 @@ def check_hashing(ledger: LedgerReading, settings: Settings) -> Pseudonyms | Non
     return names
 
 
-def _fingerprints(ledger: LedgerReading) -> tuple[list[str], int]:
-    """The fingerprints that the ledger names, and how many events that should name one cannot be read."""
+def _fingerprints(ledger: LedgerReader) -> tuple[list[str], int]:
+    """The fingerprints in the ledger, and how many `hashing` events cannot be read."""
     known, damaged = [], 0
     for event in ledger.of_kind(KIND):
         try:
@@ -92,8 +93,8 @@ def _fingerprints(ledger: LedgerReading) -> tuple[list[str], int]:
     return known, damaged
 
 
-def _by_content(ledger: LedgerReading, names: Pseudonyms | None) -> Pseudonyms | None:
-    """Whether identifiers are hashed, when the event that says so is damaged: the first payment shows it.
+def _by_content(ledger: LedgerReader, names: Pseudonyms | None) -> Pseudonyms | None:
+    """As `check_hash_key` for a damaged `hashing` event: the first payment shows whether identifiers are hashed.
 
     Raises: CannotStart.
     """
@@ -110,7 +111,7 @@ def _by_content(ledger: LedgerReading, names: Pseudonyms | None) -> Pseudonyms |
     if not hashed and names is not None:
         raise CannotStart("The ledger holds clear identifiers, and RISKGATE_HASH_KEY is set.", "Unset it.")
     if names is not None:
-        log.error("the event that names the hash key cannot be read: RISKGATE_HASH_KEY is taken as it is")
+        log.error("the event with the fingerprint of the hash key cannot be read: RISKGATE_HASH_KEY is not checked")
     return names
 
 
@@ -122,13 +123,13 @@ class _Hinted(msgspec.Struct):
     payment: _HintedPayment
 
 
-def settle_hashing(ledger: Ledger, settings: Settings) -> Pseudonyms | None:
-    """As `check_hashing`; a ledger without payments takes the key of the settings for good.
+def bind_hash_key(ledger: Ledger, settings: Settings) -> Pseudonyms | None:
+    """As `check_hash_key`; records the key of the settings in a ledger without payments, which makes it final.
 
     Raises: CannotStart.
     """
-    names = check_hashing(ledger, settings)
+    names = check_hash_key(ledger, settings)
     if names is not None and not _fingerprints(ledger)[0]:
         now_ms = time.time_ns() // 1_000_000
-        ledger.append_now(KIND, "", now_ms, now_ms, msgspec.json.encode(Hashing(names.fingerprint)))
+        ledger.append_now(KIND, "", now_ms, now_ms, msgspec.json.encode(HashingEvent(names.fingerprint)))
     return names

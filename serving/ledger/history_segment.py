@@ -1,7 +1,7 @@
-"""Past payments as one event: a parquet file kept beside the ledger under its own digest.
+"""An imported history: a parquet file stored next to the ledger under its own digest.
 
-A sorted table of hashed transaction ids, memory-mapped, finds the row of a payment when a late label
-arrives; it is derived from the segment and made anew when missing.
+A sorted, memory-mapped table of hashed transaction ids finds the row of a payment when a late label arrives; it is
+derived from the segment and rebuilt when missing.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from features.history.normalise import normalised_payment
 from features.history.schema import complete, own_schema
 from features.state.memory import State
 from features.state.replay import fold
-from serving.ledger.sqlite.bloom_filter import SeenIds
+from serving.ledger.sqlite.bloom_filter import BloomFilter
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
-#: What a damaged file raises, and what its content raises where no encoder knows it.
+#: Raised by a damaged file, and by values that no encoder knows.
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, LookupError, OverflowError)
 
-#: Row groups kept decoded: late labels come roughly in time order, so neighbours are asked for next.
+#: Decoded row groups in the cache: late labels come roughly in time order, so neighbours are read next.
 CACHED_GROUPS = 4
 
 
@@ -48,12 +48,12 @@ def digest_of(path: Path) -> str:
 
 
 def hash_of(transaction_id: str) -> int:
-    """64 bits that stand for a transaction id in the index; equal in every process."""
+    """The 64-bit hash of a transaction id in the index; equal in every process."""
     return int.from_bytes(hashlib.blake2b(transaction_id.encode(), digest_size=8).digest(), "little")
 
 
 def keep(source: Path, folder: Path) -> str:
-    """Copy a history parquet beside the ledger under its digest, with its index; returns the digest."""
+    """Copy a history parquet next to the ledger under its digest, with its index; returns the digest."""
     sha256 = digest_of(source)
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{sha256}.parquet"
@@ -66,7 +66,7 @@ def keep(source: Path, folder: Path) -> str:
 
 
 def _index(path: Path) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
-    """(sorted hashes, row of each), memory-mapped; made if missing."""
+    """(sorted hashes, row of each), memory-mapped; built if missing."""
     hashes_path, rows_path = path.with_suffix(".hashes.npy"), path.with_suffix(".rows.npy")
     if not hashes_path.exists() or not rows_path.exists():
         ids = pq.read_table(path, columns=["transaction_id"])["transaction_id"].to_pylist()
@@ -78,9 +78,9 @@ def _index(path: Path) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
 
 
 class Segment:
-    """One imported history, found by its digest.
+    """One imported history, opened by its digest.
 
-    Raises: InvalidHistory when the file is missing or is not what its name says.
+    Raises: InvalidHistory when the file is missing or cannot be read.
     """
 
     def __init__(self, folder: Path, sha256: str, until_ms: int) -> None:
@@ -102,12 +102,12 @@ class Segment:
         sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         self._starts = np.concatenate([[0], np.cumsum(sizes)]) if sizes else np.zeros(1, dtype=np.int64)
         self._groups: OrderedDict[int, pa.Table] = OrderedDict()
-        self._seen: SeenIds | None = None
+        self._seen: BloomFilter | None = None
 
     def check(self) -> None:
-        """Compare the file with its name.
+        """Compare the digest of the file with its name.
 
-        Raises: InvalidHistory when its content is another.
+        Raises: InvalidHistory when they differ.
         """
         if digest_of(self.path) != self.sha256:
             raise InvalidHistory(
@@ -116,7 +116,7 @@ class Segment:
             )
 
     def fold(self, catalogue: Catalogue) -> State:
-        """The state after every payment and report before the cut, by the bulk path.
+        """The state after every payment and report before `until_ms`, by bulk replay.
 
         Raises: InvalidHistory when the file is damaged.
         """
@@ -132,8 +132,8 @@ class Segment:
         )
 
     def __contains__(self, transaction_id: str) -> bool:
-        if self._seen is None:  # made by who asks often: a look into ten million sorted hashes misses every cache
-            self._seen = SeenIds()
+        if self._seen is None:  # built on first use: a binary search in ten million hashes misses every CPU cache
+            self._seen = BloomFilter()
             self._seen.add_all(np.asarray(self._hashes))
         return hash_of(transaction_id) in self._seen and self._find(transaction_id) is not None
 
@@ -155,7 +155,7 @@ class Segment:
         group = int(np.searchsorted(self._starts, number, side="right")) - 1
         if group not in self._groups:
             found = self._file.read_row_group(group)
-            # An older release kept files with columns of other types.
+            # Older releases stored columns of other types.
             self._groups[group] = complete(found, own_schema(found))
             if len(self._groups) > CACHED_GROUPS:
                 self._groups.popitem(last=False)
@@ -165,7 +165,7 @@ class Segment:
 
 
 def payment_of_row(row: dict[str, Any]) -> Payment:
-    """A row of HISTORY_SCHEMA as the payment it records, in the words of the contract."""
+    """A row of HISTORY_SCHEMA as the payment it records, normalised."""
     values: dict[str, Any] = {name: row.get(name) for name in Payment.__struct_fields__ if row.get(name) is not None}
     values["event_time_ms"] = milliseconds(row["event_time"])
     values["attributes"] = {
@@ -177,7 +177,7 @@ def payment_of_row(row: dict[str, Any]) -> Payment:
 
 
 def _attribute(value: Any) -> float | str | None:
-    """An own field as JSON can carry it; NaN is how pandas writes that nothing was sent."""
+    """A declared extra field as JSON can carry it; pandas writes NaN for a field that was not sent."""
     if isinstance(value, bool | int | float):
         return float(value) if math.isfinite(value) else None
     return value if isinstance(value, str) else None

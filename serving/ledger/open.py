@@ -1,4 +1,4 @@
-"""The ledger of this installation, to be read: the SQLite file or PostgreSQL, as the settings say."""
+"""Opens the ledger of the settings for reading: the SQLite file or PostgreSQL."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from serving.errors import CannotStart
-from serving.ledger.reader import LedgerReading
+from serving.ledger.reader import LedgerReader
 from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[LedgerReading]:
-    """The ledger for the time of one task.
+def opened(settings: Settings) -> Iterator[LedgerReader]:
+    """The ledger, closed at the end of the block.
 
     Raises: CannotStart when there is none.
     """
@@ -24,9 +24,9 @@ def opened(settings: Settings) -> Iterator[LedgerReading]:
         ledger.release()
 
 
-def _ledger(settings: Settings) -> LedgerReading:
+def _ledger(settings: Settings) -> LedgerReader:
     if settings.production:
-        # Only here: the embedded profile needs no driver of a server.
+        # Imported here: the embedded profile needs no PostgreSQL driver.
         from serving.ledger.postgres.ledger import PostgresLedger
 
         return PostgresLedger(settings, "riskgate-command", statement_seconds=0)

@@ -1,4 +1,4 @@
-"""Which bundles decided, as the ledger says it; an event that cannot be read is passed over."""
+"""Which bundles decided, according to the ledger; an event that cannot be read is skipped."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import contextlib
 import msgspec
 
 from features.catalogue.catalogue import Catalogue, catalogue, catalogue_of
-from serving.ledger.event_bodies import Promotion, decode_promotion
-from serving.ledger.reader import LedgerReading
+from serving.ledger.event_bodies import PromotionEvent, decode_promotion
+from serving.ledger.reader import LedgerReader
 from serving.model import bundle_archive
 from serving.settings import Settings
 
 
-def promotions(ledger: LedgerReading) -> list[Promotion]:
-    """Every promotion that can be read, in the order of the ledger."""
+def promotions(ledger: LedgerReader) -> list[PromotionEvent]:
+    """Every readable promotion, in the order of the ledger."""
     found = []
     for event in ledger.of_kind("promotion"):
         with contextlib.suppress(msgspec.DecodeError, TypeError):
@@ -22,8 +22,8 @@ def promotions(ledger: LedgerReading) -> list[Promotion]:
     return found
 
 
-def latest_catalogue(settings: Settings, ledger: LedgerReading) -> Catalogue:
-    """The catalogue of the bundle that decides; the default one before any did.
+def latest_catalogue(settings: Settings, ledger: LedgerReader) -> Catalogue:
+    """The catalogue of the bundle that decides; the default one before the first promotion.
 
     Raises: BrokenBundle.
     """

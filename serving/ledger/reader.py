@@ -1,13 +1,13 @@
-"""Reading the ledger: the same questions in the same words, whatever database keeps the events."""
+"""The queries of the ledger, in SQL that SQLite and PostgreSQL both run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
-#: The low bits of a sequence number that count within a millisecond, in the production profile.
+#: The low bits of a sequence number of the production profile: a counter within one millisecond.
 COUNT_BITS = 20
-#: Rows that a walk reads with one statement.
+#: Rows per statement of a walk.
 PAGE = 2_000
 COLUMNS = "seq, kind, transaction_id, event_time_ms, arrival_time_ms, body"
 
@@ -24,35 +24,35 @@ class Event(NamedTuple):
 
 
 class Rows(Protocol):
-    """What a statement found."""
+    """The result of a statement."""
 
     def fetchone(self) -> Any:
         """The next row or None."""
         ...
 
     def fetchall(self) -> list[Any]:
-        """Every row that is left."""
+        """The remaining rows."""
         ...
 
     def __iter__(self) -> Iterator[Any]: ...
 
 
-class Reader(Protocol):
-    """A connection to the database of the ledger, in autocommit mode; `?` stands for a value."""
+class SqlConnection(Protocol):
+    """A connection to the database of the ledger, in autocommit mode; parameters in qmark style."""
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> Rows:
         """Run one statement."""
         ...
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Close the connection."""
         ...
 
 
-class LedgerReading:
-    """The questions a ledger answers; in order of sequence number, which is the order of folding."""
+class LedgerReader:
+    """The queries that a ledger answers, ordered by sequence number, which is the order of folding."""
 
-    _connection: Reader
+    _connection: SqlConnection
 
     def event(self, seq: int) -> Event | None:
         """The event of that sequence number, or None."""
@@ -84,7 +84,7 @@ class LedgerReading:
         return [Event(*row) for row in rows]
 
     def each_of_kind(self, kind: str) -> Iterator[Event]:
-        """Every event of one kind other than payment, in order; holds one page of rows at a time."""
+        """Every event of one kind other than payment, in order, one page of rows in memory."""
         after_seq = 0
         while True:
             rows = self._connection.execute(
@@ -98,7 +98,7 @@ class LedgerReading:
             after_seq = rows[-1][0]
 
     def walk(self, after_seq: int = 0) -> Iterator[Event]:
-        """Every event after a sequence number, in order; holds one page of rows at a time."""
+        """Every event after a sequence number, in order, one page of rows in memory."""
         while True:
             rows = self._connection.execute(
                 f"SELECT {COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT {PAGE}", (after_seq,)
@@ -110,13 +110,13 @@ class LedgerReading:
             after_seq = rows[-1][0]
 
     def has_past(self) -> bool:
-        """Whether there is a payment or an imported history; reads one entry of an index of each."""
+        """Whether there is a payment or an imported history; reads one index entry of each."""
         rows = self._connection.execute(
             "SELECT 1 FROM events WHERE kind = 'payment' ORDER BY transaction_id LIMIT 1"
         ).fetchall()
         if rows:
             return True
-        # There is one history at most. Where a limit stood, the planner might look for it row by row.
+        # There is one history at most. With a LIMIT the planner might choose a sequential scan.
         (histories,) = self._connection.execute(
             "SELECT count(*) FROM events WHERE kind = 'history' AND kind <> 'payment'"
         ).fetchone()
@@ -124,7 +124,7 @@ class LedgerReading:
 
     def last_seq(self) -> int:
         """The sequence number of the latest event; 0 for an empty ledger."""
-        # PostgreSQL reads `max(seq)` off the index only where there is a plain table, and scans otherwise.
+        # PostgreSQL answers `max(seq)` from the index of a plain table only, and scans a view.
         row = self._connection.execute("SELECT seq FROM events ORDER BY seq DESC LIMIT 1").fetchone()
         return 0 if row is None else int(row[0])
 
@@ -134,5 +134,5 @@ class LedgerReading:
         return int(number)
 
     def release(self) -> None:
-        """Let the connection go without writing anything."""
+        """Close the connection without writing anything."""
         self._connection.close()

@@ -1,4 +1,4 @@
-"""The model: trees, exact SHAP contributions, bundles on disk.
+"""The model: trees, exact SHAP contributions, the archive of bundles.
 
 Never knows a policy.
 """

@@ -1,4 +1,4 @@
-"""Bundles on disk: a copy of each one ever served is kept, so that `verify` can rerun old decisions."""
+"""The archive of served bundles: a copy of each is kept, so that `verify` can recompute old decisions."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from features.errors import BrokenBundle
 
 
 def folder_name(bundle_digest: str, policy_digest: str) -> str:
-    """The folder of a served bundle: what answers depend on, and what decides beside it."""
+    """The folder of a served bundle, named by the digests of bundle and policy."""
     return f"{bundle_digest[:16]}-{policy_digest[:16]}"
 
 
 def keep(source: Path, bundle: Bundle, kept: Path) -> Path:
-    """Copy a bundle to where served bundles are kept, whole or not at all; a damaged copy is replaced.
+    """Copy a bundle into the archive, atomically; a damaged copy is replaced.
 
-    Raises: BrokenBundle when the source is being written to.
+    Raises: BrokenBundle when the source changes meanwhile.
     """
     target = kept / folder_name(bundle.digest, bundle.policy.digest)
     if not _is(target, bundle):
@@ -37,24 +37,24 @@ def keep(source: Path, bundle: Bundle, kept: Path) -> Path:
 def _is(folder: Path, bundle: Bundle) -> bool:
     """Whether a folder holds this bundle, undamaged."""
     try:
-        there = read_bundle(folder)
+        found = read_bundle(folder)
     except (BrokenBundle, OSError, ValueError):
         return False
-    return (there.digest, there.policy.digest) == (bundle.digest, bundle.policy.digest)
+    return (found.digest, found.policy.digest) == (bundle.digest, bundle.policy.digest)
 
 
 def kept_bundle(kept: Path, bundle_digest: str, policy_digest: str) -> Bundle:
     """The bundle that made a decision.
 
-    Raises: BrokenBundle when its copy is missing or is not what its name says.
+    Raises: BrokenBundle when its copy is missing or does not match its name.
     """
     folder = kept / folder_name(bundle_digest, policy_digest)
     if not folder.is_dir():
         raise BrokenBundle(
             f"The bundle {folder.name}, with which payments were decided, is not in {kept}.",
-            "Put it back from a backup: without it these decisions cannot be reproduced.",
+            "Restore it from a backup: without it these decisions cannot be reproduced.",
         )
     bundle = read_bundle(folder)
     if bundle.digest != bundle_digest or bundle.policy.digest != policy_digest:
-        raise BrokenBundle(f"The bundle {folder.name} is not what its name says.", "Put it back from a backup.")
+        raise BrokenBundle(f"The content of bundle {folder.name} does not match its name.", "Restore it from a backup.")
     return bundle

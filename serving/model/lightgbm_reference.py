@@ -1,7 +1,7 @@
-"""LightGBM itself through its C interface: what the scorer is compared with when a bundle is loaded, and in tests.
+"""LightGBM through its C interface: the reference for the scorer when a bundle is loaded, and in tests.
 
-The shared library is loaded by itself: importing the `lightgbm` package would bring pandas and
-scikit-learn into the scoring process for two calls.
+Only the shared library is loaded: importing the `lightgbm` package would load pandas and scikit-learn into the scoring
+process for two calls.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Vector = npt.NDArray[np.float64]
 _FLOAT64 = 1  # C_API_DTYPE_FLOAT64
 _RAW_SCORE = 1  # C_API_PREDICT_RAW_SCORE
 _CONTRIBUTIONS = 3  # C_API_PREDICT_CONTRIB
-# One thread: a row is too small to share, and waking a pool costs more than the trees.
+# One thread: waking a pool costs more than the trees of a single row.
 _PARAMETERS = b"num_threads=1"
 
 
@@ -33,7 +33,7 @@ def _library() -> ctypes.CDLL:
     folder = Path(next(iter(found.submodule_search_locations)))
     for name in ("lib/lib_lightgbm.so", "lib/lib_lightgbm.dylib", "bin/lib_lightgbm.dll"):
         if (folder / name).exists():
-            # PyDLL keeps the interpreter lock: a call is shorter than giving the lock away and getting it back.
+            # PyDLL keeps the GIL: a call is shorter than releasing and acquiring it.
             library = ctypes.PyDLL(str(folder / name))
             library.LGBM_GetLastError.restype = ctypes.c_char_p
             return library
@@ -47,7 +47,7 @@ def _check(status: int) -> None:
 
 
 class Reference:
-    """A model as LightGBM reads it, one row at a time; one thread at a time (buffers are shared between calls)."""
+    """A model in LightGBM, one row at a time; not thread-safe (calls share buffers)."""
 
     def __init__(self, model_text: str, width: int) -> None:
         library = _library()

@@ -1,7 +1,7 @@
-"""Where bundles lie: a folder, or a tag of a BentoML model store.
+"""Finds a bundle: a folder, or a tag of a BentoML model store.
 
-Inside a bento `riskgate:latest` is the model that the bento was built with; elsewhere, and for every other tag, it
-is looked up in the project's own store (`bentoml` below RISKGATE_VAR, or BENTOML_HOME where that is set).
+Inside a bento `riskgate:latest` is the model that the bento was built with. Every other tag, and every tag elsewhere,
+is looked up in the project's own store (`bentoml` below RISKGATE_VAR, or BENTOML_HOME if set).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from features.settings import bentoml_home
 from serving.errors import CannotStart
 from serving.settings import Settings
 
-#: The folder of the source tree; in a bento it is called `src`, and the bento's description lies above it.
+#: The folder of the source tree; in a bento it is called `src`, and `bento.yaml` is next to it.
 SOURCE = Path(__file__).resolve().parents[2]
-#: BentoML's default folder, in which releases before kept their bundles.
+#: BentoML's default folder, where older releases kept their bundles.
 FORMER_HOME = Path("~/bentoml")
 
 
@@ -46,13 +46,13 @@ def folder_of(settings: Settings, name: str, setting: str) -> Path:
             return found
     if tag != name:
         raise CannotStart(
-            f"Bundle `{tag}`, with which this bento was built, lies neither in the bento nor in {home}.",
-            f"Bring the bento here with `bentoml export` and `bentoml import`, or set {setting} to a folder.",
+            f"Bundle `{tag}`, with which this bento was built, is neither in the bento nor in {home}.",
+            f"Copy the bento with `bentoml export` and `bentoml import`, or set {setting} to a folder.",
         )
     former = in_store(FORMER_HOME.expanduser() / "models", name)
     if former is not None:
         raise CannotStart(
-            f"There is no bundle `{name}` in {home}; the one of an earlier release lies in {former}.",
+            f"There is no bundle `{name}` in {home}; the one of an earlier release is in {former}.",
             f"Promote it again (python -m training promote --version champion), or set {setting} to that folder.",
         )
     raise CannotStart(
@@ -62,7 +62,7 @@ def folder_of(settings: Settings, name: str, setting: str) -> Path:
 
 
 def in_store(models: Path, tag: str) -> Path | None:
-    """The folder of a tag in the model store at a path; None when it holds none, or the tag is none."""
+    """The folder of a tag in the model store at a path; None if it is missing or no valid tag."""
     try:
         return Path(bentoml.models.get(tag, _model_store=ModelStore(models)).path)
     except (bentoml.exceptions.BentoMLException, ValueError, OSError):
@@ -70,26 +70,26 @@ def in_store(models: Path, tag: str) -> Path | None:
 
 
 def pinned(name: str, source: Path) -> str:
-    """The tag with which the bento of a source tree was built, for `riskgate` or `riskgate:latest`; else the name."""
+    """For `riskgate` or `riskgate:latest` the tag with which the bento was built; any other name unchanged."""
     model, _, version = name.partition(":")
     return models_of(source).get(model, name) if version in ("", "latest") else name
 
 
 @cache
 def models_of(source: Path) -> dict[str, str]:
-    """The tag of each model of the bento that a source tree belongs to, by name; empty when there is no bento."""
+    """Name -> tag of the models of the bento around a source tree; empty without a bento."""
     if not _is_bento(source):
         return {}
     return {one.tag.name: str(one.tag) for one in bentoml.Bento.from_path(source.parent).info.all_models}
 
 
 def stores_of(source: Path) -> tuple[Path, ...]:
-    """The model stores of a bento: its own when it was exported, else the one that lies by the bento's store."""
+    """The model stores of a bento: its own if it was exported, and the one next to the bento store."""
     if not _is_bento(source):
         return ()
     bento = source.parent
-    beside = (bento.parents[2] / "models",) if bento.parents[1].name == "bentos" else ()
-    return (bento / "models", *beside)
+    sibling = (bento.parents[2] / "models",) if bento.parents[1].name == "bentos" else ()
+    return (bento / "models", *sibling)
 
 
 def _is_bento(source: Path) -> bool:

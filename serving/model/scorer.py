@@ -1,7 +1,6 @@
-"""Margin and exact contributions of one feature vector, the bits of LightGBM at a fraction of its time.
+"""Margin and exact contributions of one feature vector: bit-identical to LightGBM in a fraction of its time.
 
-A model that LightGBM itself scores otherwise is refused when it is loaded: a few rows that reach many of its
-leaves are scored by both.
+At load, rows that reach many leaves are scored by both; a model with different scores is refused.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from serving.model.tree_tables import paths_of, read_forest
 Vector = npt.NDArray[np.float64]
 
 PROBES, EXPLAINED_PROBES = 64, 4
-#: How far a contribution may be from LightGBM's, log-odds: rounding, and nothing but rounding.
+#: Largest difference of a contribution from LightGBM's, log-odds: rounding only.
 TOLERANCE = 1e-9
 
 
 class Scorer:
-    """A model ready to score one row at a time; one thread at a time (scratch is shared between calls).
+    """A model ready to score one row at a time; not thread-safe (calls share scratch).
 
-    Raises: BrokenBundle for a model that cannot be read or that LightGBM scores otherwise.
+    Raises: BrokenBundle for a model that cannot be read or that LightGBM scores differently.
     """
 
     def __init__(self, model_text: str) -> None:
@@ -70,7 +69,7 @@ class Scorer:
             reference.close()
 
     def _probes(self) -> npt.NDArray[np.float64]:
-        """Rows on both sides of the model's own thresholds, and with values missing; the same for the same model."""
+        """Rows on both sides of the model's own thresholds, and with missing values; deterministic."""
         nodes, values = self._walk[0], self._walk[1]
         source = np.random.default_rng(7)
         rows = np.zeros((PROBES, len(self.names)))

@@ -1,20 +1,20 @@
-"""The way of one payment through a forest, compiled: its margin, and the exact contribution of each column.
+"""Evaluates a forest for one payment, compiled: its margin, and the exact SHAP contribution of each column.
 
-The margin has the bits of `Booster.predict`: every comparison and every addition is LightGBM's own, in its
-order. The contributions are the path-dependent values of Lundberg et al. (2018), which LightGBM calls
-`pred_contrib`, by way of the polynomials of Linear TreeSHAP (Yu et al. 2022). A leaf of value v whose path
-asks d different features, of which the k-th lets through a share z_k of the training rows when it is unknown
-and everything (o_k = 1) or nothing (o_k = 0) when it is known, adds to feature j
+The margin is bit-identical to `Booster.predict`: every comparison and addition is LightGBM's own, in its order. The
+contributions are the path-dependent values of Lundberg et al. (2018), LightGBM's `pred_contrib`, computed with the
+polynomials of Linear TreeSHAP (Yu et al. 2022). Take a leaf of value v whose path splits on d different features. The
+k-th passes a share z_k of the training rows when its value is unknown, and all (o_k = 1) or none (o_k = 0) when it is
+known. The leaf adds to feature j
 
     v (o_j - z_j) * integral over t in [0, 1] of  prod_{k != j} (z_k (1 - t) + o_k t) dt,
 
 because Shapley's weight s! (d-1-s)! / d! is the integral of t^s (1-t)^(d-1-s). The integrand is a polynomial
-of degree d - 1, so Gauss-Legendre with ceil(d / 2) points gives it exactly, from positive numbers alone.
-The products along a path are shared by all leaves below it: each edge of a tree is passed twice, once down
-and once up. Nothing is left out; the values differ from LightGBM's by rounding (tests: less than 1e-9).
+of degree d - 1, so Gauss-Legendre with ceil(d / 2) points integrates it exactly, from positive numbers alone.
+All leaves below an edge share the products along the path: each edge of a tree is visited twice, once down and once
+up. The values differ from LightGBM's by rounding (tests: less than 1e-9).
 
-All compiled functions stand in this one file, since Numba's cache looks at no other (serving/model/tree_tables.py
-makes their tables).
+All compiled functions are in this one file, because Numba's cache only checks the file of the function
+(serving/model/tree_tables.py builds their tables).
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ Vector = npt.NDArray[np.float64]
 Words = npt.NDArray[np.uint64]
 Sets = npt.NDArray[np.uint32]
 
-# A node in one word: column of the vector, place of its left child (its own for a leaf), flags.
+# A node in one word: column of the vector, index of its left child (its own for a leaf), flags.
 FEATURE_MASK = np.uint64(0xFFFF)
 CHILD_SHIFT, CHILD_MASK = np.uint64(16), np.uint64(0xFFFFFFFF)
 INNER_SHIFT, MISSING_LEFT_SHIFT = np.uint64(48), np.uint64(49)
 ZERO_IS_MISSING, IS_CATEGORICAL = np.uint64(1 << 50), np.uint64(1 << 51)
 SPECIAL = np.uint64(1 << 50 | 1 << 51)
-#: What LightGBM takes for zero (`kZeroThreshold`, a float32).
+#: LightGBM's threshold for zero (`kZeroThreshold`, a float32).
 ZERO = float(np.float32(1e-35))
-#: Points of the quadrature that are worked on at once: three serve paths of up to six features.
+#: Quadrature points per pass: three suffice for paths of up to six features.
 LANES = 3
 
 _NONE, _ONE, _TWO, _THREE = np.uint64(0), np.uint64(1), np.uint64(2), np.uint64(3)
@@ -47,7 +47,7 @@ _BEYOND_CATEGORIES = 2.0**31
 
 @compiled
 def read_like_lightgbm(vector: Vector, row: Vector) -> None:
-    """Copy a vector to `row`; what is nearly zero becomes zero."""
+    """Copy a vector to `row` and round values within ZERO to zero."""
     for i in range(vector.size):
         row[i] = 0.0 if abs(vector[i]) <= ZERO else vector[i]
 
@@ -56,7 +56,7 @@ def read_like_lightgbm(vector: Vector, row: Vector) -> None:
 def goes_left(word: Any, value: float, sets: Words, bits: Sets, x: float) -> Any:
     """1 if `x` goes to the left child, else 0 (LightGBM: `Tree::NumericalDecision`, `Tree::CategoricalDecision`).
 
-    value: the node's threshold, or the place of its set of categories in `sets` (first word, number of words).
+    value: the node's threshold, or the index of its set of categories in `sets` (first word, number of words).
     """
     if word & SPECIAL:
         if word & IS_CATEGORICAL:
@@ -69,13 +69,13 @@ def goes_left(word: Any, value: float, sets: Words, bits: Sets, x: float) -> Any
             return np.uint64(bits[own[0] + (category >> np.uint64(5))] >> (category & np.uint64(31))) & _ONE
         if x == 0.0:
             return (word >> MISSING_LEFT_SHIFT) & _ONE
-    # Without a branch: which way a payment goes is what the processor can guess least.
+    # Branchless: the processor cannot predict which child a payment goes to.
     return np.uint64(x <= value) | (np.uint64(x != x) & (word >> MISSING_LEFT_SHIFT) & _ONE)
 
 
 @compiled
 def next_node(node: Any, nodes: Words, values: Vector, sets: Words, bits: Sets, row: Vector) -> Any:
-    """The child that a payment goes to; a leaf is its own child."""
+    """The child that a payment goes to; a leaf points to itself."""
     word = nodes[node]
     left = goes_left(word, values[node], sets, bits, row[word & FEATURE_MASK])
     return ((word >> CHILD_SHIFT) & CHILD_MASK) + ((word >> INNER_SHIFT) & _ONE & (left ^ _ONE))
@@ -85,9 +85,9 @@ def next_node(node: Any, nodes: Words, values: Vector, sets: Words, bits: Sets, 
 def margin_of(
     nodes: Words, values: Vector, roots: Words, depths: Words, sets: Words, bits: Sets, row: Vector, vector: Vector
 ) -> float:
-    """The sum of the leaf values, tree after tree; row: float64[columns], scratch.
+    """The sum of the leaf values, in the order of trees; row: float64[columns], scratch.
 
-    Four trees are walked at once, since each step waits for memory.
+    Four trees are walked in parallel, because each step waits for memory.
     """
     read_like_lightgbm(vector, row)
     total, last = 0.0, depths.size // 4 * 4
@@ -116,16 +116,16 @@ def add_contributions(
     shares: Vector, leaves: Vector, points: Vector, weights: Vector, row: Vector, room: Vector,
     vector: Vector, out: Vector,
 ) -> None:  # fmt: skip
-    """Add each column's contribution to `out`, for the LANES points of the quadrature that are given.
+    """Add each column's contribution to `out`, for LANES quadrature points.
 
-    inner, starts: the nodes that have children, parents first, and where those of each tree begin. above: per
-    node, the place in its tree plus one of the nearest edge above that asks the same feature (0: none). shares: the
-    share of rows that pass all edges of that feature down to the node. leaves: the value of a leaf, 0 for other
-    nodes. row: float64[columns] and room: float64[5, LANES * (nodes of the largest tree + 1)], scratch.
+    inner, starts: the inner nodes, parents first, and the index of each tree's first one. above: per node, the index
+    in its tree plus one of the nearest edge above that splits on the same feature (0: none). shares: the share of rows
+    that pass all edges of that feature down to the node. leaves: the value of a leaf, 0 for other nodes. row:
+    float64[columns] and room: float64[5, LANES * (nodes of the largest tree + 1)], scratch.
     """
     read_like_lightgbm(vector, row)
     reach, inverse, gain, below, followed = room[0], room[1], room[2], room[3], room[4]
-    followed[0] = 1.0  # place 0 stands for "no edge above"
+    followed[0] = 1.0  # index 0 means "no edge above"
     for q in range(LANES):
         inverse[q], gain[q] = 1.0, 0.0
     t0, t1, t2 = points[0], points[1], points[2]

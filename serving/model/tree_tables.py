@@ -1,4 +1,4 @@
-"""A LightGBM text model as flat tables for serving/model/tree_shap.py: nodes in two arrays, siblings side by side."""
+"""Parses a LightGBM text model into flat tables for serving/model/tree_shap.py: two arrays of nodes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from features.errors import BrokenBundle
 from serving.model import tree_shap
 from serving.model.tree_shap import LANES, Sets, Vector, Words
 
-# LightGBM's own coding of `decision_type`.
+# LightGBM's encoding of `decision_type`.
 _CATEGORICAL, _DEFAULT_LEFT, _MISSING_SHIFT = 1, 2, 2
 _MISSING_NONE, _MISSING_ZERO = 0, 1
 _INNER, _MISSING_LEFT = 1 << int(tree_shap.INNER_SHIFT), 1 << int(tree_shap.MISSING_LEFT_SHIFT)
@@ -22,12 +22,12 @@ _REPAIR = "Train with boosting `gbdt`, one score a row and constant leaves, or e
 
 
 class Forest(NamedTuple):
-    """The trees of a model, the nodes of one tree after those of the one before, level by level."""
+    """The trees of a model: nodes concatenated tree by tree, each tree in breadth-first order."""
 
     names: tuple[str, ...]
     nodes: Words
-    values: Vector  # threshold, place of a set of categories, or the value of a leaf
-    covers: Vector  # training rows that came by
+    values: Vector  # threshold, index of a set of categories, or the value of a leaf
+    covers: Vector  # training rows that reached the node
     roots: Words  # first node of each tree; the last entry ends the last tree
     depths: Words
     sets: Words  # [*, 2]: first word and number of words in `bits` of each set of categories that go left
@@ -35,14 +35,14 @@ class Forest(NamedTuple):
 
 
 class Paths(NamedTuple):
-    """What of the exact contributions does not depend on the payment (serving/model/tree_shap.py says what each is)."""
+    """The tables of `add_contributions` that do not depend on the payment (serving/model/tree_shap.py)."""
 
     inner: Words
     starts: Words
     above: Words
     shares: Vector
     leaves: Vector
-    points: Vector  # on [0, 1], padded to whole lanes
+    points: Vector  # on [0, 1], padded to a multiple of LANES
     weights: Vector  # 0 for padding
     expected: float  # mean of the forest over its training rows
 
@@ -58,13 +58,13 @@ class _Row(NamedTuple):
 def read_forest(model_text: str) -> Forest:
     """The tables of a model.
 
-    Raises: BrokenBundle for a text that is no model, or a kind of model that is not walked here.
+    Raises: BrokenBundle for a text that is no model, or an unsupported kind of model.
     """
     head, *trees = model_text.partition("\nend of trees")[0].split("\nTree=")
-    told = dict(line.partition("=")[::2] for line in head.splitlines())
-    if "feature_names" not in told:
+    header = dict(line.partition("=")[::2] for line in head.splitlines())
+    if "feature_names" not in header:
         raise BrokenBundle("The model text names no features.", "Export the bundle again from training.")
-    if told.get("num_tree_per_iteration", "1") != "1" or "average_output" in told:
+    if header.get("num_tree_per_iteration", "1") != "1" or "average_output" in header:
         raise BrokenBundle("The model gives more than one score, or an average of its trees.", _REPAIR)
     rows: list[_Row] = []
     roots, depths = [0], []
@@ -87,7 +87,7 @@ def read_forest(model_text: str) -> Forest:
         roots.append(len(rows))
     shift = int(tree_shap.CHILD_SHIFT)
     return Forest(
-        names=tuple(told["feature_names"].split(" ")),
+        names=tuple(header["feature_names"].split(" ")),
         nodes=np.array([row.feature | row.child << shift | row.flags for row in rows], np.uint64),
         values=np.array([row.value for row in rows]),
         covers=np.array([row.cover for row in rows]),
@@ -99,7 +99,7 @@ def read_forest(model_text: str) -> Forest:
 
 
 def _rows(tree: dict[str, str], first_set: int) -> Iterator[_Row]:
-    """The nodes of one tree, level by level."""
+    """The nodes of one tree in breadth-first order."""
     leaf_values = [float(v) for v in tree["leaf_value"].split()]
     if int(tree["num_leaves"]) == 1:
         yield _Row(0, 0, 0, leaf_values[0], 1.0)
@@ -138,14 +138,14 @@ def _depth(rows: list[_Row]) -> int:
 
 
 def paths_of(forest: Forest) -> Paths:
-    """What can be worked out before a payment comes."""
+    """Precompute the tables of the exact contributions."""
     above, shares = [0] * len(forest.nodes), [1.0] * len(forest.nodes)
     inner, starts, leaves, most, expected = [], [0], forest.values.copy(), 1, 0.0
     words, covers, values = forest.nodes.tolist(), forest.covers.tolist(), forest.values.tolist()
     for root, end in pairwise(forest.roots.tolist()):
-        asked: dict[int, dict[int, int]] = {root: {}}  # per node, the lowest edge on its path of each feature
+        split: dict[int, dict[int, int]] = {root: {}}  # per node, the lowest edge on its path of each feature
         for node in range(root, end):
-            own, word = asked.pop(node), words[node]
+            own, word = split.pop(node), words[node]
             if not word & _INNER:
                 expected += values[node] * covers[node] / covers[root]
                 continue
@@ -160,8 +160,8 @@ def paths_of(forest: Forest) -> Paths:
                 shares[edge] = covers[edge] / covers[node]
                 if upper is not None:
                     above[edge], shares[edge] = upper - root + 1, shares[edge] * shares[upper]
-                asked[edge] = {**own, feature: edge}
-            most = max(most, len(asked[child]))
+                split[edge] = {**own, feature: edge}
+            most = max(most, len(split[child]))
         starts.append(len(inner))
     points, weights = gauss_legendre((most + 1) // 2)
     padding = -len(points) % LANES
@@ -178,7 +178,7 @@ def paths_of(forest: Forest) -> Paths:
 
 
 def gauss_legendre(count: int) -> tuple[list[float], list[float]]:
-    """Points and weights on [0, 1], correctly rounded, so equal on every machine: receipts rely on that.
+    """Points and weights on [0, 1], correctly rounded, hence equal on every machine: receipts depend on that.
 
     >>> gauss_legendre(1)
     ([0.5], [1.0])

@@ -21,7 +21,7 @@ from serving.engine.embedded.engine import EmbeddedEngine
 from serving.engine.protocols import Runtime, ServerEngine
 from serving.engine.scored import Scored
 from serving.errors import LedgerError
-from serving.ledger.sqlite.commit_ticket import Recorded
+from serving.ledger.sqlite.commit_ticket import CommitTicket
 from serving.ledger.sqlite.ledger import NotYetWritten
 from serving.overload.admission_queue import AdmissionQueue
 from serving.overload.load_shedding import Admitted
@@ -57,7 +57,7 @@ class FastPath:
             if scored.ticket is None:
                 on_recorded(None)
             else:
-                scored.ticket.when_done(on_recorded)
+                scored.ticket.add_done_callback(on_recorded)
 
     def reject(self, key: bytes | None) -> bytes | None:
         """The whole reply to a caller who may not score, None for one who may; does not count against the rate."""
@@ -126,7 +126,7 @@ class FastPath:
         admitted: Admitted,
         scored: Scored,
         send: Send,
-        recorded: Recorded | None,
+        recorded: CommitTicket | None,
     ) -> None:
         error = None if recorded is None else recorded.error()
         if isinstance(error, NotYetWritten):

@@ -1,4 +1,4 @@
-"""From the Redis Stream to PostgreSQL: batches, labels, verdicts, imported history.
+"""From the Redis Stream to PostgreSQL: batches, labels of verdicts, imported history.
 
 The engine never imports it.
 """

@@ -1,8 +1,8 @@
-"""Past payments before the first live one, in PostgreSQL: one event with the lowest number there is.
+"""Imports past payments into the PostgreSQL ledger: one event with the lowest sequence number.
 
-The parquet itself stays a file below RISKGATE_VAR, on every machine that builds state, verifies or takes late
-labels: object by object in a database it would be neither smaller nor safer. What Redis must know of it is
-made by `python -m serving rebuild-state`.
+The parquet itself stays a file below RISKGATE_VAR, on every machine that builds state, verifies or records late
+labels: as rows of a database it would be neither smaller nor safer. `python -m serving rebuild-state` brings its state
+to Redis.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from pathlib import Path
 
 import msgspec
 
-from serving.audit.import_history import kept_history
+from serving.audit.import_history import store_history
 from serving.errors import CannotStart
 from serving.ledger.hash_key import KIND as HASHING
-from serving.ledger.hash_key import Hashing, check_hashing
+from serving.ledger.hash_key import HashingEvent, check_hash_key
 from serving.ledger.postgres import schema
 from serving.ledger.postgres.ledger import PostgresLedger
 from serving.ledger.postgres.session import first_session
@@ -25,29 +25,29 @@ from serving.redis_store.stream_entry import StreamEntry
 from serving.settings import Settings
 from serving.state.fold import HistoryEvent, encode
 
-#: Before everything that a stream could ever hold.
+#: Lower than the sequence number of any stream entry.
 HASHING_SEQ, HISTORY_SEQ = 1, 2
 
 
-def take_history(settings: Settings, source: Path, until_ms: int | None = None) -> HistoryEvent:
-    """Record a `history` event in a ledger without payments and keep the parquet on this machine.
+def append_history(settings: Settings, source: Path, until_ms: int | None = None) -> HistoryEvent:
+    """Record a `history` event in a ledger without payments and store the parquet on this machine.
 
-    Raises: InvalidHistory, CannotStart when payments or a history are there already.
+    Raises: InvalidHistory, CannotStart when the ledger has payments or a history.
     """
     schema.prepare(settings.postgres_url, settings.redis_prefix)
     ledger = PostgresLedger(settings, "riskgate-import")
     try:
-        if _waiting(settings) or ledger.has_past():
+        if _unrecorded(settings) or ledger.has_past():
             raise CannotStart(
-                "The ledger already holds payments or a history: the past comes first, and once.",
+                "The ledger already holds payments or a history: a history is imported once, before all payments.",
                 "Set RISKGATE_POSTGRES_URL and RISKGATE_REDIS_PREFIX to new ones, import there, and start on them.",
             )
-        names = check_hashing(ledger, settings)
-        event = kept_history(settings, source, until_ms, names)
+        names = check_hash_key(ledger, settings)
+        event = store_history(settings, source, until_ms, names)
         now_ms = time.time_ns() // 1_000_000
         entries = [StreamEntry(HISTORY_SEQ, "history", "", event.last_ms, now_ms, encode(event), None, None)]
         if names is not None and not ledger.of_kind(HASHING):
-            body = msgspec.json.encode(Hashing(names.fingerprint))
+            body = msgspec.json.encode(HashingEvent(names.fingerprint))
             entries.insert(0, StreamEntry(HASHING_SEQ, HASHING, "", now_ms, now_ms, body, None, None))
         with first_session(settings.postgres_url, "riskgate-import") as session:
             writer.insert(session, entries)
@@ -56,7 +56,7 @@ def take_history(settings: Settings, source: Path, until_ms: int | None = None) 
     return event
 
 
-def _waiting(settings: Settings) -> int:
+def _unrecorded(settings: Settings) -> int:
     """Entries of the stream that are not recorded yet."""
     client = redis_client(settings)
     try:

@@ -1,4 +1,4 @@
-"""Gives the labels derived from verdicts to the stream, the way every label goes."""
+"""Appends the labels of verdicts to the stream, like every other label."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from serving.state.outcomes import LabelReport
 log = logging.getLogger("riskgate.recorder")
 
 
-class Labelling:
-    """The recorder's chore: verdicts that wait become labels."""
+class VerdictLabeller:
+    """The recorder's chore: derive labels from new verdicts."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     def __call__(self, session: Session) -> int:
-        """Make labels of the verdicts that wait; how many there were.
+        """Derive labels from the verdicts that have none; returns how many.
 
-        Raises: LedgerUnavailable when a server or the bundle is not there; they wait until it is.
+        Raises: LedgerUnavailable when a server or the bundle is missing; the verdicts then stay in the queue.
         """
         return label_verdicts(session, self.label)
 
     def label(self, report: LabelReport, verdict_seq: int) -> None:
-        """Record one label; verdicts are rare, so each has connections of its own.
+        """Record one label; verdicts are rare, so each opens its own connections.
 
-        Raises: LedgerUnavailable, and what a label is refused with.
+        Raises: LedgerUnavailable, and the refusals of a label.
         """
         ledger = PostgresLedger(self.settings, "riskgate-labels")
         try:

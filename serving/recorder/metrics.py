@@ -1,4 +1,4 @@
-"""What the recorder counts, for Prometheus: how much it recorded, and how far it lags."""
+"""The metrics of the recorder, for Prometheus: its throughput and its lag."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The recorder: moves the stream from Redis into PostgreSQL, in order, and forgets in Redis what is recorded.
+"""The recorder: moves the stream from Redis into PostgreSQL, in order, and trims the recorded part in Redis.
 
-One recorder records at a time, the one that holds a lock of the database; the others stand by and go on
-where it ended. The position in the stream is written in the same transaction as the events before it, so
-a recorder may be killed anywhere: nothing is skipped, and nothing is written twice. Because one recorder
-writes in the order of the stream, whoever follows the ledger by sequence number misses nothing.
+One recorder is active at a time, the holder of an advisory lock; the others stand by and continue where it ended. The
+position in the stream is written in the same transaction as the events before it, so a recorder may be killed at any
+point: no event is skipped or written twice. Because one recorder writes in the order of the stream, a reader that
+follows the ledger by sequence number misses nothing.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable
 
 from features.errors import RiskgateError
+from serving.errors import LedgerError
 from serving.ledger.postgres import schema
-from serving.ledger.postgres.session import DatabaseError, Session, place_of, session
+from serving.ledger.postgres.session import Session, ledger_errors, place_of, session
 from serving.recorder import writer
 from serving.recorder.metrics import RecorderMetrics
 from serving.recorder.writer import Written
@@ -26,21 +27,21 @@ from serving.settings import Settings
 log = logging.getLogger("riskgate.recorder")
 
 BATCH = 2_000
-#: After a batch that was not full, seconds: a commit of many events costs PostgreSQL little more than one of few.
+#: Pause after a batch that was not full, seconds: PostgreSQL commits many events for little more than few.
 GATHER_SECONDS = 0.03
-#: How long one look at the stream waits for something new, milliseconds.
+#: How long XREAD blocks, milliseconds.
 BLOCK_MS = 500
 STANDBY_SECONDS = 0.5
 DRAIN_SECONDS = 5.0
-#: Pauses while a server is away, seconds: the first, and the longest.
+#: Exponential back-off while a server is down, seconds: the first pause and the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 
-#: Work that the one recorder does between batches: derive labels from verdicts. Returns how much it did.
+#: Work of the active recorder between batches: derive labels from verdicts. Returns how much it did.
 Chore = Callable[[Session], int]
 
 
 class Recorder:
-    """Records the stream of one prefix until told to stop; what breaks is waited for, never skipped."""
+    """Records the stream of one prefix until `stopping` is set; a failing server is retried, nothing is skipped."""
 
     def __init__(self, settings: Settings, metrics: RecorderMetrics, chores: tuple[Chore, ...] = ()) -> None:
         self.settings = settings
@@ -54,22 +55,23 @@ class Recorder:
     def run(self) -> None:
         """Record until `stopping` is set.
 
-        Raises: CannotStart when the database turns out to hold another release's tables.
+        Raises: CannotStart when the database holds the tables of another release.
         """
         pause = FIRST_PAUSE
         while not self.stopping.is_set():
             try:
-                with session(self.settings.postgres_url, "riskgate-recorder") as own:
+                with ledger_errors(), session(self.settings.postgres_url, "riskgate-recorder") as own:
                     schema.check(own, self.settings.postgres_url, self.settings.redis_prefix)
                     if self._wait_for_lead(own):
                         self.metrics.active.set(1)
                         pause = FIRST_PAUSE
                         self._record(own)
-            except (DatabaseError, *REDIS_ERRORS) as error:
-                # No text of the error: it may repeat what is being written.
+            except (LedgerError, *REDIS_ERRORS) as error:
+                # No text of a driver: it may repeat what is being written.
+                kind = str(error) if isinstance(error, LedgerError) else type(error).__name__
                 log.warning(
                     "the recorder waits %.1f s for its servers (PostgreSQL at %s): %s",
-                    pause, place_of(self.settings.postgres_url), type(error).__name__,
+                    pause, place_of(self.settings.postgres_url), kind,
                 )  # fmt: skip
                 self.metrics.failures.inc()
                 self.stopping.wait(pause)
@@ -79,27 +81,27 @@ class Recorder:
         self._redis.close()
 
     def _wait_for_lead(self, own: Session) -> bool:
-        told = False
+        logged = False
         while not self.stopping.is_set():
-            if writer.lead(own):
+            if writer.try_lead(own):
                 log.info("this recorder records %s", self.key)
                 return True
-            if not told:
+            if not logged:
                 log.info("another recorder records %s; standing by", self.key)
-                told = True
+                logged = True
             self.stopping.wait(STANDBY_SECONDS)
         return False
 
     def _record(self, own: Session) -> None:
-        after = self._where_to_begin(own)
-        self._forget(after)
+        after = self._start_position(own)
+        self._trim(after)
         last = None
         while last is None or time.monotonic() < last:
             batch = self.read(after)
             if self.stopping.is_set():
                 if not batch:
                     return
-                # Told to stop, it still takes what is there, for a while: others may go on writing.
+                # While it stops, it drains the stream for a limited time: workers may still be writing.
                 last = last or time.monotonic() + DRAIN_SECONDS
             if batch:
                 began = time.monotonic()
@@ -109,7 +111,7 @@ class Recorder:
                 for one in batch:
                     if isinstance(one, UnreadableEntry):
                         log.error("entry %s of the stream is no event: %s", stream_id_of(one.seq), one.reason)
-                self._forget(after)
+                self._trim(after)
             self._do_chores(own)
             if 0 < len(batch) < BATCH:
                 self.stopping.wait(GATHER_SECONDS)
@@ -118,41 +120,41 @@ class Recorder:
         try:
             return writer.record(own, batch)
         except writer.REFUSED as error:
-            log.error("a batch holds an entry that the tables refuse (%s); it is kept apart", type(error).__name__)
+            log.error("the tables refuse an entry of a batch (%s); it is stored as unreadable", type(error).__name__)
             return writer.record_each(own, batch)
 
-    def _where_to_begin(self, own: Session) -> int:
+    def _start_position(self, own: Session) -> int:
         after = writer.position(own)
         if not after or self.latest() >= after:
             return after
-        # The stream was lost with its Redis. Where its clock is behind, ids would begin below what is recorded.
+        # Redis lost the stream. If its clock is behind, new ids would be lower than the recorded ones.
         if not self._redis.xlen(self.key):
-            self._begin_stream(after)
+            self._create_stream(after)
             return after
-        log.error("the stream ends before what is recorded (%s): it is read from its start", stream_id_of(after))
-        writer.begin_anew(own)
+        log.error("the stream ends before the recorded position (%s): it is read from its start", stream_id_of(after))
+        writer.restart_position(own)
         return 0
 
-    def _begin_stream(self, after: int) -> None:
-        """Make an empty stream whose ids go on where the recorded ones ended."""
-        log.warning("the stream was lost; a new one goes on at %s", stream_id_of(after))
+    def _create_stream(self, after: int) -> None:
+        """Create an empty stream whose ids continue after the recorded ones."""
+        log.warning("the stream was lost; a new one continues at %s", stream_id_of(after))
         self._redis.xgroup_create(self.key, "begin", id="0", mkstream=True)
         self._redis.xgroup_destroy(self.key, "begin")
         self._redis.execute_command("XSETID", self.key, stream_id_of(after))
 
     def read(self, after: int) -> list[StreamEntry | UnreadableEntry]:
-        """The next entries of the stream after a sequence number; empty when nothing came for a moment."""
+        """The next entries of the stream after a sequence number; empty after `BLOCK_MS` without a new one."""
         found = self._redis.xread({self.key: stream_id_of(after)}, count=BATCH, block=BLOCK_MS)
         return [parse_entry(stream_id, fields) for _, entries in found for stream_id, fields in entries]
 
     def latest(self) -> int:
-        """The sequence number of the newest entry that the stream ever held; 0 when there is no stream."""
+        """The sequence number of the newest entry ever in the stream; 0 without a stream."""
         if not self._redis.exists(self.key):
             return 0
         return seq_of(self._redis.xinfo_stream(self.key)["last-generated-id"])
 
-    def _forget(self, recorded: int) -> None:
-        """Cut the stream off after what PostgreSQL has; what is left is how far recording lags."""
+    def _trim(self, recorded: int) -> None:
+        """Trim the recorded entries from the stream; the rest is the recorder's lag."""
         if recorded:
             self._redis.xtrim(self.key, minid=stream_id_of(recorded + 1), approximate=False)
         self.metrics.lag.set(self._redis.xlen(self.key))
@@ -164,5 +166,5 @@ class Recorder:
             try:
                 chore(own)
             except RiskgateError as error:
-                log.warning("verdicts wait to become labels: %s", error)
+                log.warning("verdicts are not yet labels: %s", error)
                 self._chores_wait_until = time.monotonic() + LONGEST_PAUSE

@@ -1,8 +1,8 @@
-"""From verdicts of the review desk to labels: done by the one recorder that records, so done once.
+"""Derives labels from the verdicts of the review desk; only the active recorder does that, so it happens once.
 
-The desk notes each verdict in the transaction that closes its case. The label goes the way of every label,
-through the stream into state and ledger; only then the note is deleted. A recorder killed in between gives
-the same label again, which changes nothing.
+The desk queues each verdict in the transaction that closes its case. Its label passes through the stream into state
+and ledger like every label; only then the queue entry is deleted. A recorder killed in between records the same label
+again, which changes nothing.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ _WAITING = """SELECT e.seq, e.transaction_id, e.event_time_ms, e.body
 FROM verdicts_to_label v JOIN entries e ON e.seq = v.seq WHERE v.seq > %s ORDER BY e.seq LIMIT 100"""
 
 
-class Labelling(Protocol):
-    """Takes a label into stream and state."""
+class RecordLabel(Protocol):
+    """Records a label in stream and state."""
 
     def __call__(self, report: LabelReport, verdict_seq: int, /) -> None:
-        """Record a label derived from a verdict; the same again changes nothing.
+        """Record the label of a verdict; idempotent.
 
-        Raises: UnknownTransaction, Conflict, CannotFold, which are final; after anything else it is asked again.
+        Raises: UnknownTransaction, Conflict, CannotFold, which are final; after any other error it is retried.
         """
         ...
 
 
-#: What no second try repairs.
+#: Errors that no retry repairs.
 _FINAL = (UnknownTransaction, Conflict, CannotFold, Refused, msgspec.DecodeError)
 
 
-def label_verdicts(session: Session, label: Labelling) -> int:
-    """Make labels of the verdicts that wait for it; how many there were.
+def label_verdicts(session: Session, label: RecordLabel) -> int:
+    """Derive labels from the queued verdicts; returns how many.
 
-    A verdict that cannot become a label, now or ever, holds up none of the others.
-    Raises: LedgerUnavailable when verdicts are left waiting.
+    A verdict that cannot become a label does not block the others.
+    Raises: LedgerUnavailable when verdicts are left in the queue.
     """
     done, left, after = 0, 0, 0
     while waiting := session.execute(_WAITING, (after,)).fetchall():
@@ -53,16 +53,16 @@ def label_verdicts(session: Session, label: Labelling) -> int:
             try:
                 label(LabelReport(transaction_id, decode_verdict(body).verdict, "review", event_time_ms), seq)
             except _FINAL as error:
-                told = error if isinstance(error, RiskgateError) else reason_of(error)
-                log.warning("verdict %d became no label: %s", seq, told)
+                reason = error if isinstance(error, RiskgateError) else reason_of(error)
+                log.warning("verdict %d became no label: %s", seq, reason)
             except RiskgateError:
-                raise  # a server or the bundle is not there: the others would not fare better
-            except Exception:  # its note stays, and the verdicts behind it are looked at
-                log.exception("verdict %d waits to become a label", seq)
+                raise  # a server or the bundle is missing: the other verdicts would fail too
+            except Exception:  # its queue entry stays; the next verdicts are processed
+                log.exception("verdict %d is not yet a label", seq)
                 left += 1
                 continue
             session.execute("DELETE FROM verdicts_to_label WHERE seq = %s", (seq,))
             done += 1
     if left:
-        raise LedgerUnavailable(f"{left} verdicts could not become labels.", "The log of the recorder says why.")
+        raise LedgerUnavailable(f"{left} verdicts could not become labels.", "The recorder's log has the reasons.")
     return done

@@ -1,4 +1,4 @@
-"""Writing a batch of the stream into PostgreSQL: entries, decisions, cases and the position, all or nothing."""
+"""Writes a batch of the stream into PostgreSQL in one transaction: entries, decisions, cases and the position."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from serving.ledger.postgres.schema import LOCK
 from serving.ledger.postgres.session import Session
 from serving.redis_store.stream_entry import StreamEntry, UnreadableEntry
 
-#: Held by the one recorder that records; the others wait for it.
+#: The advisory lock of the active recorder; the others wait for it.
 RECORDER_LOCK = LOCK + 1
 
 _ENTRIES = """INSERT INTO entries (seq, kind, transaction_id, event_time_ms, arrival_time_ms, body)
@@ -30,42 +30,42 @@ ON CONFLICT DO NOTHING"""
 _UNREADABLE = "INSERT INTO unreadable (seq, fields, reason) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
 
 
-#: What an entry may raise that no second try repairs.
+#: Errors of a single entry that no retry repairs.
 REFUSED = (psycopg.DataError, psycopg.IntegrityError, KeyError, OverflowError)
 
 
 class Written(NamedTuple):
-    """What a batch left behind: new events, those known already, and entries that were no event."""
+    """Counts of a batch: new events, known events, and entries that were no event."""
 
     new: int
     known: int
     unreadable: int
 
 
-def lead(session: Session) -> bool:
-    """Become the one recorder of this ledger; the lock ends with the session, however that ends."""
+def try_lead(session: Session) -> bool:
+    """Try to become the active recorder of this ledger; the lock ends with the session."""
     row = session.execute("SELECT pg_try_advisory_lock(%s)", (RECORDER_LOCK,)).fetchone()
     return row == (True,)
 
 
 def position(session: Session) -> int:
-    """The sequence number up to which the stream is recorded."""
+    """The sequence number of the last recorded stream entry."""
     row = session.execute("SELECT seq FROM stream_position").fetchone()
     return 0 if row is None else int(row[0])
 
 
-def begin_anew(session: Session) -> None:
-    """Read the stream from its beginning: it is another one than was recorded so far."""
+def restart_position(session: Session) -> None:
+    """Read the stream from its beginning: it is not the stream that was recorded so far."""
     session.execute("UPDATE stream_position SET seq = 0")
 
 
 def insert(session: Session, entries: Sequence[StreamEntry]) -> None:
-    """Write entries that come from no stream; the position in the stream stays."""
+    """Write entries that come from no stream; leaves the position unchanged."""
     session.execute(_ENTRIES, _columns([one[:6] for one in entries]))
 
 
 def record(session: Session, batch: Sequence[StreamEntry | UnreadableEntry]) -> Written:
-    """Write a batch and the position after it in one transaction; what is known already stays as it is."""
+    """Write a batch and the position after it in one transaction; known events stay unchanged."""
     found = [one for one in batch if isinstance(one, StreamEntry)]
     unreadable = [one for one in batch if isinstance(one, UnreadableEntry)]
     events = [one for one in found if one.payment_seq is None]
@@ -87,9 +87,9 @@ def record(session: Session, batch: Sequence[StreamEntry | UnreadableEntry]) -> 
 
 
 def record_each(session: Session, batch: Sequence[StreamEntry | UnreadableEntry]) -> Written:
-    """Write a batch entry by entry; one that the tables refuse is kept as unreadable, those behind it go on.
+    """Write a batch entry by entry; an entry that the tables refuse is stored as unreadable.
 
-    For a batch that was refused as a whole: a number out of range, a currency nobody knows.
+    For a batch that was refused as a whole: a number out of range, an unknown currency.
     """
     total = Written(0, 0, 0)
     for one in batch:

@@ -23,7 +23,7 @@ class Keys:
         #: The fingerprint of the hash key, or `clear`; the bundle that decides.
         self.hashing = f"{prefix}:hashing".encode()
         self.promotion = f"{prefix}:promotion".encode()
-        #: The events set aside when the state was last built from the ledger: JSON of `SetAsideThere`.
+        #: The events set aside when the state was last built from the ledger: JSON of `SharedSetAside`.
         self.set_aside = f"{prefix}:set_aside".encode()
         #: The lease of the worker that records profile rows; the latest row of the profile file that became an event.
         self.profile_lease = f"{prefix}:profile_lease".encode()

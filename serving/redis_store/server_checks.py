@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import redis
 
-from serving.errors import CannotStart
-from serving.ledger.postgres.session import DatabaseError, first_session, place_of
+from serving.errors import CannotStart, LedgerError
+from serving.ledger.postgres.session import first_session, ledger_errors, place_of
 from serving.settings import Settings
 
 #: Every error of the Redis client, including a cluster without a reachable node.
@@ -127,9 +127,10 @@ def check_postgres(settings: Settings) -> list[str]:
     place = place_of(settings.postgres_url)
     with first_session(settings.postgres_url) as session:
         try:
-            version = session.info.server_version // 10_000
-            row = session.execute("SHOW synchronous_commit").fetchone()
-        except DatabaseError as error:
+            with ledger_errors():
+                version = session.info.server_version // 10_000
+                row = session.execute("SHOW synchronous_commit").fetchone()
+        except LedgerError as error:
             raise CannotStart(f"PostgreSQL at {place} does not answer.", "Look at its log.") from error
     if version < OLDEST_POSTGRES:
         raise CannotStart(f"PostgreSQL at {place} is version {version}.", f"Install {OLDEST_POSTGRES} or newer.")

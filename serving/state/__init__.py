@@ -1,4 +1,4 @@
-"""Fold of the ledger's events: start, feedback, snapshots, the change of the bundle.
+"""The fold of the ledger's events: startup, feedback, snapshots, the bundle watcher.
 
 Never knows HTTP.
 """

@@ -1,8 +1,8 @@
-"""A newly promoted champion takes over between two payments; one that does not fit is refused and the old goes on.
+"""Replaces the champion by a newly promoted bundle between two payments; an unfit bundle is refused.
 
-Looking, reading, checking and warming happen in a thread. Only the last step, the `promotion` event and the
-exchange, is the engine's, in one turn of the event loop: every payment before the event was decided by the
-old bundle, every one after it by the new.
+A thread polls, reads, checks and warms up the bundle. The engine does the last step, the `promotion` event and the
+exchange, in one turn of the event loop: the old bundle decided every payment before the event, the new one decides
+every payment after it.
 """
 
 from __future__ import annotations
@@ -20,77 +20,77 @@ from serving.errors import CannotStart, LedgerError
 from serving.settings import Settings
 from serving.state import startup
 from serving.state.startup import Opened
-from serving.telemetry.metrics import Counted
+from serving.telemetry.metrics import LabelledCounter
 
 log = logging.getLogger("riskgate.swap")
 
 FILES = ("bundle.json", "model.txt", "policy.json", "contract.json")
 
-Mark = tuple[object, ...]
+Fingerprint = tuple[object, ...]
 
 
-class Succession:
-    """Watches the place a setting names for another bundle; `take` makes it the one that decides."""
+class BundleWatcher:
+    """Polls the setting's folder or tag for another bundle; `activate` makes that the champion."""
 
     def __init__(
         self,
         settings: Settings,
         find: Callable[[], Path],
         opened: Opened,
-        take: Callable[[Opened], Awaitable[None]],
-        counted: Counted,
-        seen: Mark | None = None,
+        activate: Callable[[Opened], Awaitable[None]],
+        counted: LabelledCounter,
+        seen: Fingerprint | None = None,
     ) -> None:
         self.settings = settings
         self.find = find
         self.opened = opened
-        self.take = take
+        self.activate = activate
         self.counted = counted
-        #: Why the bundle that lies there is not served; empty when it is.
+        #: Why the newest bundle is not served; empty when it is.
         self.refused = ""
-        self._now = asyncio.Event()
-        self._told: Mark | None = mark_of(find) if seen is None else seen
-        self._before: Mark | None = self._told
+        self._wanted_now = asyncio.Event()
+        self._announced: Fingerprint | None = fingerprint_of(find) if seen is None else seen
+        self._previous: Fingerprint | None = self._announced
 
-    def hurry(self) -> None:
-        """Look at once rather than at the next turn (SIGHUP)."""
-        self._now.set()
+    def check_now(self) -> None:
+        """Check immediately instead of at the next interval (SIGHUP)."""
+        self._wanted_now.set()
 
-    async def follow(self) -> None:
-        """Run for ever: look every few seconds."""
+    async def run(self) -> None:
+        """Check every few seconds until cancelled."""
         while True:
             try:
-                await asyncio.wait_for(self._now.wait(), self.settings.swap_seconds or None)
-                self._now.clear()
-                self._before = await asyncio.to_thread(mark_of, self.find)
+                await asyncio.wait_for(self._wanted_now.wait(), self.settings.swap_seconds or None)
+                self._wanted_now.clear()
+                self._previous = await asyncio.to_thread(fingerprint_of, self.find)
             except TimeoutError:
                 pass
-            await self.look()
+            await self.check()
 
-    async def look(self) -> bool:
-        """Take over what lies there if it is new and whole; whether it now decides."""
-        mark = await asyncio.to_thread(mark_of, self.find)
-        settled, self._before = mark == self._before, mark
-        # Seen unchanged twice: nobody is still writing it.
-        if mark == self._told or not settled:
+    async def check(self) -> bool:
+        """Activate the bundle if it is new and complete; whether it now decides."""
+        current = await asyncio.to_thread(fingerprint_of, self.find)
+        unchanged, self._previous = current == self._previous, current
+        # A bundle must look the same in two checks: otherwise it may still be written.
+        if current == self._announced or not unchanged:
             return False
         try:
             opened = await asyncio.to_thread(self._open)
             if _same(opened, self.opened):
-                self._told, self.refused = mark, ""
+                self._announced, self.refused = current, ""
                 return False
-            await self.take(opened)
+            await self.activate(opened)
         except LedgerError as error:
             log.warning("the new bundle waits for the ledger: %s", error)
             return False
         except (RiskgateError, OSError) as error:
-            self._told = mark
-            self._refuse(str(error))
+            self._announced = current
+            self._reject(str(error))
             return False
         former, self.opened = self.opened, opened
-        self._told, self.refused = mark, ""
+        self._announced, self.refused = current, ""
         self.counted.add("taken")
-        log.info("%s decides from here on, instead of %s", opened.bundle.model_name, former.bundle.model_name)
+        log.info("%s replaces %s and decides from now on", opened.bundle.model_name, former.bundle.model_name)
         return True
 
     def _open(self) -> Opened:
@@ -105,14 +105,14 @@ class Succession:
         warm(opened)
         return opened
 
-    def _refuse(self, sentence: str) -> None:
-        self.refused = f"A new bundle is refused, {self.opened.bundle.model_name} goes on: {sentence}"
+    def _reject(self, sentence: str) -> None:
+        self.refused = f"A new bundle is refused, {self.opened.bundle.model_name} stays in use: {sentence}"
         self.counted.add("refused")
         log.error("%s", self.refused, extra={"bundle": self.opened.bundle.digest[:12]})
 
 
-def mark_of(find: Callable[[], Path]) -> Mark:
-    """What changes whenever the bundle at a place does; cheap to look at."""
+def fingerprint_of(find: Callable[[], Path]) -> Fingerprint:
+    """Paths, inodes, sizes and times of the bundle's files: cheap, and different for every other bundle."""
     try:
         folder = find().resolve()
         stats = [(folder / name).stat() for name in FILES]
@@ -122,14 +122,14 @@ def mark_of(find: Callable[[], Path]) -> Mark:
 
 
 def warm(opened: Opened) -> None:
-    """Page the trees in and compile, before the first payment rather than by it.
+    """Page in the trees and compile, so that the first payment does not wait for that.
 
-    A vector in which every feature is missing is a valid one. Where no compiled code is cached yet, as in a bento that
-    was just copied, the packing of the first receipt would take seconds.
+    A vector without any feature is valid. Without a compilation cache, as in a bento that was just copied, the encoding
+    of the first receipt would take seconds.
     """
     vector = np.full(len(opened.catalogue.names), np.nan)
-    opened.judge.score(vector)
-    opened.judge.scorer.contributions(vector)
+    opened.evaluator.score(vector)
+    opened.evaluator.scorer.contributions(vector)
     vector_bytes(vector)
 
 

@@ -1,4 +1,4 @@
-"""Outcomes and labels: what became known about a payment enters ledger and state, once, at its own time."""
+"""Outcomes and labels: each enters ledger and state once, with the time of its report."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from serving.errors import Conflict, UnknownTransaction
 from serving.ledger.history_segment import Segment, milliseconds, payment_of_row
 from serving.ledger.sqlite.ledger import Event, Ledger
 from serving.messages import Recorded
-from serving.state.fold import Effect, Fold, Report, encode
-from serving.state.foldable import UNFOLDABLE, CannotFold, Paid, Reported, reason_of, step_of
+from serving.state.fold import Effect, Fold, ReportEvent, encode
+from serving.state.foldable import UNFOLDABLE, CannotFold, PaymentStep, ReportStep, reason_of, step_of
 from serving.state.outcomes import LabelReport, OutcomeReport
 
-#: What each report changes in the state; an outcome or label not named here changes nothing.
-EFFECTS = {name: name for name in ("declined", "reversed", "fraud", "legitimate")}
+#: Outcomes and labels that change the state: each is a filter of the catalogue.
+EFFECTIVE_VALUES = ("declined", "reversed", "fraud", "legitimate")
 
 
-class Taken(NamedTuple):
-    """A report's reply, and whether it had been recorded before."""
+class FeedbackResult(NamedTuple):
+    """The reply to a report, and whether the report was recorded before."""
 
     reply: Recorded
     replayed: bool
 
 
 class Original(NamedTuple):
-    """The payment a report is about, and what the imported history already said of it."""
+    """The payment of a report, with its label and outcome from the imported history."""
 
     payment: Payment
     label: str | None
@@ -43,23 +43,23 @@ class Original(NamedTuple):
 
 
 class EmbeddedFeedback:
-    """Takes outcomes and labels; runs in the event loop's thread, like the engine."""
+    """Records outcomes and labels; runs in the event loop's thread, like the engine."""
 
     def __init__(self, ledger: Ledger, fold: Fold, clock: Clock) -> None:
         self.ledger = ledger
         self.fold = fold
         self.clock = clock
 
-    async def take_outcome(self, report: OutcomeReport) -> Taken:
-        """See `outcome`: the way in from HTTP."""
+    async def take_outcome(self, report: OutcomeReport) -> FeedbackResult:
+        """`outcome` for the API."""
         return self.outcome(report)
 
-    async def take_label(self, report: LabelReport) -> Taken:
-        """See `label`: the way in from HTTP."""
+    async def take_label(self, report: LabelReport) -> FeedbackResult:
+        """`label` for the API."""
         return self.label(report)
 
-    def outcome(self, report: OutcomeReport) -> Taken:
-        """Record what the issuer did; the same outcome again changes nothing.
+    def outcome(self, report: OutcomeReport) -> FeedbackResult:
+        """Record an outcome; idempotent.
 
         Raises: UnknownTransaction, CannotFold.
         """
@@ -69,12 +69,12 @@ class EmbeddedFeedback:
         known = self._known(report.transaction_id, "outcome")
         effects = effects_of_outcome(report, original, known)
         if effects is None:
-            return Taken(reply, True)
+            return FeedbackResult(reply, True)
         self._append("outcome", report.outcome, None, report.event_time_ms, original.payment, effects, None)
-        return Taken(reply, False)
+        return FeedbackResult(reply, False)
 
-    def label(self, report: LabelReport, verdict_seq: int | None = None) -> Taken:
-        """Record a label; the same again changes nothing, of two that disagree the later reported wins.
+    def label(self, report: LabelReport, verdict_seq: int | None = None) -> FeedbackResult:
+        """Record a label; idempotent, and of two that disagree the later reported wins.
 
         Raises: UnknownTransaction, CannotFold, Conflict if a later report says otherwise.
         """
@@ -84,11 +84,11 @@ class EmbeddedFeedback:
         known = self._known(report.transaction_id, "label")
         effects = effects_of_label(report, original, known)
         if effects is None:
-            return Taken(reply, True)
+            return FeedbackResult(reply, True)
         self._append(
             "label", report.label, report.source, report.reported_at_ms, original.payment, effects, verdict_seq
         )
-        return Taken(reply, False)
+        return FeedbackResult(reply, False)
 
     def _append(
         self,
@@ -102,12 +102,12 @@ class EmbeddedFeedback:
     ) -> None:
         event = event_of(kind, payment, value, source, reported_at_ms, effects, verdict_seq)
         step = step_of(event, self.fold.catalogue)
-        # The ledger first: an event that is not in the file must not change the state.
+        # The ledger comes first: an event that is not in the file must not change the state.
         self.ledger.append_now(*event[1:])
-        self.fold.take(step)
+        self.fold.apply_step(step)
         self.clock.advance(reported_at_ms)
 
-    def _known(self, transaction_id: str, kind: str) -> list[Report]:
+    def _known(self, transaction_id: str, kind: str) -> list[ReportEvent]:
         return reports_in(self.ledger.reports(transaction_id, kind), self.fold.catalogue)
 
     def _original(self, transaction_id: str) -> Original:
@@ -129,7 +129,7 @@ def event_of(
     effects: tuple[Effect, ...],
     verdict_seq: int | None,
 ) -> Event:
-    """The event of a report, with no number yet.
+    """The event of a report, without a sequence number.
 
     Raises: CannotFold for a payment that JSON cannot carry.
     """
@@ -137,17 +137,17 @@ def event_of(
         raw = msgspec.Raw(payment_json(payment))
     except UNFOLDABLE as error:
         raise CannotFold(reason_of(error), "transaction_id") from error
-    body = encode(Report(payment.transaction_id, value, source, reported_at_ms, effects, raw, verdict_seq))
+    body = encode(ReportEvent(payment.transaction_id, value, source, reported_at_ms, effects, raw, verdict_seq))
     return Event(0, kind, payment.transaction_id, reported_at_ms, time.time_ns() // 1_000_000, body)
 
 
-def reports_in(events: Iterable[Event], catalogue: Catalogue) -> list[Report]:
-    """The reports of these events, without those that are set aside."""
+def reports_in(events: Iterable[Event], catalogue: Catalogue) -> list[ReportEvent]:
+    """The reports of these events, without the events that are set aside."""
     found = []
     for event in events:
         with contextlib.suppress(CannotFold):
             step = step_of(event, catalogue)
-            if isinstance(step, Reported):
+            if isinstance(step, ReportStep):
                 found.append(step.report)
     return found
 
@@ -158,38 +158,42 @@ def scored_here(event: Event, catalogue: Catalogue) -> Original:
     Raises: CannotFold when the event is set aside.
     """
     step = step_of(event, catalogue)
-    assert isinstance(step, Paid)
+    assert isinstance(step, PaymentStep)
     return Original(step.payment, None, 0, None)
 
 
-class Known(Protocol):
-    """A report that was taken before."""
+class EarlierReport(Protocol):
+    """A report that was recorded before."""
 
     @property
     def value(self) -> str:
-        """What it said."""
+        """The outcome or label."""
         ...
 
     @property
     def source(self) -> str | None:
-        """Who said it, of a label."""
+        """The source of a label."""
         ...
 
     @property
     def reported_at_ms(self) -> int:
-        """When it was said, ms UTC."""
+        """The time of the report, ms UTC."""
         ...
 
 
-def effects_of_outcome(report: OutcomeReport, original: Original, known: Sequence[Known]) -> tuple[Effect, ...] | None:
-    """What an outcome changes in the state, given the outcomes taken before it; None if it is one of them."""
+def effects_of_outcome(
+    report: OutcomeReport, original: Original, known: Sequence[EarlierReport]
+) -> tuple[Effect, ...] | None:
+    """The effects of an outcome on the state, given earlier outcomes; None if it is one of them."""
     if report.outcome == original.outcome or any(one.value == report.outcome for one in known):
         return None
     return _effects(report.outcome)
 
 
-def effects_of_label(report: LabelReport, original: Original, known: Sequence[Known]) -> tuple[Effect, ...] | None:
-    """What a label changes in the state, given the labels taken before it; None if it is one of them.
+def effects_of_label(
+    report: LabelReport, original: Original, known: Sequence[EarlierReport]
+) -> tuple[Effect, ...] | None:
+    """The effects of a label on the state, given earlier labels; None if it is one of them.
 
     Raises: Conflict if a later report says otherwise.
     """
@@ -207,12 +211,12 @@ def effects_of_label(report: LabelReport, original: Original, known: Sequence[Kn
         )
     if current == report.label:
         return ()
-    taken_back = () if current is None else _effects(current, -1)
-    return (*taken_back, *_effects(report.label))
+    undone = () if current is None else _effects(current, -1)
+    return (*undone, *_effects(report.label))
 
 
 def unknown_transaction(transaction_id: str) -> UnknownTransaction:
-    """The refusal of a report about a payment that nobody knows."""
+    """The refusal of a report about an unknown payment."""
     return UnknownTransaction(
         f"Transaction `{transaction_id}` was never scored here and is in no imported history.",
         "Score the payment first, or correct the transaction_id.",
@@ -221,7 +225,7 @@ def unknown_transaction(transaction_id: str) -> UnknownTransaction:
 
 
 def in_history(segment: Segment, transaction_id: str) -> Original | None:
-    """What an imported history knows of a transaction; reports later than its cut do not count.
+    """A transaction of an imported history; its reports from `until_ms` on do not count.
 
     Raises: CannotFold for a row that is no payment, InvalidHistory.
     """
@@ -245,4 +249,4 @@ def _original_of(row: dict[str, Any], segment: Segment) -> Original:
 
 
 def _effects(value: str, weight: int = 1) -> tuple[Effect, ...]:
-    return (Effect(EFFECTS[value], weight),) if value in EFFECTS else ()
+    return (Effect(value, weight),) if value in EFFECTIVE_VALUES else ()

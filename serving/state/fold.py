@@ -1,4 +1,4 @@
-"""Online state as a fold of the ledger: the same steps at start, after a crash and in `verify`."""
+"""Online state as a fold of the ledger: the same steps at startup, after a crash and in `verify`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from serving.ledger.event_bodies import (
     Effect,
     HistoryEvent,
     ProfileEvent,
-    Promotion,
-    Report,
+    PromotionEvent,
+    ReportEvent,
     decode_history,
     decode_promotion,
     decode_report,
@@ -23,14 +23,14 @@ from serving.ledger.reader import Event
 from serving.state.foldable import (
     UNFOLDABLE,
     CannotFold,
-    Imported,
-    Paid,
-    Profiled,
-    Reported,
+    HistoryStep,
+    PaymentStep,
+    ProfileStep,
+    ReportStep,
     Step,
+    checked_step_of,
     reason_of,
     step_of,
-    whole_step_of,
 )
 from serving.state.set_aside import SetAside
 
@@ -39,8 +39,8 @@ __all__ = [
     "Fold",
     "HistoryEvent",
     "ProfileEvent",
-    "Promotion",
-    "Report",
+    "PromotionEvent",
+    "ReportEvent",
     "decode_history",
     "decode_promotion",
     "decode_report",
@@ -58,16 +58,16 @@ class Fold:
         self.profiles = Profiles()
         self.segment: Segment | None = None
         self.seq = 0
-        #: The latest verdict that has become a label, and the latest row of the profile file taken over.
+        #: The latest verdict that has become a label, and the latest row read from the profile file.
         self.verdict_seq = 0
         self.profile_row = 0
         #: The events that changed nothing because they cannot be folded.
         self.set_aside = SetAside()
 
     def apply(self, event: Event, *, state_included: bool = False) -> bool:
-        """Fold one event in; False when it is set aside instead, and nothing has changed.
+        """Fold one event; False when it is set aside instead, and nothing has changed.
 
-        `state_included` when a snapshot of the state already holds the event.
+        `state_included` if a snapshot of the state already holds the event.
         Raises: InvalidHistory when the file of an imported history is missing or damaged.
         """
         self.seq = event.seq
@@ -75,51 +75,51 @@ class Fold:
             if state_included and event.kind == "label":
                 self._note_verdict(decode_report(event.body))
             else:
-                self.take(step_of(event, self.catalogue), state_included=state_included)
+                self.apply_step(step_of(event, self.catalogue), state_included=state_included)
         except CannotFold as error:
             self.set_aside.add(event, error.reason)
             return False
         except UNFOLDABLE as error:
             if event.kind == "history":
-                raise  # its file is missing or damaged: that is repaired, not passed over
+                raise  # its file is missing or damaged, which must be repaired, not set aside
             self.set_aside.add(event, reason_of(error))
             return False
         return True
 
-    def look_again(self, event: Event) -> None:
-        """Set an event aside that a snapshot was made without, if it still cannot be folded; the state stays."""
+    def recheck(self, event: Event) -> None:
+        """Set aside an event that the snapshot does not hold, if it still cannot be folded; the state stays."""
         try:
-            whole_step_of(event, self.catalogue)
+            checked_step_of(event, self.catalogue)
         except CannotFold as error:
             self.set_aside.add(event, error.reason)
 
-    def take(self, step: Step, *, state_included: bool = False) -> None:
-        """Let a step change the state; either all of it does, or it raises and none of it has."""
+    def apply_step(self, step: Step, *, state_included: bool = False) -> None:
+        """Apply a step to the state, atomically: if it raises, nothing has changed."""
         match step:
-            case Paid(payment=payment, enters=enters):
+            case PaymentStep(payment=payment, enters=enters):
                 if enters and not state_included:
                     self.state.apply(payment)
-            case Reported(report=report, payment=payment, effects=effects):
+            case ReportStep(report=report, payment=payment, effects=effects):
                 self._note_verdict(report)
                 if not state_included:
-                    # `step_of` has looked at every effect: none of them raises after another was applied.
+                    # `step_of` has validated every effect: none of them raises after another was applied.
                     for effect in effects:
                         self.state.annotate(payment, effect.what, effect.weight)
-            case Profiled(entity=entity, entity_id=entity_id, row=row, file_row=file_row):
+            case ProfileStep(entity=entity, entity_id=entity_id, row=row, file_row=file_row):
                 self.profiles.put(entity, entity_id, row, file_row)
                 self.profile_row = max(self.profile_row, file_row)
-            case Imported(body=body):
+            case HistoryStep(body=body):
                 self._import(body, state_included)
             case _:
                 pass
 
-    def _note_verdict(self, report: Report) -> None:
+    def _note_verdict(self, report: ReportEvent) -> None:
         if report.verdict_seq is not None:
             self.verdict_seq = max(self.verdict_seq, report.verdict_seq)
 
     def _import(self, body: HistoryEvent, state_included: bool) -> None:
         if self.segment is not None:
-            raise CannotFold("a history was imported before it: the past comes first, and once")
+            raise CannotFold("a history was imported before it: there is one, before all payments")
         segment = Segment(self.folder, body.sha256, body.until_ms)
         if not state_included:
             self.state = segment.fold(self.catalogue)

@@ -1,8 +1,8 @@
-"""Whether an event can be folded: the one answer that every writer asks before it appends, and every fold obeys.
+"""Decides whether an event can be folded: every writer checks before it appends, and every fold applies the same check.
 
-`step_of` decodes an event as the fold does and says what it changes. It changes nothing itself. Where it raises,
-a writer appends nothing, and a fold leaves the event out: so the live state, a restart, `rebuild-state` and
-`verify` agree about the same ledger.
+`step_of` decodes an event and returns the step that folds it, without changing anything. If it raises, a writer appends
+nothing and a fold leaves the event out. So the live state, a restart, `rebuild-state` and `verify` agree on the same
+ledger.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from serving.errors import ServiceError
 from serving.ledger.event_bodies import (
     Effect,
     HistoryEvent,
-    Report,
+    ReportEvent,
     decode_hashing,
     decode_history,
     decode_profile_event,
@@ -37,23 +37,23 @@ from serving.ledger.event_bodies import (
 )
 from serving.ledger.reader import Event
 
-#: What damaged, foreign or odd content raises while it is decoded and encoded. Errors of the machine (memory, disk)
-#: are not among them: they say nothing about the event.
+#: Raised by damaged or foreign content while it is decoded and encoded. Errors of the machine (memory, disk) are not
+#: among them: they say nothing about the event.
 UNFOLDABLE = (
     ValueError, TypeError, LookupError, ArithmeticError, RecursionError, msgspec.MsgspecError, RiskgateError,
 )  # fmt: skip
 
 _MS_PER_YEAR = 31_556_952_000
-#: What every release accepted as the time of a payment, ms UTC, rounded outwards to whole years.
+#: The range of payment times that every release accepted, ms UTC, rounded outwards to whole years.
 _EARLIEST_MS, _LATEST_MS = (FIRST_YEAR - 1971) * _MS_PER_YEAR, (LAST_YEAR - 1969) * _MS_PER_YEAR
-#: What a moment of Python can hold, ms UTC: `export-history` writes reports as moments.
+#: The range of Python's datetime, ms UTC: `export-history` writes the times of reports as datetimes.
 _FIRST_MOMENT_MS, _LAST_MOMENT_MS = -62_135_596_800_000, 253_402_300_799_999
 _LARGEST_INTEGER = 2**63 - 1
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 class CannotFold(ServiceError):
-    """An event that cannot become part of the state; `reason` repeats no value of it."""
+    """An event that cannot become part of the state; `reason` repeats none of its values."""
 
     code = "cannot_fold"
     status = 422
@@ -67,18 +67,18 @@ class CannotFold(ServiceError):
         self.reason = reason
 
 
-class Paid(msgspec.Struct, frozen=True, gc=False):
-    """A payment; `enters` says whether it becomes part of the state, `body` is None for one never decided."""
+class PaymentStep(msgspec.Struct, frozen=True, gc=False):
+    """A payment; `enters` says whether it becomes part of the state, `body` is None if it was never decided."""
 
     payment: Payment
     body: receipts.Body | None
     enters: bool
 
 
-class Reported(msgspec.Struct, frozen=True):
-    """What became known about a payment."""
+class ReportStep(msgspec.Struct, frozen=True):
+    """An outcome or label of a payment."""
 
-    report: Report
+    report: ReportEvent
     payment: Payment
 
     @property
@@ -87,8 +87,8 @@ class Reported(msgspec.Struct, frozen=True):
         return self.report.effects
 
 
-class Profiled(msgspec.Struct, frozen=True):
-    """One version of a profile, and its place in the profile file."""
+class ProfileStep(msgspec.Struct, frozen=True):
+    """One version of a profile, and its rowid in the profile file."""
 
     entity: str
     entity_id: str
@@ -96,24 +96,24 @@ class Profiled(msgspec.Struct, frozen=True):
     file_row: int
 
 
-class Imported(msgspec.Struct, frozen=True):
-    """A history kept beside the ledger."""
+class HistoryStep(msgspec.Struct, frozen=True):
+    """An imported history, stored next to the ledger."""
 
     body: HistoryEvent
 
 
-class Noted(msgspec.Struct, frozen=True):
-    """An event that is part of the record and changes no state."""
+class NoStep(msgspec.Struct, frozen=True):
+    """An event that changes no state."""
 
 
-Step = Paid | Reported | Profiled | Imported | Noted
+Step = PaymentStep | ReportStep | ProfileStep | HistoryStep | NoStep
 
 
 def step_of(event: Event, catalogue: Catalogue) -> Step:
-    """What an event changes in the state; changes nothing itself.
+    """The step that folds an event.
 
-    What of a payment only the encoder can refuse (`State` raises before it changes anything) is left to the fold:
-    encoding every payment twice would make a start a third slower.
+    Values of a payment that only the encoder can refuse are left to the fold (`State` raises before it changes
+    anything): encoding every payment twice would make a start a third slower.
     Raises: CannotFold.
     """
     try:
@@ -125,13 +125,13 @@ def step_of(event: Event, catalogue: Catalogue) -> Step:
         raise CannotFold(reason_of(error)) from error
 
 
-def whole_step_of(event: Event, catalogue: Catalogue) -> Step:
-    """As `step_of`, and what only the encoder can refuse is refused too: for who folds nothing, or compares.
+def checked_step_of(event: Event, catalogue: Catalogue) -> Step:
+    """As `step_of`, with the checks of the encoder: for readers that do not fold, or compare.
 
     Raises: CannotFold.
     """
     step = step_of(event, catalogue)
-    if isinstance(step, Paid) and step.enters:
+    if isinstance(step, PaymentStep) and step.enters:
         try:
             encode_extra(step.payment, catalogue, np.empty(extra_words(catalogue)))
             reference_amount(step.payment, catalogue)
@@ -141,7 +141,7 @@ def whole_step_of(event: Event, catalogue: Catalogue) -> Step:
 
 
 def reason_of(error: BaseException) -> str:
-    """Why something cannot be folded, as the end of a sentence, without any value of it."""
+    """Why an event cannot be folded, as the end of a sentence, without its values."""
     if isinstance(error, msgspec.ValidationError):
         return _without_values(str(error))
     if isinstance(error, msgspec.DecodeError | UnicodeDecodeError):
@@ -156,7 +156,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def _without_values(text: str) -> str:
-    """What msgspec says of a shape: names of types and places stay, values and foreign names do not."""
+    """A message of msgspec without values and unknown names; names of types and paths stay."""
     said, _, place = text.partition(" - at `")
     said = re.sub(r"unknown field `.*`", "an unknown field", said, flags=re.DOTALL)
     said = re.sub(r"[Ii]nvalid (\w+ )?value '?.*", "an invalid value", said, flags=re.DOTALL)
@@ -165,7 +165,7 @@ def _without_values(text: str) -> str:
 
 
 def _check_columns(event: Event) -> None:
-    """A hand that writes into SQLite may put any type into any column."""
+    """A row written into SQLite by hand may have any type in any column."""
     if event.kind not in _STEPS:
         raise CannotFold("this release knows no events of that kind")
     if not isinstance(event.transaction_id, str) or not isinstance(event.body, bytes):
@@ -175,59 +175,59 @@ def _check_columns(event: Event) -> None:
             raise CannotFold("its time is no number of milliseconds")
 
 
-def _paid(event: Event, catalogue: Catalogue) -> Paid:
+def _paid(event: Event, catalogue: Catalogue) -> PaymentStep:
     body = receipts.decided(event.body)
     payment = stored_payment(receipts.payment_in(event.body) if body is None else body.payment)
     if not 0 <= payment.amount_minor <= LARGEST_AMOUNT_MINOR:
         raise CannotFold("its amount is out of range")
     if not _EARLIEST_MS <= payment.event_time_ms <= _LATEST_MS:
         raise CannotFold("its event time is out of range")
-    # Never decided, yet admitted: that is when a payment enters the state.
-    return Paid(payment, body, body is None or body.receipt.folded)
+    # A payment enters the state when it is admitted, even if it was never decided.
+    return PaymentStep(payment, body, body is None or body.receipt.folded)
 
 
-def _reported(event: Event, catalogue: Catalogue) -> Reported:
+def _reported(event: Event, catalogue: Catalogue) -> ReportStep:
     report = decode_report(event.body)
     payment = stored_payment(report.payment)
     if report.value not in (LABELS if event.kind == "label" else OUTCOMES):
-        raise CannotFold(f"it says something else than {event.kind}s can say")
+        raise CannotFold(f"its value is no {event.kind}")
     if not _FIRST_MOMENT_MS <= report.reported_at_ms <= _LAST_MOMENT_MS:
         raise CannotFold("the time of the report is out of range")
     for effect in report.effects:
         known = FILTERS.get(effect.what)
         if known is None or not known.known_later or effect.weight not in (-1, 1):
-            raise CannotFold("it names an effect that this release does not know")
+            raise CannotFold("it has an effect that this release does not know")
         if payment.currency not in catalogue.weights:
-            raise CannotFold("the currency of its payment is none that this release knows")
+            raise CannotFold("this release does not know the currency of its payment")
         if abs(reference_amount(payment, catalogue)) > _LARGEST_INTEGER:
             raise CannotFold("the amount of its payment is too large")
-    return Reported(report, payment)
+    return ReportStep(report, payment)
 
 
-def _profiled(event: Event, catalogue: Catalogue) -> Profiled:
+def _profiled(event: Event, catalogue: Catalogue) -> ProfileStep:
     body = decode_profile_event(event.body)
     row = decode_profile(bytes(body.row))
     if type(row) is not PROFILE_KINDS.get(body.entity):
-        raise CannotFold("the profile is not one of the entity that is named")
+        raise CannotFold("its profile is of another kind than its entity")
     check_profile(row)
     if abs(body.file_row) > _LARGEST_INTEGER:
         raise CannotFold("the number of its row is out of range")
-    return Profiled(body.entity, body.entity_id, row, body.file_row)
+    return ProfileStep(body.entity, body.entity_id, row, body.file_row)
 
 
-def _imported(event: Event, catalogue: Catalogue) -> Imported:
+def _imported(event: Event, catalogue: Catalogue) -> HistoryStep:
     body = decode_history(event.body)
     if _DIGEST.fullmatch(body.sha256) is None:
-        raise CannotFold("it names no digest of a history")
+        raise CannotFold("it has no digest of a history")
     if any(abs(number) > _LARGEST_INTEGER for number in (body.rows, body.first_ms, body.last_ms, body.until_ms)):
         raise CannotFold("a number in it is too large")
-    return Imported(body)
+    return HistoryStep(body)
 
 
-def _noted(decode: Callable[[bytes], object]) -> Callable[[Event, Catalogue], Noted]:
-    def note(event: Event, catalogue: Catalogue) -> Noted:
+def _noted(decode: Callable[[bytes], object]) -> Callable[[Event, Catalogue], NoStep]:
+    def note(event: Event, catalogue: Catalogue) -> NoStep:
         decode(event.body)
-        return Noted()
+        return NoStep()
 
     return note
 
@@ -241,5 +241,4 @@ _STEPS: dict[str, Callable[[Event, Catalogue], Step]] = {
     "promotion": _noted(decode_promotion),
     "hashing": _noted(decode_hashing),
     "verdict": _noted(decode_verdict),
-    "policy": _noted(msgspec.json.decode),
 }

@@ -1,4 +1,4 @@
-"""From the caller's bytes to an outcome or a label, with every problem at once for what is not valid."""
+"""Parses outcomes and labels of callers; an invalid one is refused with all its problems."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TIME_REPAIR = "Send RFC 3339 with an offset, e.g. 2026-11-11T00:00:03.120Z."
 
 
 class OutcomeReport(msgspec.Struct, frozen=True):
-    """What the issuer then did with a payment; the time is milliseconds UTC."""
+    """What the issuer did with a payment; the time is milliseconds UTC."""
 
     transaction_id: str
     outcome: str
@@ -27,7 +27,7 @@ class OutcomeReport(msgspec.Struct, frozen=True):
 
 
 class LabelReport(msgspec.Struct, frozen=True):
-    """Fraud or legitimate, who says so, and since when (milliseconds UTC)."""
+    """Fraud or legitimate, the source, and the time of the report (milliseconds UTC)."""
 
     transaction_id: str
     label: str

@@ -1,4 +1,4 @@
-"""Rows of the profile file as events of the ledger; a row that cannot be folded becomes none."""
+"""Rows of the profile file as events of the ledger; a row that cannot be folded is skipped."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from features.intake.pseudonyms import Pseudonyms
 from features.state.profiles import ProfileFile
 from serving.ledger.event_bodies import ProfileEvent, encode
 from serving.ledger.reader import Event
-from serving.state.foldable import CannotFold, Profiled, step_of
+from serving.ledger.sqlite.connection import ledger_errors
+from serving.state.foldable import CannotFold, ProfileStep, step_of
 
 log = logging.getLogger("riskgate.profiles")
 
 
 class ProfilePage(NamedTuple):
-    """New rows of the profile file: events without a number, what each changes, and the last row looked at."""
+    """New rows of the profile file: events without a sequence number, their steps, and the last row read."""
 
     events: list[Event]
-    steps: list[Profiled]
+    steps: list[ProfileStep]
     last_row: int
 
 
@@ -32,8 +33,10 @@ def profile_page(
     """The rows after a row of the file, None when there is none.
 
     The file has clear instruments; with `names` the events have pseudonyms.
+    Raises: LedgerError when the file cannot be read.
     """
-    rows = file.bodies_since(after_row)
+    with ledger_errors():
+        rows = file.bodies_since(after_row)
     if not rows:
         return None
     page = ProfilePage([], [], rows[-1][0])
@@ -44,10 +47,10 @@ def profile_page(
             body = encode(ProfileEvent(entity, known_as, msgspec.Raw(row), number))
             event = Event(0, "profile", "", created_time_ms, now_ms, body)
             step = step_of(event, catalogue)
-            assert isinstance(step, Profiled)
+            assert isinstance(step, ProfileStep)
         except (CannotFold, TypeError, AttributeError, msgspec.MsgspecError) as error:
             reason = error.reason if isinstance(error, CannotFold) else "a column of it is of the wrong type"
-            log.error("row %d of the profile file cannot be folded and is passed over: %s", number, reason)
+            log.error("row %d of the profile file cannot be folded and is skipped: %s", number, reason)
             continue
         page.events.append(event)
         page.steps.append(step)

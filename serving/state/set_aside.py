@@ -1,4 +1,4 @@
-"""Events that cannot be folded: left out of the state, counted, and named without any value of theirs."""
+"""Events that cannot be folded: left out of the state, counted, and reported without their values."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import NamedTuple
 
 import msgspec
 
-from serving.ledger.reader import Event, LedgerReading
+from serving.ledger.reader import Event, LedgerReader
 
 log = logging.getLogger("riskgate.ledger")
 
-#: Beyond so many, events are counted and no longer named one by one.
+#: Beyond so many, events are counted and no longer reported one by one.
 MOST_NAMED = 1_000
-#: So many numbers stand in a sentence.
+#: Sequence numbers in one sentence.
 MOST_IN_A_SENTENCE = 5
 _FILE = "set-aside.json"
 
 
-class Aside(NamedTuple):
+class SetAsideEvent(NamedTuple):
     """One event that is set aside, and why."""
 
     seq: int
@@ -30,7 +30,7 @@ class Aside(NamedTuple):
     reason: str
 
     def sentence(self) -> str:
-        """The event and the reason in words."""
+        """The event and the reason as a sentence."""
         about = f", transaction {self.transaction_id}" if self.transaction_id else ""
         return f"event {self.seq} ({self.kind}{about}) cannot be folded and is set aside: {self.reason}"
 
@@ -40,22 +40,22 @@ class SetAside:
 
     def __init__(self) -> None:
         self.count = 0
-        self._named: dict[int, Aside] = {}
+        self._named: dict[int, SetAsideEvent] = {}
 
     def add(self, event: Event, reason: str) -> None:
-        """Take note of one event; the same again changes nothing."""
+        """Add one event; idempotent."""
         if event.seq in self._named:
             return
         self.count += 1
         if len(self._named) < MOST_NAMED:
-            # Both may be anything that a hand wrote: one line of plain characters.
+            # Both may hold anything that was written by hand: reduced to one line of ASCII.
             kind, transaction_id = ascii(event.kind).strip("'"), ascii(event.transaction_id).strip("'")
-            self._named[event.seq] = Aside(event.seq, kind[:40], transaction_id[:160], reason)
+            self._named[event.seq] = SetAsideEvent(event.seq, kind[:40], transaction_id[:160], reason)
 
     def __contains__(self, seq: int) -> bool:
         return seq in self._named
 
-    def named(self) -> list[Aside]:
+    def named(self) -> list[SetAsideEvent]:
         """The first of them, in the order of the ledger."""
         return [self._named[seq] for seq in sorted(self._named)]
 
@@ -63,16 +63,16 @@ class SetAside:
         """One sentence for `/readyz`, with neither transactions nor values; empty when there is none."""
         return note_of(self.count, sorted(self._named))
 
-    def tell(self) -> None:
-        """Name each of them in the log."""
+    def write_log(self) -> None:
+        """Log each of them."""
         for one in self.named():
             log.error("%s", one.sentence())
         if self.count > len(self._named):
             log.error("%d more events are set aside", self.count - len(self._named))
 
 
-class SetAsideThere(msgspec.Struct):
-    """What the workers of a shared state know of it: how many events were set aside, and the first numbers."""
+class SharedSetAside(msgspec.Struct):
+    """The summary in Redis for all workers: how many events were set aside, and the first sequence numbers."""
 
     count: int = 0
     seqs: list[int] = []
@@ -82,20 +82,20 @@ class SetAsideThere(msgspec.Struct):
         return note_of(self.count, self.seqs)
 
 
-def encode_there(aside: SetAside) -> bytes:
-    """What `decode_there` reads."""
-    return msgspec.json.encode(SetAsideThere(aside.count, [one.seq for one in aside.named()[:MOST_IN_A_SENTENCE]]))
+def encode_shared(aside: SetAside) -> bytes:
+    """The summary of a fold as bytes for Redis."""
+    return msgspec.json.encode(SharedSetAside(aside.count, [one.seq for one in aside.named()[:MOST_IN_A_SENTENCE]]))
 
 
-def decode_there(value: bytes | None) -> SetAsideThere:
-    """What was set aside when a shared state was built; nothing when that is not known."""
+def decode_shared(value: bytes | None) -> SharedSetAside:
+    """The summary from Redis; empty if there is none."""
     with contextlib.suppress(msgspec.DecodeError):
-        return msgspec.json.decode(value or b"{}", type=SetAsideThere)
-    return SetAsideThere()
+        return msgspec.json.decode(value or b"{}", type=SharedSetAside)
+    return SharedSetAside()
 
 
 def note_of(count: int, seqs: Iterable[int]) -> str:
-    """How many events are set aside, and the numbers of the first; empty when there is none."""
+    """How many events are set aside, and the first sequence numbers; empty when there is none."""
     if not count:
         return ""
     first = ", ".join(str(seq) for seq in list(seqs)[:MOST_IN_A_SENTENCE])
@@ -104,20 +104,20 @@ def note_of(count: int, seqs: Iterable[int]) -> str:
     return f"{events} cannot be folded and changed nothing (seq {first}{more}); python -m serving verify names each."
 
 
-def remember(folder: Path, aside: SetAside) -> None:
-    """Keep the numbers beside the ledger: a start from a snapshot does not walk over what stands before it."""
+def save_seqs(folder: Path, aside: SetAside) -> None:
+    """Save the sequence numbers next to the ledger: a start from a snapshot does not read the earlier events."""
     path = folder / _FILE
     seqs = [one.seq for one in aside.named()]
     if seqs == _seqs(path):
         return
-    with contextlib.suppress(OSError):  # only a hint: without it the next start names fewer
+    with contextlib.suppress(OSError):  # only a hint: without it the next start reports fewer
         partial = path.with_suffix(".partial")
         partial.write_bytes(msgspec.json.encode(seqs))
         partial.replace(path)
 
 
-def remembered(folder: Path, ledger: LedgerReading, until_seq: int) -> list[Event]:
-    """The events up to `until_seq` that were set aside when the ledger was last folded."""
+def saved_events(folder: Path, ledger: LedgerReader, until_seq: int) -> list[Event]:
+    """The events up to `until_seq` that the last fold of the ledger set aside."""
     events = (next(ledger.walk(seq - 1), None) for seq in _seqs(folder / _FILE) if seq <= until_seq)
     return [event for event in events if event is not None and event.seq <= until_seq]
 

@@ -1,4 +1,4 @@
-"""From settings to a running engine: the checks that refuse a wrong start, and the fold of the ledger."""
+"""Startup: opens the bundle, locks the ledger and folds it into the state; refuses a wrong start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from features.catalogue.catalogue import Catalogue, catalogue_of
 from features.errors import BrokenBundle, RiskgateError
 from features.intake.pseudonyms import Pseudonyms
 from features.state.profiles import ProfileFile
-from serving.decision.evaluator import Judge
+from serving.decision.evaluator import Evaluator
 from serving.errors import CannotStart, LedgerError
 from serving.ledger import open
 from serving.ledger.hash_key import pseudonyms_of
@@ -25,19 +25,19 @@ from serving.ledger.sqlite.ledger import Ledger
 from serving.model import bundle_archive
 from serving.settings import Settings
 from serving.state import snapshots
-from serving.state.fold import Fold, Promotion, encode
+from serving.state.fold import Fold, PromotionEvent, encode
 from serving.state.profile_events import profile_page
-from serving.state.set_aside import remember, remembered
+from serving.state.set_aside import save_seqs, saved_events
 
 log = logging.getLogger("riskgate.start")
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """A bundle that fits this code, ready to judge."""
+    """A bundle that fits this code, ready to evaluate payments."""
 
     bundle: Bundle
     catalogue: Catalogue
-    judge: Judge
+    evaluator: Evaluator
 
 
 def open_bundle(folder: Path, settings: Settings) -> Opened:
@@ -47,15 +47,15 @@ def open_bundle(folder: Path, settings: Settings) -> Opened:
     """
     bundle = read_bundle(folder)
     catalogue = catalogue_of(bundle.contract)
-    judge = Judge(bundle, catalogue, pseudonyms_of(settings))
+    evaluator = Evaluator(bundle, catalogue, pseudonyms_of(settings))
     bundle_archive.keep(folder, bundle, settings.var / "bundles")
-    return Opened(bundle, catalogue, judge)
+    return Opened(bundle, catalogue, evaluator)
 
 
 def open_champion(find: Callable[[], Path], settings: Settings) -> tuple[Opened, str]:
-    """The bundle to serve, and why it is not the one that lies there (empty if it is).
+    """Returns the bundle to serve and, if the newest was rejected, the reason.
 
-    A damaged bundle is no reason to stop deciding: the champion that the ledger named last goes on.
+    A damaged bundle does not stop the service: the last champion in the ledger is served.
     Raises: CannotStart, BrokenBundle when there was no champion yet, ContractMismatch.
     """
     folder = find()
@@ -65,9 +65,9 @@ def open_champion(find: Callable[[], Path], settings: Settings) -> tuple[Opened,
         opened = _last_champion(settings)
         if opened is None:
             raise
-        told = f"The bundle in {folder} is refused, {opened.bundle.model_name} goes on: {error}"
-        log.critical("%s", told)
-        return opened, told
+        reason = f"The bundle in {folder} is refused, {opened.bundle.model_name} stays in use: {error}"
+        log.critical("%s", reason)
+        return opened, reason
 
 
 def _last_champion(settings: Settings) -> Opened | None:
@@ -79,14 +79,14 @@ def _last_champion(settings: Settings) -> Opened | None:
         last = known[-1]
         bundle = bundle_archive.kept_bundle(settings.var / "bundles", last.bundle, last.policy)
         catalogue = catalogue_of(bundle.contract)
-        return Opened(bundle, catalogue, Judge(bundle, catalogue, pseudonyms_of(settings)))
+        return Opened(bundle, catalogue, Evaluator(bundle, catalogue, pseudonyms_of(settings)))
     except (LedgerError, RiskgateError) as error:
         log.error("the last champion cannot be opened: %s", error)
         return None
 
 
 def lock(settings: Settings) -> IO[str]:
-    """Hold the ledger for this process: two services on one ledger would tear its order apart.
+    """Lock the ledger for this process: two services on one ledger would break its order.
 
     Raises: CannotStart when another process holds it.
     """
@@ -104,7 +104,7 @@ def lock(settings: Settings) -> IO[str]:
 
 
 def fold_ledger(ledger: Ledger, catalogue: Catalogue, settings: Settings) -> Fold:
-    """State, profiles and segment after every event: the latest snapshot and the tail, or the whole ledger."""
+    """State, profiles and segment after every event: from the latest snapshot and the tail, or the whole ledger."""
     segments = settings.var / "segments"
     snapshot = snapshots.newest(settings.var / "snapshots", ledger, catalogue)
     if snapshot is None:
@@ -116,41 +116,41 @@ def fold_ledger(ledger: Ledger, catalogue: Catalogue, settings: Settings) -> Fol
             for event in ledger.of_kind(kind):
                 if event.seq <= seq:
                     fold.apply(event, state_included=True)
-        for event in remembered(settings.var, ledger, seq):
-            fold.look_again(event)
+        for event in saved_events(settings.var, ledger, seq):
+            fold.recheck(event)
         fold.seq = seq
     for event in ledger.walk(fold.seq):
         fold.apply(event)
-    fold.set_aside.tell()
-    remember(settings.var, fold.set_aside)
+    fold.set_aside.write_log()
+    save_seqs(settings.var, fold.set_aside)
     return fold
 
 
 def save_snapshot(fold: Fold, ledger: Ledger, settings: Settings) -> Path:
-    """Write the state with the position it stands for; the ledger must be flushed."""
+    """Write the state with its position in the ledger, which must be flushed."""
     return snapshots.save(fold.state, ledger, settings.var / "snapshots")
 
 
 def note_promotion(ledger: Ledger, opened: Opened, features: str, code: str, now_ms: int) -> None:
-    """Write a `promotion` event when another bundle decides from here on."""
-    own = Promotion(opened.bundle.digest, opened.bundle.model_name, opened.bundle.policy.digest, features, code)
+    """Write a `promotion` event if the last one names another bundle."""
+    own = PromotionEvent(opened.bundle.digest, opened.bundle.model_name, opened.bundle.policy.digest, features, code)
     known = promotions(ledger)
     if not known or known[-1] != own:
         ledger.append_now("promotion", "", now_ms, time.time_ns() // 1_000_000, encode(own))
 
 
-def take_profiles(file: ProfileFile, ledger: Ledger, fold: Fold, names: Pseudonyms | None = None) -> int:
-    """Make new rows of the profile file events of the ledger, and fold them; how many there were.
+def append_profiles(file: ProfileFile, ledger: Ledger, fold: Fold, names: Pseudonyms | None = None) -> int:
+    """Append new rows of the profile file to the ledger and fold them; returns how many.
 
-    The file has clear instruments; with `names` the ledger gets pseudonyms. A row that cannot be folded is named
-    in the log and passed over.
+    The file has clear instruments; with `names` the ledger gets pseudonyms. A row that cannot be folded is logged and
+    skipped.
     """
-    taken = 0
+    appended = 0
     while page := profile_page(file, fold.profile_row, fold.catalogue, names):
         if page.events:
             ledger.append_many([event[1:] for event in page.events])
         for step in page.steps:
-            fold.take(step)
+            fold.apply_step(step)
         fold.profile_row = page.last_row
-        taken += len(page.events)
-    return taken
+        appended += len(page.events)
+    return appended

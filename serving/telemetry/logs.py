@@ -1,7 +1,7 @@
-"""What the service says: one line an event, as JSON or as text, and never what a payment says of a person.
+"""Logging: one line per event, as JSON or as text, without personal data of a payment.
 
-An exception nobody foresaw may carry any value in its text, so its kind and its place in the code are told
-and its text is not; texts of errors that cannot hold a payment's values are.
+The text of an unexpected exception may hold any value, so only its type and its place in the code are logged. The
+text is logged for the types that cannot hold a payment's values.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import msgspec
 from features.errors import RiskgateError
 from serving.errors import LedgerError
 
-#: Errors whose text names files, addresses and our own sentences, never a payment's values.
-SPEAKING = (RiskgateError, OSError, LedgerError, MemoryError, ImportError, TimeoutError)
+#: Errors whose text has file names, addresses and our own sentences, never a payment's values.
+SAFE_ERRORS = (RiskgateError, OSError, LedgerError, MemoryError, ImportError, TimeoutError)
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
@@ -36,47 +36,47 @@ def set_up(form: str, stream: TextIO | None = None) -> None:
     root.setLevel(logging.INFO)
     for name in ("httpx", "httpcore", "asyncio", "numba", "matplotlib"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # Each library that brings handlers of its own speaks through ours.
+    # Libraries with handlers of their own log through ours.
     for name in ("bentoml", "uvicorn", "uvicorn.error", "uvicorn.access"):
         library = logging.getLogger(name)
         library.handlers.clear()
         library.propagate = True
         library.setLevel(logging.WARNING)
     logging.captureWarnings(True)
-    # BentoML's set-up silences every logger that was there before it, ours among them.
+    # BentoML's logging configuration disables every logger that existed before it.
     for other in logging.root.manager.loggerDict.values():
         if isinstance(other, logging.Logger):
             other.disabled = False
 
 
-def told(error: BaseException) -> str:
-    """What may be said of an error: its kind, and its text if that cannot hold a payment's values.
+def safe_text(error: BaseException) -> str:
+    """The type of an error, and its text if that cannot hold a payment's values.
 
-    >>> told(KeyError("u-1042")), told(FileNotFoundError(2, "gone", "model.txt"))
+    >>> safe_text(KeyError("u-1042")), safe_text(FileNotFoundError(2, "gone", "model.txt"))
     ('KeyError', "FileNotFoundError: [Errno 2] gone: 'model.txt'")
     """
     name = type(error).__name__
-    return f"{name}: {error}" if isinstance(error, SPEAKING) else name
+    return f"{name}: {error}" if isinstance(error, SAFE_ERRORS) else name
 
 
 def places(trace: TracebackType | None) -> list[str]:
-    """Where in the code an error was, innermost last: `file:line function`, without values."""
+    """The frames of a traceback, innermost last: `file:line function`, without values."""
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace)]
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, then what the call gave as `extra`."""
+    """One JSON object per line: time, level, logger, message, then the `extra` of the call."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as a line."""
+        """The record as one line."""
         return json_line(record.created, record.levelname, record.name, record.getMessage(), _extra(record))
 
 
 class TextLines(logging.Formatter):
-    """The same as text for a person who watches."""
+    """The same fields as readable text."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as a line, an error's places indented below it."""
+        """The record as one line, the frames of an error indented below it."""
         extra = _extra(record)
         where = extra.pop("places", [])
         line = text_line(record.created, record.levelname, record.name, record.getMessage(), extra)
@@ -101,6 +101,6 @@ def _extra(record: logging.LogRecord) -> dict[str, Any]:
     extra = {name: value for name, value in vars(record).items() if name not in _OWN}
     info: ExcInfo | None = record.exc_info
     if info is not None and info[1] is not None:
-        extra["error"] = told(info[1])
+        extra["error"] = safe_text(info[1])
         extra["places"] = places(info[2])
     return extra

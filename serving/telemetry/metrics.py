@@ -1,4 +1,4 @@
-"""What the service counts, for Prometheus; `dashboards/README.md` tells every one of them."""
+"""The metrics of the service, for Prometheus; `dashboards/README.md` lists all of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from serving.decision.decider import Decided
 from serving.decision.evaluator import TIERS
-from serving.telemetry.histogram import MILLISECONDS, PROBABILITIES, Spread
+from serving.telemetry.histogram import MILLISECONDS, PROBABILITIES, Histogram
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 DECISIONS = ("approve", "challenge", "review", "decline")
@@ -25,21 +25,23 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._seconds = {(d, t): Spread(MILLISECONDS) for d in DECISIONS for t in TIERS}
+        self._seconds = {(d, t): Histogram(MILLISECONDS) for d in DECISIONS for t in TIERS}
         self._requests: dict[tuple[str, int], int] = {}
         self._misses = [0] * len(ENTITIES)
         self._replays = 0
-        self.scores = Spread(PROBABILITIES)
-        self.loop_lag = Spread(MILLISECONDS)
-        self._reports = Counted("riskgate_reports", "Outcomes and labels recorded.", ("kind", "value"))
-        self.swaps = Counted("riskgate_bundle_swaps", "New bundles, by what became of them.", ("result",))
+        self.scores = Histogram(PROBABILITIES)
+        self.loop_lag = Histogram(MILLISECONDS)
+        self._reports = LabelledCounter("riskgate_reports", "Outcomes and labels recorded.", ("kind", "value"))
+        self.swaps = LabelledCounter("riskgate_bundle_swaps", "New bundles, by what became of them.", ("result",))
         for counted in (self._reports, self.swaps):
             self.registry.register(counted)
         for result in ("taken", "refused"):
             self.swaps.add(result, by=0)
-        self.registry.register(_Gathered(self._gathered))
-        self.spread("riskgate_scores", "Calibrated probabilities of fraud as scored.", self.scores)
-        self.spread("riskgate_event_loop_lag_seconds", "How late the event loop keeps an appointment.", self.loop_lag)
+        self.registry.register(_Callback(self._collected))
+        self.histogram("riskgate_scores", "Calibrated probabilities of fraud as scored.", self.scores)
+        self.histogram(
+            "riskgate_event_loop_lag_seconds", "How late the event loop keeps an appointment.", self.loop_lag
+        )
         ProcessCollector(registry=self.registry)
 
     # -- on the reply path ---------------------------------------------------------------------
@@ -49,7 +51,7 @@ class Metrics:
         self._seconds[decision, tier].observe(seconds)
 
     def noticed(self, decided: Decided) -> None:
-        """Count what a receipt says: the score, and the entities that were sent and have no history."""
+        """Count what the receipt holds: the score, and the entities that were sent and have no history."""
         receipt = decided.receipt
         if receipt.score is not None:
             self.scores.observe(receipt.score)
@@ -64,45 +66,45 @@ class Metrics:
         self._requests[key] = self._requests.get(key, 0) + 1
 
     def replayed(self) -> None:
-        """Count one answer given again."""
+        """Count one idempotent replay."""
         self._replays += 1
 
     def reported(self, kind: str, value: str) -> None:
         """Count one recorded outcome or label."""
         self._reports.add(kind, value)
 
-    # -- what is shown -------------------------------------------------------------------------
+    # -- at scrape time ------------------------------------------------------------------------
 
     def watch(self, name: str, meaning: str, value: Callable[[], float]) -> None:
-        """Show a value that is read when somebody looks."""
+        """Register a gauge whose value is read at scrape time."""
         Gauge(name, meaning, registry=self.registry).set_function(value)
 
     def count(self, name: str, meaning: str, value: Callable[[], float]) -> None:
-        """Show a number that only grows and is counted elsewhere."""
-        self.registry.register(_Gathered(lambda: [CounterMetricFamily(name, meaning, value=value())]))
+        """Register a counter whose value is read at scrape time."""
+        self.registry.register(_Callback(lambda: [CounterMetricFamily(name, meaning, value=value())]))
 
-    def spread(self, name: str, meaning: str, values: Spread) -> None:
-        """Show a histogram that is counted elsewhere."""
-        self.registry.register(_Gathered(lambda: [_histogram(name, meaning, (), [((), values)])]))
+    def histogram(self, name: str, meaning: str, values: Histogram) -> None:
+        """Register a histogram that another object fills."""
+        self.registry.register(_Callback(lambda: [_family(name, meaning, (), [((), values)])]))
 
     def inform(self, name: str, meaning: str, labels: Callable[[], dict[str, str]]) -> None:
-        """Show names as labels of a metric that is always 1."""
+        """Register an info metric: always 1, with labels that are read at scrape time."""
 
-        def told() -> list[Metric]:
-            known = labels()
-            family = GaugeMetricFamily(name, meaning, labels=list(known))
-            family.add_metric(list(known.values()), 1.0)
+        def collect() -> list[Metric]:
+            now = labels()
+            family = GaugeMetricFamily(name, meaning, labels=list(now))
+            family.add_metric(list(now.values()), 1.0)
             return [family]
 
-        self.registry.register(_Gathered(told))
+        self.registry.register(_Callback(collect))
 
     def text(self) -> bytes:
-        """Everything counted, in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
-    def _gathered(self) -> Iterator[Metric]:
-        # A combination that never occurred has no latency to show, but its count is 0.
-        yield _histogram(
+    def _collected(self) -> Iterator[Metric]:
+        # A combination that never occurred has no histogram, but its counter is 0.
+        yield _family(
             "riskgate_score_seconds",
             "Time from request to recorded decision, seconds.",
             ("decision", "tier"),
@@ -127,35 +129,35 @@ class Metrics:
         )
 
 
-class Counted(Collector):
-    """A counter with labels, in plain numbers."""
+class LabelledCounter(Collector):
+    """A counter with labels, in plain integers."""
 
     def __init__(self, name: str, meaning: str, labels: Labels) -> None:
         self.name, self.meaning, self.labels = name, meaning, labels
         self._counts: dict[Labels, int] = {}
 
     def add(self, *labels: str, by: int = 1) -> None:
-        """Count under these labels."""
+        """Add to the count of these labels."""
         self._counts[labels] = self._counts.get(labels, 0) + by
 
     def collect(self) -> Iterator[Metric]:
-        """The counter as Prometheus' client knows it."""
+        """The counter as a family of prometheus_client."""
         family = CounterMetricFamily(self.name, self.meaning, labels=self.labels)
         for labels, count in list(self._counts.items()):
             family.add_metric(labels, count)
         yield family
 
 
-class _Gathered(Collector):
-    def __init__(self, gather: Callable[[], Iterable[Metric]]) -> None:
-        self.gather = gather
+class _Callback(Collector):
+    def __init__(self, callback: Callable[[], Iterable[Metric]]) -> None:
+        self.callback = callback
 
     def collect(self) -> Iterable[Metric]:
-        return self.gather()
+        return self.callback()
 
 
-def _histogram(name: str, meaning: str, labels: Labels, spreads: list[tuple[Labels, Spread]]) -> Metric:
+def _family(name: str, meaning: str, labels: Labels, histograms: list[tuple[Labels, Histogram]]) -> Metric:
     family = HistogramMetricFamily(name, meaning, labels=labels)
-    for values, one in spreads:
-        family.add_metric(values, one.buckets(), one.total)
+    for values, histogram in histograms:
+        family.add_metric(values, histogram.buckets(), histogram.total)
     return family

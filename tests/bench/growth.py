@@ -25,7 +25,7 @@ import typer
 
 from features.history.schema import TIME
 from features.intake.parse import read_payment
-from serving.audit.import_history import take_history
+from serving.audit.import_history import append_history
 from serving.engine.embedded.runtime import EmbeddedRuntime
 from serving.settings import Settings
 from tests.bench.contenders import fresh
@@ -187,7 +187,7 @@ def main(var: Path, bundle: Path, events: int) -> None:
     settings = Settings(var=var, bundle=str(bundle), clock="replay")
     source = var / "past.parquet"
     pq.write_table(past(events), source, row_group_size=1 << 15)
-    take_history(settings, source)
+    append_history(settings, source)
     source.unlink()
     runtime = runtime_with(settings, bundle)
     runtime.load()

@@ -29,7 +29,7 @@ from serving.audit.export_history import export
 from serving.audit.export_vectors import export_vectors
 from serving.audit.verify import verify_ledger
 from serving.cases import party_index
-from serving.cases.postgres import ServerCases
+from serving.cases.postgres import PostgresCases
 from serving.engine.clustered.rebuild import compare, rebuild
 from serving.engine.clustered.runtime import warm_up
 from serving.ledger.postgres.ledger import PostgresLedger
@@ -89,7 +89,7 @@ def _index(settings: Settings, folder: Path) -> Work:
 
     def work() -> str:
         folded = 0
-        with ServerCases(settings).opened() as ledger, contextlib.closing(party_index.connect(path)) as index:
+        with PostgresCases(settings).opened() as ledger, contextlib.closing(party_index.connect(path)) as index:
             while count := party_index.catch_up(index, ledger, party_index.BULK_SLICES):
                 folded += count
         return f"{folded:,} payments"

@@ -21,7 +21,7 @@ from features.intake.parse import payment_json, read_payment
 from serving.access.authenticator import Authenticator
 from serving.api.app import Application
 from serving.decision import receipt as receipts
-from serving.decision.decider import Moments, Reading
+from serving.decision.decider import FeatureReading, Timings
 from serving.decision.evaluator import FULL
 from serving.decision.rules import matching
 from serving.decision.ulid import ulid
@@ -53,26 +53,26 @@ async def measured(runtime: EmbeddedRuntime, count: int) -> Steps:
     """Every step over `count` payments, then the whole engine and the whole application over as many again."""
     engine = runtime.engine
     assert engine is not None
-    raw, judge = bodies(3 * count, 4_711), engine.judge
+    raw, evaluator = bodies(3 * count, 4_711), engine.evaluator
     steps: Steps = {}
     steps["read and validate"], payments = timed(lambda body: read_payment(body, engine.catalogue), raw[:count])
     steps["canonical bytes"], contents = timed(payment_json, payments)
     steps["idempotency look-up"], _ = timed(lambda payment: engine._earlier_answer(payment.transaction_id), payments)
     state, profiles = engine.fold.state, engine.fold.profiles
     steps["features and fold"], vectors = timed(lambda payment: state.observe_and_apply(payment, profiles), payments)
-    steps["model: margin"], _ = timed(judge.scorer.margin, vectors)
-    scores = [judge.score(vector) for vector in vectors]
+    steps["model: margin"], _ = timed(evaluator.scorer.margin, vectors)
+    scores = [evaluator.score(vector) for vector in vectors]
     steps["rules"], _ = timed(
-        lambda pair: matching(judge.rules, pair[0], pair[1][1]), list(zip(vectors, scores, strict=True))
+        lambda pair: matching(evaluator.rules, pair[0], pair[1][1]), list(zip(vectors, scores, strict=True))
     )
-    steps["exact contributions, when flagged"], _ = timed(judge.scorer.contributions, vectors[: count // 4])
+    steps["exact contributions, when flagged"], _ = timed(evaluator.scorer.contributions, vectors[: count // 4])
     steps["receipt id"], _ = timed(ulid, [payment.event_time_ms for payment in payments])
 
     def decide(pair: Any) -> Any:
         payment, vector = pair
         now = engine.now_ns()
-        reading = Reading(vector, FULL, (), True, (1, 1, 1, 1, 1, 1))
-        moments = Moments(now, now, now, now + FAR_NS, payment.event_time_ms)
+        reading = FeatureReading(vector, FULL, (), True, (1, 1, 1, 1, 1, 1))
+        moments = Timings(now, now, now, now + FAR_NS, payment.event_time_ms)
         return engine.decider.decide(payment, reading, moments, engine.now_ns)
 
     steps["decide: model, rules, reasons, receipt, answer"], decided = timed(

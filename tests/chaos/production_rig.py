@@ -17,7 +17,7 @@ from features.catalogue.catalogue import Catalogue, catalogue_of
 from features.state.remote import EntityStrings
 from serving.audit.verify import verify_ledger
 from serving.ledger import open
-from serving.ledger.reader import LedgerReading
+from serving.ledger.reader import LedgerReader
 from serving.model import bundle_archive
 from serving.redis_store.keys import Keys
 from serving.settings import Settings
@@ -167,7 +167,7 @@ class ProductionRig:
                     found[entity] = strings.canonical(entity[0], client.get(key))  # type: ignore[arg-type]
         return found
 
-    def _catalogue(self, ledger: LedgerReading) -> Catalogue:
+    def _catalogue(self, ledger: LedgerReader) -> Catalogue:
         last = decode_promotion(ledger.of_kind("promotion")[-1].body)
         return catalogue_of(bundle_archive.kept_bundle(self.var / "bundles", last.bundle, last.policy).contract)
 

@@ -13,7 +13,7 @@ from features.state.memory import State
 from features.state.remote import EntityStrings
 from serving.audit.verify import verify_ledger
 from serving.decision.receipt import decode_body
-from serving.ledger.reader import LedgerReading
+from serving.ledger.reader import LedgerReader
 from serving.ledger.sqlite.ledger import Ledger
 from serving.model import bundle_archive
 from serving.settings import Settings
@@ -53,7 +53,7 @@ def prove(var: Path, answers: Mapping[str, Mapping[str, Any]]) -> Proof:
     return Proof(acknowledged, lost, doubled, apart, verified.mismatches, len(recorded), told)
 
 
-def recorded_answers(ledger: LedgerReading) -> tuple[dict[str, bytes], int]:
+def recorded_answers(ledger: LedgerReader) -> tuple[dict[str, bytes], int]:
     """The answer recorded of each payment (null for one that nobody decided), and how many stand there twice."""
     recorded: dict[str, bytes] = {}
     doubled = 0

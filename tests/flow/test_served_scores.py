@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.catalogue.catalogue import catalogue
-from serving.decision.evaluator import Judge
+from serving.decision.evaluator import Evaluator
 from tests.training.histories import small_history
 from tests.training.runs.test_pipeline import DELAY, RECIPE
 from training.data.frame import frame
@@ -28,8 +28,8 @@ def trained() -> Trained:
 @pytest.fixture(scope="module")
 def served(trained: Trained) -> list[tuple[float, float]]:
     """Margin and score of each payment of the test, one by one, as the service computes them."""
-    judge = Judge(trained.bundle("1", "run", "service"), trained.catalogue)
-    return [judge.score(row) for row in trained.test.values]
+    evaluator = Evaluator(trained.bundle("1", "run", "service"), trained.catalogue)
+    return [evaluator.score(row) for row in trained.test.values]
 
 
 def test_margins_and_scores_of_training_are_the_served_ones(

@@ -47,8 +47,8 @@ BORDERS: dict[str, tuple[str, ...]] = {
     ),
     "duckdb": ("features/feast_store/asof.py",),
     "sqlite3": (
-        "serving/errors.py",
         "serving/ledger/sqlite/case_table.py",
+        "serving/ledger/sqlite/connection.py",
         "serving/ledger/sqlite/ledger.py",
         "serving/cases/cases.py",
         "serving/cases/queries.py",
@@ -68,6 +68,7 @@ BORDERS: dict[str, tuple[str, ...]] = {
 # The files that may hold SQL text.
 SQL_BORDER: tuple[str, ...] = (
     "serving/ledger/sqlite/case_table.py",
+    "serving/ledger/sqlite/connection.py",
     "serving/ledger/sqlite/ledger.py",
     "serving/ledger/reader.py",
     "serving/ledger/postgres/events.py",

@@ -128,9 +128,9 @@ def test_the_settings_table_of_training_is_the_one_of_the_code() -> None:
 
 def test_the_features_are_those_of_the_catalogue() -> None:
     known = catalogue()
-    counted = {feature.story: 0 for feature in known.features}
+    counted = {feature.typology: 0 for feature in known.features}
     for feature in known.features:
-        counted[feature.story] += 1
+        counted[feature.typology] += 1
     found = {row[0]: int(row[1]) for row in rows_of(doc("analyst.md"), "typology", "features")}
     assert found == counted, f"write these rows in docs/analyst.md: {counted}"
     assert f"The catalogue has {len(known.names)} features." in doc("analyst.md")

@@ -14,8 +14,8 @@ import httpx
 import msgspec
 import pytest
 
-from serving.cases.postgres import ServerCases
-from serving.cases.sqlite import FileCases
+from serving.cases.postgres import PostgresCases
+from serving.cases.sqlite import SqliteCases
 from serving.console.desk import DeskLedger
 from serving.ledger.postgres import schema
 from serving.ledger.sqlite.ledger import Ledger
@@ -100,7 +100,7 @@ class Embedded:
         """Nothing: what is acknowledged is in the file."""
 
     def desk(self, service: Service) -> DeskLedger:
-        return FileCases(service.var / "ledger.sqlite")
+        return SqliteCases(service.var / "ledger.sqlite")
 
     def held(self, service: Service) -> Iterator[tuple[str, bytes]]:
         yield from ()
@@ -154,7 +154,7 @@ class Production:
         wait_for(lambda: client.xlen(key) == 0, "the recorder")
 
     def desk(self, service: Service) -> DeskLedger:
-        return ServerCases(read_settings(self.environment(service.var.parent)))
+        return PostgresCases(read_settings(self.environment(service.var.parent)))
 
     def held(self, service: Service) -> Iterator[tuple[str, bytes]]:
         servers = self.servers(service.var.parent)

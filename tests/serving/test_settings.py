@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from features.intake.pseudonyms import Pseudonyms
 from serving import __main__ as command_line
 from serving.errors import CannotStart
-from serving.ledger.hash_key import Hashing, check_hashing, pseudonyms_of
+from serving.ledger.hash_key import HashingEvent, check_hash_key, pseudonyms_of
 from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import log_form, read_settings
 from training.settings import read_settings as training_settings
@@ -104,13 +104,13 @@ def test_a_ledger_whose_key_had_a_line_end_goes_on_with_the_line_end_written_out
 ) -> None:
     key = "k" * 40
     ledger = Ledger(tmp_path / "ledger.sqlite")
-    body = msgspec.json.encode(Hashing(Pseudonyms(key + kept).fingerprint))
+    body = msgspec.json.encode(HashingEvent(Pseudonyms(key + kept).fingerprint))
     ledger.append_now("hashing", "", 1, 1, body)
     with pytest.raises(CannotStart) as refused:
-        check_hashing(ledger, read_settings({"RISKGATE_HASH_KEY": key + kept}))
+        check_hash_key(ledger, read_settings({"RISKGATE_HASH_KEY": key + kept}))
     assert f"<the key>{written}'" in refused.value.repair
     assert key not in str(refused.value)
-    found = check_hashing(ledger, read_settings({"RISKGATE_HASH_KEY": key + written}))
+    found = check_hash_key(ledger, read_settings({"RISKGATE_HASH_KEY": key + written}))
     assert found is not None
     assert found.fingerprint == Pseudonyms(key + kept).fingerprint
     ledger.close()
@@ -166,7 +166,7 @@ def test_every_command_says_all_that_is_wrong_in_sentences(
     for name, value in WRONG.items():
         monkeypatch.setenv(name, value)
     if len(command_line.app.registered_commands) < len(COMMANDS):
-        command_line._add_others()
+        command_line._add_commands()
     done = CliRunner().invoke(command_line.app, arguments, input="a long password\na long password\n")
     assert done.exit_code == 2, done.output
     assert done.exception is None or isinstance(done.exception, SystemExit)

@@ -9,7 +9,6 @@ import msgspec
 from features.domain.payment_fields import BY_NAME
 from serving.cases.cases import OPENING_DECISIONS
 from serving.cases.party_index import PARTIES, Party
-from serving.cases.queries import LedgerEvent
 from serving.console.desk import CaseView
 from serving.console.pages.catalogues import Catalogues
 from serving.console.pages.explain import feature_families, reason_lines
@@ -27,6 +26,7 @@ from serving.console.pages.pages import (
 from serving.console.pages.queue_page import case_href
 from serving.console.pages.wording import apart, iso, moment, money, number, percent, plain, short_moment
 from serving.decision.receipt import Answer, decided, decode_answer, decode_body
+from serving.ledger.reader import Event
 
 _OTHER: dict[Party, tuple[str, str]] = {
     "payer": ("Paid to", "payee_id"),
@@ -148,7 +148,7 @@ def _recent(party: Party, view: CaseView) -> RecentPayments:
     return RecentPayments(f"Same {party}", identifier, other_name, tuple(rows))
 
 
-def _known(transaction_id: str, reports: tuple[LedgerEvent, ...]) -> str:
+def _known(transaction_id: str, reports: tuple[Event, ...]) -> str:
     """What is known of a payment: its label, else its verdict, else its outcome; the latest of each."""
     words: dict[str, str] = {}
     for report in reports:
@@ -158,7 +158,7 @@ def _known(transaction_id: str, reports: tuple[LedgerEvent, ...]) -> str:
     return words.get("label") or words.get("verdict") or words.get("outcome") or ""
 
 
-def _timeline(event: LedgerEvent) -> TimelineEntry:
+def _timeline(event: Event) -> TimelineEntry:
     text, detail = plain(event.kind).capitalize(), ""
     body = msgspec.json.decode(event.body)
     match event.kind:

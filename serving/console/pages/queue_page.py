@@ -7,11 +7,11 @@ from urllib.parse import urlencode
 import msgspec
 
 from serving.cases.cases import OPENING_DECISIONS, Case
-from serving.cases.queries import LedgerEvent
 from serving.console.desk import PAGE_SIZE, QueueView
 from serving.console.pages.pages import Choice, Moment, PageFrame, QueuePage, QueueRow
 from serving.console.pages.wording import grouped, iso, moment, money, percent, span
 from serving.decision.receipt import decode_answer, decode_body
+from serving.ledger.reader import Event
 
 STATES = ("open", "resolved", "all")
 DECISIONS = ("all", *OPENING_DECISIONS)
@@ -89,7 +89,7 @@ def _choices(query: QueueQuery, key: str, values: tuple[str, ...]) -> tuple[Choi
     return tuple(Choice(value.capitalize(), wanted(value), value == chosen) for value in values)
 
 
-def _row(case: Case, event: LedgerEvent | None, now_ms: int, reference: str) -> QueueRow:
+def _row(case: Case, event: Event | None, now_ms: int, reference: str) -> QueueRow:
     reason = ""
     if event is not None:
         reasons = decode_answer(decode_body(event.body).answer).reasons

@@ -11,7 +11,7 @@ import msgspec
 from features.domain.payment import Payment
 from features.state.remote import Entry
 from serving.decision import receipt as receipts
-from serving.decision.decider import Decided, Reading
+from serving.decision.decider import Decided, FeatureReading
 from serving.decision.evaluator import DEFAULT
 from serving.engine.scored import Scored, different_content, outside_window
 from serving.errors import LedgerUnavailable
@@ -51,9 +51,9 @@ class Claim(msgspec.Struct, frozen=True):
     best_tier: str
 
 
-def empty_reading(missing: tuple[str, ...], seen: tuple[int, ...] = ()) -> Reading:
+def empty_reading(missing: tuple[str, ...], seen: tuple[int, ...] = ()) -> FeatureReading:
     """The reading of a payment whose features cannot be computed or are not needed."""
-    return Reading(None, DEFAULT, missing, True, seen)
+    return FeatureReading(None, DEFAULT, missing, True, seen)
 
 
 def replay_of(claim: Claim, known: IdempotencyRecord) -> Scored:
@@ -69,7 +69,7 @@ def replay_of(claim: Claim, known: IdempotencyRecord) -> Scored:
 def without_receipt(decided: Decided, replayed: bool) -> Scored:
     """The answer of a decision that is not recorded yet: it names no receipt, for none could be fetched."""
     answer = msgspec.structs.replace(receipts.decode_answer(decided.answer), receipt_id=None)
-    return Scored(receipts.encode_answer(answer), replayed, None, decided.judgement.decision.word, decided.tier)
+    return Scored(receipts.encode_answer(answer), replayed, None, decided.evaluation.decision.word, decided.tier)
 
 
 def check_content(claim: Claim, digest: bytes) -> None:

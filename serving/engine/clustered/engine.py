@@ -22,7 +22,7 @@ from features.intake.parse import payment_json
 from features.state.codec import HEADER_BYTES
 from features.state.remote import EntityStrings, Entry, generation_of, header
 from serving.decision.clock import Clock
-from serving.decision.decider import Decider, Deciding, Moments, Reading, deadline_of
+from serving.decision.decider import Decider, DecidingEngine, FeatureReading, Timings, deadline_of
 from serving.decision.evaluator import DEFAULT, FULL, RULES_ONLY, STALE
 from serving.decision.receipt import Receipt
 from serving.engine.clustered.claim import (
@@ -54,7 +54,7 @@ AFTER_ADMISSION_NS = 8_000_000
 QUIET_NS = 5_000_000_000
 
 
-class RedisEngine(Deciding):
+class RedisEngine(DecidingEngine):
     """Scores payments against one bundle and a state that many workers share."""
 
     def __init__(
@@ -127,41 +127,41 @@ class RedisEngine(Deciding):
         self._single_flight.begin(name)
         return True
 
-    def _claim(self, payment: Payment, started_ns: int, best_tier: str) -> tuple[Claim, Moments]:
+    def _claim(self, payment: Payment, started_ns: int, best_tier: str) -> tuple[Claim, Timings]:
         content = payment_json(payment)
         arrival_ms, begin_ns = time.time_ns() // 1_000_000, self.now_ns()
         claim = Claim(payment, content, content_digest(content), self.strings.entry(payment), best_tier)
-        return claim, Moments(started_ns, begin_ns, begin_ns, deadline_of(payment, started_ns), arrival_ms)
+        return claim, Timings(started_ns, begin_ns, begin_ns, deadline_of(payment, started_ns), arrival_ms)
 
     async def _answer(self, payment: Payment, started_ns: int, explain_approved: bool, best_tier: str) -> Scored:
-        claim, moments = self._claim(payment, started_ns, best_tier)
+        claim, timings = self._claim(payment, started_ns, best_tier)
         if not self.clock.accepts(payment.event_time_ms):
-            return await self._retries.answer_or_refuse(claim, moments, explain_approved)
+            return await self._retries.answer_or_refuse(claim, timings, explain_approved)
         if self.lookup.imported(payment.transaction_id):
             raise in_imported_history(payment.transaction_id)
         if not self.state.works or self.outbox.pending(payment.transaction_id) is not None:
-            return self.without_state(claim, moments, explain_approved)
+            return self.without_state(claim, timings, explain_approved)
         if best_tier == DEFAULT:
-            return await self._single_trip.answer(claim, moments, explain_approved)
-        admit_ns = max(moments.deadline_ns - AFTER_ADMISSION_NS, (moments.begin_ns + moments.deadline_ns) // 2)
-        due_ms = moments.arrival_ms + payment.deadline_ms
+            return await self._single_trip.answer(claim, timings, explain_approved)
+        admit_ns = max(timings.deadline_ns - AFTER_ADMISSION_NS, (timings.begin_ns + timings.deadline_ns) // 2)
+        due_ms = timings.arrival_ms + payment.deadline_ms
         try:
             admitted = await self.state.admit(
-                payment, claim.entry, claim.content, claim.digest, due_ms, moments.arrival_ms, admit_ns
+                payment, claim.entry, claim.content, claim.digest, due_ms, timings.arrival_ms, admit_ns
             )
         except StateUnavailable as error:
             self.warn_rarely("payments are decided without state", error)
-            return self.without_state(claim, moments, explain_approved)
+            return self.without_state(claim, timings, explain_approved)
         if admitted.known is not None:
-            return await self.replay(claim, admitted.known, moments, explain_approved)
+            return await self.replay(claim, admitted.known, timings, explain_approved)
         if admitted.full:
             return self.without_stream(claim)
         self.stream_full = False
-        return await self.decide(claim, admitted.payment_id, admitted.strings, moments, explain_approved)
+        return await self.decide(claim, admitted.payment_id, admitted.strings, timings, explain_approved)
 
-    async def replay(self, claim: Claim, known: IdempotencyRecord, moments: Moments, explain_approved: bool) -> Scored:
+    async def replay(self, claim: Claim, known: IdempotencyRecord, timings: Timings, explain_approved: bool) -> Scored:
         """The answer of a payment that Redis holds."""
-        return await self._retries.answer(claim, known, moments, explain_approved)
+        return await self._retries.answer(claim, known, timings, explain_approved)
 
     async def dry_run(self, payment: Payment) -> Scored:
         """See `Engine.dry_run`."""
@@ -172,10 +172,10 @@ class RedisEngine(Deciding):
             strings = await self.state.read(entry, self.now_ns() + payment.deadline_ms * 1_000_000)
             vector = self.strings.observe(payment, entry, strings, self.shared_profiles.profiles, keep=False)
         except (StateUnavailable, BrokenState):
-            judgement, answer = self.decider.by_amount(payment, ("state",))
-            return Scored(answer, False, None, judgement.decision.word, DEFAULT)
-        judgement, answer = self.decider.try_out(payment, Reading(vector, FULL, (), False, ()))
-        return Scored(answer, False, None, judgement.decision.word, FULL)
+            evaluation, answer = self.decider.by_amount(payment, ("state",))
+            return Scored(answer, False, None, evaluation.decision.word, DEFAULT)
+        evaluation, answer = self.decider.try_out(payment, FeatureReading(vector, FULL, (), False, ()))
+        return Scored(answer, False, None, evaluation.decision.word, FULL)
 
     async def payment_event(self, transaction_id: str) -> Event | None:
         """See `Engine.payment_event`: from the stream if the recorder has not written it yet, else from PostgreSQL."""
@@ -188,28 +188,28 @@ class RedisEngine(Deciding):
     # -- the steps -----------------------------------------------------------------------------
 
     async def decide(
-        self, claim: Claim, payment_id: bytes, strings: Strings, moments: Moments, explain_approved: bool
+        self, claim: Claim, payment_id: bytes, strings: Strings, timings: Timings, explain_approved: bool
     ) -> Scored:
         """Decide an admitted payment, from the strings of its entities before it."""
         payment = claim.payment
-        in_time = self.now_ns() < moments.deadline_ns
+        in_time = self.now_ns() < timings.deadline_ns
         reading = self._read(claim, strings, claim.best_tier if in_time else DEFAULT)
         if reading.tier in (FULL, RULES_ONLY):
             self._compact(claim.entry, strings)
-        moments = msgspec.structs.replace(moments, read_ns=self.now_ns())
-        decided = self.decider.decide(payment, reading, moments, self.now_ns, explain_approved=explain_approved)
+        timings = msgspec.structs.replace(timings, read_ns=self.now_ns())
+        decided = self.decider.decide(payment, reading, timings, self.now_ns, explain_approved=explain_approved)
         self.clock.advance(payment.event_time_ms)
-        pending = PendingDecision(payment, claim.content, claim.digest, claim.entry, decided, moments.arrival_ms)
+        pending = PendingDecision(payment, claim.content, claim.digest, claim.entry, decided, timings.arrival_ms)
         try:
-            first = await record_decision(self.state, pending, payment_id, moments.deadline_ns)
+            first = await record_decision(self.state, pending, payment_id, timings.deadline_ns)
         except StateUnavailable as error:
             self.warn_rarely("decisions are answered before they are recorded", error)
             return self.record_later(msgspec.structs.replace(pending, payment_id=payment_id))
         if first is not None:
             return replay_of(claim, first)
-        return Scored(decided.answer, False, None, decided.judgement.decision.word, decided.tier)
+        return Scored(decided.answer, False, None, decided.evaluation.decision.word, decided.tier)
 
-    def _read(self, claim: Claim, strings: Strings, best_tier: str) -> Reading:
+    def _read(self, claim: Claim, strings: Strings, best_tier: str) -> FeatureReading:
         """The features and what is missing of them; the payment is part of the state already."""
         payment, entry = claim.payment, claim.entry
         try:
@@ -217,7 +217,7 @@ class RedisEngine(Deciding):
             seen = self.strings.last_seen()
             if best_tier == DEFAULT:
                 return empty_reading(("features", "model"), seen)
-            return Reading(vector, best_tier, (), True, seen, self.shared_profiles.row)
+            return FeatureReading(vector, best_tier, (), True, seen, self.shared_profiles.row)
         except BrokenState as error:
             log.error("%s", error)
             return empty_reading(("state", "model"), ())
@@ -226,7 +226,7 @@ class RedisEngine(Deciding):
         try:
             vector = self.strings.observe(payment, entry, strings, None)
             tier = STALE if best_tier == FULL else best_tier
-            return Reading(vector, tier, ("profiles",), True, self.strings.last_seen())
+            return FeatureReading(vector, tier, ("profiles",), True, self.strings.last_seen())
         except Exception:
             log.exception("features could not be read")
             return empty_reading(("features", "model"), ())
@@ -242,7 +242,7 @@ class RedisEngine(Deciding):
 
     # -- without Redis -------------------------------------------------------------------------
 
-    def without_state(self, claim: Claim, moments: Moments, explain_approved: bool) -> Scored:
+    def without_state(self, claim: Claim, timings: Timings, explain_approved: bool) -> Scored:
         """Decide by amount without Redis, and record the decision later."""
         payment = claim.payment
         pending = self.outbox.pending(payment.transaction_id)
@@ -251,8 +251,8 @@ class RedisEngine(Deciding):
             return without_receipt(pending.decided, True)
         self.misses += 1
         reading = empty_reading(("state", "model"), ())
-        decided = self.decider.decide(payment, reading, moments, self.now_ns, explain_approved=explain_approved)
-        pending = PendingDecision(payment, claim.content, claim.digest, claim.entry, decided, moments.arrival_ms)
+        decided = self.decider.decide(payment, reading, timings, self.now_ns, explain_approved=explain_approved)
+        pending = PendingDecision(payment, claim.content, claim.digest, claim.entry, decided, timings.arrival_ms)
         return self.record_later(pending)
 
     def warn_rarely(self, what: str, error: StateUnavailable) -> None:
@@ -275,8 +275,8 @@ class RedisEngine(Deciding):
                 "policy's default decision until the recorder has drained it."
             )
         self.stream_full = True
-        judgement, answer = self.decider.by_amount(claim.payment, ("ledger",))
-        return Scored(answer, False, None, judgement.decision.word, DEFAULT)
+        evaluation, answer = self.decider.by_amount(claim.payment, ("ledger",))
+        return Scored(answer, False, None, evaluation.decision.word, DEFAULT)
 
     def receipt_of(self, pending: PendingDecision, strings: Strings | None) -> Receipt:
         """The receipt of a decision made without state, once the payment's place in the state is known."""

@@ -22,9 +22,16 @@ from serving.messages import Recorded
 from serving.redis_store.messages import EventHeader, StringAppend
 from serving.redis_store.state import RedisState
 from serving.redis_store.stream_lookup import unrecorded_content
-from serving.state.feedback import Original, Taken, effects_of_label, effects_of_outcome, event_of, unknown_transaction
+from serving.state.feedback import (
+    FeedbackResult,
+    Original,
+    effects_of_label,
+    effects_of_outcome,
+    event_of,
+    unknown_transaction,
+)
 from serving.state.fold import Effect
-from serving.state.foldable import UNFOLDABLE, CannotFold, Reported, reason_of, step_of
+from serving.state.foldable import UNFOLDABLE, CannotFold, ReportStep, reason_of, step_of
 from serving.state.outcomes import LabelReport, OutcomeReport
 
 #: Attempts of one report against concurrent reports about the same payment.
@@ -59,7 +66,7 @@ class RedisFeedback:
         self._find_original = original
         self._find_reports = reports
 
-    async def take_outcome(self, report: OutcomeReport) -> Taken:
+    async def take_outcome(self, report: OutcomeReport) -> FeedbackResult:
         """Record what the issuer did; a repeated outcome changes nothing.
 
         Raises: UnknownTransaction, CannotFold, LedgerUnavailable.
@@ -67,7 +74,7 @@ class RedisFeedback:
         one = EarlierReport("outcome", report.outcome, None, report.event_time_ms)
         return await self._take(report.transaction_id, one, partial(effects_of_outcome, report), None)
 
-    async def take_label(self, report: LabelReport, verdict_seq: int | None = None) -> Taken:
+    async def take_label(self, report: LabelReport, verdict_seq: int | None = None) -> FeedbackResult:
         """Record a label; a repeated one changes nothing, of two that disagree the later reported wins.
 
         Raises: UnknownTransaction, CannotFold, LedgerUnavailable, Conflict if a later report says otherwise.
@@ -81,7 +88,7 @@ class RedisFeedback:
         one: EarlierReport,
         effects_of: Callable[[Original, Sequence[EarlierReport]], tuple[Effect, ...] | None],
         verdict_seq: int | None,
-    ) -> Taken:
+    ) -> FeedbackResult:
         reply = Recorded(transaction_id, one.value)
         original = await self._original(transaction_id)
         for _ in range(MAX_ATTEMPTS):
@@ -92,10 +99,10 @@ class RedisFeedback:
                 known = await asyncio.to_thread(self._find_reports, transaction_id)
             effects = effects_of(original, [other for other in known if other.kind == one.kind])
             if effects is None:
-                return Taken(reply, True)
+                return FeedbackResult(reply, True)
             if await self._record(original.payment, one, effects, verdict_seq, former, [*known, one]):
                 self.clock.advance(one.reported_at_ms)
-                return Taken(reply, False)
+                return FeedbackResult(reply, False)
         raise LedgerUnavailable("Too many concurrent reports about one payment.", "Send the same again in a moment.")
 
     async def _record(
@@ -109,7 +116,7 @@ class RedisFeedback:
     ) -> bool:
         event = event_of(one.kind, payment, one.value, one.source, one.reported_at_ms, effects, verdict_seq)
         step = step_of(event, self.strings.catalogue)
-        assert isinstance(step, Reported)
+        assert isinstance(step, ReportStep)
         # `step.payment` is the payment as the event will be decoded, so a later fold of the ledger appends the same.
         foldings = [
             StringAppend(kind, key, tail)

@@ -9,15 +9,15 @@ from features.catalogue.catalogue import Catalogue
 from serving.decision import receipt as receipts
 from serving.engine.clustered.feedback import EarlierReport
 from serving.ledger.history_segment import Segment
-from serving.ledger.reader import Event, LedgerReading
+from serving.ledger.reader import Event, LedgerReader
 from serving.state.feedback import Original, in_history, reports_in, scored_here
-from serving.state.foldable import CannotFold, Imported, step_of
+from serving.state.foldable import CannotFold, HistoryStep, step_of
 
 
 class LedgerLookup:
     """Finds payments and reports that Redis no longer holds; calls block, so make them in a thread."""
 
-    def __init__(self, ledger: LedgerReading, segments: Path, catalogue: Catalogue) -> None:
+    def __init__(self, ledger: LedgerReader, segments: Path, catalogue: Catalogue) -> None:
         self.ledger = ledger
         self.catalogue = catalogue
         self._folder = segments
@@ -75,7 +75,7 @@ class LedgerLookup:
             for event in self.ledger.of_kind("history"):
                 with contextlib.suppress(CannotFold):  # the fold sets such an event aside
                     step = step_of(event, self.catalogue)
-                    assert isinstance(step, Imported)
+                    assert isinstance(step, HistoryStep)
                     self._segment = Segment(self._folder, step.body.sha256, step.body.until_ms)
                     break
         return self._segment

@@ -16,14 +16,14 @@ from features.state.remote import EntityStrings, header
 from serving.decision import receipt as receipts
 from serving.engine.clustered.startup_checks import contract_of
 from serving.errors import CannotStart
-from serving.ledger.reader import LedgerReading
+from serving.ledger.reader import LedgerReader
 from serving.redis_store.idempotency_record import answered_record, content_digest, lost_record
 from serving.redis_store.keys import Keys
 from serving.redis_store.server_checks import redis_client
 from serving.redis_store.stream_entry import stream_id_of
 from serving.settings import Settings
 from serving.state.fold import Fold
-from serving.state.set_aside import SetAside, encode_there
+from serving.state.set_aside import SetAside, encode_shared
 from serving.state.startup import Opened
 
 #: The value of the catalogue's key during a rebuild.
@@ -58,7 +58,7 @@ class StateComparison(NamedTuple):
     set_aside: SetAside
 
 
-def rebuild(settings: Settings, ledger: LedgerReading, opened: Opened) -> Rebuilt:
+def rebuild(settings: Settings, ledger: LedgerReader, opened: Opened) -> Rebuilt:
     """Replace every string by the fold of the ledger, and restore the idempotency records of the last days.
 
     Raises: CannotStart when events of the stream are not in PostgreSQL yet.
@@ -92,14 +92,14 @@ def rebuild(settings: Settings, ledger: LedgerReading, opened: Opened) -> Rebuil
         _send(pipe, _PAGE)
     if fold.profile_row:
         pipe.set(keys.profile_row, str(fold.profile_row))
-    pipe.set(keys.set_aside, encode_there(fold.set_aside))
+    pipe.set(keys.set_aside, encode_shared(fold.set_aside))
     pipe.set(keys.contract, contract_of(opened.catalogue.contract().hash))
     _send(pipe, 0)
     client.close()
     return Rebuilt(entities, size, payments, fold.set_aside)
 
 
-def compare(settings: Settings, ledger: LedgerReading, opened: Opened, max_sentences: int = 5) -> StateComparison:
+def compare(settings: Settings, ledger: LedgerReader, opened: Opened, max_sentences: int = 5) -> StateComparison:
     """Compare every string, compacted, with the fold of the ledger byte for byte; changes nothing.
 
     Raises: CannotStart when events of the stream are not in PostgreSQL yet.

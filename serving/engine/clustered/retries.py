@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from serving.decision.decider import Moments
+from serving.decision.decider import Timings
 from serving.engine.clustered.claim import Claim, PaymentLookup, answer_from_ledger, check_content, replay_of
 from serving.engine.scored import Scored
 from serving.errors import StateUnavailable
@@ -30,12 +30,12 @@ class RetryHost(Protocol):
     lookup: PaymentLookup
     now_ns: Callable[[], int]
 
-    def without_state(self, claim: Claim, moments: Moments, explain_approved: bool) -> Scored:
+    def without_state(self, claim: Claim, timings: Timings, explain_approved: bool) -> Scored:
         """The answer while Redis cannot be read."""
         ...
 
     async def decide(
-        self, claim: Claim, payment_id: bytes, strings: Strings, moments: Moments, explain_approved: bool
+        self, claim: Claim, payment_id: bytes, strings: Strings, timings: Timings, explain_approved: bool
     ) -> Scored:
         """Decide a payment that is admitted."""
         ...
@@ -47,18 +47,18 @@ class Retries:
     def __init__(self, engine: RetryHost) -> None:
         self.engine = engine
 
-    async def answer(self, claim: Claim, known: IdempotencyRecord, moments: Moments, explain_approved: bool) -> Scored:
+    async def answer(self, claim: Claim, known: IdempotencyRecord, timings: Timings, explain_approved: bool) -> Scored:
         """Replay the answer; wait for the worker that decides the payment, and take over when that is late."""
         engine, payment = self.engine, claim.payment
         while not known.answered and time.time_ns() // 1_000_000 < known.due_ms:
             check_content(claim, known.digest)
-            if engine.now_ns() + POLL_SECONDS * 1e9 >= moments.deadline_ns:
+            if engine.now_ns() + POLL_SECONDS * 1e9 >= timings.deadline_ns:
                 break
             await asyncio.sleep(POLL_SECONDS)
             try:
-                found = await engine.state.record(payment.transaction_id, moments.deadline_ns)
+                found = await engine.state.record(payment.transaction_id, timings.deadline_ns)
             except StateUnavailable:
-                return engine.without_state(claim, moments, explain_approved)
+                return engine.without_state(claim, timings, explain_approved)
             if found is None:
                 break
             known = found
@@ -66,23 +66,23 @@ class Retries:
             return replay_of(claim, known)
         check_content(claim, known.digest)
         try:
-            now = await engine.state.read(claim.entry, moments.deadline_ns)
+            now = await engine.state.read(claim.entry, timings.deadline_ns)
             strings = strings_at(claim.entry, now, known)
         except StateUnavailable:
-            return engine.without_state(claim, moments, explain_approved)
+            return engine.without_state(claim, timings, explain_approved)
         except LookupError:
             log.warning("payment %s is taken over without features: its state was compacted", payment.transaction_id)
             strings = [b"\0"] * len(claim.entry.keys)  # not readable: decided by amount
-        return await engine.decide(claim, known.payment_id, strings, moments, explain_approved)
+        return await engine.decide(claim, known.payment_id, strings, timings, explain_approved)
 
-    async def answer_or_refuse(self, claim: Claim, moments: Moments, explain_approved: bool) -> Scored:
+    async def answer_or_refuse(self, claim: Claim, timings: Timings, explain_approved: bool) -> Scored:
         """Answer a payment outside the clock's window if it was decided before.
 
         Raises: Conflict; Refused for an unknown one.
         """
         known = None
         with contextlib.suppress(StateUnavailable):
-            known = await self.engine.state.record(claim.payment.transaction_id, moments.deadline_ns)
+            known = await self.engine.state.record(claim.payment.transaction_id, timings.deadline_ns)
         if known is None:  # expired in Redis, but still in PostgreSQL
             return await answer_from_ledger(claim, self.engine.lookup)
-        return await self.answer(claim, known, moments, explain_approved)
+        return await self.answer(claim, known, timings, explain_approved)

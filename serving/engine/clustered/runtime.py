@@ -21,13 +21,13 @@ from serving.engine.gauges import SET_ASIDE, measure_lag, show_decider, show_suc
 from serving.engine.gc_tuning import freeze_gc
 from serving.engine.profile_runtime import WARMUP_PAYMENT, ProfileRuntime
 from serving.errors import LedgerError, StateUnavailable
-from serving.ledger.hash_key import check_hashing
+from serving.ledger.hash_key import check_hash_key
 from serving.ledger.postgres.ledger import PostgresLedger
 from serving.messages import Ready
 from serving.redis_store.connect import connect
 from serving.settings import Settings
 from serving.state.bundle_watcher import warm
-from serving.state.set_aside import SetAsideThere, decode_there
+from serving.state.set_aside import SharedSetAside, decode_shared
 from serving.state.startup import Opened
 
 log = logging.getLogger("riskgate")
@@ -47,14 +47,14 @@ class RedisRuntime(ProfileRuntime):
         """
         super().__init__(settings, champion)
         self.ledger = PostgresLedger(settings, "riskgate-worker")
-        self.names = check_hashing(self.ledger, settings)
+        self.names = check_hash_key(self.ledger, settings)
         self.lookup = LedgerLookup(self.ledger, settings.var / "segments", self.opened.catalogue)
         self.lookup.segment()
         self.engine: RedisEngine | None = None
         self.feedback: RedisFeedback | None = None
         #: Why the state cannot be used; empty when it can.
         self.state_problem = "The worker is still getting ready."
-        self.set_aside = SetAsideThere()
+        self.set_aside = SharedSetAside()
 
     async def prepare(self) -> None:
         """Connect, compare with the other workers, and get ready to score.
@@ -66,7 +66,7 @@ class RedisRuntime(ProfileRuntime):
         await asyncio.to_thread(warm_up, opened)
         state = await connect(self.settings)
         exposure = Exposure(self.settings.workers)
-        decider = Decider(opened.judge, opened.catalogue, code_version(), exposure, notice=self._notice)
+        decider = Decider(opened.evaluator, opened.catalogue, code_version(), exposure, notice=self._notice)
         engine = RedisEngine(
             catalogue=opened.catalogue, decider=decider, state=state, clock=self.clock, lookup=self.lookup
         )
@@ -77,7 +77,7 @@ class RedisRuntime(ProfileRuntime):
         self.feedback = RedisFeedback(state, engine.strings, self.clock, self.lookup.original, self.lookup.reports)
         engine.shared_profiles = SharedProfiles(state, self.profiles, self.names, opened.catalogue)
         await engine.shared_profiles.read_all()
-        self.set_aside = decode_there(await state.get(state.keys.set_aside))
+        self.set_aside = decode_shared(await state.get(state.keys.set_aside))
         self.engine, self.state_problem = engine, ""
         self._show(engine)
         freeze_gc()
@@ -90,7 +90,7 @@ class RedisRuntime(ProfileRuntime):
             (
                 self.engine.outbox.run(),
                 self._follow_state(self.engine),
-                self.succession.follow(),
+                self.watcher.run(),
                 measure_lag(self.metrics),
             )
         )
@@ -137,7 +137,7 @@ class RedisRuntime(ProfileRuntime):
 
     async def _check_state(self, engine: RedisEngine) -> None:
         """Detect a Redis that came back without its data: empty state must not be read as "no earlier payments"."""
-        self.set_aside = decode_there(await engine.state.get(engine.state.keys.set_aside))
+        self.set_aside = decode_shared(await engine.state.get(engine.state.keys.set_aside))
         found = await engine.state.get(engine.state.keys.contract)
         engine.state.trusted = found == startup_checks.contract_of(engine.decider.features_hash)
         problem = "" if engine.state.trusted else (
@@ -160,11 +160,11 @@ class RedisRuntime(ProfileRuntime):
             )
         except StateUnavailable as error:
             raise LedgerError(str(error)) from error
-        engine.succeed(opened.judge)
+        engine.replace_evaluator(opened.evaluator)
 
     def _show(self, engine: RedisEngine) -> None:
         show_decider(self.metrics, lambda: engine.decider)
-        show_succession(self.metrics, self.succession)
+        show_succession(self.metrics, self.watcher)
         watch = self.metrics.watch
         watch("riskgate_ready", "1 when payments are scored in full.", lambda: float(self.ready().ready))
         watch("riskgate_redis_up", "1 while Redis answers.", lambda: float(engine.state.works))

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from serving.decision.clock import Clock
-from serving.decision.decider import Decider, Moments
+from serving.decision.decider import Decider, Timings
 from serving.engine.clustered.claim import Claim, empty_reading
 from serving.engine.clustered.outbox import PendingDecision, admit_decided, call_admit_decided
 from serving.engine.scored import OnScored, Scored
@@ -29,7 +29,7 @@ class SingleTripHost(Protocol):
     clock: Clock
     now_ns: Callable[[], int]
 
-    async def replay(self, claim: Claim, known: IdempotencyRecord, moments: Moments, explain_approved: bool) -> Scored:
+    async def replay(self, claim: Claim, known: IdempotencyRecord, timings: Timings, explain_approved: bool) -> Scored:
         """The answer of a payment that Redis holds."""
         ...
 
@@ -53,19 +53,19 @@ class SingleTrip:
         self.engine = engine
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def answer(self, claim: Claim, moments: Moments, explain_approved: bool) -> Scored:
+    async def answer(self, claim: Claim, timings: Timings, explain_approved: bool) -> Scored:
         """Decide and record."""
-        one = self._decided(claim, moments, explain_approved)
-        return await self._recorded(claim, one, moments, explain_approved)
+        one = self._decided(claim, timings, explain_approved)
+        return await self._recorded(claim, one, timings, explain_approved)
 
-    def begin(self, claim: Claim, moments: Moments, on_scored: OnScored) -> None:
+    def begin(self, claim: Claim, timings: Timings, on_scored: OnScored) -> None:
         """Decide; `on_scored` gets the answer when Redis has replied."""
-        one = self._decided(claim, moments, False)
-        call = call_admit_decided(self.engine.state, one, moments.deadline_ns)
-        call.add_done_callback(partial(self._on_reply, claim, one, moments, on_scored))
+        one = self._decided(claim, timings, False)
+        call = call_admit_decided(self.engine.state, one, timings.deadline_ns)
+        call.add_done_callback(partial(self._on_reply, claim, one, timings, on_scored))
 
     def _on_reply(
-        self, claim: Claim, one: PendingDecision, moments: Moments, on_scored: OnScored, call: asyncio.Future[Any]
+        self, claim: Claim, one: PendingDecision, timings: Timings, on_scored: OnScored, call: asyncio.Future[Any]
     ) -> None:
         error = call.exception()
         if isinstance(error, StateUnavailable):
@@ -73,32 +73,32 @@ class SingleTrip:
         elif error is None and type(reply := call.result()) is list and len(reply) == 2:
             on_scored(_scored_from(one))
         else:  # calling again is safe and finds out which case it is
-            task = asyncio.get_running_loop().create_task(self._continue(claim, one, moments, on_scored))
+            task = asyncio.get_running_loop().create_task(self._continue(claim, one, timings, on_scored))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _continue(self, claim: Claim, one: PendingDecision, moments: Moments, on_scored: OnScored) -> None:
+    async def _continue(self, claim: Claim, one: PendingDecision, timings: Timings, on_scored: OnScored) -> None:
         try:
-            scored: Scored | Exception = await self._recorded(claim, one, moments, False)
+            scored: Scored | Exception = await self._recorded(claim, one, timings, False)
         except Exception as error:
             scored = error
         on_scored(scored)
 
-    def _decided(self, claim: Claim, moments: Moments, explain_approved: bool) -> PendingDecision:
+    def _decided(self, claim: Claim, timings: Timings, explain_approved: bool) -> PendingDecision:
         engine, reading = self.engine, empty_reading(("features", "model"))
         decided = engine.decider.decide(
-            claim.payment, reading, moments, engine.now_ns, explain_approved=explain_approved
+            claim.payment, reading, timings, engine.now_ns, explain_approved=explain_approved
         )
         engine.clock.advance(claim.payment.event_time_ms)
-        return PendingDecision(claim.payment, claim.content, claim.digest, claim.entry, decided, moments.arrival_ms)
+        return PendingDecision(claim.payment, claim.content, claim.digest, claim.entry, decided, timings.arrival_ms)
 
-    async def _recorded(self, claim: Claim, one: PendingDecision, moments: Moments, explain_approved: bool) -> Scored:
+    async def _recorded(self, claim: Claim, one: PendingDecision, timings: Timings, explain_approved: bool) -> Scored:
         try:
-            admitted = await admit_decided(self.engine.state, one, moments.deadline_ns)
+            admitted = await admit_decided(self.engine.state, one, timings.deadline_ns)
         except StateUnavailable as error:
             return self._record_later(one, error)
         if admitted.known is not None:
-            return await self.engine.replay(claim, admitted.known, moments, explain_approved)
+            return await self.engine.replay(claim, admitted.known, timings, explain_approved)
         if admitted.full:
             return self.engine.without_stream(claim)
         return _scored_from(one)
@@ -109,4 +109,4 @@ class SingleTrip:
 
 
 def _scored_from(one: PendingDecision) -> Scored:
-    return Scored(one.decided.answer, False, None, one.decided.judgement.decision.word, one.decided.tier)
+    return Scored(one.decided.answer, False, None, one.decided.evaluation.decision.word, one.decided.tier)

@@ -10,10 +10,10 @@ from features.intake.pseudonyms import Pseudonyms
 from features.state.codec import FORMAT
 from serving.errors import CannotStart
 from serving.ledger.hash_key import KIND as HASHING
-from serving.ledger.hash_key import Hashing
+from serving.ledger.hash_key import HashingEvent
 from serving.redis_store.messages import EventHeader
 from serving.redis_store.state import RedisState
-from serving.state.fold import Promotion, encode
+from serving.state.fold import PromotionEvent, encode
 from serving.state.startup import Opened
 
 _REBUILD = "Stop the workers and rebuild it from the ledger: python -m serving rebuild-state."
@@ -52,7 +52,9 @@ async def agree_on_hashing(state: RedisState, names: Pseudonyms | None) -> None:
     found = await state.exchange(state.keys.hashing, b"", own.encode())
     if found is None and names is not None:
         now_ms = time.time_ns() // 1_000_000
-        await state.append(EventHeader(HASHING, "", now_ms, now_ms), msgspec.json.encode(Hashing(names.fingerprint)))
+        await state.append(
+            EventHeader(HASHING, "", now_ms, now_ms), msgspec.json.encode(HashingEvent(names.fingerprint))
+        )
     if found is not None and found.decode() != own:
         raise CannotStart(
             f"Redis was written with hash key {found.decode()}, this worker has {own} (fingerprints, not the keys).",
@@ -66,7 +68,7 @@ async def note_promotion(state: RedisState, opened: Opened, features_hash: str, 
     Raises: StateUnavailable.
     """
     bundle = opened.bundle
-    own = encode(Promotion(bundle.digest, bundle.model_name, bundle.policy.digest, features_hash, code))
+    own = encode(PromotionEvent(bundle.digest, bundle.model_name, bundle.policy.digest, features_hash, code))
     former = await state.get(state.keys.promotion) or b""
     if former != own and await state.exchange(state.keys.promotion, former, own) is None:
         await state.append(EventHeader("promotion", "", now_ms, time.time_ns() // 1_000_000), own)

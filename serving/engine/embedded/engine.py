@@ -20,11 +20,11 @@ from features.domain.payment import Payment
 from features.intake.parse import payment_json
 from serving.decision import receipt as receipts
 from serving.decision.clock import Clock
-from serving.decision.decider import Decided, Decider, Deciding, Moments, Reading, deadline_of
-from serving.decision.evaluator import DEFAULT, FULL, STALE, Judge
+from serving.decision.decider import Decided, Decider, DecidingEngine, FeatureReading, Timings, deadline_of
+from serving.decision.evaluator import DEFAULT, FULL, STALE, Evaluator
 from serving.engine.scored import Scored, different_content, in_imported_history, outside_window
 from serving.errors import LedgerError
-from serving.ledger.sqlite.commit_ticket import Recorded
+from serving.ledger.sqlite.commit_ticket import CommitTicket
 from serving.ledger.sqlite.ledger import Event, Ledger, NotYetWritten
 from serving.state.fold import Fold
 from serving.state.foldable import UNFOLDABLE, reason_of
@@ -40,10 +40,10 @@ class RecentAnswer(msgspec.Struct, frozen=True, gc=False):
 
     content: bytes
     answer: bytes
-    ticket: Recorded | None
+    ticket: CommitTicket | None
 
 
-class EmbeddedEngine(Deciding):
+class EmbeddedEngine(DecidingEngine):
     """Scores payments against one bundle, one state and one ledger; single-threaded by design."""
 
     def __init__(
@@ -51,7 +51,7 @@ class EmbeddedEngine(Deciding):
         *,
         catalogue: Catalogue,
         fold: Fold,
-        judge: Judge,
+        evaluator: Evaluator,
         ledger: Ledger,
         clock: Clock,
         code: str,
@@ -60,7 +60,7 @@ class EmbeddedEngine(Deciding):
     ) -> None:
         self.catalogue = catalogue
         self.fold = fold
-        self.decider = Decider(judge, catalogue, code, notice=notice)
+        self.decider = Decider(evaluator, catalogue, code, notice=notice)
         self.ledger = ledger
         self.clock = clock
         self.now_ns = now_ns
@@ -109,9 +109,9 @@ class EmbeddedEngine(Deciding):
         deadline_ns = deadline_of(payment, started_ns)
         begin_ns = self.now_ns()
         reading = self._read_and_fold(payment, best_tier if begin_ns < deadline_ns else DEFAULT)
-        moments = Moments(started_ns, begin_ns, self.now_ns(), deadline_ns, arrival_ms)
+        timings = Timings(started_ns, begin_ns, self.now_ns(), deadline_ns, arrival_ms)
         try:
-            decided = self.decider.decide(payment, reading, moments, self.now_ns, explain_approved=explain_approved)
+            decided = self.decider.decide(payment, reading, timings, self.now_ns, explain_approved=explain_approved)
             body = receipts.encode_body(content, decided.receipt, decided.answer)
         except Exception:  # the state must not keep a payment that no event will record
             return self._decision_failed(payment, reading)
@@ -120,14 +120,14 @@ class EmbeddedEngine(Deciding):
             "payment", payment.transaction_id, payment.event_time_ms, arrival_ms, body, decided.case
         )
         self._remember(payment.transaction_id, RecentAnswer(content, decided.answer, ticket))
-        return Scored(decided.answer, False, ticket, decided.judgement.decision.word, decided.tier)
+        return Scored(decided.answer, False, ticket, decided.evaluation.decision.word, decided.tier)
 
     async def dry_run(self, payment: Payment) -> Scored:
         """See `Engine.dry_run`."""
         self._check_time(payment)
         vector = self.fold.state.observe(payment, self.fold.profiles)
-        judgement, answer = self.decider.try_out(payment, Reading(vector, FULL, (), False, ()))
-        return Scored(answer, False, None, judgement.decision.word, FULL)
+        evaluation, answer = self.decider.try_out(payment, FeatureReading(vector, FULL, (), False, ()))
+        return Scored(answer, False, None, evaluation.decision.word, FULL)
 
     async def payment_event(self, transaction_id: str) -> Event | None:
         """See `Engine.payment_event`."""
@@ -136,8 +136,8 @@ class EmbeddedEngine(Deciding):
 
     def without_ledger(self, payment: Payment) -> Scored:
         """The decision when nothing can be recorded: by amount band, without a receipt."""
-        judgement, answer = self.decider.by_amount(payment, ("ledger",))
-        return Scored(answer, False, None, judgement.decision.word, DEFAULT)
+        evaluation, answer = self.decider.by_amount(payment, ("ledger",))
+        return Scored(answer, False, None, evaluation.decision.word, DEFAULT)
 
     def without_receipt(self, scored: Scored) -> Scored:
         """The same decision without a receipt, for an event that is queued and not written before the deadline."""
@@ -153,7 +153,7 @@ class EmbeddedEngine(Deciding):
         self._recent.clear()
         return self.without_ledger(payment)
 
-    def _decision_failed(self, payment: Payment, reading: Reading) -> Scored:
+    def _decision_failed(self, payment: Payment, reading: FeatureReading) -> Scored:
         """Answer a payment that could not be decided; if it entered the state, the state is folded again."""
         log.exception("the payment could not be decided")
         if reading.folded:
@@ -167,7 +167,7 @@ class EmbeddedEngine(Deciding):
     def ledger_restored(self, fold: Fold) -> None:
         """Resume with a state that was folded again from the ledger."""
         self.fold = fold
-        self.ledger.mend()
+        self.ledger.resume_writes()
         self.ledger_works = True
 
     # -- the steps -----------------------------------------------------------------------------
@@ -206,25 +206,27 @@ class EmbeddedEngine(Deciding):
         if segment is not None and payment.transaction_id in segment:
             raise in_imported_history(payment.transaction_id)
 
-    def _read_and_fold(self, payment: Payment, best_tier: str) -> Reading:
+    def _read_and_fold(self, payment: Payment, best_tier: str) -> FeatureReading:
         """The features and what is missing of them; the payment enters the state even past its deadline."""
         state, profiles = self.fold.state, self.fold.profiles
         if best_tier == DEFAULT:
             try:
                 state.apply(payment)
-                return Reading(None, DEFAULT, ("features", "model"), True, state.last_seen())
+                return FeatureReading(None, DEFAULT, ("features", "model"), True, state.last_seen())
             except Exception:  # a valid request gets a decision; what raises has changed nothing
                 log.exception("the payment could not be folded")
-                return Reading(None, DEFAULT, ("features", "model"), False, tuple(state.events_seen(payment)))
+                return FeatureReading(None, DEFAULT, ("features", "model"), False, tuple(state.events_seen(payment)))
         try:
             vector = state.observe_and_apply(payment, profiles)
-            return Reading(vector, best_tier, (), True, state.last_seen())
+            return FeatureReading(vector, best_tier, (), True, state.last_seen())
         except Exception:  # whatever breaks, a valid request gets a decision
             log.exception("features could not be read with profiles")
         try:
             # Profiles are read before the kernel changes anything, so the payment is folded in once.
             vector = state.observe_and_apply(payment, None)
-            return Reading(vector, STALE if best_tier == FULL else best_tier, ("profiles",), True, state.last_seen())
+            return FeatureReading(
+                vector, STALE if best_tier == FULL else best_tier, ("profiles",), True, state.last_seen()
+            )
         except Exception:
             log.exception("features could not be read")
-            return Reading(None, DEFAULT, ("features", "model"), False, tuple(state.events_seen(payment)))
+            return FeatureReading(None, DEFAULT, ("features", "model"), False, tuple(state.events_seen(payment)))

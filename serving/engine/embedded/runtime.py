@@ -19,9 +19,9 @@ from serving.engine.gc_tuning import freeze_gc
 from serving.engine.profile_runtime import WARMUP_PAYMENT, ProfileRuntime
 from serving.errors import Conflict, LedgerError
 from serving.ledger.event_bodies import decode_verdict
-from serving.ledger.hash_key import settle_hashing
+from serving.ledger.hash_key import bind_hash_key
 from serving.ledger.sqlite import wal_preallocate
-from serving.ledger.sqlite.checkpoint import keep_short
+from serving.ledger.sqlite.checkpoint import run_checkpoints
 from serving.ledger.sqlite.ledger import Event, Ledger
 from serving.messages import Ready
 from serving.settings import Settings
@@ -49,7 +49,7 @@ class EmbeddedRuntime(ProfileRuntime):
         self.shadow = ShadowProcess(settings)
         self.lock: IO[str] | None = startup.lock(settings)
         self.ledger = Ledger(settings.ledger_path, settings.ledger_sync)
-        self.names = settle_hashing(self.ledger, settings)
+        self.names = bind_hash_key(self.ledger, settings)
         self.engine: EmbeddedEngine | None = None
         self.feedback: EmbeddedFeedback | None = None
         #: Whether payments are waiting: deferrable work then waits too.
@@ -67,19 +67,19 @@ class EmbeddedRuntime(ProfileRuntime):
         self.ledger.learn_ids()
         code = code_version()
         engine = EmbeddedEngine(
-            catalogue=opened.catalogue, fold=fold, judge=opened.judge, ledger=self.ledger, clock=self.clock, code=code,
-            notice=self._notice,
+            catalogue=opened.catalogue, fold=fold, evaluator=opened.evaluator, ledger=self.ledger, clock=self.clock,
+            code=code, notice=self._notice,
         )  # fmt: skip
         startup.note_promotion(self.ledger, opened, engine.decider.features_hash, code, self.clock.now_ms())
         if self.profiles is not None:
-            startup.take_profiles(self.profiles, self.ledger, fold, self.names)
+            startup.append_profiles(self.profiles, self.ledger, fold, self.names)
         self.feedback = EmbeddedFeedback(self.ledger, fold, self.clock)
         engine.fold.state.observe(WARMUP_PAYMENT)  # compiles the kernel before the first payment
         warm(opened)
         self.engine = engine
         show_engine(self.metrics, engine)
         show_ledger(self.metrics, self.ledger)
-        show_succession(self.metrics, self.succession)
+        show_succession(self.metrics, self.watcher)
         show_challenger(self.metrics, self.settings, self.ledger)
         self.metrics.watch("riskgate_ready", "1 when payments are scored in full.", lambda: float(self.ready().ready))
         freeze_gc()
@@ -95,12 +95,12 @@ class EmbeddedRuntime(ProfileRuntime):
         """Start the background work; needs the event loop."""
         self._start(
             (
-                keep_short(self.ledger, self.settings.wal_limit_bytes, lambda: self.under_pressure()),
+                run_checkpoints(self.ledger, self.settings.wal_limit_bytes, lambda: self.under_pressure()),
                 self._follow_ledger(),
-                self.succession.follow(),
+                self.watcher.run(),
                 measure_lag(self.metrics),
-                heap_prefault.stay_ahead(lambda: None if self.engine is None else self.engine.fold.state),
-                wal_preallocate.stay_ahead(self.settings.ledger_path),
+                heap_prefault.run_prefault(lambda: None if self.engine is None else self.engine.fold.state),
+                wal_preallocate.run_preallocation(self.settings.ledger_path),
                 self.shadow.keep(),
             )
         )
@@ -139,7 +139,7 @@ class EmbeddedRuntime(ProfileRuntime):
             raise LedgerError("the ledger is not open for writing")
         decider, now_ms = engine.decider, self.clock.now_ms()
         startup.note_promotion(self.ledger, opened, decider.features_hash, decider.code, now_ms)
-        engine.succeed(opened.judge)
+        engine.replace_evaluator(opened.evaluator)
 
     # -- in the background ---------------------------------------------------------------------
 
@@ -152,7 +152,7 @@ class EmbeddedRuntime(ProfileRuntime):
                 if self.engine.ledger_works:
                     self.take_verdicts()
                     if self.profiles is not None:
-                        startup.take_profiles(self.profiles, self.ledger, self.engine.fold, self.names)
+                        startup.append_profiles(self.profiles, self.ledger, self.engine.fold, self.names)
                 elif self.ledger.can_write():
                     await self.rebuild(self.engine, self.feedback)
             except LedgerError as error:

@@ -1,4 +1,4 @@
-"""The ledger of the production profile: sessions, schema, the walk over its events.
+"""The ledger of the production profile: sessions, schema, reading.
 
 Never knows SQLite.
 """

@@ -1,8 +1,8 @@
-"""The rows of the ledger in PostgreSQL, as every reader sees them: a payment with what was decided about it.
+"""The rows of the ledger in PostgreSQL as every reader sees them: each payment with its decision.
 
-The decision is looked up for each row that is returned (one descent of an index), so the cost of a page does not
-depend on what stands before it. A join would leave the order to the planner: it merges two ordered scans, and of
-these only the one over `entries` begins at the page; the one over `decisions` begins at its first row.
+The decision is a scalar subquery per returned row (one index descent), so the cost of a page does not depend on the
+rows before it. For a join the planner merges two ordered scans, and only the scan of `entries` starts at the page;
+the scan of `decisions` starts at its first row.
 """
 
 from __future__ import annotations
@@ -16,6 +16,6 @@ EVENTS = """SELECT p.seq, p.kind, p.transaction_id, p.event_time_ms, p.arrival_t
     END AS body
 FROM entries p"""
 
-#: Stands before a reader's statement, so that `events` in it is this and not the view of the database: an older
-#: release may have made that one. The planner inlines it.
+#: Prefix of a reader's statement: `events` then names this query and not the view in the database, which an older
+#: release may have created. The planner inlines it.
 READING = f"WITH events AS NOT MATERIALIZED ({EVENTS}) "

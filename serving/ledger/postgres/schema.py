@@ -1,9 +1,9 @@
-"""The tables of the ledger in PostgreSQL: created and brought up to date under one lock, so that starts may race.
+"""The tables of the ledger in PostgreSQL, created and migrated under one lock, so that processes may start together.
 
-`entries` are the entries of the stream as recorded, `decisions` what was decided about the payments among
-them. The view `events` puts both together to the rows that the embedded ledger has: a `payment` event carries
-payment, receipt and answer; receipt and answer are null for one that was admitted and never decided. Readers
-bring the same statement along (serving/ledger/postgres/events.py), so a view that an older release made is not in use.
+`entries` holds the stream as recorded, `decisions` the decisions on its payments. The view `events` joins both into
+the rows of the embedded ledger: a `payment` event has payment, receipt and answer; receipt and answer are null for a
+payment that was admitted and never decided. Readers bring the same statement (serving/ledger/postgres/events.py), so
+the view of an older release is not used.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from serving.errors import CannotStart
 from serving.ledger.postgres.events import EVENTS
 from serving.ledger.postgres.session import Session, first_session, place_of
 
-#: One more for each change of the tables; `MIGRATIONS[n]` leads from version n to n + 1.
+#: Incremented with each change of the tables; `MIGRATIONS[n]` leads from version n to n + 1.
 VERSION = 1
-#: Any number that nobody else on the server locks: the letters "riskgate".
+#: Key of the advisory lock, unlikely to collide with other applications: the letters "riskgate".
 LOCK = int.from_bytes(b"riskgate", "big") >> 1
 
-_KEEPER = "CREATE TABLE IF NOT EXISTS riskgate_schema (version integer NOT NULL, prefix text NOT NULL)"
+_SCHEMA_TABLE = "CREATE TABLE IF NOT EXISTS riskgate_schema (version integer NOT NULL, prefix text NOT NULL)"
 
 _TABLES = """
 CREATE TABLE entries (
@@ -71,14 +71,14 @@ MIGRATIONS: dict[int, str] = {}
 
 
 def prepare(url: str, prefix: str) -> int:
-    """Create the tables in an empty database, migrate older ones; the version that is there now.
+    """Create the tables in an empty database or migrate older ones; returns the version.
 
     Safe when several processes start at once.
     Raises: CannotStart for an unreachable server, a newer schema, or tables that belong to another prefix.
     """
     with first_session(url) as connection, connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
-        connection.execute(_KEEPER)
+        connection.execute(_SCHEMA_TABLE)
         found = connection.execute("SELECT version, prefix FROM riskgate_schema").fetchone()
         if found is None:
             connection.execute(_TABLES + EVENTS)
@@ -106,7 +106,7 @@ def check(connection: Session, url: str, prefix: str) -> None:
     if found[0] < VERSION:
         raise CannotStart(
             f"The tables in {place_of(url)} have schema version {found[0]}; this release needs {VERSION}.",
-            "Stop the older release, then bring them up to date: python -m serving migrate",
+            "Stop the older release, then migrate them: python -m serving migrate",
         )
 
 
@@ -114,7 +114,7 @@ def _refuse_others(url: str, version: int, prefix: str, ours: str) -> None:
     if version > VERSION:
         raise CannotStart(
             f"The tables in {place_of(url)} have schema version {version}; this release knows {VERSION}.",
-            "Deploy the release that made them, or a newer one.",
+            "Deploy the release that created them, or a newer one.",
         )
     if prefix != ours:
         raise CannotStart(

@@ -1,36 +1,44 @@
-"""A connection to PostgreSQL that speaks the ledger's words and never repeats a password."""
+"""Sessions of PostgreSQL; errors of the driver leave this room as LedgerError, and no text repeats a password."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from serving.errors import CannotStart, LedgerUnavailable
+from serving.errors import CannotStart, LedgerError, LedgerUnavailable
 from serving.ledger.postgres.events import READING
 from serving.ledger.reader import Rows
 
-#: How long to wait for a server that does not answer, and for one statement of a service, seconds.
+#: Time-outs of a connection attempt and of one statement of a service, seconds.
 CONNECT_SECONDS = 3
 STATEMENT_SECONDS = 30
 
-#: What talking to PostgreSQL may raise; nobody else needs to know the driver.
-DatabaseError = psycopg.Error
 Session = psycopg.Connection[tuple[Any, ...]]
 
 
+@contextlib.contextmanager
+def ledger_errors() -> Iterator[None]:
+    """Raises errors of psycopg as LedgerError, whose text is the kind: the driver's own may repeat values."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise LedgerError(type(error).__name__) from error
+
+
 def place_of(url: str) -> str:
-    """Where a URL points, without user and password: `127.0.0.1:5432/risk`.
+    """Server and database of a URL, without user and password: `127.0.0.1:5432/risk`.
 
     Raises: CannotStart when it cannot be read as a URL.
     """
     try:
         known = conninfo_to_dict(url)
     except psycopg.Error:
-        # The driver's own sentence would repeat the URL, password and all: it is not even kept as the cause.
+        # The driver's own message repeats the URL with its password: it is not even kept as the cause.
         raise CannotStart(
             "RISKGATE_POSTGRES_URL cannot be read as a URL.",
             "Write postgresql://user:password@host:5432/database; signs like @ and / in the password as %40 and %2F.",
@@ -39,9 +47,9 @@ def place_of(url: str) -> str:
 
 
 def session(url: str, name: str = "riskgate", statement_seconds: int = STATEMENT_SECONDS) -> Session:
-    """A connection in autocommit mode; 0: a statement may take as long as it likes.
+    """A connection in autocommit mode; `statement_seconds` 0: no time-out.
 
-    Raises: CannotStart when the URL is wrong; psycopg.Error when the server does not let us in.
+    Raises: CannotStart when the URL is wrong; psycopg.Error when the server refuses (see `ledger_errors`).
     """
     place_of(url)
     return psycopg.connect(
@@ -57,48 +65,47 @@ def session(url: str, name: str = "riskgate", statement_seconds: int = STATEMENT
 
 
 def first_session(url: str, name: str = "riskgate") -> Session:
-    """A connection at the start of a process, where a server that is missing is a reason not to start.
+    """A connection at the start of a process, which does not start without the server.
 
-    Raises: CannotStart with what the server said and what to do.
+    Raises: CannotStart with the server's message and the repair.
     """
     try:
         return session(url, name)
     except psycopg.Error as error:
-        said = _reason(url, error)
+        reason = _reason(url, error)
         raise CannotStart(
-            f"PostgreSQL at {place_of(url)} does not let the service in: {said}",
+            f"PostgreSQL at {place_of(url)} does not let the service in: {reason}",
             "Start the server (pg_ctlcluster or pg_ctl start), create the database (createdb), or correct "
             "RISKGATE_POSTGRES_URL.",
         ) from None
 
 
 def _reason(url: str, error: psycopg.Error) -> str:
-    told = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     password = conninfo_to_dict(url).get("password")
-    said = told[0].rstrip(".") + "."
-    return said.replace(str(password), "***") if password else said
+    first = lines[0].rstrip(".") + "."
+    return first.replace(str(password), "***") if password else first
 
 
-class Asking:
-    """A session as a reader of the ledger sees it: `?` stands for a value."""
+class QmarkSession:
+    """A session with parameters in qmark style (`?`), as the queries of the ledger are written."""
 
     def __init__(self, own: Session) -> None:
         self._session = own
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> Rows:
-        """Run one statement; as text a body would come in hex, twice as long."""
+        """Run one statement; in the text protocol a body would come in hex, twice as long."""
         return self._session.execute(sql.replace("?", "%s"), values, binary=True)
 
     def close(self) -> None:
-        """Let the session go."""
+        """Close the session."""
         self._session.close()
 
 
-class Database:
-    """A connection for readers: `?` stands for a value, and after a lost connection the next question makes a new one.
+class PostgresReader:
+    """A connection for readers that reconnects; parameters in qmark style.
 
-    `events` in a statement is what serving/ledger/postgres/events.py says.
-    Safe to use from several threads, one statement at a time.
+    `events` in a statement is the query of serving/ledger/postgres/events.py. Thread-safe, one statement at a time.
     """
 
     def __init__(self, url: str, name: str = "riskgate", statement_seconds: int = STATEMENT_SECONDS) -> None:
@@ -119,20 +126,20 @@ class Database:
                 try:
                     if self._session is None or self._session.closed:
                         self._session = session(self._url, self._name, self._statement_seconds)
-                    return Asking(self._session).execute(READING + sql, values)
+                    return QmarkSession(self._session).execute(READING + sql, values)
                 except psycopg.Error as error:
                     lost = self._session is None or self._session.closed
-                    # A connection that broke while it rested is made anew, once; a new one that breaks is told.
+                    # A connection that broke while idle is replaced once; a failure of a new one is raised.
                     if lost and not fresh and attempt == 1:
                         continue
                     raise LedgerUnavailable(
-                        "PostgreSQL, which keeps the ledger, does not answer just now.",
-                        "Try again in a moment; if it stays, ask who runs the scoring service.",
+                        "PostgreSQL, which holds the ledger, does not answer.",
+                        "Try again in a moment; if it persists, ask the operator of the scoring service.",
                     ) from error
         raise AssertionError("unreachable")
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Close the connection."""
         with self._lock:
             if self._session is not None:
                 self._session.close()

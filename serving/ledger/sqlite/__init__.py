@@ -1,4 +1,4 @@
-"""The ledger of the embedded profile: one SQLite file, written in groups.
+"""The ledger of the embedded profile: one SQLite file with group commit.
 
 Never knows PostgreSQL.
 """

@@ -1,8 +1,8 @@
-"""Which ids were seen before, in two bytes an id: a blocked Bloom filter (Putze, Sanders and Singler 2007).
+"""A growing blocked Bloom filter of ids, two bytes per id (Putze, Sanders and Singler 2007).
 
-"No" is certain and answers nearly every payment without asking the ledger; "maybe" (about one in three hundred
-new ids) means that the ledger must be asked. Each id sets four bits of one 64-bit word, so a look touches
-one cache line. A full filter is followed by one of twice the size.
+A negative is certain and spares nearly every payment a query of the ledger; about one new id in three hundred is a
+false positive. Each id sets four bits of one 64-bit word, so a look-up touches one cache line. A full filter is
+followed by one of twice the size.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _BIT = tuple(1 << place for place in range(64))
 _SHIFTS = (40, 46, 52, 58)  # the bits of a hash that choose the bits of the word; the lower ones choose the word
 
 
-class SeenIds:
-    """A growing set of 64-bit hashes that may take a new one for an old one, never the reverse."""
+class BloomFilter:
+    """A growing set of 64-bit hashes with false positives and no false negatives."""
 
     def __init__(self) -> None:
         self._words: list[array[int]] = []
@@ -34,7 +34,7 @@ class SeenIds:
         return False
 
     def add(self, hashed: int) -> None:
-        """Remember one id."""
+        """Add one hash."""
         if self._room == 0:
             self._grow(1)
         self._room -= 1
@@ -43,7 +43,7 @@ class SeenIds:
         words[hashed & (len(words) - 1)] |= bits
 
     def add_all(self, hashes: Iterable[int] | npt.NDArray[np.uint64]) -> None:
-        """Remember many ids at once, as those of a ledger at start."""
+        """Add many hashes, vectorised: the ids of a ledger at start."""
         many = hashes if isinstance(hashes, np.ndarray) else np.fromiter(hashes, np.int64).view(np.uint64)
         if len(many) == 0:
             return

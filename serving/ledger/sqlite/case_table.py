@@ -29,14 +29,14 @@ CREATE INDEX IF NOT EXISTS cases_by_risk ON cases (status, risk_minor DESC, tran
 
 
 def create_schema(connection: sqlite3.Connection) -> None:
-    """Create the desk's tables and indexes where they are missing; the ledger calls this once it is open."""
+    """Create the table of cases and its index if they are missing."""
     for statement in SCHEMA.split(";"):
         if statement.strip():
             connection.execute(statement)
 
 
 def open_case(connection: sqlite3.Connection, case: CaseRow) -> None:
-    """Open a case; without `at_risk_minor`, of a release before the field, the amount counts in FORMER_REFERENCE."""
+    """Open a case; without `at_risk_minor` (a row of an older release) the reference currency is FORMER_REFERENCE."""
     at_risk_minor = case.at_risk_minor
     if at_risk_minor is None:
         at_risk_minor = risk_minor(case.score, case.amount_minor, case.currency, FORMER_REFERENCE)

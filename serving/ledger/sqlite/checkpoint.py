@@ -1,12 +1,11 @@
-"""Keeps the ledger's write-ahead log short without making a payment wait.
+"""Checkpoints the WAL of the ledger in a thread, so that no payment waits for it.
 
-A thread with a connection of its own copies pages back into the file (`PASSIVE` waits for nobody), seldom and much at
-once: each pass calls fsync twice, and a commit that comes just then waits for the journal of the file system
-(3-12 ms measured). If nothing is written meanwhile, the next commit begins the log anew by itself. Under
-constant load that never happens, so once the log is long the thread passes over it until little is left, and for
-the last pass commits are held: payments under way wait for two short calls of fsync, the event loop does not.
-(SQLite's own way, RESTART, contends for locks with the commits and took 20-40 ms.) The file is written over,
-not cut: writing into pages that are there takes half the time, and no fsync of the thread holds a commit up
+The thread has a connection of its own and runs PASSIVE checkpoints, which wait for no lock. They are rare and large:
+each calls fsync twice, and a commit in that moment waits for the journal of the file system (3-12 ms measured).
+If nothing is written meanwhile, the next commit restarts the WAL. Under constant load that never happens: beyond a
+size limit the thread runs checkpoints until little is left, then holds commits for the last one. Payments in flight
+wait for two short fsyncs, the event loop does not. (RESTART contends with the commits for locks and took 20-40 ms.)
+The WAL is overwritten, not truncated: overwriting takes half the time, and no fsync of the thread delays a commit
 because the file grew.
 """
 
@@ -21,26 +20,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 from serving.ledger.sqlite.ledger import Ledger
-from serving.ledger.sqlite.low_priority import behind_payments
+from serving.ledger.sqlite.low_priority import low_priority_executor
 from serving.ledger.sqlite.wal_preallocate import free_bytes
 
 log = logging.getLogger("riskgate.checkpoint")
 
 EVERY_SECONDS = 0.5
-#: Bodies of events written since the last pass that are worth one; fewer wait for so long.
+#: A checkpoint runs after so many bytes of event bodies, or after so many seconds if there were fewer.
 WORTH_BYTES, LONGEST_WAIT_SECONDS = 16 << 20, 30.0
-#: The same while payments wait: copying takes a tenth to a fifth of what could be decided meanwhile, and a rush that
-#: is over within two minutes sees nothing of it.
+#: The same while payments are queued: a checkpoint costs a tenth to a fifth of the throughput, and a rush of less than
+#: two minutes is over before one runs.
 PRESSED_BYTES, PRESSED_SECONDS = 1 << 30, 120.0
-#: With less free than this copies are not put off: the log must not fill the disk.
+#: Below this much free disk space checkpoints are not postponed: the WAL must not fill the disk.
 PRESSED_FREE_BYTES = 16 << 30
-#: Passes in a row before commits are held, unless one is quicker than this: then little is left.
+#: Checkpoints in a row before commits are held; one shorter than `SHORT_SECONDS` means that little is left.
 PASSES = 4
 SHORT_SECONDS = 0.012
 
 
-def copy_back(path: Path) -> int:
-    """Copy the write-ahead log into the ledger file, as far as nobody needs it; the log's length in bytes."""
+def checkpoint_once(path: Path) -> int:
+    """Run one PASSIVE checkpoint; returns the length of the WAL in bytes."""
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
@@ -50,39 +49,39 @@ def copy_back(path: Path) -> int:
         connection.close()
 
 
-def copy_most(path: Path, descriptor: int) -> None:
-    """Copy back until little is left, and let the file itself reach the disk, which only a complete pass sees to."""
+def checkpoint_most(path: Path, descriptor: int) -> None:
+    """Run checkpoints until little is left, then fsync the ledger file, which only a complete checkpoint does."""
     for _ in range(PASSES):
         began = time.monotonic()
-        copy_back(path)
+        checkpoint_once(path)
         if time.monotonic() - began < SHORT_SECONDS:
             break
     os.fsync(descriptor)
 
 
-async def keep_short(ledger: Ledger, limit_bytes: int, pressed: Callable[[], bool] = lambda: False) -> None:
-    """Run for ever: copy back what is worth it in a thread, begin the log anew beyond `limit_bytes`.
+async def run_checkpoints(ledger: Ledger, limit_bytes: int, pressed: Callable[[], bool] = lambda: False) -> None:
+    """Run checkpoints in a thread until cancelled; beyond `limit_bytes` let the next commit restart the WAL.
 
-    `pressed` tells whether payments wait to be decided.
+    `pressed` says whether payments are queued.
     """
     loop, done, at = asyncio.get_running_loop(), ledger.body_bytes, time.monotonic()
-    # Never closed: that would drop the locks that SQLite holds on the same file (POSIX gives them to the process).
+    # Never closed: closing drops the POSIX locks of SQLite on the same file, which belong to the process.
     descriptor = os.open(ledger.path, os.O_RDONLY)
-    with behind_payments("checkpoint") as thread:
+    with low_priority_executor("checkpoint") as thread:
         while True:
             await asyncio.sleep(EVERY_SECONDS)
             written, now = ledger.body_bytes, time.monotonic()
-            put_off = pressed() and free_bytes(descriptor) > PRESSED_FREE_BYTES
-            worth, wait = (PRESSED_BYTES, PRESSED_SECONDS) if put_off else (WORTH_BYTES, LONGEST_WAIT_SECONDS)
+            postponed = pressed() and free_bytes(descriptor) > PRESSED_FREE_BYTES
+            worth, wait = (PRESSED_BYTES, PRESSED_SECONDS) if postponed else (WORTH_BYTES, LONGEST_WAIT_SECONDS)
             if written - done < worth and (written == done or now - at < wait):
                 continue
             done, at = written, now
             try:
-                if await loop.run_in_executor(thread, copy_back, ledger.path) > limit_bytes:
-                    await loop.run_in_executor(thread, copy_most, ledger.path, descriptor)
+                if await loop.run_in_executor(thread, checkpoint_once, ledger.path) > limit_bytes:
+                    await loop.run_in_executor(thread, checkpoint_most, ledger.path, descriptor)
                     ledger.hold(True)
                     try:
-                        await asyncio.to_thread(copy_back, ledger.path)  # now payments wait: no stepping back
+                        await asyncio.to_thread(checkpoint_once, ledger.path)  # commits wait: at normal priority
                     finally:
                         ledger.hold(False)
             except sqlite3.Error as error:

@@ -1,7 +1,6 @@
-"""Word of one event from the ledger: whether it is in the file, told at once to whoever waits for it.
+"""Completion handle for one append; callbacks run in the commit's own turn of the event loop.
 
-A future would tell in the next turn of the event loop, when other payments have been decided first, and cost a
-callback of the loop for each.
+A future would call back in the next turn, after other payments were decided, and cost one loop callback per event.
 """
 
 from __future__ import annotations
@@ -13,52 +12,52 @@ from typing import Any
 
 log = logging.getLogger("riskgate.ledger")
 
-#: Told once with the word itself; must not decide payments, for others may be in the middle of writing.
-Told = Callable[["Recorded"], object]
+#: Called once with the settled ticket; must not decide payments, because the commit may still settle other tickets.
+DoneCallback = Callable[["CommitTicket"], object]
 
 
-class Recorded:
-    """Settled once, in the thread of the event loop; awaiting it raises what went wrong."""
+class CommitTicket:
+    """Settled once, in the thread of the event loop; awaiting it raises the error of the commit."""
 
-    __slots__ = ("_error", "_settled", "_told")
+    __slots__ = ("_callbacks", "_error", "_settled")
 
     def __init__(self) -> None:
         self._settled = False
         self._error: Exception | None = None
-        self._told: list[Told] = []
+        self._callbacks: list[DoneCallback] = []
 
     def done(self) -> bool:
-        """Whether there is word."""
+        """Whether the ticket is settled."""
         return self._settled
 
     def error(self) -> Exception | None:
-        """What went wrong; None while there is no word, and when it is recorded."""
+        """The error of the commit; None before it, and when the event is recorded."""
         return self._error
 
-    def when_done(self, told: Told) -> None:
-        """Tell that one as soon as there is word; at once if there is."""
+    def add_done_callback(self, callback: DoneCallback) -> None:
+        """Call back when the ticket settles; immediately if it has."""
         if self._settled:
-            told(self)
+            callback(self)
         else:
-            self._told.append(told)
+            self._callbacks.append(callback)
 
     def settle(self, error: Exception | None = None) -> None:
-        """Give word; only the first counts."""
+        """Settle and run the callbacks; only the first call counts."""
         if self._settled:
             return
         self._settled, self._error = True, error
-        told, self._told = self._told, []
-        for one in told:
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
             try:
-                one(self)
-            except Exception:  # the others wait too
-                log.exception("what waited for an event failed")
+                callback(self)
+            except Exception:  # the other callbacks must still run
+                log.exception("a callback of a commit failed")
 
     def __await__(self) -> Generator[Any, None, None]:
-        """Wait for word; a waiter that is cancelled takes nothing from the others."""
+        """Wait for the commit; cancelling one waiter does not affect the others."""
         if not self._settled:
             future = asyncio.get_running_loop().create_future()
-            self.when_done(lambda _: None if future.done() else future.set_result(None))
+            self.add_done_callback(lambda _: None if future.done() else future.set_result(None))
             yield from future
         if self._error is not None:
-            raise self._error.with_traceback(None)  # one error for many waiters: none sees another's frames
+            raise self._error.with_traceback(None)  # shared by many waiters: each starts a traceback of its own

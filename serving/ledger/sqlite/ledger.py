@@ -1,8 +1,8 @@
 """The ledger: an append-only log of events in one SQLite file, written in groups.
 
-All events queued during one turn of the event loop are written in one transaction (group commit); a
-caller awaits the word of its event and answers only when it has it. The log is never checkpointed
-by a commit (`wal_autocheckpoint=0`): `Checkpointer` does that beside the requests.
+All events queued during one turn of the event loop are written in one transaction (group commit). A caller awaits
+the `CommitTicket` of its event and answers only after the commit. A commit never runs a checkpoint
+(`wal_autocheckpoint=0`): `run_checkpoints` does that in a thread.
 """
 
 from __future__ import annotations
@@ -15,99 +15,65 @@ from pathlib import Path
 
 from serving.decision.case_row import CaseRow
 from serving.errors import LedgerError
-from serving.ledger.reader import Event, LedgerReading
-from serving.ledger.sqlite.bloom_filter import SeenIds
-from serving.ledger.sqlite.case_table import create_schema, open_case
-from serving.ledger.sqlite.commit_ticket import Recorded
-from serving.telemetry.histogram import MILLISECONDS, SIZES, Spread
+from serving.ledger.reader import Event, LedgerReader
+from serving.ledger.sqlite.bloom_filter import BloomFilter
+from serving.ledger.sqlite.case_table import open_case
+from serving.ledger.sqlite.commit_ticket import CommitTicket
+from serving.ledger.sqlite.connection import (
+    ReadConnection,
+    connect,
+    connect_read_only,
+    is_lock,
+    ledger_error,
+    ledger_errors,
+)
+from serving.telemetry.histogram import MILLISECONDS, SIZES, Histogram
 
-__all__ = ["KINDS", "Event", "Ledger", "LedgerReading", "connect"]
+__all__ = ["Event", "Ledger", "NotYetWritten"]
 
-KINDS = ("payment", "outcome", "label", "verdict", "profile", "policy", "promotion", "history", "hashing")
-
-# AUTOINCREMENT would only matter after deletes, which a ledger never does, and writes one page more a commit.
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS events (
-    seq INTEGER PRIMARY KEY,
-    kind TEXT NOT NULL,
-    transaction_id TEXT NOT NULL,
-    event_time_ms INTEGER NOT NULL,
-    arrival_time_ms INTEGER NOT NULL,
-    body BLOB NOT NULL
-);
-CREATE UNIQUE INDEX IF NOT EXISTS payment_once ON events(transaction_id) WHERE kind = 'payment';
-CREATE INDEX IF NOT EXISTS reports_of_transaction ON events(transaction_id, kind)
-    WHERE kind <> 'payment' AND transaction_id <> '';
-CREATE INDEX IF NOT EXISTS others_by_kind ON events(kind, seq) WHERE kind <> 'payment';
-"""
-
-#: How long another process may hold the ledger: within one call of SQLite (ms), between two tries, for events
-#: that are queued, and for an event that must be written at once. The desk holds it for milliseconds.
-BUSY_MS = 2
+#: While another process holds the ledger: seconds between two tries, and until queued events fail. The review desk
+#: holds it for milliseconds.
 LOCK_RETRY_SECONDS = 0.005
 LOCK_PATIENCE_SECONDS = 2.0
-#: Of that, how long those who wait are left waiting: within a usual deadline they hear that it is not written yet.
+#: After so long the tickets settle with `NotYetWritten`, so that payments are answered within a usual deadline.
 ANSWER_PATIENCE_SECONDS = 0.05
+#: How long `flush` and `append_now` retry.
 FLUSH_PATIENCE_SECONDS = 0.25
-#: How long commits may be held for a checkpoint: a slow disk must not look like a ledger that cannot be written.
+#: Upper bound for holding commits during a checkpoint: a slow disk must not look like a ledger that cannot be written.
 HOLD_SECONDS = 0.25
 
 _INSERT = "INSERT INTO events(kind, transaction_id, event_time_ms, arrival_time_ms, body) VALUES (?, ?, ?, ?, ?)"
-
-
-def connect(path: Path, sync: str = "normal") -> sqlite3.Connection:
-    """A connection to the ledger in autocommit mode, with the schema of events and cases in place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2.0)
-    connection.execute("PRAGMA page_size=4096")  # two events a page, and little to copy for an index of random ids
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute(f"PRAGMA synchronous={'FULL' if sync == 'full' else 'NORMAL'}")
-    connection.execute("PRAGMA wal_autocheckpoint=0")
-    connection.execute("PRAGMA cache_size=-65536")
-    connection.execute("BEGIN IMMEDIATE")
-    for statement in _SCHEMA.split(";"):
-        connection.execute(statement)
-    create_schema(connection)
-    connection.execute("COMMIT")
-    # From here on nobody waits inside SQLite: the event loop has others to answer.
-    connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
-    return connection
+_LOCKED = "another process has locked the ledger"
 
 
 class NotYetWritten(Exception):
-    """The event is queued, and another process holds the ledger: it will be written, but not in time to wait for."""
+    """The event is queued and another process holds the ledger: the commit will not come within the deadline."""
 
 
-def _is_lock(error: BaseException) -> bool:
-    """Whether another process holds the ledger (any kind of SQLITE_BUSY), which passes."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+class Ledger(LedgerReader):
+    """Appends events in groups and reads them back; one instance per process, one thread.
 
-
-def _reader(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
-    connection.execute("PRAGMA query_only=ON")
-    return connection
-
-
-class Ledger(LedgerReading):
-    """Appends events in groups and reads them back; one instance per process, one thread."""
+    Reading and writing raise LedgerError.
+    """
 
     def __init__(self, path: Path, sync: str = "normal", *, read_only: bool = False) -> None:
         self.path = path
-        self._connection: sqlite3.Connection = _reader(path) if read_only else connect(path, sync)
+        with ledger_errors():
+            self._sqlite: sqlite3.Connection = connect_read_only(path) if read_only else connect(path, sync)
+        self._connection = ReadConnection(self._sqlite)
         self._rows: list[tuple[str, str, int, int, bytes]] = []
         self._cases: list[CaseRow] = []
-        self._waiting: list[Recorded] = []
+        self._tickets: list[CommitTicket] = []
         self._scheduled = False
-        self._ids: SeenIds | None = None
+        self._ids: BloomFilter | None = None
         self._locked_since: float | None = None
         self._held_until = 0.0
-        #: The first commit that failed. From then on nothing is written until `mend`: what follows was decided
-        #: from a state that holds what was not recorded.
+        #: The first commit that failed. Until `resume_writes` nothing is written: later events were decided from a
+        #: state that holds what was not recorded.
         self.broken: LedgerError | None = None
-        #: Seconds a commit took, events in one commit, and commits that failed.
-        self.commit_seconds = Spread(MILLISECONDS)
-        self.commit_events = Spread(SIZES)
+        #: Seconds per commit, events per commit, and commits that failed.
+        self.commit_seconds = Histogram(MILLISECONDS)
+        self.commit_events = Histogram(SIZES)
         self.failures = 0
         self.body_bytes = 0  # of the events written so far
 
@@ -121,39 +87,40 @@ class Ledger(LedgerReading):
         arrival_time_ms: int,
         body: bytes,
         case: CaseRow | None = None,
-    ) -> Recorded:
+    ) -> CommitTicket:
         """Queue an event for the commit at the end of this turn of the event loop.
 
-        What is returned has word when the event is in the file, or the LedgerError of the commit.
+        The ticket settles when the event is in the file, or with the LedgerError of the commit.
         """
-        recorded = Recorded()
-        self._learn(kind, transaction_id)
+        ticket = CommitTicket()
+        self._remember_id(kind, transaction_id)
         self._rows.append((kind, transaction_id, event_time_ms, arrival_time_ms, body))
         if case is not None:
             self._cases.append(case)
-        self._waiting.append(recorded)
+        self._tickets.append(ticket)
         if not self._scheduled:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._turn)
-        return recorded
+            asyncio.get_running_loop().call_soon(self._end_of_turn)
+        return ticket
 
     def learn_ids(self) -> None:
-        """Know from now on, without asking the file, which payments it cannot hold; a second a million."""
-        ids = SeenIds()
-        rows = self._connection.execute("SELECT transaction_id FROM events WHERE kind = 'payment'")
-        ids.add_all(hash(transaction_id) for (transaction_id,) in rows)
+        """Load the ids of all payments into the Bloom filter that `may_hold` asks; a second per million."""
+        ids = BloomFilter()
+        with ledger_errors():
+            rows = self._sqlite.execute("SELECT transaction_id FROM events WHERE kind = 'payment'")
+            ids.add_all(hash(transaction_id) for (transaction_id,) in rows)
         self._ids = ids
 
     def may_hold(self, transaction_id: str) -> bool:
         """Whether a payment of that id may be in the file or queued for it; False is certain."""
         return self._ids is None or hash(transaction_id) in self._ids
 
-    def _learn(self, kind: str, transaction_id: str) -> None:
+    def _remember_id(self, kind: str, transaction_id: str) -> None:
         if self._ids is not None and kind == "payment":
             self._ids.add(hash(transaction_id))
 
-    def _turn(self) -> None:
-        """At the end of a turn of the event loop: write what is queued, or come again while another process writes."""
+    def _end_of_turn(self) -> None:
+        """Write what is queued, or schedule a retry while another process holds the ledger."""
         self._scheduled = False
         now = time.monotonic()
         if now >= self._held_until and self._flush():
@@ -162,74 +129,72 @@ class Ledger(LedgerReading):
         self._locked_since = since = self._locked_since or now
         if now - since > LOCK_PATIENCE_SECONDS:
             self._locked_since = None
-            self._tell(self._taken(), sqlite3.OperationalError("another process has locked the ledger"))
+            self._settle(self._take_queue(), LedgerError(_LOCKED))
             return
         if now - since > ANSWER_PATIENCE_SECONDS:
-            waiting, self._waiting = self._waiting, []
-            for one in waiting:
-                one.settle(NotYetWritten())
+            tickets, self._tickets = self._tickets, []
+            for ticket in tickets:
+                ticket.settle(NotYetWritten())
         self._scheduled = True
-        asyncio.get_running_loop().call_later(LOCK_RETRY_SECONDS, self._turn)
+        asyncio.get_running_loop().call_later(LOCK_RETRY_SECONDS, self._end_of_turn)
 
     def hold(self, held: bool) -> None:
-        """Let what is queued wait for a moment, a quarter of a second at most, or go on; `flush` does not wait."""
+        """Hold commits for `HOLD_SECONDS` at most, or release them; `flush` ignores the hold."""
         self._held_until = time.monotonic() + HOLD_SECONDS if held else 0.0
         if not held:
-            self._turn()
+            self._end_of_turn()
 
     def flush(self) -> None:
-        """Write everything queued, in order, in one transaction, and tell those who wait.
+        """Write everything queued, in order, in one transaction, and settle the tickets.
 
-        Raises: LedgerError when another process holds the ledger for longer than a moment.
+        Raises: LedgerError when another process holds the ledger for longer than `FLUSH_PATIENCE_SECONDS`.
         """
         for _ in range(round(FLUSH_PATIENCE_SECONDS / LOCK_RETRY_SECONDS)):
             if self._flush():
                 return
             time.sleep(LOCK_RETRY_SECONDS)
-        raise sqlite3.OperationalError("another process has locked the ledger")
+        raise LedgerError(_LOCKED)
 
     def _flush(self) -> bool:
-        """Whether nothing is queued any more; what could not be written has been told so."""
+        """Write the queue; False while another process holds the ledger. Any other failure settles the tickets."""
         if not self._rows:
             return True
         try:
             if self.broken is None:
                 self._write(self._rows, self._cases)
         except sqlite3.Error as error:
-            if _is_lock(error):
+            if is_lock(error):
                 return False
-            self._tell(self._taken(), error)
+            self._settle(self._take_queue(), ledger_error(error))
             return True
-        self._tell(self._taken(), self.broken)
+        self._settle(self._take_queue(), self.broken)
         return True
 
     def is_queued(self, transaction_id: str) -> bool:
         """Whether an event of that transaction waits to be written."""
         return any(row[1] == transaction_id for row in self._rows)
 
-    def _taken(self) -> list[Recorded]:
-        waiting = self._waiting
-        self._rows, self._cases, self._waiting = [], [], []
-        return waiting
+    def _take_queue(self) -> list[CommitTicket]:
+        tickets = self._tickets
+        self._rows, self._cases, self._tickets = [], [], []
+        return tickets
 
-    def _tell(self, waiting: list[Recorded], error: LedgerError | None) -> None:
+    def _settle(self, tickets: list[CommitTicket], error: LedgerError | None) -> None:
         if error is not None and self.broken is None:
             self.broken = error
-        for one in waiting:
-            one.settle(error)
+        for ticket in tickets:
+            ticket.settle(error)
 
-    def mend(self) -> None:
-        """Write again: the state has been folded anew from what is recorded."""
+    def resume_writes(self) -> None:
+        """Write again: the state was folded again from what is recorded."""
         self.broken = None
 
     def append_now(self, kind: str, transaction_id: str, event_time_ms: int, arrival_time_ms: int, body: bytes) -> int:
-        """Append one event at once, after what is queued; returns its sequence number."""
-        self._write_now([(kind, transaction_id, event_time_ms, arrival_time_ms, body)])
-        (seq,) = self._connection.execute("SELECT last_insert_rowid()").fetchone()
-        return int(seq)
+        """Append one event synchronously, after what is queued; returns its sequence number."""
+        return self.append_many([(kind, transaction_id, event_time_ms, arrival_time_ms, body)])
 
     def append_many(self, rows: Sequence[tuple[str, str, int, int, bytes]]) -> int:
-        """Append events (kind, transaction, event time, arrival time, body) at once; the seq of the last."""
+        """Append events (kind, transaction, event time, arrival time, body) synchronously; the seq of the last."""
         self._write_now(rows)
         (seq,) = self._connection.execute("SELECT last_insert_rowid()").fetchone()
         return int(seq)
@@ -239,18 +204,19 @@ class Ledger(LedgerReading):
         if self.broken is not None:
             raise self.broken
         for kind, transaction_id, *_ in rows:
-            self._learn(kind, transaction_id)
-        for again in range(round(FLUSH_PATIENCE_SECONDS / LOCK_RETRY_SECONDS), -1, -1):
+            self._remember_id(kind, transaction_id)
+        for tries_left in range(round(FLUSH_PATIENCE_SECONDS / LOCK_RETRY_SECONDS), -1, -1):
             try:
                 self._write(rows, [])
                 return
-            except sqlite3.OperationalError as error:
-                if not _is_lock(error) or not again:
-                    raise
+            except sqlite3.Error as error:
+                if not is_lock(error) or not tries_left:
+                    raise ledger_error(error) from error
                 time.sleep(LOCK_RETRY_SECONDS)
 
     def _write(self, rows: Sequence[tuple[str, str, int, int, bytes]], opened: Sequence[CaseRow]) -> None:
-        connection = self._connection
+        """Commit events and cases in one transaction; raises the error of SQLite."""
+        connection = self._sqlite
         began_ns = time.perf_counter_ns()
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -259,8 +225,7 @@ class Ledger(LedgerReading):
                 open_case(connection, case)
             connection.execute("COMMIT")
         except BaseException as error:
-            # A lock is waited for; whoever waits for too long says so.
-            self.failures += not _is_lock(error)
+            self.failures += not is_lock(error)  # a lock is retried by the caller
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
@@ -269,22 +234,22 @@ class Ledger(LedgerReading):
         self.body_bytes += sum([len(row[4]) for row in rows])
 
     def restart_wal(self) -> None:
-        """Empty the write-ahead log; short when `Checkpointer` has just copied most of it."""
+        """Truncate the WAL; short when `run_checkpoints` has just copied most of it."""
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def close(self) -> None:
-        """Write what is queued, empty the log if nobody reads it and close the file."""
+        """Write what is queued, truncate the WAL if no reader needs it, and close the file."""
         try:
             self.flush()
             self.restart_wal()
         finally:
-            self._connection.close()
+            self._sqlite.close()
 
     def can_write(self) -> bool:
         """Whether a write transaction can be opened and committed now."""
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.execute("COMMIT")
+            self._sqlite.execute("BEGIN IMMEDIATE")
+            self._sqlite.execute("COMMIT")
         except sqlite3.Error:
             return False
         return True

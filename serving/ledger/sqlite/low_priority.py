@@ -1,4 +1,4 @@
-"""A thread for work that nobody waits for: it takes what the payments leave of the processor."""
+"""A one-thread executor with raised niceness for background work."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 NICENESS = 10
 
 
-def behind_payments(name: str) -> ThreadPoolExecutor:
-    """An executor of one thread that steps back behind those that answer."""
-    return ThreadPoolExecutor(1, name, _step_back)
+def low_priority_executor(name: str) -> ThreadPoolExecutor:
+    """An executor of one thread whose niceness is raised by `NICENESS` (Linux; elsewhere a plain one)."""
+    return ThreadPoolExecutor(1, name, _raise_niceness)
 
 
-def _step_back() -> None:
-    with contextlib.suppress(OSError, AttributeError):  # threads have a niceness of their own on Linux only
+def _raise_niceness() -> None:
+    with contextlib.suppress(OSError, AttributeError):  # only Linux has a niceness per thread
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

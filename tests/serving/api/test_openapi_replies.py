@@ -43,7 +43,7 @@ def test_the_reply_of_readyz_matches_its_schema_in_every_state(asked: Asked, mon
     ready = checked(asked, "GET", "/readyz", 200)
     assert "breakers" in ready["checks"]
     assert "notes" not in ready
-    monkeypatch.setattr(asked.runtime.succession, "refused", "risk@2 cannot be served: its model is gone.")
+    monkeypatch.setattr(asked.runtime.watcher, "refused", "risk@2 cannot be served: its model is gone.")
     noted = checked(asked, "GET", "/readyz", 200)
     assert noted["notes"] == {"bundle": "risk@2 cannot be served: its model is gone."}
     asked.engine.ledger_failed(payment_from(payment("full"), asked.engine.catalogue), LedgerError("disk full"))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from features.errors import BrokenBundle
-from serving.audit.verify import Result, verify_ledger
+from serving.audit.verify import VerifyResult, verify_ledger
 from serving.decision.vector_codec import vector_bytes, vector_from
 from serving.settings import Settings
 from tests.serving.scoring_world import START_MS, Service, payment, rfc3339, running, suspicious
@@ -57,7 +57,7 @@ def test_an_honest_ledger_has_no_mismatch(honest: Path) -> None:
     assert result.vectors >= 60
 
 
-def tampered(honest: Path, folder: Path, transaction_id: str, old: bytes, new: bytes) -> Result:
+def tampered(honest: Path, folder: Path, transaction_id: str, old: bytes, new: bytes) -> VerifyResult:
     var = folder / "var"
     shutil.copytree(honest, var)
     connection = sqlite3.connect(var / "ledger.sqlite")

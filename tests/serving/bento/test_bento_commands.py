@@ -114,7 +114,7 @@ def test_keys_users_and_pseudonyms_are_made(elsewhere: BentoElsewhere, tmp_path:
     keys = {"RISKGATE_KEYS": str(tmp_path / "keys.json"), "RISKGATE_VAR": str(tmp_path / "var")}
     assert "shown once" in well(elsewhere, "key-add", "till", "--scope", "score", **keys)
     assert "till" in well(elsewhere, "key-list", **keys)
-    assert "opens nothing any more" in well(elsewhere, "key-revoke", "till", **keys)
+    assert "is revoked" in well(elsewhere, "key-revoke", "till", **keys)
     assert "may sign in" in well(elsewhere, "user-add", "asha", "--password", "correct-horse-battery", **keys)
     assert well(elsewhere, "hash-id", "ip", "203.0.113.9", RISKGATE_HASH_KEY="k" * 32).strip()
 

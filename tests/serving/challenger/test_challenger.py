@@ -18,7 +18,7 @@ import pytest
 
 from features.bundle.bundle import read_bundle, write_bundle
 from serving.challenger.comparison import of_rows, stability
-from serving.challenger.shadow_scores import Shadow, ShadowScores
+from serving.challenger.shadow_scores import ShadowScore, ShadowScores
 from serving.errors import CannotStart
 from serving.settings import Settings
 from tests.serving.load import calling
@@ -63,7 +63,7 @@ def test_a_challenger_scores_the_same_vectors_even_after_it_was_held_up_and_kill
     bundle: Path, challenger: Path, tmp_path: Path
 ) -> None:
     with running(tmp_path, bundle, RISKGATE_CHALLENGER=str(challenger)) as service:
-        until(lambda: "scores beside the champion" in service.log.read_text())
+        until(lambda: "scores the champion's payments" in service.log.read_text())
         for place in range(20):
             make = suspicious if place % 5 == 0 else payment
             assert service.score(make(f"c-{place}", payer_id=f"u-{place}")).status_code == 200
@@ -124,17 +124,17 @@ def test_a_spoiled_challenger_is_told_and_harms_nobody(bundle: Path, challenger:
         until(lambda: "there is no challenger" in service.log.read_text())
         assert service.score(payment("s-1")).json()["tier"] == "full"
         shutil.copyfile(challenger / "model.txt", tmp_path / "spoiled" / "model.txt")
-        until(lambda: "scores beside the champion" in service.log.read_text())
+        until(lambda: "scores the champion's payments" in service.log.read_text())
         service.score(payment("s-2"))
         until(lambda: scored(service) >= 1)
 
 
 def test_the_comparison_counts_what_each_made_of_known_frauds() -> None:
     rows = [
-        Shadow(1, "a", 0.9, "decline", "risk@1", 0.2, "approve"),
-        Shadow(2, "b", 0.1, "approve", "risk@1", 0.8, "decline"),
-        Shadow(3, "c", 0.1, "approve", "risk@1", 0.1, "approve"),
-        Shadow(4, "d", None, "challenge", "risk@1", None, "challenge"),
+        ShadowScore(1, "a", 0.9, "decline", "risk@1", 0.2, "approve"),
+        ShadowScore(2, "b", 0.1, "approve", "risk@1", 0.8, "decline"),
+        ShadowScore(3, "c", 0.1, "approve", "risk@1", 0.1, "approve"),
+        ShadowScore(4, "d", None, "challenge", "risk@1", None, "challenge"),
     ]
     found = of_rows("risk@2", rows, {"a": "fraud", "b": "legitimate", "c": "legitimate"})
     assert found.agreement == 0.5

@@ -9,7 +9,7 @@ import re
 import httpx
 from starlette.types import ASGIApp
 
-from serving.cases.sqlite import FileCases
+from serving.cases.sqlite import SqliteCases
 from serving.console.app import create_app
 from serving.console.desk import Desk
 from serving.console.pages.catalogues import Catalogues
@@ -17,7 +17,7 @@ from tests.serving.console.desk_world import PASSWORD, DeskWorld
 
 
 def console_of(world: DeskWorld) -> ASGIApp:
-    desk = Desk(FileCases(world.ledger_path), world.index_path, replay_clock=True)
+    desk = Desk(SqliteCases(world.ledger_path), world.index_path, replay_clock=True)
     return create_app(desk, world.users, Catalogues(world.var / "bundles"))
 
 

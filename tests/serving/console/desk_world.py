@@ -16,9 +16,9 @@ from serving.console.auth.users import Cost, Users, new_user
 from serving.decision.case_row import CaseRow
 from serving.decision.reasons import Reason
 from serving.decision.receipt import Answer, Receipt, encode_answer, encode_body
-from serving.ledger.sqlite import ledger
+from serving.ledger.sqlite import connection
 from serving.ledger.sqlite.case_table import open_case
-from serving.state.fold import Report, encode
+from serving.state.fold import ReportEvent, encode
 
 #: 11 Nov 2026, 00:00:03.120 UTC, the first minute of the festival.
 START_MS = 1_794_355_203_120
@@ -86,7 +86,7 @@ class DeskWorld:
         self.ledger_path = var / "ledger.sqlite"
         self.index_path = var / "desk.sqlite"
         self.users = Users(var / "users.json")
-        self.connection = ledger.connect(self.ledger_path)
+        self.connection = connection.connect(self.ledger_path)
 
     def close(self) -> None:
         self.connection.close()
@@ -146,7 +146,7 @@ class DeskWorld:
     def report(self, kind: str, one: Payment, value: str, source: str | None = None, after_ms: int = 60_000) -> int:
         """An outcome or label that became known after the payment."""
         at_ms = one.event_time_ms + after_ms
-        body = encode(Report(one.transaction_id, value, source, at_ms, (), msgspec.Raw(payment_json(one))))
+        body = encode(ReportEvent(one.transaction_id, value, source, at_ms, (), msgspec.Raw(payment_json(one))))
         return self.append(kind, one.transaction_id, at_ms, body)
 
     def verdicts(self) -> list[tuple[str, bytes]]:

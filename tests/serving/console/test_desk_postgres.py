@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from serving.cases.cases import AlreadyResolved, UnknownCase
-from serving.cases.postgres import ServerCases
+from serving.cases.postgres import PostgresCases
 from serving.console.auth.permission import Actor
 from serving.console.desk import Desk
 from serving.errors import Conflict, LedgerUnavailable
@@ -41,7 +41,7 @@ def desk(servers: Servers, stream: Stream, tmp_path: Path) -> Iterator[Desk]:
     stream.admitted("t-undecided", event_time_ms=START_MS + 6)
     stream.reported("label", one, "legitimate", "customer_report")
     take_down(servers)
-    yield Desk(ServerCases(settings_of(servers)), tmp_path / "desk.sqlite", replay_clock=True)
+    yield Desk(PostgresCases(settings_of(servers)), tmp_path / "desk.sqlite", replay_clock=True)
 
 
 def queue(desk: Desk, **wanted: object) -> list[str]:
@@ -117,7 +117,7 @@ def test_a_verdict_becomes_a_label_once_even_if_the_first_try_fails(desk: Desk, 
 
 
 def test_a_server_that_went_away_is_told_as_an_unavailable_ledger(servers: Servers, stream: Stream) -> None:
-    cases = ServerCases(settings_of(servers))
+    cases = PostgresCases(settings_of(servers))
     cases._url = "postgresql://postgres@127.0.0.1:1/none"
     with cases.opened() as ledger, pytest.raises(LedgerUnavailable):
         ledger.execute("SELECT 1")

@@ -43,7 +43,9 @@ def test_what_is_usual_never_opens_it() -> None:
     assert breakers.usual("model") == pytest.approx(0.004, rel=0.01)
 
 
-def test_a_surge_opens_it_is_told_and_it_closes_when_the_rate_is_normal_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_surge_opens_and_is_reported_and_it_closes_when_the_rate_is_normal(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     breakers, now = settled()
     with caplog.at_level(logging.WARNING, "riskgate.breaker"):
         now = feed(breakers, now, 500, 150)
@@ -71,27 +73,27 @@ def test_each_name_has_its_own() -> None:
     assert breakers.open == ("rule",)
 
 
-def test_without_a_baseline_nothing_opens_but_what_training_told_is_one() -> None:
+def test_without_a_baseline_nothing_opens_but_what_training_measured_is_one() -> None:
     new = Breakers(("model",))
     feed(new, START_MS, 900, 500)
     assert new.open == ()
-    told = Breakers(("model",), {"model": 0.01})
-    feed(told, START_MS, 500, 300)
-    assert told.open == ("model",)
+    breakers = Breakers(("model",), {"model": 0.01})
+    feed(breakers, START_MS, 500, 300)
+    assert breakers.open == ("model",)
 
 
-def test_what_is_usual_survives_a_new_bundle_unless_its_policy_tells_otherwise() -> None:
+def test_what_is_usual_survives_a_new_bundle_unless_its_policy_states_it() -> None:
     rules = (
         Rule("rule", (("score", ">=", 0.5),), "decline", "."),
         Rule("mild", (("score", ">=", 0.5),), "review", "."),
     )
     policy = Policy(challenge_at=0.1, review_at=0.2, decline_at=0.3, rules=rules)
     former, _ = settled(0.004)
-    kept = former.after(policy)
+    kept = former.successor(policy)
     assert kept.names() == ("model", "rule")
     assert kept.usual("model") == former.usual("model")
-    told = former.after(replace(policy, usual_decline_share={"model": 0.02}))
-    assert told.usual("model") == pytest.approx(0.02)
+    breakers = former.successor(replace(policy, usual_decline_share={"model": 0.02}))
+    assert breakers.usual("model") == pytest.approx(0.02)
 
 
 def test_shed_payments_hide_a_surge_rather_than_feign_one() -> None:
@@ -123,9 +125,9 @@ def test_divergence_is_never_negative(share: float, usual: float) -> None:
 class Machine(RuleBasedStateMachine):
     """Any order of payments, pauses and clock steps, beside a plain second account of the window."""
 
-    @initialize(told=st.one_of(st.none(), st.floats(0.001, 0.2)))
-    def begin(self, told: float | None) -> None:
-        self.breakers = Breakers(("model", "rule"), {} if told is None else {"model": told, "rule": told})
+    @initialize(usual=st.one_of(st.none(), st.floats(0.001, 0.2)))
+    def begin(self, usual: float | None) -> None:
+        self.breakers = Breakers(("model", "rule"), {} if usual is None else {"model": usual, "rule": usual})
         self.now = START_MS
         self.events: list[tuple[int, tuple[str, ...]]] = []
         self.opened: dict[str, int] = {}

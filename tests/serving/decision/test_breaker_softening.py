@@ -15,7 +15,7 @@ from features.bundle.policy import MODEL, Policy, Rule
 from features.catalogue.catalogue import catalogue
 from features.intake.parse import payment_from
 from serving.decision.decision import Decision, below_decline, by_score, decide
-from serving.decision.evaluator import Judge, Judgement
+from serving.decision.evaluator import Evaluation, Evaluator
 from tests.serving.scoring_world import PARAMETERS, payment
 
 scores = st.floats(0, 1)
@@ -50,17 +50,17 @@ def scored(bundle: Path) -> Bundle:
     return read_bundle(bundle)
 
 
-def judge_of(bundle: Bundle, policy: Policy) -> Judge:
-    return Judge(msgspec.structs.replace(bundle, policy=policy), KNOWN)
+def evaluator_of(bundle: Bundle, policy: Policy) -> Evaluator:
+    return Evaluator(msgspec.structs.replace(bundle, policy=policy), KNOWN)
 
 
 KNOWN = catalogue(PARAMETERS)
 PAYMENT = payment_from(payment("t-1"), KNOWN)
 
 
-def judged(judge: Judge, score: float, breakers: tuple[str, ...]) -> Judgement:
-    vector = np.zeros(len(judge.scorer.names))
-    return judge.judge(PAYMENT, vector, (0.0, score), explain=False, open_breakers=breakers)
+def judged(evaluator: Evaluator, score: float, breakers: tuple[str, ...]) -> Evaluation:
+    vector = np.zeros(len(evaluator.scorer.names))
+    return evaluator.evaluate(PAYMENT, vector, (0.0, score), explain=False, open_breakers=breakers)
 
 
 actions = st.sampled_from(["challenge", "review", "decline"])
@@ -83,11 +83,11 @@ def test_no_policy_and_no_open_breakers_turn_the_order_of_two_scores_around(
     two: tuple[float, float],
     breakers: set[str],
 ) -> None:
-    judge = judge_of(scored, policy_of(edges, rules))
-    lower, higher = (judged(judge, score, tuple(sorted(breakers))) for score in two)
+    evaluator = evaluator_of(scored, policy_of(edges, rules))
+    lower, higher = (judged(evaluator, score, tuple(sorted(breakers))) for score in two)
     assert lower.decision <= higher.decision
     for one in (lower, higher):
-        closed = judged(judge, one.score or 0.0, ())
+        closed = judged(evaluator, one.score or 0.0, ())
         assert closed.softened == ()
         # Named exactly where it was softened, and then by all that asked for a decline.
         assert (one.decision < closed.decision) == bool(one.softened)
@@ -98,13 +98,13 @@ def test_no_policy_and_no_open_breakers_turn_the_order_of_two_scores_around(
 
 
 def test_a_score_of_0_97_is_reviewed_where_one_of_0_22_is(scored: Bundle) -> None:
-    judge = judge_of(scored, policy_of([0.1, 0.2, 0.9]))
-    assert [judged(judge, score, (MODEL,)).decision.word for score in (0.22, 0.97)] == ["review", "review"]
-    assert judged(judge, 0.97, (MODEL,)).softened_by == ("breaker:model",)
+    evaluator = evaluator_of(scored, policy_of([0.1, 0.2, 0.9]))
+    assert [judged(evaluator, score, (MODEL,)).decision.word for score in (0.22, 0.97)] == ["review", "review"]
+    assert judged(evaluator, 0.97, (MODEL,)).softened_by == ("breaker:model",)
 
 
 def test_a_list_decides_before_any_breaker_and_is_never_named_as_softened(scored: Bundle) -> None:
     for kind in ("allow", "block"):
         policy = msgspec.structs.replace(policy_of([0.1, 0.2, 0.9]), **{kind: {"payer": ("u-42",)}})
-        one = judged(judge_of(scored, policy), 0.97, (MODEL,))
+        one = judged(evaluator_of(scored, policy), 0.97, (MODEL,))
         assert (one.decision.word, one.softened) == ("approve" if kind == "allow" else "decline", ())

@@ -96,7 +96,7 @@ def test_the_only_shop_and_the_only_gateway_of_a_deployment_hide_no_model_that_g
 def test_what_is_declined_never_becomes_usual(kind: str) -> None:
     usual = UsualParties()
     for _ in range(SAMPLES):
-        usual.note(paid())
+        usual.add(paid())
     breakers, now = settled()
     for _ in range(3_000):  # ten minutes of an attack, five times the payments of all others
         now += 200
@@ -110,10 +110,10 @@ def test_what_is_declined_never_becomes_usual(kind: str) -> None:
 def test_a_share_is_never_of_a_few_samples() -> None:
     usual = UsualParties()
     assert usual.share("payee_id", "shop") == 0.0
-    usual.note(paid(payee_id="shop"))
+    usual.add(paid(payee_id="shop"))
     assert usual.share("payee_id", "shop") == 1 / FEWEST_SAMPLES
     for _ in range(2 * SAMPLES):
-        usual.note(paid(payee_id="shop"))
+        usual.add(paid(payee_id="shop"))
     assert usual.share("payee_id", "shop") == 1.0
 
 
@@ -128,9 +128,9 @@ def test_who_held_many_declines_counts_again_two_minutes_later() -> None:
     one = Concentration(UsualParties())
     evil = [paid(device_id="evil") for _ in range(10)]
     assert [one.counts(payment) for payment in evil] == [True] * LEAST + [False] * (10 - LEAST)
-    one.turn()
+    one.next_minute()
     assert not one.counts(evil[0])
-    one.turn()
+    one.next_minute()
     assert one.counts(evil[0])
 
 
@@ -162,7 +162,7 @@ def test_memory_is_bounded_and_a_flood_of_names_still_counts() -> None:
     counted = sum(one.counts(paid()) for _ in range(50_000))
     assert counted > 49_900
     assert len(one._now) == len(one._before) == len(KINDS) * concentration.CELLS
-    one.turn()
+    one.next_minute()
     assert len(one._now) == len(one._before) == len(KINDS) * concentration.CELLS
 
 

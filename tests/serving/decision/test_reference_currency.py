@@ -21,9 +21,9 @@ from serving.console.pages.catalogues import UNKNOWN_CURRENCY, Catalogues
 from serving.decision.case_row import CaseRow
 from serving.decision.case_row import at_risk_minor as part_at_risk
 from serving.ledger.sqlite.case_table import open_case
-from serving.ledger.sqlite.ledger import connect
+from serving.ledger.sqlite.connection import connect
 from serving.recorder.writer import _case_columns
-from serving.state.fold import Promotion, encode
+from serving.state.fold import PromotionEvent, encode
 from tests.serving.console.desk_visitor import Visitor
 from tests.serving.console.desk_world import CHEAP, PASSWORD
 from tests.serving.profiles import Profile, both_profiles
@@ -113,10 +113,10 @@ def test_the_currency_is_that_of_the_bundle_that_decides_now(tmp_path: Path, bun
     def promotion(folder: Path) -> bytes:
         one = read_bundle(folder)
         bundle_archive.keep(folder, one, tmp_path)
-        return encode(Promotion(one.digest, "risk@1", one.policy.digest, one.contract.hash, "code"))
+        return encode(PromotionEvent(one.digest, "risk@1", one.policy.digest, one.contract.hash, "code"))
 
     assert known.reference_currency(None) == "INR"
     assert known.reference_currency(promotion(euro_bundle)) == "EUR"
     assert known.reference_currency(promotion(bundle)) == "INR"
-    elsewhere = encode(Promotion("b" * 64, "risk@9", "p" * 64, "f" * 64, "code"))
+    elsewhere = encode(PromotionEvent("b" * 64, "risk@9", "p" * 64, "f" * 64, "code"))
     assert known.reference_currency(elsewhere) == UNKNOWN_CURRENCY

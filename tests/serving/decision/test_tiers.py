@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -123,7 +124,7 @@ def test_when_the_features_took_the_time_rules_alone_answer(runtime: EmbeddedRun
 
 
 def test_a_model_that_breaks_leaves_the_rules(runtime: EmbeddedRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_of(runtime).judge, "score", failing)
+    monkeypatch.setattr(engine_of(runtime).evaluator, "score", failing)
     assert score(runtime, "a").tier == "rules_only"
 
 
@@ -157,7 +158,7 @@ def test_a_ledger_that_cannot_be_written_leaves_a_decision_without_a_receipt_and
     write: Callable[..., None] = runtime.ledger._write
 
     def full_disk(*_: Any) -> None:
-        raise LedgerError("database or disk is full")
+        raise sqlite3.OperationalError("database or disk is full")
 
     monkeypatch.setattr(runtime.ledger, "_write", full_disk)
     answer = score(runtime, "a")
@@ -177,7 +178,7 @@ def test_without_a_score_no_more_is_approved_in_a_minute_than_the_policy_allows(
     """The receipts tell what was spent before: `verify` (in the fixture) reproduces what the bound decided."""
     decider = engine_of(runtime).decider
     monkeypatch.setattr(decider, "exposure", FixedMinute(decider.exposure))
-    monkeypatch.setattr(engine_of(runtime).judge, "score", failing)
+    monkeypatch.setattr(engine_of(runtime).evaluator, "score", failing)
     answers = [score(runtime, f"e-{place}", amount_minor=20_000) for place in range(7)]
     assert [one.decision for one in answers] == ["approve"] * 5 + ["challenge"] * 2
     assert answers[-1].reasons[0].code == "EXPOSURE_USED_UP"
@@ -207,5 +208,5 @@ def test_an_open_breaker_turns_declines_of_the_model_into_reviews_and_is_named_i
     small = score(runtime, "small")
     assert (small.decision, small.missing) == ("approve", ())
     ready = runtime.ready()
-    assert ready.ready, "an open breaker is told, but the service still decides in full"
+    assert ready.ready, "an open breaker is reported, but the service still decides in full"
     assert ready.checks["breakers"].startswith("Open, declines are reviews: model asks to decline")

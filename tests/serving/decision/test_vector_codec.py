@@ -29,8 +29,8 @@ def test_every_bit_comes_back(values: object) -> None:
 
 
 def test_what_a_vector_is_packed_to_can_be_told_by_hand() -> None:
-    told = vector_bytes(np.array([3.0, 3.0, 300.0, np.nan, 0.5, -1.0, 0.5, 0.5, 0.5, 0.5]))
-    assert told.hex(" ") == "03 c1 81 2c c0 c4 3f e0 c4 bf f0 cd c2 03"
+    encoded = vector_bytes(np.array([3.0, 3.0, 300.0, np.nan, 0.5, -1.0, 0.5, 0.5, 0.5, 0.5]))
+    assert encoded.hex(" ") == "03 c1 81 2c c0 c4 3f e0 c4 bf f0 cd c2 03"
 
 
 def test_a_vector_that_stayed_as_it_was_is_read_like_those_of_older_ledgers() -> None:

@@ -56,7 +56,7 @@ class IdempotencyMachine(RuleBasedStateMachine):
         self.engine = EmbeddedEngine(
             catalogue=self.opened.catalogue,
             fold=self.fold,
-            judge=self.opened.judge,
+            evaluator=self.opened.evaluator,
             ledger=self.ledger,
             clock=ReplayClock(),
             code="test",

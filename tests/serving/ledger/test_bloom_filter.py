@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from serving.ledger.sqlite import bloom_filter
-from serving.ledger.sqlite.bloom_filter import SeenIds
+from serving.ledger.sqlite.bloom_filter import BloomFilter
 from serving.ledger.sqlite.ledger import Ledger
 
 
@@ -19,7 +19,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_was_added_is_found_however_often_the_filter_grew(small: None) -> None:
-    seen = SeenIds()
+    seen = BloomFilter()
     ids = [hash(f"t-{number}") for number in range(20_000)]
     for one in ids:
         seen.add(one)
@@ -27,7 +27,7 @@ def test_what_was_added_is_found_however_often_the_filter_grew(small: None) -> N
 
 
 def test_few_new_ids_are_taken_for_old_ones() -> None:
-    seen = SeenIds()
+    seen = BloomFilter()
     seen.add_all([hash(f"t-{number}") for number in range(1_000_000)])
     mistaken = sum(hash(f"new-{number}") in seen for number in range(20_000))
     assert mistaken < 200
@@ -35,18 +35,18 @@ def test_few_new_ids_are_taken_for_old_ones() -> None:
 
 def test_many_at_once_and_one_by_one_are_the_same(small: None) -> None:
     hashes = np.random.default_rng(3).integers(0, 2**64, 500, np.uint64)
-    once, one_by_one = SeenIds(), SeenIds()
+    once, one_by_one = BloomFilter(), BloomFilter()
     once.add_all(hashes)
     for one in hashes.tolist():
         one_by_one.add(one)
     assert all(one in once and one in one_by_one for one in hashes.tolist())
-    signed = SeenIds()
+    signed = BloomFilter()
     signed.add_all([-1, -(2**63), 2**63 - 1, 0])
     assert all(one in signed for one in (-1, -(2**63), 2**63 - 1, 0))
 
 
 def test_an_empty_filter_has_seen_nothing() -> None:
-    seen = SeenIds()
+    seen = BloomFilter()
     seen.add_all([])
     assert 7 not in seen
 

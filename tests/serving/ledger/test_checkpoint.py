@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from serving.ledger.sqlite import checkpoint
-from serving.ledger.sqlite.checkpoint import copy_back, keep_short
+from serving.ledger.sqlite.checkpoint import checkpoint_once, run_checkpoints
 from serving.ledger.sqlite.ledger import Ledger
 
 
@@ -22,10 +22,10 @@ def test_copying_back_leaves_the_log_and_the_next_commit_begins_it_anew(tmp_path
     async def run() -> None:
         ledger = Ledger(tmp_path / "ledger.sqlite")
         await write(ledger, 0, 50)
-        length = copy_back(ledger.path)
+        length = checkpoint_once(ledger.path)
         assert length > 50 * 3_000
         await write(ledger, 50, 1)
-        assert 0 < copy_back(ledger.path) < length
+        assert 0 < checkpoint_once(ledger.path) < length
         assert ledger.count() == 51
         ledger.close()
 
@@ -80,12 +80,12 @@ def test_copies_are_put_off_while_payments_wait(tmp_path: Path, monkeypatch: pyt
         nonlocal waiting
         ledger = Ledger(tmp_path / "ledger.sqlite")
 
-        def copy_back(path: Path) -> int:
+        def checkpoint_once(path: Path) -> int:
             copied.append(ledger.body_bytes)
             return 0
 
-        monkeypatch.setattr(checkpoint, "copy_back", copy_back)
-        keeping = asyncio.create_task(keep_short(ledger, 1 << 30, lambda: waiting))
+        monkeypatch.setattr(checkpoint, "checkpoint_once", checkpoint_once)
+        keeping = asyncio.create_task(run_checkpoints(ledger, 1 << 30, lambda: waiting))
         await write(ledger, 0, 100)  # 300 kB: worth a pass, if nobody waited
         await asyncio.sleep(0.1)
         assert copied == []
@@ -115,9 +115,9 @@ def test_the_log_stays_near_its_limit_while_payments_keep_coming(
 
     async def run() -> int:
         ledger = Ledger(tmp_path / "ledger.sqlite")
-        keeping = asyncio.create_task(keep_short(ledger, limit))
+        keeping = asyncio.create_task(run_checkpoints(ledger, limit))
         longest = 0
-        for first in range(0, 3_000, 100):  # as much as thirty times the limit without `keep_short`
+        for first in range(0, 3_000, 100):  # as much as thirty times the limit without `run_checkpoints`
             await write(ledger, first, 100)
             await asyncio.sleep(0.02)
             longest = max(longest, (tmp_path / "ledger.sqlite-wal").stat().st_size)

@@ -6,36 +6,36 @@ import asyncio
 
 import pytest
 
-from serving.ledger.sqlite.commit_ticket import Recorded
+from serving.ledger.sqlite.commit_ticket import CommitTicket
 
 
 def test_who_asked_before_is_told_in_order_and_who_asks_later_at_once() -> None:
-    recorded, heard = Recorded(), list[str]()
-    recorded.when_done(lambda one: heard.append(f"first {one.error()}"))
-    recorded.when_done(lambda one: heard.append("second"))
+    recorded, heard = CommitTicket(), list[str]()
+    recorded.add_done_callback(lambda one: heard.append(f"first {one.error()}"))
+    recorded.add_done_callback(lambda one: heard.append("second"))
     assert (recorded.done(), heard) == (False, [])
     recorded.settle()
     assert (recorded.done(), heard) == (True, ["first None", "second"])
-    recorded.when_done(lambda one: heard.append("third"))
+    recorded.add_done_callback(lambda one: heard.append("third"))
     recorded.settle(ValueError("too late"))
     assert (recorded.error(), heard) == (None, ["first None", "second", "third"])
 
 
 def test_one_that_fails_keeps_nobody_from_hearing(caplog: pytest.LogCaptureFixture) -> None:
-    recorded, heard = Recorded(), list[int]()
+    recorded, heard = CommitTicket(), list[int]()
 
-    def fail(_: Recorded) -> None:
+    def fail(_: CommitTicket) -> None:
         raise RuntimeError("no")
 
-    recorded.when_done(fail)
-    recorded.when_done(lambda _: heard.append(1))
+    recorded.add_done_callback(fail)
+    recorded.add_done_callback(lambda _: heard.append(1))
     recorded.settle()
-    assert (heard, "what waited for an event failed" in caplog.text) == ([1], True)
+    assert (heard, "a callback of a commit failed" in caplog.text) == ([1], True)
 
 
 def test_awaiting_gives_what_went_wrong_to_each_and_a_cancelled_waiter_takes_nothing() -> None:
     async def run() -> None:
-        recorded = Recorded()
+        recorded = CommitTicket()
 
         async def wait() -> None:
             await recorded

@@ -16,7 +16,7 @@ from features.errors import RiskgateError
 from features.history.schema import history_schema
 from features.intake.pseudonyms import Pseudonyms
 from features.state.profiles import InstrumentProfile, ProfileFile
-from serving.audit.import_history import take_history
+from serving.audit.import_history import append_history
 from serving.audit.verify import verify_ledger
 from serving.errors import CannotStart
 from serving.settings import Settings, read_settings
@@ -153,7 +153,7 @@ def test_an_imported_history_and_profiles_are_hashed_on_the_way_in(bundle: Path,
     def told(name: str, **environment: str) -> dict[str, Any]:
         folder = tmp_path / name
         settings = read_settings({"RISKGATE_VAR": str(folder / "var"), **environment})
-        take_history(settings, tmp_path / "past.parquet")
+        append_history(settings, tmp_path / "past.parquet")
         shutil.copy(tmp_path / "profiles.sqlite", tmp_path / f"{name}.sqlite")
         environment["RISKGATE_PROFILES"] = str(tmp_path / f"{name}.sqlite")
         with running(folder, bundle, **environment) as service:

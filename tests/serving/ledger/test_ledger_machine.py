@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from serving.errors import LedgerError
-from serving.ledger.sqlite.checkpoint import copy_back
+from serving.ledger.sqlite.checkpoint import checkpoint_once
 from serving.ledger.sqlite.ledger import Ledger
-from serving.ledger.sqlite.wal_preallocate import give_room
+from serving.ledger.sqlite.wal_preallocate import preallocate
 
 Row = tuple[str, str, bytes]  # kind, transaction_id, body
 
@@ -85,17 +85,17 @@ class LedgerMachine(RuleBasedStateMachine):
         # What follows was decided from a state that holds what is not recorded: nothing more until it is mended.
         rows = self._rows(1, 2)
         assert all(isinstance(one, LedgerError) for one in self.runner.run(together()))
-        self.ledger.mend()
+        self.ledger.resume_writes()
 
     @rule()
     def copy_the_log_back(self) -> None:
-        copy_back(self.ledger.path)
+        checkpoint_once(self.ledger.path)
         self.durable = self._wal().stat().st_size if self._wal().exists() else 0
 
     @rule()
     def give_the_log_room(self) -> None:
         """What lies beyond its frames is as good as not there, whatever comes next."""
-        give_room(self._wal(), ahead=1 << 16, least=0)
+        preallocate(self._wal(), ahead=1 << 16, least=0)
 
     @rule()
     def empty_the_log(self) -> None:

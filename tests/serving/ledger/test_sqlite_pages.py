@@ -14,7 +14,7 @@ from serving.audit import export_history
 from serving.ledger import reader
 from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
-from serving.state.fold import Report, encode
+from serving.state.fold import ReportEvent, encode
 from tests.serving.console.desk_world import START_MS, payment
 
 UNDECIDED = b',"receipt":null,"answer":null}'
@@ -29,7 +29,7 @@ def filled(var: Path, count: int) -> Settings:
         rows.append(("payment", f"t-{n}", at, at, b'{"payment":' + content + UNDECIDED))
         reports = [("outcome", "settled", None), *([("label", "fraud", "chargeback")] if n % 9 == 0 else [])]
         for kind, value, source in reports:
-            report = Report(f"t-{n}", value, source, at + 60_000, (), msgspec.Raw(content))
+            report = ReportEvent(f"t-{n}", value, source, at + 60_000, (), msgspec.Raw(content))
             rows.append((kind, f"t-{n}", at + 60_000, at + 60_000, encode(report)))
     ledger.append_many(rows)
     ledger.close()
@@ -68,14 +68,14 @@ def test_sqlite_finds_every_page_by_a_key(tmp_path: Path) -> None:
     filled(tmp_path, 200)
     ledger = Ledger(tmp_path / "ledger.sqlite", read_only=True)
     asked: list[str] = []
-    ledger._connection.set_trace_callback(asked.append)
+    ledger._sqlite.set_trace_callback(asked.append)
     assert len(list(ledger.walk(20))) == 200 + 200 + 23 - 20
     assert len(list(ledger.each_of_kind("label"))) == len(ledger.of_kind("label")) == 23
     assert len(ledger.reports("t-9", "label")) == 1
     assert ledger.payment("t-9") is not None
     assert ledger.has_past()
     assert ledger.last_seq() == 423
-    ledger._connection.set_trace_callback(None)
+    ledger._sqlite.set_trace_callback(None)
     for statement in asked:
         plan = [row[3] for row in ledger._connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
         # The last number and one entry of an index: SQLite calls the first step of an ordered scan a scan.

@@ -13,7 +13,7 @@ import pytest
 
 from serving.ledger.sqlite import wal_preallocate
 from serving.ledger.sqlite.ledger import Ledger
-from serving.ledger.sqlite.wal_preallocate import give_room, log_of, stay_ahead
+from serving.ledger.sqlite.wal_preallocate import log_of, preallocate, run_preallocation
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="room is given on Linux only")
 
@@ -32,10 +32,10 @@ def write(ledger: Ledger, first: int, count: int) -> None:
 
 def test_a_short_log_is_left_as_it_is(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite")
-    assert give_room(log_of(ledger.path), 0, AHEAD, LEAST) is not None
+    assert preallocate(log_of(ledger.path), 0, AHEAD, LEAST) is not None
     before = log_of(ledger.path).stat().st_size
     write(ledger, 0, 10)
-    give_room(log_of(ledger.path), 0, AHEAD, LEAST)
+    preallocate(log_of(ledger.path), 0, AHEAD, LEAST)
     assert before < log_of(ledger.path).stat().st_size < LEAST
     ledger.close()
 
@@ -44,19 +44,19 @@ def test_the_log_grows_into_room_that_lies_ready(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite")
     log = log_of(ledger.path)
     write(ledger, 0, 200)
-    written = give_room(log, 0, AHEAD, LEAST)
+    written = preallocate(log, 0, AHEAD, LEAST)
     assert written is not None
     there = log.stat()
     assert there.st_size == written + AHEAD
     assert there.st_blocks * 512 >= there.st_size, "the blocks are the file's already"
     write(ledger, 200, 100)  # less than half of it
-    assert (log.stat().st_size, give_room(log, written, AHEAD, LEAST)) == (
+    assert (log.stat().st_size, preallocate(log, written, AHEAD, LEAST)) == (
         there.st_size,
         os.path.getsize(log) - _ready(log),
     )
     assert log.stat().st_size == there.st_size
     write(ledger, 300, 200)
-    give_room(log, written, AHEAD, LEAST)
+    preallocate(log, written, AHEAD, LEAST)
     assert log.stat().st_size > there.st_size
     assert [event.event_time_ms for event in ledger.walk()] == list(range(500))
     ledger.close()
@@ -73,7 +73,7 @@ def _ready(log: Path) -> int:
 def test_what_a_dead_process_leaves_with_room_behind_it_is_read_to_the_last_event(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite")
     write(ledger, 0, 200)
-    give_room(log_of(ledger.path), 0, AHEAD, LEAST)
+    preallocate(log_of(ledger.path), 0, AHEAD, LEAST)
     write(ledger, 200, 7)
     (tmp_path / "left").mkdir()
     for name in ("ledger.sqlite", "ledger.sqlite-wal"):
@@ -91,14 +91,14 @@ def test_where_room_does_not_look_like_a_hole_it_is_given_once(tmp_path: Path, m
     ledger = Ledger(tmp_path / "ledger.sqlite")
     write(ledger, 0, 200)
     size = log_of(ledger.path).stat().st_size
-    assert give_room(log_of(ledger.path), 0, AHEAD, LEAST) is None
+    assert preallocate(log_of(ledger.path), 0, AHEAD, LEAST) is None
     assert log_of(ledger.path).stat().st_size == size + AHEAD
 
     def give(path: Path, known: int) -> int | None:
-        return give_room(path, known, AHEAD, LEAST)
+        return preallocate(path, known, AHEAD, LEAST)
 
-    monkeypatch.setattr(wal_preallocate, "give_room", give)
-    asyncio.run(asyncio.wait_for(stay_ahead(ledger.path), 5))
+    monkeypatch.setattr(wal_preallocate, "preallocate", give)
+    asyncio.run(asyncio.wait_for(run_preallocation(ledger.path), 5))
     ledger.close()
 
 
@@ -107,7 +107,7 @@ def test_a_disk_with_little_left_keeps_it(tmp_path: Path, monkeypatch: pytest.Mo
     ledger = Ledger(tmp_path / "ledger.sqlite")
     write(ledger, 0, 200)
     size = log_of(ledger.path).stat().st_size
-    assert give_room(log_of(ledger.path), 0, AHEAD, LEAST) is not None
+    assert preallocate(log_of(ledger.path), 0, AHEAD, LEAST) is not None
     assert log_of(ledger.path).stat().st_size == size
     ledger.close()
 
@@ -116,12 +116,12 @@ def test_it_stays_ahead_of_a_ledger_that_is_written_and_survives_its_absence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def give(path: Path, known: int) -> int | None:
-        return give_room(path, known, AHEAD, LEAST)
+        return preallocate(path, known, AHEAD, LEAST)
 
-    monkeypatch.setattr(wal_preallocate, "give_room", give)
+    monkeypatch.setattr(wal_preallocate, "preallocate", give)
 
     async def run() -> None:
-        ahead = asyncio.create_task(stay_ahead(tmp_path / "ledger.sqlite"))
+        ahead = asyncio.create_task(run_preallocation(tmp_path / "ledger.sqlite"))
         await asyncio.sleep(0.03)  # there is no log yet
         ledger = Ledger(tmp_path / "ledger.sqlite")
         for first in range(0, 1_000, 50):

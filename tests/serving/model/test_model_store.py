@@ -13,7 +13,7 @@ import yaml
 from features.bundle.bundle import read_bundle
 from serving.errors import CannotStart
 from serving.model.model_store import bundle_folder, folder_of, models_of, pinned, stores_of
-from serving.settings import TABLE, Settings, make_places_absolute, use_own_model_store
+from serving.settings import TABLE, Settings, make_paths_absolute, use_own_model_store
 from tests.serving.scoring_world import command, free_port
 from training.runs.registry_gate import CHALLENGER_STORE, export
 from training.settings import Settings as TrainingSettings
@@ -69,7 +69,7 @@ def test_a_bundle_of_an_earlier_release_is_named_with_what_to_do(bundle: Path, t
     done = command({"RISKGATE_VAR": str(tmp_path / "var"), "HOME": str(home)}, "run", "--port", str(free_port()))
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    assert f"the one of an earlier release lies in {former}" in done.stderr
+    assert f"the one of an earlier release is in {former}" in done.stderr
     assert "python -m training promote --version champion" in done.stderr
     assert bundle_folder(Settings(var=tmp_path / "var", bundle=str(former))) == former, "the named way works"
 
@@ -108,7 +108,7 @@ def test_relative_places_of_the_settings_survive_a_change_of_folder(
     given = {"KEYS": "keys.json", "BUNDLE": "bundle", "CHALLENGER": "riskgate-challenger:latest"}
     for name, text in given.items():
         monkeypatch.setenv(f"RISKGATE_{name}", text)
-    make_places_absolute()
+    make_paths_absolute()
     assert os.environ["RISKGATE_VAR"] == str(tmp_path / "var")
     assert os.environ["RISKGATE_KEYS"] == str(tmp_path / "keys.json")
     assert os.environ["RISKGATE_BUNDLE"] == str(tmp_path / "bundle")

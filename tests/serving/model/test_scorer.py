@@ -147,9 +147,9 @@ def test_nothing_is_left_to_compile_for_the_first_payment(bundle: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
         "from features.bundle.bundle import read_bundle; from features.catalogue.catalogue import catalogue_of\n"
-        "from serving.decision.evaluator import Judge; from serving.decision import rules\n"
+        "from serving.decision.evaluator import Evaluator; from serving.decision import rules\n"
         "from serving.model import tree_shap\n"
-        "bundle = read_bundle(Path(sys.argv[1])); Judge(bundle, catalogue_of(bundle.contract))\n"
+        "bundle = read_bundle(Path(sys.argv[1])); Evaluator(bundle, catalogue_of(bundle.contract))\n"
         "for one in (rules.next_match, tree_shap.margin_of, tree_shap.add_contributions): assert one.signatures, one"
     )
     done = subprocess.run([sys.executable, "-c", code, str(bundle)], capture_output=True, text=True, timeout=120)

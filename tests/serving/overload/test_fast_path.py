@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +22,6 @@ from serving.api.app import Application
 from serving.audit.verify import verify_ledger
 from serving.decision.evaluator import DEFAULT, RULES_ONLY
 from serving.decision.receipt import decode_body
-from serving.errors import LedgerError
 from serving.messages import Error
 from serving.overload import admission_queue
 from serving.overload.admission import QueueAdmission
@@ -176,7 +176,7 @@ def test_a_ledger_that_fails_leaves_a_decision_without_a_receipt(
     shedding: Shedding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full_disk(*_: Any) -> None:
-        raise LedgerError("database or disk is full")
+        raise sqlite3.OperationalError("database or disk is full")
 
     with monkeypatch.context() as broken:
         broken.setattr(shedding.runtime.ledger, "_write", full_disk)

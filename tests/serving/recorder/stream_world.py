@@ -17,7 +17,7 @@ from serving.recorder import writer
 from serving.recorder.metrics import RecorderMetrics
 from serving.recorder.recorder import Recorder
 from serving.settings import read_settings
-from serving.state.fold import Report, encode
+from serving.state.fold import ReportEvent, encode
 from tests.serving.console.desk_world import REASONS, START_MS, payment
 from tests.serving.servers import Servers
 
@@ -71,7 +71,7 @@ class Stream:
 
     def reported(self, kind: str, one: Payment, value: str, source: str | None = None) -> str:
         at_ms = one.event_time_ms + 60_000
-        body = encode(Report(one.transaction_id, value, source, at_ms, (), msgspec.Raw(payment_json(one))))
+        body = encode(ReportEvent(one.transaction_id, value, source, at_ms, (), msgspec.Raw(payment_json(one))))
         return self.add(kind, one.transaction_id, body, at_ms)
 
     def length(self) -> int:

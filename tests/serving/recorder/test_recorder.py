@@ -136,7 +136,7 @@ def test_what_is_no_event_is_kept_and_holds_up_nothing(servers: Servers) -> None
 def test_what_the_tables_refuse_is_kept_apart_and_holds_up_nothing(servers: Servers) -> None:
     stream = Stream(servers)
     stream.scored("t-before")
-    stream.add("policy", "", b"{}", 10**30)
+    stream.add("promotion", "", b"{}", 10**30)
     one, stream_id = stream.admitted("t-case", currency="XXX")
     stream.decided(one, stream_id, "review")
     stream.scored("t-behind")
@@ -204,7 +204,7 @@ def test_a_stopped_recorder_ends_in_order(servers: Servers, tmp_path: Path) -> N
         wait_for(lambda: stream.length() == 0, "the recorder")
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
-    assert "stopped in order" in (tmp_path / "log").read_text()
+    assert "stopped gracefully" in (tmp_path / "log").read_text()
 
 
 def test_while_postgres_is_away_the_stream_waits_and_nothing_is_lost(servers: Servers) -> None:

@@ -16,7 +16,7 @@ from features.catalogue.catalogue import Catalogue
 from features.domain.payment import Payment
 from features.intake.parse import payment_from
 from features.state.remote import EntityStrings
-from serving.audit.verify import Result, Walk
+from serving.audit.verify import Verification, VerifyResult
 from serving.decision.clock import ReplayClock
 from serving.decision.decider import Decider
 from serving.decision.receipt import Answer, Body, decode_answer, decode_body
@@ -71,7 +71,7 @@ class Shared:
         await state.open()
         engine = RedisEngine(
             catalogue=self.catalogue,
-            decider=Decider(self.opened.judge, self.catalogue, "code"),
+            decider=Decider(self.opened.evaluator, self.catalogue, "code"),
             state=state,
             clock=ReplayClock(),
             lookup=NoPast(),
@@ -99,11 +99,11 @@ class Shared:
             if event.kind == "payment" and b'"receipt":null' not in event.body
         }
 
-    def verified(self) -> Result:
+    def verified(self) -> VerifyResult:
         """Every decision recomputed in the order of the stream."""
         ledger = Ledger(self.settings.var / f"copy-{time.time_ns()}.sqlite")
         ledger.append_many([event[1:] for event in self.events()])
-        walk = Walk(self.settings, ledger, 5)
+        walk = Verification(self.settings, ledger, 5)
         walk.start_with(self.catalogue)
         for event in ledger.walk():
             walk.step(event)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from serving.api.openapi import document
-from serving.cases.sqlite import FileCases
+from serving.cases.sqlite import SqliteCases
 from serving.console.app import create_app
 from serving.console.desk import Desk
 from serving.console.headers import HEADERS
@@ -58,7 +58,7 @@ def test_behind_tls_the_service_says_so(bundle: Path, tmp_path: Path) -> None:
 def test_every_reply_of_the_desk_carries_them(tmp_path: Path, hsts: int) -> None:
     world = DeskWorld(tmp_path)
     world.user()
-    desk = Desk(FileCases(world.ledger_path), world.index_path, replay_clock=True)
+    desk = Desk(SqliteCases(world.ledger_path), world.index_path, replay_clock=True)
     visitor = Visitor(create_app(desk, world.users, Catalogues(world.var / "bundles"), hsts))
     try:
         visitor.sign_in()

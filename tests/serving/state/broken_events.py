@@ -89,7 +89,6 @@ def broken_events(honest: bytes) -> dict[str, Row]:
         "promotion-no-json": ("promotion", b"champion"),
         "hashing-no-json": ("hashing", b"{"),
         "verdict-no-json": ("verdict", b"{"),
-        "policy-no-json": ("policy", b"{"),
         "surprise": ("surprise", b"{}"),
     }  # fmt: skip
     return {

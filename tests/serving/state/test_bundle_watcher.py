@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +21,6 @@ from serving.audit.verify import verify_ledger
 from serving.decision.receipt import decode_body
 from serving.engine.embedded.engine import EmbeddedEngine
 from serving.engine.embedded.runtime import EmbeddedRuntime
-from serving.errors import LedgerError
 from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
 from serving.state.fold import decode_promotion
@@ -129,8 +129,8 @@ def test_a_broken_or_foreign_bundle_is_refused_with_a_sentence_and_the_old_goes_
         assert service.score(payment("new")).json()["model"] == "risk@4"
         assert "notes" not in service.client.get("/readyz").json()
     told = service.log.read_text()
-    assert "risk@1 goes on" in told
-    assert "decides from here on, instead of risk@1" in told
+    assert "risk@1 stays in use" in told
+    assert "replaces risk@1 and decides from now on" in told
     assert verify_ledger(Settings(var=tmp_path / "var")).mismatches == 0
 
 
@@ -152,7 +152,7 @@ def engine_of(runtime: EmbeddedRuntime) -> EmbeddedEngine:
 def test_a_bundle_that_is_still_being_written_is_left_alone(
     runtime: EmbeddedRuntime, bundle: Path, tmp_path: Path
 ) -> None:
-    served, look = tmp_path / "served", runtime.succession.look
+    served, look = tmp_path / "served", runtime.watcher.check
     put(version(bundle, "5", tmp_path / "v5"), served)
     assert asyncio.run(look()) is False  # seen for the first time: it may not be whole yet
     assert asyncio.run(look()) is True
@@ -164,15 +164,15 @@ def test_while_the_ledger_cannot_be_written_the_new_bundle_waits(
     runtime: EmbeddedRuntime, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full_disk(*_: object) -> None:
-        raise LedgerError("database or disk is full")
+        raise sqlite3.OperationalError("database or disk is full")
 
     put(version(bundle, "6", tmp_path / "v6"), tmp_path / "served")
-    asyncio.run(runtime.succession.look())
+    asyncio.run(runtime.watcher.check())
     with monkeypatch.context() as broken:
         broken.setattr(runtime.ledger, "_write", full_disk)
-        assert asyncio.run(runtime.succession.look()) is False
+        assert asyncio.run(runtime.watcher.check()) is False
         assert engine_of(runtime).decider.model == "risk@1"
-    assert asyncio.run(runtime.succession.look()) is True
+    assert asyncio.run(runtime.watcher.check()) is True
     assert engine_of(runtime).decider.model == "risk@6"
 
 

@@ -22,7 +22,7 @@ class Held:
 
 def test_memory_lies_ready_beyond_what_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[bool, int, int]] = []
-    words, at_once = heap_prefault.AHEAD_BYTES // 8, heap_prefault.AT_ONCE_BYTES // 8
+    words, step = heap_prefault.AHEAD_BYTES // 8, heap_prefault.STEP_BYTES // 8
     first, second = Held(100), Held(7)
     now: list[Any] = [None]
 
@@ -34,18 +34,18 @@ def test_memory_lies_ready_beyond_what_is_used(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(heap_prefault, "EVERY_SECONDS", 0.001)
 
     async def run() -> None:
-        ahead = asyncio.create_task(heap_prefault.stay_ahead(lambda: now[0]))
+        ahead = asyncio.create_task(heap_prefault.run_prefault(lambda: now[0]))
         await asyncio.sleep(0.02)
         assert asked == []
         now[0] = first
         await asyncio.sleep(0.05)
         assert asked == [(True, 100, words)]
-        first.heap[0] += at_once - 1  # there is enough yet
+        first.heap[0] += step - 1  # there is enough yet
         await asyncio.sleep(0.05)
         assert len(asked) == 1
         first.heap[0] += 1
         await asyncio.sleep(0.05)
-        assert asked[1:] == [(True, 100 + words, at_once)]
+        assert asked[1:] == [(True, 100 + words, step)]
         now[0] = second  # folded anew
         await asyncio.sleep(0.05)
         assert asked[2:] == [(False, 7, words)]

@@ -25,7 +25,7 @@ from features.intake.parse import payment_from
 from features.state.memory import State
 from features.state.profiles import ProfileFile
 from features.state.remote import EntityStrings
-from serving.audit.import_history import kept_history
+from serving.audit.import_history import store_history
 from serving.decision.clock import ReplayClock
 from serving.decision.decider import Decided
 from serving.engine.embedded.engine import EmbeddedEngine
@@ -36,7 +36,7 @@ from serving.settings import Settings
 from serving.state.feedback import EmbeddedFeedback
 from serving.state.fold import Fold, HistoryEvent, encode
 from serving.state.outcomes import LabelReport, OutcomeReport
-from serving.state.startup import fold_ledger, open_bundle, take_profiles
+from serving.state.startup import append_profiles, fold_ledger, open_bundle
 from tests.serving.scoring_world import PARAMETERS, START_MS, payment
 
 KNOWN = catalogue(PARAMETERS)
@@ -110,7 +110,7 @@ def test_a_report_is_refused_and_not_written_or_folds_again_to_the_same_state(
             )
         else:
             try:
-                event = kept_history(Settings(var=var), source, None, None)
+                event = store_history(Settings(var=var), source, None, None)
             except InvalidHistory as refused:
                 assert "row " in str(refused)
                 return
@@ -153,10 +153,10 @@ def test_rows_of_the_profile_file_that_cannot_be_folded_are_passed_over(
         for entity, created, body in bodies:
             other.execute(insert, (entity, "u-1", 5, created, body))
     with started(tmp_path / "var") as (ledger, fold):
-        assert take_profiles(file, ledger, fold) == 1
-        assert take_profiles(file, ledger, fold) == 0
+        assert append_profiles(file, ledger, fold) == 1
+        assert append_profiles(file, ledger, fold) == 0
         assert (fold.profile_row, len(fold.profiles)) == (8, 1)
-        assert caplog.text.count("cannot be folded and is passed over") == 7
+        assert caplog.text.count("cannot be folded and is skipped") == 7
     with started(tmp_path / "var") as (_, again):
         assert (len(again.profiles), again.set_aside.count) == (1, 0)
     file.close()
@@ -172,7 +172,7 @@ def test_a_payment_that_cannot_be_decided_leaves_no_trace_in_the_state(tmp_path:
     async def run() -> None:
         ledger = Ledger(own.ledger_path)
         engine = EmbeddedEngine(
-            catalogue=opened.catalogue, fold=fold_ledger(ledger, opened.catalogue, own), judge=opened.judge,
+            catalogue=opened.catalogue, fold=fold_ledger(ledger, opened.catalogue, own), evaluator=opened.evaluator,
             ledger=ledger, clock=ReplayClock(), code="test",
         )  # fmt: skip
         await engine.answer(payment_from(payment("t-1"), opened.catalogue), time.perf_counter_ns())

@@ -14,12 +14,12 @@ import pytest
 from features.catalogue.catalogue import catalogue
 from serving.audit.export_history import export
 from serving.audit.export_vectors import export_vectors
-from serving.audit.verify import Result, verify_ledger
+from serving.audit.verify import VerifyResult, verify_ledger
 from serving.ledger.open import opened
 from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
 from serving.state.fold import Fold
-from serving.state.foldable import CannotFold, step_of, whole_step_of
+from serving.state.foldable import CannotFold, checked_step_of, step_of
 from serving.state.startup import fold_ledger
 from tests.serving.scoring_world import PARAMETERS, START_MS, Service, command, payment, rfc3339, running, suspicious
 from tests.serving.state.broken_events import broken_events
@@ -93,14 +93,14 @@ def test_a_broken_event_changes_nothing_and_is_named_without_its_values(name: st
     assert fold.state.heap[: fold.state.heap[0]].tobytes() == twin.state.heap[: twin.state.heap[0]].tobytes()
     assert len(fold.profiles) == 0 and fold.segment is None
     with pytest.raises(CannotFold):
-        whole_step_of(broken, known)
+        checked_step_of(broken, known)
 
 
 def test_what_the_service_writes_can_be_folded(honest: Path) -> None:
     with opened(Settings(var=honest)) as ledger:
         for event in ledger.walk():
             step_of(event, catalogue(PARAMETERS))
-            whole_step_of(event, catalogue(PARAMETERS))
+            checked_step_of(event, catalogue(PARAMETERS))
 
 
 def test_verify_counts_them_apart_and_export_leaves_them_out(honest: Path, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_verify_counts_them_apart_and_export_leaves_them_out(honest: Path, tmp_p
     assert f"{len(seqs)} cannot be folded" in result.sentence()
     assert export(Settings(var=var), tmp_path / "history.parquet") == rows
     assert export_vectors(Settings(var=var), tmp_path / "vectors.parquet") == 12
-    assert Result().sentence().endswith("nothing to compare.")
+    assert VerifyResult().sentence().endswith("nothing to compare.")
 
 
 def test_a_start_from_a_snapshot_names_them_again(honest: Path, tmp_path: Path) -> None:

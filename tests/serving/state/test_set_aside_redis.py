@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from serving.audit.verify import Walk
+from serving.audit.verify import Verification
 from serving.engine.clustered.feedback import RedisFeedback
 from serving.engine.clustered.ledger_lookup import LedgerLookup
 from serving.engine.clustered.rebuild import compare, rebuild
@@ -22,7 +22,7 @@ from serving.recorder.verdicts import label_verdicts
 from serving.state import startup
 from serving.state.foldable import CannotFold
 from serving.state.outcomes import LabelReport
-from serving.state.set_aside import decode_there
+from serving.state.set_aside import decode_shared
 from tests.serving.engine.test_redis_engine import stream
 from tests.serving.engine.test_redis_feedback import feedback_of, label
 from tests.serving.recorder.stream_world import settings_of
@@ -95,9 +95,9 @@ def test_rebuild_compare_and_verify_agree_about_what_is_set_aside(
     made = rebuild(shared.settings, ledger, shared.opened)
     assert [one.seq for one in made.set_aside.named()] == seqs
     assert shared.live_state() == before
-    there = decode_there(shared.client.get(shared.keys.set_aside))
+    there = decode_shared(shared.client.get(shared.keys.set_aside))
     assert there.count == len(seqs) and str(seqs[0]) in there.note()
-    walk = Walk(shared.settings, ledger, 5)
+    walk = Verification(shared.settings, ledger, 5)
     walk.start_with(shared.catalogue)
     for event in ledger.walk():
         walk.step(event)
@@ -138,7 +138,7 @@ def test_a_verdict_that_becomes_no_label_holds_up_none_of_the_others(
 
     def give(report: LabelReport, verdict_seq: int) -> None:
         if report.label == "maybe":
-            raise CannotFold("it says something else than labels can say")
+            raise CannotFold("its value is no label")
         if report.label == "crash":
             raise KeyError("an error that was not foreseen")
         taken.append(verdict_seq)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from serving.telemetry.decision_log import AT_ONCE, MOST_LINES, TELL_AFTER, DecisionLog
-from serving.telemetry.logs import JsonLines, TextLines, told
+from serving.telemetry.decision_log import LINES_PER_WRITE, MOST_LINES, REPORT_AFTER, DecisionLog
+from serving.telemetry.logs import JsonLines, TextLines, safe_text
 from tests.serving.asgi import runtime_with
 from tests.serving.scoring_world import payment, running, suspicious
 
@@ -75,7 +75,7 @@ def test_the_text_of_an_unforeseen_error_stays_out_of_the_log(
 
 
 def test_an_error_that_names_only_files_keeps_its_text() -> None:
-    assert told(FileNotFoundError(2, "gone", "model.txt")) == "FileNotFoundError: [Errno 2] gone: 'model.txt'"
+    assert safe_text(FileNotFoundError(2, "gone", "model.txt")) == "FileNotFoundError: [Errno 2] gone: 'model.txt'"
 
 
 def test_a_flood_of_decisions_is_cut_and_counted(bundle: Path, tmp_path: Path) -> None:
@@ -109,8 +109,10 @@ def test_a_flood_of_decisions_is_cut_and_counted(bundle: Path, tmp_path: Path) -
     stream.truncate()
     for _ in range(MOST_LINES + 3):
         log.note(kept[0])
-    log.write(AT_ONCE)
-    assert stream.getvalue().count("\n") == AT_ONCE, "a few at a time; what was left out is told when nothing waits"
-    log.left_out += TELL_AFTER
-    log.write(AT_ONCE)
-    assert f'"count":{TELL_AFTER + 3}' in stream.getvalue().replace(" ", "")
+    log.write(LINES_PER_WRITE)
+    assert stream.getvalue().count("\n") == LINES_PER_WRITE, (
+        "a few at a time; the count of those left out comes when the queue is empty"
+    )
+    log.left_out += REPORT_AFTER
+    log.write(LINES_PER_WRITE)
+    assert f'"count":{REPORT_AFTER + 3}' in stream.getvalue().replace(" ", "")

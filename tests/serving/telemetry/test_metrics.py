@@ -1,4 +1,4 @@
-"""Every exported metric is told, every metric of the dashboard exists, and counting costs the reply path little."""
+"""Every exported metric is documented, every metric of the dashboard exists, and counting is cheap."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import re
 import time
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Histogram
+import prometheus_client
 from prometheus_client.parser import text_string_to_metric_families
 
 from serving.telemetry import dashboards
-from serving.telemetry.histogram import MILLISECONDS, Spread
+from serving.telemetry.histogram import MILLISECONDS, Histogram
 from tests.serving.scoring_world import Service, payment, suspicious
 
 FOLDER = Path(dashboards.__file__).parent
@@ -20,7 +20,7 @@ ROW = re.compile(r"^\| `([a-z_]+)` \| (\w+) \| ([^|]*) \| ([^|]+) \|$", re.M)
 ELSEWHERE = re.compile(r"riskgate_(recorder|redis|challenger|unsettled|without_state)")
 
 
-def told() -> dict[str, tuple[str, str, str]]:
+def documented() -> dict[str, tuple[str, str, str]]:
     """Metric -> (kind, labels, meaning) of the table."""
     rows = ROW.findall((FOLDER / "README.md").read_text())
     return {name: (kind, ", ".join(re.findall(r"`(\w+)`", labels)), meaning) for name, kind, labels, meaning in rows}
@@ -51,13 +51,13 @@ def test_the_table_of_metrics_is_what_a_running_service_exports(service: Service
         f"| `{name}` | {kind} | {', '.join(f'`{one}`' for one in labels.split(', ') if one)} | {meaning} |"
         for name, (kind, labels, meaning) in sorted(found.items())
     )
-    here = {name: row for name, row in told().items() if not ELSEWHERE.match(name)}
+    here = {name: row for name, row in documented().items() if not ELSEWHERE.match(name)}
     assert here == {name: row for name, row in found.items() if not ELSEWHERE.match(name)}, "write:\n" + rows
 
 
 def test_every_query_of_the_dashboard_asks_for_metrics_that_exist() -> None:
     dashboard = json.loads((FOLDER / "riskgate.json").read_text())
-    known = {name: kind for name, (kind, _, _) in told().items()}
+    known = {name: kind for name, (kind, _, _) in documented().items()}
     samples = {
         sample
         for name, kind in known.items()
@@ -99,9 +99,9 @@ def samples_of(service: Service) -> dict[str, float]:
 
 
 def test_our_histogram_agrees_with_the_librarys_and_costs_less() -> None:
-    registry = CollectorRegistry()
-    theirs = Histogram("h", "h", ["tier"], buckets=MILLISECONDS, registry=registry)
-    ours = Spread(MILLISECONDS)
+    registry = prometheus_client.CollectorRegistry()
+    theirs = prometheus_client.Histogram("h", "h", ["tier"], buckets=MILLISECONDS, registry=registry)
+    ours = Histogram(MILLISECONDS)
     values = [place * 3.7e-5 for place in range(1, 20_000)]
     timings = []
     for observe in (ours.observe, lambda value: theirs.labels("full").observe(value)):
