@@ -60,7 +60,7 @@ def show_ledger(metrics: Metrics, ledger: Ledger) -> None:
     metrics.histogram("riskgate_ledger_commit_events", "Events in one commit.", ledger.commit_events)
 
 
-def show_succession(metrics: Metrics, watcher: BundleWatcher) -> None:
+def show_bundle_watcher(metrics: Metrics, watcher: BundleWatcher) -> None:
     """A gauge of whether a newer bundle was rejected."""
     metrics.watch(
         "riskgate_bundle_refused",

@@ -17,7 +17,7 @@ from serving.engine.clustered.engine import RedisEngine
 from serving.engine.clustered.feedback import RedisFeedback
 from serving.engine.clustered.ledger_lookup import LedgerLookup
 from serving.engine.clustered.profiles import SharedProfiles
-from serving.engine.gauges import SET_ASIDE, measure_lag, show_decider, show_succession
+from serving.engine.gauges import SET_ASIDE, measure_lag, show_bundle_watcher, show_decider
 from serving.engine.gc_tuning import freeze_gc
 from serving.engine.profile_runtime import WARMUP_PAYMENT, ProfileRuntime
 from serving.errors import LedgerError, StateUnavailable
@@ -164,7 +164,7 @@ class RedisRuntime(ProfileRuntime):
 
     def _show(self, engine: RedisEngine) -> None:
         show_decider(self.metrics, lambda: engine.decider)
-        show_succession(self.metrics, self.watcher)
+        show_bundle_watcher(self.metrics, self.watcher)
         watch = self.metrics.watch
         watch("riskgate_ready", "1 when payments are scored in full.", lambda: float(self.ready().ready))
         watch("riskgate_redis_up", "1 while Redis answers.", lambda: float(engine.state.works))

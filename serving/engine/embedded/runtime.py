@@ -14,7 +14,7 @@ from serving.challenger.shadow_process import ShadowProcess, show_challenger
 from serving.decision.receipt import code_version
 from serving.engine.champion import Champion
 from serving.engine.embedded.engine import EmbeddedEngine
-from serving.engine.gauges import measure_lag, show_engine, show_ledger, show_succession
+from serving.engine.gauges import measure_lag, show_bundle_watcher, show_engine, show_ledger
 from serving.engine.gc_tuning import freeze_gc
 from serving.engine.profile_runtime import WARMUP_PAYMENT, ProfileRuntime
 from serving.errors import Conflict, LedgerError
@@ -79,7 +79,7 @@ class EmbeddedRuntime(ProfileRuntime):
         self.engine = engine
         show_engine(self.metrics, engine)
         show_ledger(self.metrics, self.ledger)
-        show_succession(self.metrics, self.watcher)
+        show_bundle_watcher(self.metrics, self.watcher)
         show_challenger(self.metrics, self.settings, self.ledger)
         self.metrics.watch("riskgate_ready", "1 when payments are scored in full.", lambda: float(self.ready().ready))
         freeze_gc()
