@@ -14,7 +14,7 @@ from tests.chaos.drill import recovered
 from tests.chaos.production_faults import redis_cut_off, redis_killed
 from tests.chaos.production_rig import ProductionRig
 from tests.serving.scoring_world import make_bundle
-from tests.serving.telemetry.test_metrics import told
+from tests.serving.telemetry.test_metrics import documented
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_worker_recorder_and_redis_die_under_load_and_nothing_is_lost_or_doubled
         names = [one.name + ("_total" if one.type == "counter" else "") for one in families if one.samples]
         assert len(set(names)) == len(names), "a metric is exported twice"
         own = {name for name in names if name.startswith("riskgate") and not name.endswith("_created")}
-        assert own <= told().keys(), sorted(own - told().keys())
+        assert own <= documented().keys(), sorted(own - documented().keys())
     # What was told while Redis was away names no receipt, and is recorded all the same.
     unreceipted = {name for name, answer in answers.items() if answer["receipt_id"] is None}
     assert unreceipted

@@ -1,4 +1,4 @@
-"""The settings of the service: refused with every problem at once, and never with a password in the sentence."""
+"""The settings of the service: refused with all problems together, and never with a password in the message."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_wrong_settings_of_the_production_profile_are_refused_without_the_passwo
     assert "hush" not in refused.value.message + refused.value.repair
 
 
-def test_every_problem_is_told_at_once() -> None:
+def test_all_problems_are_reported_together() -> None:
     with pytest.raises(CannotStart) as refused:
         read_settings({**REDIS, "RISKGATE_PORT": "web", "RISKGATE_CLOCK": "sundial"})
     for name in ("RISKGATE_POSTGRES_URL", "RISKGATE_PORT", "RISKGATE_CLOCK"):
@@ -99,7 +99,7 @@ def test_the_hash_key_makes_the_same_pseudonyms_with_a_line_end_and_without(end:
 
 
 @pytest.mark.parametrize(("kept", "written"), [("\n", r"\n"), ("\r\n", r"\r\n")])
-def test_a_ledger_whose_key_had_a_line_end_goes_on_with_the_line_end_written_out(
+def test_a_ledger_whose_key_had_a_line_end_opens_with_the_line_end_spelled_out(
     tmp_path: Path, kept: str, written: str
 ) -> None:
     key = "k" * 40

@@ -55,7 +55,7 @@ def test_an_invalid_value_is_422_names_its_place_and_records_nothing(
     assert profile.written(service) == before
 
 
-def test_every_problem_is_told_at_once(service: Service) -> None:
+def test_all_problems_are_reported_together(service: Service) -> None:
     error = service.score(payment("bad", currency="XXX", amount_minor=-1, rail="cheque")).json()["error"]
     assert {one["field"] for one in error["problems"]} == {"currency", "amount_minor", "rail"}
 

@@ -1,4 +1,4 @@
-"""A history comes as people have it: without columns nobody requires, or broken, and then told in a sentence."""
+"""A history as people export it: without optional columns, or broken and then refused with a sentence."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def test_training_replays_the_words_as_the_service_folds_them(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "sentence"),
     [
         ({"currency": "XTS"}, "row 1, 2: currency"),
         ({"amount_minor": -5}, "row 1, 2: amount_minor"),
@@ -79,9 +79,9 @@ def test_training_replays_the_words_as_the_service_folds_them(tmp_path: Path) ->
     ],
 )
 def test_a_row_that_cannot_become_a_payment_is_refused_with_its_number(
-    changes: dict[str, Any], told: str, tmp_path: Path
+    changes: dict[str, Any], sentence: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(InvalidHistory, match=told):
+    with pytest.raises(InvalidHistory, match=sentence):
         kept(tmp_path, table(row("a"), row("b", **changes), row("c", **changes)))
     assert not (tmp_path / "segments").exists()
 
@@ -133,7 +133,7 @@ def test_a_label_on_an_imported_payment_in_usd_is_taken_and_survives_kill_9(tmp_
         verified(service)
 
 
-def test_a_history_that_an_older_release_kept_as_it_came_takes_labels_or_refuses_them(
+def test_a_history_that_an_older_release_stored_unnormalised_accepts_or_refuses_labels(
     tmp_path: Path, bundle: Path
 ) -> None:
     source = tmp_path / "history.parquet"

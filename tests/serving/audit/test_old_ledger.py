@@ -1,4 +1,4 @@
-"""A ledger of an earlier release verifies without a difference, and the service starts and goes on with it."""
+"""A ledger of an earlier release verifies without a difference, and the service starts with it."""
 
 from __future__ import annotations
 

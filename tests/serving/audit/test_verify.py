@@ -20,7 +20,7 @@ from tests.serving.scoring_world import START_MS, Service, payment, rfc3339, run
 
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Path:
-    """The folder of a service that scored, was told outcomes and labels, and stopped."""
+    """The folder of a service that scored payments, received outcomes and labels, and stopped."""
     folder = tmp_path_factory.mktemp("honest")
     with running(folder, bundle) as service:
         fill(service)
@@ -98,7 +98,7 @@ def test_a_changed_vector_is_found_to_the_last_bit(honest: Path, tmp_path: Path)
     assert result.mismatches == 1
 
 
-def test_a_vector_that_cannot_be_read_any_more_is_told_and_does_not_end_the_walk(honest: Path, tmp_path: Path) -> None:
+def test_a_damaged_vector_is_reported_and_does_not_end_the_verification(honest: Path, tmp_path: Path) -> None:
     connection = sqlite3.connect(honest / "ledger.sqlite")
     (body,) = connection.execute("SELECT body FROM events WHERE transaction_id = 'p-2' AND kind = 'payment'").fetchone()
     connection.close()

@@ -1,4 +1,4 @@
-"""`verify` on PostgreSQL: nothing in an honest ledger, any tampering in a dishonest one, the undecided told apart."""
+"""`verify` on PostgreSQL: no difference in an intact ledger, every tampering in another, undecided payments apart."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_an_honest_ledger_has_no_mismatch(filled: tuple[Settings, Servers]) -> N
     assert result.undecided == 0
 
 
-def test_a_payment_that_nobody_decided_is_told_and_is_no_mismatch(filled: tuple[Settings, Servers]) -> None:
+def test_an_undecided_payment_is_counted_and_is_no_mismatch(filled: tuple[Settings, Servers]) -> None:
     settings, servers = filled
     one = payment("t-nobody", payer_id="u-nobody")
     Stream(servers).add("payment", "t-nobody", payment_json(one), one.event_time_ms)

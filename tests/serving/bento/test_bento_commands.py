@@ -27,7 +27,7 @@ for package in (features, serving):
         if not one.name.endswith("__main__"):
             __import__(one.name)
 from serving import __main__ as commands
-commands._add_others()
+commands._add_commands()
 group = typer.main.get_command(commands.app)
 for name in group.commands:
     shown = CliRunner().invoke(group, [name, "--help"])
@@ -101,7 +101,7 @@ def test_the_ledger_is_verified_exported_and_folded(scored: BentoElsewhere, tmp_
 def test_a_history_is_imported(elsewhere: BentoElsewhere, tmp_path: Path) -> None:
     pq.write_table(small_history(200), tmp_path / "history.parquet")
     said = well(elsewhere, "import-history", str(tmp_path / "history.parquet"), RISKGATE_VAR=str(tmp_path / "var"))
-    assert "200 payments entered the ledger" in said
+    assert "200 payments were imported" in said
 
 
 @pytest.mark.slow  # `make ways`

@@ -101,7 +101,7 @@ def test_a_second_verdict_is_refused_and_changes_nothing(world: DeskWorld) -> No
     assert not world.connection.in_transaction
 
 
-def test_of_many_verdicts_at_once_exactly_one_is_recorded(world: DeskWorld) -> None:
+def test_of_many_concurrent_verdicts_exactly_one_is_recorded(world: DeskWorld) -> None:
     world.scored(payment("t-1"))
     refused = []
     ready = threading.Barrier(6)

@@ -99,7 +99,7 @@ def test_a_payment_without_a_device_is_nobodys_device(index: sqlite3.Connection,
     assert found(index, world, "payer", "u-1042") == ["t-1"]
 
 
-def test_an_index_of_another_ledger_is_built_anew(index: sqlite3.Connection, world: DeskWorld, tmp_path: Path) -> None:
+def test_an_index_of_another_ledger_is_rebuilt(index: sqlite3.Connection, world: DeskWorld, tmp_path: Path) -> None:
     busy_desk(world)
     party_index.catch_up(index, world.connection)
     other = DeskWorld(tmp_path / "other")

@@ -1,4 +1,4 @@
-"""A challenger judges what the champion decided, from the same vectors, and never stands in the way of a reply."""
+"""A challenger scores the payments of the champion from the same vectors and never delays a reply."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_challenger_scores_the_same_vectors_even_after_it_was_held_up_and_kill
             assert service.score(make(f"c-{place}", payer_id=f"u-{place}")).status_code == 200
         until(lambda: scored(service) == 20)
 
-        # Held up completely, it delays nobody, and nothing is dropped.
+        # A stopped challenger delays no payment, and nothing is dropped.
         pid = process_of(service)
         os.kill(pid, signal.SIGSTOP)
         with calling(service.port, lanes=2) as callers:
@@ -85,8 +85,8 @@ def test_a_challenger_scores_the_same_vectors_even_after_it_was_held_up_and_kill
         service.score(payment("after"))
         until(lambda: scored(service) == total + 1)
         assert process_of(service) != pid
-        told = service.command("compare", "--report", str(tmp_path / "compare.json"))
-        assert told.returncode == 0, told.stderr
+        done = service.command("compare", "--report", str(tmp_path / "compare.json"))
+        assert done.returncode == 0, done.stderr
     figures = json.loads((tmp_path / "compare.json").read_text())
     assert figures["payments"] == total + 1
     assert figures["agreement"] < 0.5  # its thresholds are far lower
@@ -108,16 +108,16 @@ def test_a_challenger_can_be_sent_through_the_past_and_twice_changes_nothing(
             {"transaction_id": "p-0", "label": "fraud", "source": "chargeback", "reported_at": "2026-11-12T00:00:00Z"},
         )
         for _ in range(2):
-            told = service.command("challenge", "--bundle", str(challenger))
-            assert told.returncode == 0, told.stderr
-            assert "15 payments" in told.stderr
-        assert "Of 1 known frauds the champion stopped" in told.stderr
+            done = service.command("challenge", "--bundle", str(challenger))
+            assert done.returncode == 0, done.stderr
+            assert "15 payments" in done.stderr
+        assert "Of 1 known frauds the champion stopped" in done.stderr
         refused = service.command("challenge", "--bundle", str(tmp_path / "nowhere"))
         assert refused.returncode == 2
         assert "RISKGATE_CHALLENGER" in refused.stderr
 
 
-def test_a_spoiled_challenger_is_told_and_harms_nobody(bundle: Path, challenger: Path, tmp_path: Path) -> None:
+def test_a_damaged_challenger_is_logged_and_affects_no_payment(bundle: Path, challenger: Path, tmp_path: Path) -> None:
     shutil.copytree(challenger, tmp_path / "spoiled")
     (tmp_path / "spoiled" / "model.txt").write_text("half a model")
     with running(tmp_path, bundle, RISKGATE_CHALLENGER=str(tmp_path / "spoiled")) as service:
@@ -159,7 +159,7 @@ def test_without_a_challenger_there_is_nothing_to_compare(tmp_path: Path) -> Non
         compare(Settings(var=tmp_path))
 
 
-def test_the_past_is_not_offered_to_a_challenger_that_nobody_named(tmp_path: Path) -> None:
+def test_without_a_challenger_the_past_is_not_scored(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "serving", "challenge"],
         capture_output=True,

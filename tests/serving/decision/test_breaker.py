@@ -53,7 +53,7 @@ def test_a_surge_opens_and_is_reported_and_it_closes_when_the_rate_is_normal(
         assert "declines are challenges" in breakers.sentence()
         assert "model declined" in caplog.text
         usual = breakers.usual("model")
-        # The surge goes on past the cool-down: it stays open, and is not learned as usual.
+        # The surge outlasts the cool-down: it stays open, and is not learned as usual.
         end = now + COOL_DOWN_MS + WINDOW_MS
         while now < end:
             now = feed(breakers, now, 500, 150)
@@ -97,7 +97,7 @@ def test_what_is_usual_survives_a_new_bundle_unless_its_policy_states_it() -> No
 
 
 def test_shed_payments_hide_a_surge_rather_than_feign_one() -> None:
-    """Under overload only dear payments are scored, of which more are declined: the cheap ones still count."""
+    """Under overload only expensive payments are scored, of which more are declined: the cheap ones still count."""
     breakers, now = settled(0.004)
     feed(breakers, now, 5_000, 80)  # 4 % of the 2,000 that were scored, 1.6 % of all
     assert breakers.open == ()
@@ -123,7 +123,7 @@ def test_divergence_is_never_negative(share: float, usual: float) -> None:
 
 
 class Machine(RuleBasedStateMachine):
-    """Any order of payments, pauses and clock steps, beside a plain second account of the window."""
+    """Any order of payments, pauses and clock steps, compared with a plain model of the window."""
 
     @initialize(usual=st.one_of(st.none(), st.floats(0.001, 0.2)))
     def begin(self, usual: float | None) -> None:

@@ -64,15 +64,15 @@ def test_an_attack_softens_nothing_and_a_model_gone_wrong_is_reviewed_and_named(
             assert outcomes(decided(service, [unrelated() for _ in range(3)])) == {("decline", ())}, party
         assert service.client.get("/readyz").json()["checks"]["breakers"] == "ok"
 
-        decided(service, [unrelated() for _ in range(60)])  # whoever pays, the model declines
-        dear = service.score(unrelated()).json()
-        assert (dear["decision"], dear["missing"]) == ("review", ["breaker:model"])
-        assert dear["score"] > 0.7 and dear["reasons"]
+        decided(service, [unrelated() for _ in range(60)])  # the model declines unrelated payers
+        flagged = service.score(unrelated()).json()
+        assert (flagged["decision"], flagged["missing"]) == ("review", ["breaker:model"])
+        assert flagged["score"] > 0.7 and flagged["reasons"]
         tried = service.score(unrelated(), "?dry_run=1").json()
         assert (tried["decision"], tried["missing"]) == ("review", ["breaker:model"])
         quiet = service.score(payment("quiet", START_MS + 5_000)).json()
         assert (quiet["decision"], quiet["missing"]) == ("approve", [])
-        receipt = service.receipt(dear["transaction_id"])["receipt"]
+        receipt = service.receipt(flagged["transaction_id"])["receipt"]
         assert (receipt["breakers"], receipt["missing"]) == (["model"], ["breaker:model"])
         sentence = service.client.get("/readyz").json()["checks"]["breakers"]
         assert sentence.startswith("Open, declines are reviews: model asks to decline")

@@ -116,8 +116,8 @@ def test_when_the_features_took_the_time_rules_alone_answer(runtime: EmbeddedRun
     answer = score(runtime, "a", steps, deadline_ms=80)
     assert (answer.tier, answer.score, answer.missing) == ("rules_only", None, ("model",))
     assert answer.decision == "approve"  # a small amount
-    dear = score(runtime, "b", Steps(), amount_minor=10**9)
-    assert dear.tier == "full"
+    costly = score(runtime, "b", Steps(), amount_minor=10**9)
+    assert costly.tier == "full"
     steps.now = 0
     answer = score(runtime, "c", steps, amount_minor=10**9, deadline_ms=80)
     assert (answer.decision, answer.reasons[0].code) == ("challenge", "NOT_SCORED")
@@ -175,7 +175,7 @@ def test_a_ledger_that_cannot_be_written_leaves_a_decision_without_a_receipt_and
 def test_without_a_score_no_more_is_approved_in_a_minute_than_the_policy_allows(
     runtime: EmbeddedRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The receipts tell what was spent before: `verify` (in the fixture) reproduces what the bound decided."""
+    """The receipts hold the exposure spent before: `verify` (in the fixture) reproduces what the bound decided."""
     decider = engine_of(runtime).decider
     monkeypatch.setattr(decider, "exposure", FixedMinute(decider.exposure))
     monkeypatch.setattr(engine_of(runtime).evaluator, "score", failing)
@@ -191,8 +191,8 @@ def test_an_open_breaker_turns_declines_of_the_model_into_reviews_and_is_named_i
     runtime: EmbeddedRuntime,
 ) -> None:
     engine = engine_of(runtime)
-    dear = {"amount_minor": 2_500_000, "channel": "online", "device_id": "d-new"}
-    assert score(runtime, "before", **dear).decision == "decline"
+    costly = {"amount_minor": 2_500_000, "channel": "online", "device_id": "d-new"}
+    assert score(runtime, "before", **costly).decision == "decline"
     breakers = engine.decider.breakers
     for place in range(1_500):
         breakers.observe(1_000_000_000 + place * 100, ())
@@ -200,7 +200,7 @@ def test_an_open_breaker_turns_declines_of_the_model_into_reviews_and_is_named_i
     for _ in range(40):
         breakers.observe(now_ms, ("model",))
     assert breakers.open == ("model",)
-    answer = score(runtime, "during", **dear | {"device_id": "d-new-2"})
+    answer = score(runtime, "during", **costly | {"device_id": "d-new-2"})
     assert (answer.decision, answer.missing) == ("review", ("breaker:model",))
     assert answer.reasons, "a review says why"
     receipt = receipt_of(runtime, "during")

@@ -28,7 +28,7 @@ def test_every_bit_comes_back(values: object) -> None:
     assert len(data) <= max(8 * vector.size, 1)
 
 
-def test_what_a_vector_is_packed_to_can_be_told_by_hand() -> None:
+def test_an_encoded_vector_can_be_checked_by_hand() -> None:
     encoded = vector_bytes(np.array([3.0, 3.0, 300.0, np.nan, 0.5, -1.0, 0.5, 0.5, 0.5, 0.5]))
     assert encoded.hex(" ") == "03 c1 81 2c c0 c4 3f e0 c4 bf f0 cd c2 03"
 

@@ -33,7 +33,7 @@ def test_few_new_ids_are_taken_for_old_ones() -> None:
     assert mistaken < 200
 
 
-def test_many_at_once_and_one_by_one_are_the_same(small: None) -> None:
+def test_a_bulk_add_equals_single_adds(small: None) -> None:
     hashes = np.random.default_rng(3).integers(0, 2**64, 500, np.uint64)
     once, one_by_one = BloomFilter(), BloomFilter()
     once.add_all(hashes)

@@ -1,4 +1,4 @@
-"""The write-ahead log stays short under constant writing, and nobody who writes meanwhile is refused."""
+"""The WAL stays short under constant writing, and no writer is refused meanwhile."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def write(ledger: Ledger, first: int, count: int) -> None:
         await ledger.append("payment", f"t-{number}", number, number, b"x" * 3_000)
 
 
-def test_copying_back_leaves_the_log_and_the_next_commit_begins_it_anew(tmp_path: Path) -> None:
+def test_a_checkpoint_leaves_the_wal_and_the_next_commit_restarts_it(tmp_path: Path) -> None:
     async def run() -> None:
         ledger = Ledger(tmp_path / "ledger.sqlite")
         await write(ledger, 0, 50)
@@ -32,7 +32,7 @@ def test_copying_back_leaves_the_log_and_the_next_commit_begins_it_anew(tmp_path
     asyncio.run(run())
 
 
-def test_what_is_held_is_written_when_it_may_go_on_and_a_flush_does_not_wait(tmp_path: Path) -> None:
+def test_held_commits_are_written_on_release_and_a_flush_does_not_wait(tmp_path: Path) -> None:
     async def run() -> None:
         ledger = Ledger(tmp_path / "ledger.sqlite")
         ledger.hold(True)
@@ -53,7 +53,7 @@ def test_what_is_held_is_written_when_it_may_go_on_and_a_flush_does_not_wait(tmp
     asyncio.run(run())
 
 
-def test_a_hold_that_nobody_ends_ends_by_itself_and_breaks_nothing(
+def test_a_hold_without_a_release_ends_by_itself_and_breaks_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("serving.ledger.sqlite.ledger.HOLD_SECONDS", 0.03)
@@ -68,7 +68,7 @@ def test_a_hold_that_nobody_ends_ends_by_itself_and_breaks_nothing(
     asyncio.run(run())
 
 
-def test_copies_are_put_off_while_payments_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoints_are_postponed_while_payments_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "EVERY_SECONDS", 0.005)
     monkeypatch.setattr(checkpoint, "WORTH_BYTES", 1 << 16)
     monkeypatch.setattr(checkpoint, "PRESSED_BYTES", 1 << 19)
@@ -86,7 +86,7 @@ def test_copies_are_put_off_while_payments_wait(tmp_path: Path, monkeypatch: pyt
 
         monkeypatch.setattr(checkpoint, "checkpoint_once", checkpoint_once)
         keeping = asyncio.create_task(run_checkpoints(ledger, 1 << 30, lambda: waiting))
-        await write(ledger, 0, 100)  # 300 kB: worth a pass, if nobody waited
+        await write(ledger, 0, 100)  # 300 kB: enough for a checkpoint if no payment waited
         await asyncio.sleep(0.1)
         assert copied == []
         await write(ledger, 100, 100)
@@ -106,9 +106,7 @@ def test_copies_are_put_off_while_payments_wait(tmp_path: Path, monkeypatch: pyt
     asyncio.run(run())
 
 
-def test_the_log_stays_near_its_limit_while_payments_keep_coming(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_wal_stays_near_its_limit_under_constant_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "EVERY_SECONDS", 0.02)
     monkeypatch.setattr(checkpoint, "WORTH_BYTES", 1 << 16)
     limit = 1 << 20

@@ -132,7 +132,7 @@ def test_a_ledger_keeps_its_key_for_good(bundle: Path, tmp_path: Path) -> None:
             verify_ledger(Settings(var=tmp_path / "var", hash_key=environment.get("RISKGATE_HASH_KEY", "")))
 
 
-def test_a_ledger_of_clear_identifiers_takes_no_key_later(bundle: Path, tmp_path: Path) -> None:
+def test_a_ledger_of_clear_identifiers_accepts_no_key_later(bundle: Path, tmp_path: Path) -> None:
     with running(tmp_path, bundle) as service:
         service.score(payment("k-1"))
     service = Service(tmp_path / "var", bundle, free_port(), tmp_path / "refused.log", RISKGATE_HASH_KEY=KEY)
@@ -150,7 +150,7 @@ def test_an_imported_history_and_profiles_are_hashed_on_the_way_in(bundle: Path,
     profiles.write([(instrument, InstrumentProfile(event_time_ms=1, created_time_ms=1, known_since_ms=1))])
     profiles.close()
 
-    def told(name: str, **environment: str) -> dict[str, Any]:
+    def answers(name: str, **environment: str) -> dict[str, Any]:
         folder = tmp_path / name
         settings = read_settings({"RISKGATE_VAR": str(folder / "var"), **environment})
         append_history(settings, tmp_path / "past.parquet")
@@ -162,7 +162,7 @@ def test_an_imported_history_and_profiles_are_hashed_on_the_way_in(bundle: Path,
         assert verify_ledger(settings).mismatches == 0
         return {**receipt["values"], "seen": receipt["receipt"]["seen"][1]}
 
-    clear, hashed = told("clear"), told("hashed", RISKGATE_HASH_KEY=KEY)
+    clear, hashed = answers("clear"), answers("hashed", RISKGATE_HASH_KEY=KEY)
     assert hashed == clear
     assert hashed["seen"] > 0
     words = [path.name for path in (tmp_path / "hashed").rglob("*") if path.is_file()

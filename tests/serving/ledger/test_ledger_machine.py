@@ -71,11 +71,11 @@ class LedgerMachine(RuleBasedStateMachine):
         assert seq == self.ledger.last_seq()
 
     @precondition(lambda self: any(kind == "payment" for kind, _, _ in self.acknowledged))
-    @rule(data=st.data(), beside=st.integers(0, 3))
-    def append_a_payment_twice(self, data: st.DataObject, beside: int) -> None:
-        """The file itself refuses a second event of one payment, with all of its group, and tells who waits."""
+    @rule(data=st.data(), others=st.integers(0, 3))
+    def append_a_payment_twice(self, data: st.DataObject, others: int) -> None:
+        """The file itself refuses a second event of one payment, with all of its group, and every ticket fails."""
         known = data.draw(st.sampled_from([name for kind, name, _ in self.acknowledged if kind == "payment"]))
-        rows: list[Row] = [*self._rows(beside, 2), ("payment", known, b'"other"')]
+        rows: list[Row] = [*self._rows(others, 2), ("payment", known, b'"other"')]
 
         async def together() -> list[object]:
             waiting = [self.ledger.append(kind, name, 1, 2, body) for kind, name, body in rows]
@@ -94,7 +94,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule()
     def give_the_log_room(self) -> None:
-        """What lies beyond its frames is as good as not there, whatever comes next."""
+        """What lies beyond its frames is ignored, whatever comes next."""
         preallocate(self._wal(), ahead=1 << 16, least=0)
 
     @rule()
@@ -178,7 +178,7 @@ TestLedgerMachine.settings = settings(
 
 
 def test_a_hole_would_be_noticed() -> None:
-    """The machine can fail: an event that nobody acknowledged is found."""
+    """The machine can fail: an event that was not acknowledged is found."""
     machine = LedgerMachine()
     machine.begin()
     machine.append_at_once(2)

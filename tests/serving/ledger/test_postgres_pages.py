@@ -1,4 +1,4 @@
-"""A page of the ledger costs the same wherever it lies: PostgreSQL counts the blocks that each statement reads."""
+"""A page of the ledger costs the same at every position: PostgreSQL counts the blocks that each statement reads."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class Counting(psycopg.Cursor[Any]):
     blocks: ClassVar[list[int]] = []
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
-        with psycopg.Cursor(self.connection) as beside:
-            row = beside.execute("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + query, params).fetchone()
+        with psycopg.Cursor(self.connection) as cursor:
+            row = cursor.execute("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + query, params).fetchone()
         assert row is not None
         plan = row[0][0]["Plan"]
         self.blocks.append(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])

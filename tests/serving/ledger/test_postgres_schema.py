@@ -1,4 +1,4 @@
-"""The tables in PostgreSQL: made once whoever starts first, and never used by a release that does not know them."""
+"""The tables in PostgreSQL: created once by concurrent starts, and refused by a release that does not know them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def check(servers: Servers) -> None:
         schema.check(session, servers.postgres_url, servers.prefix)
 
 
-def test_eight_processes_that_start_at_once_make_the_tables_once(servers: Servers) -> None:
+def test_eight_processes_that_start_together_create_the_tables_once(servers: Servers) -> None:
     with ThreadPoolExecutor(8) as pool:
         versions = list(pool.map(lambda _: schema.prepare(servers.postgres_url, servers.prefix), range(8)))
     assert versions == [schema.VERSION] * 8
@@ -26,7 +26,7 @@ def test_eight_processes_that_start_at_once_make_the_tables_once(servers: Server
     check(servers)
 
 
-def test_an_empty_database_is_refused_with_the_command_that_makes_the_tables(servers: Servers) -> None:
+def test_an_empty_database_is_refused_with_the_command_that_creates_the_tables(servers: Servers) -> None:
     with pytest.raises(CannotStart, match="python -m serving migrate"):
         check(servers)
 
@@ -57,23 +57,23 @@ def test_a_database_of_another_prefix_is_refused(servers: Servers) -> None:
         check(servers)
 
 
-def test_a_server_that_is_missing_is_told_without_the_password() -> None:
+def test_a_missing_server_is_reported_without_the_password() -> None:
     url = f"postgresql://risk:hush%40hush@127.0.0.1:{free_port()}/risk"
     with pytest.raises(CannotStart) as refused:
         schema.prepare(url, "rg")
-    told = refused.value.message + refused.value.repair
-    assert "127.0.0.1" in told
-    assert "RISKGATE_POSTGRES_URL" in told
-    assert "hush" not in told
+    text = refused.value.message + refused.value.repair
+    assert "127.0.0.1" in text
+    assert "RISKGATE_POSTGRES_URL" in text
+    assert "hush" not in text
 
 
-def test_a_database_that_does_not_exist_is_told(servers: Servers) -> None:
+def test_a_missing_database_is_reported(servers: Servers) -> None:
     url = servers.postgres_url.rsplit("/", 1)[0] + "/no_such_database"
     with pytest.raises(CannotStart, match="no_such_database"):
         schema.prepare(url, "rg")
 
 
-def test_what_is_no_url_is_told_without_repeating_it() -> None:
+def test_an_invalid_url_is_refused_without_repeating_it() -> None:
     with pytest.raises(CannotStart) as refused:
         place_of("postgresql://risk:hush%zz@host:notaport/x")
     assert "hush" not in refused.value.message + refused.value.repair

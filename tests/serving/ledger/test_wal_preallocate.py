@@ -40,7 +40,7 @@ def test_a_short_log_is_left_as_it_is(tmp_path: Path) -> None:
     ledger.close()
 
 
-def test_the_log_grows_into_room_that_lies_ready(tmp_path: Path) -> None:
+def test_the_wal_grows_into_preallocated_blocks(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite")
     log = log_of(ledger.path)
     write(ledger, 0, 200)
@@ -86,7 +86,7 @@ def test_what_a_dead_process_leaves_with_room_behind_it_is_read_to_the_last_even
     left.close()
 
 
-def test_where_room_does_not_look_like_a_hole_it_is_given_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_holes_the_file_is_preallocated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "lseek", lambda descriptor, at, how: os.fstat(descriptor).st_size)
     ledger = Ledger(tmp_path / "ledger.sqlite")
     write(ledger, 0, 200)

@@ -145,8 +145,8 @@ def test_in_a_bento_the_latest_bundle_is_the_one_it_was_built_with(
     assert pinned("riskgate:latest", source) == pinned("riskgate", source) == older
     assert pinned(newer, source) == newer
     settings = Settings(var=tmp_path / "elsewhere")
-    assert bundle_folder(settings) == kept, "beside the bentos of its store"
-    # Exported, as `make bento` does: the model lies in the bento itself, and the store may go.
+    assert bundle_folder(settings) == kept, "next to the bentos of its store"
+    # Exported, as `make bento` does: the model is in the bento itself, and the store may go.
     moved = tmp_path / "moved"
     shutil.copytree(source.parent, moved)
     shutil.copytree(store / "models", moved / "models")
@@ -164,7 +164,7 @@ def test_a_bento_whose_model_is_nowhere_says_how_to_bring_it(
         bundle_folder(Settings(var=tmp_path / "var"))
 
 
-def test_a_bento_without_a_model_takes_that_of_the_store_or_says_where_there_is_none(
+def test_a_bento_without_a_model_uses_the_stores_or_says_where_there_is_none(
     bundle: Path, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = bento_in(tmp_path / "bare")

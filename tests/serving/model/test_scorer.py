@@ -20,7 +20,7 @@ from serving.model.scorer import TOLERANCE, Scorer
 from serving.model.tree_tables import gauss_legendre
 
 COLUMNS = 12
-#: Every kind of tree that LightGBM grows and that is walked here: the width, then what the training is told.
+#: Every kind of tree that LightGBM grows and that is supported here: the width, then the parameters of the training.
 KINDS: dict[str, dict[str, Any]] = {
     "as large as production allows": {"num_leaves": 31, "max_depth": 6, "num_boost_round": 120},
     "one split": {"num_leaves": 2, "num_boost_round": 7},
@@ -45,15 +45,15 @@ def rows(count: int, width: int, seed: int = 3) -> np.ndarray:
     return values
 
 
-def trained(**told: Any) -> lightgbm.Booster:
-    """A booster of one kind, on noise that depends on several columns at once."""
-    count, categories = told.pop("num_boost_round"), told.pop("categorical_feature", [])
+def trained(**parameters: Any) -> lightgbm.Booster:
+    """A booster of one kind, on noise that depends on several columns."""
+    count, categories = parameters.pop("num_boost_round"), parameters.pop("categorical_feature", [])
     values = np.clip(rows(3_000, COLUMNS, seed=5), -1e12, 1e12)
     values[:, :2] = np.abs(values[:, :2])
     filled = np.nan_to_num(values)
     odds = 1.0 * (filled[:, 0] % 7 > 3) + (filled[:, 2] > 0) * (filled[:, 3] > 10) - (filled[:, 1] % 5 == 2) - 0.7
     labels = np.random.default_rng(6).random(len(values)) < 1 / (1 + np.exp(-2 * odds))
-    settings = {"objective": "binary", "verbosity": -1, "num_threads": 1, "seed": 1, **told}
+    settings = {"objective": "binary", "verbosity": -1, "num_threads": 1, "seed": 1, **parameters}
     data = lightgbm.Dataset(values, labels.astype(float), categorical_feature=categories, params=settings)
     return lightgbm.train(settings, data, num_boost_round=count)
 
@@ -136,11 +136,11 @@ def test_families_hold_all_of_the_contributions_strongest_first_and_only_what_ra
     codes = [feature.reason for feature in known.features]
     families = Families(known.names, codes, known.reasons)
     shares = np.random.default_rng(5).normal(size=len(known.names) + 1)
-    told = families.strongest(shares, [0.0] * len(known.names))
+    reasons = families.strongest(shares, [0.0] * len(known.names))
     totals = {code: sum(s for s, c in zip(shares[:-1], codes, strict=True) if c == code) for code in set(codes)}
     wanted = sorted((t for t in totals.values() if t > 0), reverse=True)[:4]
-    assert [one.contribution for one in told] == pytest.approx(wanted, abs=1e-5)
-    assert all(known.features[known.index[one.feature]].reason == one.code for one in told if one.feature)
+    assert [one.contribution for one in reasons] == pytest.approx(wanted, abs=1e-5)
+    assert all(known.features[known.index[one.feature]].reason == one.code for one in reasons if one.feature)
 
 
 def test_nothing_is_left_to_compile_for_the_first_payment(bundle: Path) -> None:

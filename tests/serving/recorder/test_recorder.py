@@ -80,7 +80,7 @@ def test_a_payment_and_its_decision_become_one_event_of_the_ledger(servers: Serv
     assert msgspec.json.decode(body["receipt"])["receipt_id"] == "Rt-1"
 
 
-def test_a_payment_that_was_never_decided_stands_in_the_ledger_without_an_answer(servers: Servers) -> None:
+def test_an_undecided_payment_is_in_the_ledger_without_an_answer(servers: Servers) -> None:
     Stream(servers).admitted("t-undecided")
     with recording(servers):
         wait_for(lambda: recorded(servers) == 1, "the recorder")
@@ -120,7 +120,7 @@ def test_a_decision_that_people_must_see_opens_its_case_once(servers: Servers) -
     ]
 
 
-def test_what_is_no_event_is_kept_and_holds_up_nothing(servers: Servers) -> None:
+def test_an_entry_that_is_no_event_is_stored_and_blocks_nothing(servers: Servers) -> None:
     stream = Stream(servers)
     stream.client.xadd(stream.key, {"k": "payment", "nonsense": "x"})
     stream.scored("t-behind")
@@ -133,7 +133,7 @@ def test_what_is_no_event_is_kept_and_holds_up_nothing(servers: Servers) -> None
     assert reason.startswith("KeyError")
 
 
-def test_what_the_tables_refuse_is_kept_apart_and_holds_up_nothing(servers: Servers) -> None:
+def test_an_entry_that_the_tables_refuse_is_stored_and_blocks_nothing(servers: Servers) -> None:
     stream = Stream(servers)
     stream.scored("t-before")
     stream.add("promotion", "", b"{}", 10**30)
@@ -246,7 +246,7 @@ def test_a_redis_killed_and_returned_is_recorded_on(servers: Servers, tmp_path: 
         stream.client.close()
 
 
-def test_a_stream_that_was_lost_goes_on_after_what_is_recorded_even_if_clocks_are_behind(servers: Servers) -> None:
+def test_a_lost_stream_continues_after_the_recorded_ids_even_if_clocks_are_behind(servers: Servers) -> None:
     stream = Stream(servers)
     stream.scored("t-before")
     with recording(servers):
@@ -264,7 +264,7 @@ def test_a_stream_that_was_lost_goes_on_after_what_is_recorded_even_if_clocks_ar
         wait_for(lambda: recorded(servers) == 3, "the recorder")
 
 
-def test_a_stream_begun_anew_with_lower_ids_is_read_from_its_start(servers: Servers) -> None:
+def test_a_new_stream_with_lower_ids_is_read_from_its_start(servers: Servers) -> None:
     schema.prepare(servers.postgres_url, servers.prefix)
     with psycopg.connect(servers.postgres_url, autocommit=True) as one:
         one.execute("UPDATE stream_position SET seq = %s", (seq_of(f"{int(time.time() * 1000) + 3_600_000}-0"),))
@@ -275,7 +275,7 @@ def test_a_stream_begun_anew_with_lower_ids_is_read_from_its_start(servers: Serv
 
 
 @pytest.mark.parametrize("missing", ["RISKGATE_REDIS_URL", "RISKGATE_POSTGRES_URL"])
-def test_a_server_that_is_away_at_the_start_is_told_in_a_sentence(servers: Servers, missing: str) -> None:
+def test_a_server_that_is_down_at_the_start_is_reported_in_a_sentence(servers: Servers, missing: str) -> None:
     scheme, port = ("redis", free_port()) if "REDIS" in missing else ("postgresql", free_port())
     environment = {**os.environ, **servers.environment, missing: f"{scheme}://risk:hush@127.0.0.1:{port}/0"}
     ended = subprocess.run(

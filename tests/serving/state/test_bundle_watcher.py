@@ -101,7 +101,7 @@ def payments_in_the_order_of_promotions(path: Path) -> set[str]:
     return names
 
 
-def test_a_broken_or_foreign_bundle_is_refused_with_a_sentence_and_the_old_goes_on(
+def test_a_broken_or_foreign_bundle_is_refused_with_a_sentence_and_the_old_one_stays(
     bundle: Path, tmp_path: Path
 ) -> None:
     served = tmp_path / "served"
@@ -128,9 +128,9 @@ def test_a_broken_or_foreign_bundle_is_refused_with_a_sentence_and_the_old_goes_
         until(lambda: metric(service, "riskgate_bundle_refused") == 0)
         assert service.score(payment("new")).json()["model"] == "risk@4"
         assert "notes" not in service.client.get("/readyz").json()
-    told = service.log.read_text()
-    assert "risk@1 stays in use" in told
-    assert "replaces risk@1 and decides from now on" in told
+    log = service.log.read_text()
+    assert "risk@1 stays in use" in log
+    assert "replaces risk@1 and decides from now on" in log
     assert verify_ledger(Settings(var=tmp_path / "var")).mismatches == 0
 
 
@@ -181,7 +181,7 @@ def test_a_model_that_differs_in_name_alone_is_another_bundle(bundle: Path, tmp_
     assert msgspec.structs.replace(good, version="2").digest != good.digest
 
 
-def test_a_stopping_service_answers_all_it_took_up_and_tells_callers_to_leave(bundle: Path, tmp_path: Path) -> None:
+def test_a_stopping_service_answers_accepted_requests_and_closes_connections(bundle: Path, tmp_path: Path) -> None:
     quick = {"RISKGATE_DRAIN_SECONDS": "1"}
     with running(tmp_path, bundle, **quick) as service, calling(service.port, lanes=6) as callers:
         callers.again = False
@@ -212,7 +212,7 @@ def stopping(service: Service) -> bool:
     return False
 
 
-def test_a_restart_with_other_features_folds_the_past_anew_and_verify_follows(bundle: Path, tmp_path: Path) -> None:
+def test_a_restart_with_other_features_folds_the_past_again_and_verify_agrees(bundle: Path, tmp_path: Path) -> None:
     other = make_bundle(tmp_path / "other", version="2", parameters=CatalogueParameters())
     with running(tmp_path, bundle) as service:
         for place in range(5):

@@ -20,7 +20,7 @@ class Held:
         self.heap[0] = used
 
 
-def test_memory_lies_ready_beyond_what_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_beyond_the_used_heap_is_prefaulted(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[bool, int, int]] = []
     words, step = heap_prefault.AHEAD_BYTES // 8, heap_prefault.STEP_BYTES // 8
     first, second = Held(100), Held(7)
@@ -46,10 +46,10 @@ def test_memory_lies_ready_beyond_what_is_used(monkeypatch: pytest.MonkeyPatch) 
         first.heap[0] += 1
         await asyncio.sleep(0.05)
         assert asked[1:] == [(True, 100 + words, step)]
-        now[0] = second  # folded anew
+        now[0] = second  # folded again
         await asyncio.sleep(0.05)
         assert asked[2:] == [(False, 7, words)]
-        second.heap[0] += 2 * words  # the system says no: nobody asks again
+        second.heap[0] += 2 * words  # the system refuses: no further call
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(ahead, 5)
         assert ahead.done() and len(asked) == 4

@@ -98,7 +98,7 @@ def words(state: State) -> bytes:
 @given(st.lists(rows, min_size=1, max_size=len(IDS)), st.lists(reports, max_size=12), st.booleans())
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 def test_a_report_is_refused_and_not_written_or_folds_again_to_the_same_state(
-    found: list[dict[str, Any]], told: list[tuple[str, str, int, str]], older: bool
+    found: list[dict[str, Any]], reported: list[tuple[str, str, int, str]], older: bool
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         var = Path(folder)
@@ -118,7 +118,7 @@ def test_a_report_is_refused_and_not_written_or_folds_again_to_the_same_state(
             ledger.append_now("history", "", START_MS, START_MS, encode(event))
         with contextlib.suppress(InvalidHistory), started(var) as (ledger, fold):
             feedback = EmbeddedFeedback(ledger, fold, ReplayClock())
-            for name, word, at_ms, source_of in told:
+            for name, word, at_ms, source_of in reported:
                 before, state = ledger.last_seq(), words(fold.state)
                 try:
                     if word in LABELS:
@@ -134,7 +134,7 @@ def test_a_report_is_refused_and_not_written_or_folds_again_to_the_same_state(
                 assert again.set_aside.count == 0
 
 
-def test_rows_of_the_profile_file_that_cannot_be_folded_are_passed_over(
+def test_rows_of_the_profile_file_that_cannot_be_folded_are_skipped(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = ProfileFile(tmp_path / "profiles.sqlite")

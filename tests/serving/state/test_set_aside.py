@@ -103,7 +103,7 @@ def test_what_the_service_writes_can_be_folded(honest: Path) -> None:
             checked_step_of(event, catalogue(PARAMETERS))
 
 
-def test_verify_counts_them_apart_and_export_leaves_them_out(honest: Path, tmp_path: Path) -> None:
+def test_verify_counts_them_separately_and_export_leaves_them_out(honest: Path, tmp_path: Path) -> None:
     rows = export(Settings(var=honest), tmp_path / "before.parquet")
     var, seqs = copied(honest, tmp_path, *NAMES)
     result = verify_ledger(Settings(var=var))
@@ -116,7 +116,7 @@ def test_verify_counts_them_apart_and_export_leaves_them_out(honest: Path, tmp_p
     assert VerifyResult().sentence().endswith("nothing to compare.")
 
 
-def test_a_start_from_a_snapshot_names_them_again(honest: Path, tmp_path: Path) -> None:
+def test_a_start_from_a_snapshot_reports_them_again(honest: Path, tmp_path: Path) -> None:
     var, seqs = copied(honest, tmp_path, "payment-unknown-rail", "outcome-no-json", "label-unknown-currency")
     first = folded(var)
     assert [one.seq for one in first.set_aside.named()] == seqs
@@ -126,14 +126,14 @@ def test_a_start_from_a_snapshot_names_them_again(honest: Path, tmp_path: Path) 
     assert again.state.entities() == first.state.entities()
 
 
-def test_the_service_starts_names_them_and_goes_on(honest: Path, tmp_path: Path, bundle: Path) -> None:
+def test_the_service_starts_reports_them_and_keeps_serving(honest: Path, tmp_path: Path, bundle: Path) -> None:
     var, seqs = copied(honest, tmp_path, *NAMES)
     with running(tmp_path, bundle) as service:
         notes = service.client.get("/readyz").json()
         assert notes["ready"] and str(seqs[0]) in notes["notes"]["set_aside"]
         assert f"riskgate_events_set_aside {len(seqs)}.0" in service.client.get("/metrics").text
-        told = service.log.read_text()
-        assert all(f"event {seq} (" in told for seq in seqs)
+        text = service.log.read_text()
+        assert all(f"event {seq} (" in text for seq in seqs)
         traffic(service, "q", START_MS + 60_000)
         # A payment whose own event is broken still gets a decision, and its receipt a sentence.
         answer = service.score(payment("payment-no-json", START_MS + 70_000)).json()
@@ -141,7 +141,7 @@ def test_the_service_starts_names_them_and_goes_on(honest: Path, tmp_path: Path,
         refused = report(service, "payment-no-json", START_MS + 70_000)
         assert (refused.status_code, refused.json()["error"]["code"]) == (422, "cannot_fold")
         assert service.client.get("/v1/receipts/payment-no-json").json()["error"]["code"] == "broken_receipt"
-        # A transaction with broken reports beside it takes new ones.
+        # A transaction with broken reports accepts new ones.
         assert report(service, "p-1", START_MS + 71_000).status_code == 200
         service.kill()
     with running(tmp_path, bundle) as service:

@@ -74,7 +74,7 @@ def write_broken(servers: Servers, ledger: PostgresLedger) -> list[int]:
         for place, (kind, name, event_ms, arrival_ms, body) in enumerate(broken_events(honest.body).values()):
             if not isinstance(body, bytes) or kind == "hashing":
                 continue
-            if kind == "payment":  # an entry is the payment alone; the view puts the decision beside it
+            if kind == "payment":  # an entry is the payment alone; the view adds the decision
                 body = body.removeprefix(b'{"payment":').partition(b',"receipt"')[0]
             one.execute(
                 "INSERT INTO entries VALUES (%s, %s, %s, %s, %s, %b)",
@@ -125,7 +125,7 @@ def test_a_report_about_a_broken_payment_is_refused_and_nothing_is_appended(
     assert [event.kind for event in shared.events()] == ["label"]
 
 
-def test_a_verdict_that_becomes_no_label_holds_up_none_of_the_others(
+def test_a_verdict_that_becomes_no_label_blocks_none_of_the_others(
     servers: Servers, caplog: pytest.LogCaptureFixture
 ) -> None:
     schema.prepare(servers.postgres_url, servers.prefix)

@@ -1,4 +1,4 @@
-"""A damaged, foreign or misplaced snapshot is named and passed over; the state is always the fold of the ledger."""
+"""A damaged, foreign or misplaced snapshot is logged and skipped; the state is always the fold of the ledger."""
 
 from __future__ import annotations
 
@@ -163,15 +163,15 @@ def test_the_newest_good_snapshot_is_used(world: World, caplog: pytest.LogCaptur
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_snapshot_that_is_not_surely_right_is_named_and_the_older_one_is_used(
+def test_a_snapshot_that_cannot_be_verified_is_logged_and_the_older_one_is_used(
     world: World, caplog: pytest.LogCaptureFixture, fault: Callable[[World], None]
 ) -> None:
     fault(world)
     name = next(one.name for one in sorted(world.folder.iterdir(), reverse=True))
     folded(world, OLDER)
-    told = {record.getMessage() for record in caplog.records}
-    assert len(told) == 1
-    (sentence,) = told
+    messages = {record.getMessage() for record in caplog.records}
+    assert len(messages) == 1
+    (sentence,) = messages
     assert sentence.startswith(f"snapshot {name} is not used: ")
     assert "\n" not in sentence
 

@@ -18,7 +18,7 @@ from tests.serving.scoring_world import command, free_port, make_bundle
 
 def refused(tmp_path: Path, bundle: Path | str, **environment: str) -> str:
     """What the command says when it refuses to start."""
-    told = command(
+    done = command(
         {
             "RISKGATE_VAR": str(tmp_path / "var"),
             "RISKGATE_BUNDLE": str(bundle),
@@ -29,9 +29,9 @@ def refused(tmp_path: Path, bundle: Path | str, **environment: str) -> str:
         "--port",
         str(free_port()),
     )
-    assert told.returncode == 2, told.stdout + told.stderr
-    assert "Traceback" not in told.stderr
-    return told.stderr
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
 
 
 def test_a_bundle_trained_on_another_catalogue_is_refused_by_naming_the_difference(
@@ -42,13 +42,13 @@ def test_a_bundle_trained_on_another_catalogue_is_refused_by_naming_the_differen
     columns = tuple((one, "another declaration" if one == name else how) for one, how in good.contract.columns)
     contract = Contract(good.contract.kernel, good.contract.parameters, columns)
     write_bundle(msgspec.structs.replace(good, contract=contract), tmp_path / "other")
-    told = refused(tmp_path, tmp_path / "other")
-    assert "was trained on catalogue" in told
-    assert f"changed `{name}`" in told
-    assert "Retrain, or deploy" in told
+    text = refused(tmp_path, tmp_path / "other")
+    assert "was trained on catalogue" in text
+    assert f"changed `{name}`" in text
+    assert "Retrain, or deploy" in text
 
 
-def test_a_model_whose_columns_stand_in_another_order_is_refused(bundle: Path, tmp_path: Path) -> None:
+def test_a_model_whose_columns_are_in_another_order_is_refused(bundle: Path, tmp_path: Path) -> None:
     good = read_bundle(bundle)
     names = [name for name, _ in good.contract.columns]
     swapped = [names[1], names[0], *names[2:]]
@@ -75,11 +75,11 @@ def test_no_bundle_at_all_is_refused_with_the_way_to_one(tmp_path: Path) -> None
     assert "python -m training promote" in refused(tmp_path, "riskgate:latest")
 
 
-def test_listening_to_strangers_without_a_key_is_refused(bundle: Path, tmp_path: Path) -> None:
+def test_listening_off_loopback_without_a_key_is_refused(bundle: Path, tmp_path: Path) -> None:
     assert "without an API key" in refused(tmp_path, bundle, RISKGATE_HOST="0.0.0.0")
 
 
-def test_every_wrong_setting_is_told_at_once() -> None:
+def test_all_wrong_settings_are_reported_together() -> None:
     with pytest.raises(CannotStart, match=r"RISKGATE_PORT is `x`.*RISKGATE_CLOCK is `sundial`"):
         read_settings({"RISKGATE_PORT": "x", "RISKGATE_CLOCK": "sundial"})
 

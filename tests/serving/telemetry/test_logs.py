@@ -60,7 +60,7 @@ def said() -> Iterator[tuple[logging.Logger, io.StringIO]]:
 
 
 @pytest.mark.parametrize("lines", [JsonLines(), TextLines()])
-def test_the_text_of_an_unforeseen_error_stays_out_of_the_log(
+def test_the_text_of_an_unexpected_error_stays_out_of_the_log(
     said: tuple[logging.Logger, io.StringIO], lines: logging.Formatter
 ) -> None:
     log, stream = said

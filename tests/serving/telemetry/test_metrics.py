@@ -66,7 +66,7 @@ def test_every_query_of_the_dashboard_asks_for_metrics_that_exist() -> None:
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     asked = {name for query in queries for name in re.findall(r"(?:riskgate|process)_\w+", query)}
     assert asked <= samples, sorted(asked - samples)
-    # And the other way round: a metric that no panel shows is one that nobody looks at.
+    # And the other way round: a metric that no panel shows is one that no operator sees.
     shown = {re.sub(r"_(bucket|sum|count)$", "", name) if name not in known else name for name in asked}
     unseen = {name for name in known if name.startswith("riskgate")} - shown
     assert not unseen, sorted(unseen)
