@@ -14,7 +14,7 @@ from features.__main__ import main
 from features.catalogue.catalogue import catalogue
 
 
-def told(arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
+def run(arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
     """Exit code and everything that was printed."""
     monkeypatch.setattr(sys, "argv", ["features", *arguments])
     with pytest.raises(SystemExit) as ended:
@@ -27,7 +27,7 @@ def test_every_name_of_the_catalogue_is_shown_whole_at_80_columns(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    code, text = told(["show"], capsys, monkeypatch)
+    code, text = run(["show"], capsys, monkeypatch)
     shown = {line.split()[0] for line in text.splitlines() if line.startswith("  ") and line[2] != " "}
     assert code == 0 and shown == set(catalogue().names)
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
@@ -40,7 +40,7 @@ def test_a_contract_that_is_none_is_refused_in_a_sentence(
     path = tmp_path / "contract.json"
     if content is not None:
         path.write_bytes(content)
-    code, text = told(["show", "--contract", str(path)], capsys, monkeypatch)
+    code, text = run(["show", "--contract", str(path)], capsys, monkeypatch)
     assert code == 2 and "name the contract.json of a bundle" in text and "Traceback" not in text
 
 
@@ -61,7 +61,7 @@ def test_a_history_that_is_none_is_refused_in_a_sentence(
         path.write_bytes(content)
     elif content is not None:
         pq.write_table(pa.table(content), path)
-    code, text = told(["replay", str(path), str(target)], capsys, monkeypatch)
+    code, text = run(["replay", str(path), str(target)], capsys, monkeypatch)
     assert code == 2 and sentence in text and "Traceback" not in text
     assert not target.exists()
 
@@ -72,5 +72,5 @@ def test_the_contract_of_today_shows_todays_catalogue(
     path = tmp_path / "contract.json"
     path.write_bytes(catalogue().contract().to_json())
     assert json.loads(path.read_bytes())["kernel"]
-    code, text = told(["show", "--contract", str(path)], capsys, monkeypatch)
+    code, text = run(["show", "--contract", str(path)], capsys, monkeypatch)
     assert code == 0 and catalogue().contract().hash[:8] in text

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def test_usage_reports_are_off_as_soon_as_a_package_is_imported() -> None:
-    told = {k: v for k, v in os.environ.items() if "TRACK" not in k and "TELEMETRY" not in k and k != "CI"}
+    environment = {k: v for k, v in os.environ.items() if "TRACK" not in k and "TELEMETRY" not in k and k != "CI"}
     program = (
         "import training, serving, bentoml\n"
         "from bentoml._internal.utils.analytics.usage_stats import do_not_track\n"
@@ -19,7 +19,7 @@ def test_usage_reports_are_off_as_soon_as_a_package_is_imported() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=Path(__file__).parents[2],
-        env=told,
+        env=environment,
         capture_output=True,
         text=True,
         check=False,

@@ -57,10 +57,10 @@ def test_every_feature_stands_in_one_view_with_its_sentence() -> None:
     windows = [field for view in declared.velocity for field in view.features]
     names = [field.name for field in windows] + [field.name for field in declared.on_demand.features]
     assert sorted(names) == sorted(KNOWN.names)
-    told = {field.name: (field.description, field.tags) for field in windows}
+    described = {field.name: (field.description, field.tags) for field in windows}
     for feature in KNOWN.features:
         if feature.group == "window":
-            sentence, tags = told[feature.name]
+            sentence, tags = described[feature.name]
             assert sentence == feature.sentence
             assert tags == {"unit": feature.unit, "story": feature.typology, "reason": feature.reason}
         else:
@@ -128,8 +128,8 @@ def test_a_damaged_snapshot_is_named_once_and_the_next_older_one_is_read(
         found = client.online_vectors(store, KNOWN, [a_payment()])[0]
         places = [KNOWN.index["payer_count_30d"], KNOWN.index["payee_count_30d"]]
         np.testing.assert_array_equal(found[places], expected[places])
-    told = [record.getMessage() for record in caplog.records if "is not used" in record.getMessage()]
-    assert [one.split()[1] for one in told] == ["c.state", "b.state"]
+    warnings = [record.getMessage() for record in caplog.records if "is not used" in record.getMessage()]
+    assert [one.split()[1] for one in warnings] == ["c.state", "b.state"]
     (folder / "a.state").unlink()
     with pytest.raises(InvalidHistory, match="no snapshot"):
         client.online_vectors(store, KNOWN, [a_payment()])

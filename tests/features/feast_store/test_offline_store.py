@@ -100,8 +100,8 @@ def test_the_newest_row_of_each_key_is_what_gets_materialised(tmp_path: Path) ->
     pq.write_table(versions([("a", 1, 1), ("a", 4, 4), ("a", 4, 6), ("b", 2, 2)]), tmp_path / "kept.parquet")
     start, end = datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 2, tzinfo=UTC)
     newest = newest_rows(tmp_path / "kept.parquet", ["key"], [], ["event", "created"], start, end)
-    told = zip(newest["key"].to_pylist(), newest["created"].cast(MS).cast(pa.int64()).to_pylist(), strict=True)
-    assert sorted(told) == [("a", 6), ("b", 2)]
+    rows = zip(newest["key"].to_pylist(), newest["created"].cast(MS).cast(pa.int64()).to_pylist(), strict=True)
+    assert sorted(rows) == [("a", 6), ("b", 2)]
     assert newest.column("key").num_chunks == 1
     everything = all_rows(tmp_path / "kept.parquet", ["key"], ["event", "created"], None, None)
     assert everything["key"].to_pylist() == ["a", "b", "a", "a"]

@@ -1,4 +1,4 @@
-"""What is not a valid payment is refused with every problem at once; what is valid is read alike by both paths."""
+"""An invalid payment is refused with all its problems together; both paths read a valid one alike."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def key_of(payment: Payment, entity: str) -> tuple[str, ...] | None:
 
 
 def passes(payment: Payment, where: str) -> bool:
-    """Whether a payment (in INR, in India) passes a filter that is known at once."""
+    """Whether a payment (in INR, in India) passes a filter that is known immediately."""
     offset = {"IN": 330, "SG": 480, None: 0}[payment.payer_country or payment.payee_country]
     minutes = (payment.event_time_ms // 60_000 + offset) % 1440
     return {

@@ -56,8 +56,8 @@ def test_memory_is_prefaultd_beside_what_is_written_and_changes_nothing() -> Non
         "before = resident(); given = prefault(heap, 100, 4 << 20); grown = resident() - before\n"
         "print(int(given), grown, int(heap[100]), int(heap[101]))"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
-    given, grown, kept, empty = map(int, told.split())
+    text = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
+    given, grown, kept, empty = map(int, text.split())
     assert (kept, empty) == (7, 0)
     assert not given or grown > 28 << 20  # an older kernel says no, and nothing is lost
 

@@ -153,7 +153,7 @@ def has_a_sentence_and_a_unit(feature: Feature) -> None:
 
 
 def can_take_more_than_one_value(feature: Feature) -> None:
-    """A feature that is always the same tells nothing; profiles are told in their own tests."""
+    """A constant feature carries no information; profiles have their own tests."""
     if feature.group == "profile":
         return
     seen = {repr(v[CATALOGUE.index[feature.name]]) for v in _spread()}

@@ -14,7 +14,7 @@ Compact = Callable[[int], bool]  # asked with the number of events in a tail
 
 
 class StringStore:
-    """Reads strings before appending to them; packs one anew when `compact` says so."""
+    """Reads strings before appending to them; packs one again when `compact` is set."""
 
     def __init__(self, catalogue: Catalogue, compact: Compact = lambda tail: tail >= 4) -> None:
         self.strings = EntityStrings(catalogue)

@@ -59,8 +59,8 @@ def test_periods_follow_each_other_with_the_label_delay_between(parts: Periods) 
 
 def test_what_is_learned_is_what_was_told_and_what_is_tested_is_what_happened(parts: Periods) -> None:
     assert (parts.test.fraud == (parts.typologies != None)).all()  # noqa: E711
-    told = parts.learn.payments["reported_fraud"].to_numpy()
-    assert (parts.learn.fraud <= told).all()
+    reported = parts.learn.payments["reported_fraud"].to_numpy()
+    assert (parts.learn.fraud <= reported).all()
     assert (parts.learn.fraud != (parts.learn_typologies != None)).any(), "labels are incomplete and some are wrong"  # noqa: E711
     label_ms = parts.learn.payments["label_ms"].to_numpy()[parts.learn.fraud]
     assert label_ms.max() <= parts.test_from.value // 1_000_000
@@ -120,29 +120,29 @@ def test_a_planted_leak_is_named(parts: Periods, known: Catalogue) -> None:
         parts, learn=leaky(parts.learn, parts.learn_typologies != None),  # noqa: E711
         decide=leaky(parts.decide, parts.decide.fraud), test=leaky(parts.test, parts.test.fraud),
     )  # fmt: skip
-    told = judge(planted, known, MODEL, 0, 1, 0).report
-    assert any("payer_count_10m alone separates all fraud" in doubt for doubt in told.doubts)
-    assert (told.value_caught_at_budget or 0.0) > 0.9
+    report = judge(planted, known, MODEL, 0, 1, 0).report
+    assert any("payer_count_10m alone separates all fraud" in doubt for doubt in report.doubts)
+    assert (report.value_caught_at_budget or 0.0) > 0.9
 
 
 def test_the_report_says_what_was_measured(judged: DetectionResult, parts: Periods) -> None:
-    told = judged.report
-    low, high = told.value_caught_interval
-    assert told.value_caught_at_budget is not None and low is not None and high is not None
-    assert low <= told.value_caught_at_budget <= high
-    assert {s.typology for s in told.by_typology} == {s for s in parts.typologies if s is not None}
-    assert sum(s.payments for s in told.by_typology) == told.frauds
-    assert sum(s.value_share for s in told.by_typology) == pytest.approx(1.0)
-    assert {"without_windows", "rules"} == set(told.baselines)
-    assert {p.segment for p in told.by_segment} >= {"rail", "channel", "payee_age", "cross_border", "festival"}
-    late = {s.typology for s in told.by_typology if not s.seen_in_training}
+    report = judged.report
+    low, high = report.value_caught_interval
+    assert report.value_caught_at_budget is not None and low is not None and high is not None
+    assert low <= report.value_caught_at_budget <= high
+    assert {s.typology for s in report.by_typology} == {s for s in parts.typologies if s is not None}
+    assert sum(s.payments for s in report.by_typology) == report.frauds
+    assert sum(s.value_share for s in report.by_typology) == pytest.approx(1.0)
+    assert {"without_windows", "rules"} == set(report.baselines)
+    assert {p.segment for p in report.by_segment} >= {"rail", "channel", "payee_age", "cross_border", "festival"}
+    late = {s.typology for s in report.by_typology if not s.seen_in_training}
     assert "qr swap" in late
-    for unseen in told.unseen_typology:
+    for unseen in report.unseen_typology:
         assert (unseen.value_caught_seen is None) == (unseen.typology in late)
-    assert told.festival is not None and told.festival.payments > 0
+    assert report.festival is not None and report.festival.payments > 0
     page = report_page(judged, parts.test.fraud, parts.test.amounts)
     assert "Simulated payments" in page and page.count("<img alt=") == 2 and "http" not in page.split("</style>")[1]
-    assert msgspec.json.decode(msgspec.json.encode(told))["value_caught_at_budget"] == told.value_caught_at_budget
+    assert msgspec.json.decode(msgspec.json.encode(report))["value_caught_at_budget"] == report.value_caught_at_budget
 
 
 def test_windows_are_what_catches(judged: DetectionResult) -> None:
@@ -179,9 +179,9 @@ def test_a_perfect_score_catches_everything_and_a_constant_one_nothing() -> None
 
 
 def test_missing_values_can_separate_too() -> None:
-    told = np.array([True] * 50 + [False] * 50)
-    assert separation(np.where(told, np.nan, 1.0), told) == 1.0
-    assert separation(np.arange(100.0), told) == 1.0
+    positive = np.array([True] * 50 + [False] * 50)
+    assert separation(np.where(positive, np.nan, 1.0), positive) == 1.0
+    assert separation(np.arange(100.0), positive) == 1.0
 
 
 def test_no_single_feature_tells_a_story_by_itself(parts: Periods) -> None:

@@ -27,8 +27,8 @@ def test_a_small_night_on_the_production_profile(tmp_path: Path) -> None:
         url = f"{postgres}/postgres"
         settings = Settings(var=tmp_path / "var", redis_url=redis_url, postgres_url=url)
         console = Console(record=True, width=140, quiet=True)
-        told = rehearse(settings, console, small=True, trees=40)
-        write_report(told, settings.var, console)
+        rehearsal = rehearse(settings, console, small=True, trees=40)
+        write_report(rehearsal, settings.var, console)
         with redis.Redis.from_url(redis_url) as client:
             assert not list(client.scan_iter("riskgate_festival_*", count=1000))
         with psycopg.connect(urlsplit(url)._replace(path="/postgres").geturl()) as session:
@@ -36,12 +36,12 @@ def test_a_small_night_on_the_production_profile(tmp_path: Path) -> None:
                 "SELECT count(*) FROM pg_database WHERE datname LIKE 'riskgate_festival_%'"
             ).fetchone() or (None,)
         assert left == 0
-    assert told.profile == "production"
-    for run in (told.festival, told.rest_of_the_day, told.normal_day):
+    assert rehearsal.profile == "production"
+    for run in (rehearsal.festival, rehearsal.rest_of_the_day, rehearsal.normal_day):
         assert run.served == run.offered > 300
         assert sum(second.offered for second in run.seconds) == run.offered
         assert set(run.tiers) <= {"full", "stale", "rules_only", "default"}
-    assert told.festival.peak_per_second > 8 * told.festival.seconds[0].offered, "midnight brings the rush"
+    assert rehearsal.festival.peak_per_second > 8 * rehearsal.festival.seconds[0].offered, "midnight brings the rush"
     written_down = msgspec.json.decode((settings.var / "festival.json").read_bytes())
     for name in (
         "offered", "served", "missed_deadlines", "p99_ms", "tiers", "insult_ratio_to_normal_day", "fraud_value_caught"

@@ -37,7 +37,7 @@ def frames(draw: st.DrawFn) -> Frame:
     minutes = np.concatenate([regular, random.integers(0, days * 1440, draw(st.integers(0, 80)))])
     delays = random.integers(0, 21, len(minutes))
     fraud = random.random(len(minutes)) < 0.5
-    delays[::5], fraud[::5] = 0, True  # some fraud is known at once, so that every period can teach
+    delays[::5], fraud[::5] = 0, True  # some fraud is known immediately, so that every period can teach
     return _frame(minutes.tolist(), delays.tolist(), fraud.tolist())
 
 
@@ -76,8 +76,12 @@ def test_what_became_known_after_the_test_began_changes_nothing_before_it(paymen
     gap = dt.timedelta(days=7)
     before = split_by_time(payments, PLAN, gap)
     late = payments.payments["label_ms"] > before.test_from.value // 1_000_000
-    told = payments.payments["reported_fraud"] ^ late
-    flipped = Frame(payments.payments.assign(reported_fraud=told, is_fraud=told), payments.values, payments.names)
+    labels = payments.payments["reported_fraud"] ^ late
+    flipped = Frame(
+        payments.payments.assign(reported_fraud=labels, is_fraud=labels),
+        payments.values,
+        payments.names,
+    )
     after = split_by_time(flipped, PLAN, gap)
     for name in ("learn", "tune", "decide"):
         assert np.array_equal(getattr(before, name).fraud, getattr(after, name).fraud)

@@ -66,8 +66,8 @@ def test_the_cost_that_is_told_is_the_cost_that_comes(sample: Sample) -> None:
 @given(samples(), st.integers(0, 10**6))
 def test_dearer_challenges_are_never_more_challenges(sample: Sample, more: int) -> None:
     scores, amounts, fraud = sample
-    dear = Costs(challenge_minor=COSTS.challenge_minor + more)
-    few = decide(scores, cheapest_thresholds(scores, amounts, fraud, 1.0, dear, 3))
+    expensive = Costs(challenge_minor=COSTS.challenge_minor + more)
+    few = decide(scores, cheapest_thresholds(scores, amounts, fraud, 1.0, expensive, 3))
     many = decide(scores, cheapest_thresholds(scores, amounts, fraud, 1.0, COSTS, 3))
     assert np.sum(few == 1) <= np.sum(many == 1)
 

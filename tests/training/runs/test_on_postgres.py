@@ -35,8 +35,8 @@ def tables(url: str) -> set[str]:
 
 
 def test_a_model_is_tracked_registered_and_promoted_on_postgres(database: str, tmp_path: Path) -> None:
-    told = {"RISKGATE_VAR": str(tmp_path / "var"), "RISKGATE_MLFLOW": database}
-    settings = read_settings({**told, "RISKGATE_MLFLOW_ARTIFACTS": (tmp_path / "artifacts").as_uri()})
+    environment = {"RISKGATE_VAR": str(tmp_path / "var"), "RISKGATE_MLFLOW": database}
+    settings = read_settings({**environment, "RISKGATE_MLFLOW_ARTIFACTS": (tmp_path / "artifacts").as_uri()})
     known = catalogue()
     trained = train(frame(small_history(), known), known, RECIPE, DELAY, dataset="small", data_digest="ab")
     made = track(trained, "risk_v1_test", settings)

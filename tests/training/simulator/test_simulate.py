@@ -73,10 +73,10 @@ def test_every_payment_would_be_accepted_at_the_border(small: Simulation) -> Non
 def test_each_story_is_told_from_its_day_on(small: Simulation) -> None:
     times = times_ms(small.history["event_time"])
     for typology in START_SHARES:
-        told = times[small.typologies == typology]
-        assert len(told) >= 4, typology
-        assert told.min() >= SMALL.start_ms + SMALL.first_day(typology) * DAY_MS
-        assert told.max() < SMALL.end_ms
+        occurrences = times[small.typologies == typology]
+        assert len(occurrences) >= 4, typology
+        assert occurrences.min() >= SMALL.start_ms + SMALL.first_day(typology) * DAY_MS
+        assert occurrences.max() < SMALL.end_ms
     share = np.mean(small.typologies != None)  # noqa: E711
     assert 0.4 * SMALL.fraud_share < share < 1.2 * SMALL.fraud_share
 
@@ -89,21 +89,21 @@ def test_the_default_world_has_the_base_rate_of_real_platforms() -> None:
 @pytest.mark.parametrize("typology", START_SHARES)
 def test_a_story_switched_off_is_not_told(typology: str) -> None:
     others = tuple(name for name in START_SHARES if name != typology)
-    told = simulate(msgspec.structs.replace(SMALL, payments=4_000, typologies=others)).typologies
-    assert typology not in told
+    found = simulate(msgspec.structs.replace(SMALL, payments=4_000, typologies=others)).typologies
+    assert typology not in found
 
 
 def test_labels_are_late_incomplete_sometimes_wrong_and_never_from_after_the_end(small: Simulation) -> None:
     frauds = small.typologies != None  # noqa: E711
-    told = valid(small.history["label"])
+    labelled = valid(small.history["label"])
     times, label_ms = times_ms(small.history["event_time"]), times_ms(small.history["label_time"])
-    assert (label_ms[told] > times[told]).all() and label_ms.max() < SMALL.end_ms
+    assert (label_ms[labelled] > times[labelled]).all() and label_ms.max() < SMALL.end_ms
     early = frauds & (times < SMALL.end_ms - 60 * DAY_MS)
     whole = frauds & (times < SMALL.start_ms + 3 * DAY_MS)
-    assert early.sum() == 0 or 0.7 < told[early].mean() < 0.95
-    assert 0.3 < told[frauds].mean() < 0.9 and whole.sum() > 0
-    delay_days = ((label_ms - times) / DAY_MS)[told & frauds]
-    source = np.asarray(small.history["label_source"].to_pylist(), object)[told & frauds]
+    assert early.sum() == 0 or 0.7 < labelled[early].mean() < 0.95
+    assert 0.3 < labelled[frauds].mean() < 0.9 and whole.sum() > 0
+    delay_days = ((label_ms - times) / DAY_MS)[labelled & frauds]
+    source = np.asarray(small.history["label_source"].to_pylist(), object)[labelled & frauds]
     assert delay_days[source == "chargeback"].min() >= 10 and delay_days.max() <= 60.1
     assert delay_days[source == "customer_report"].max() <= 14.1
     label = np.asarray(small.history["label"].to_pylist(), object)

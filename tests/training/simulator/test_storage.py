@@ -1,4 +1,4 @@
-"""A world on disk is whole or resumable, never half-written and never two worlds at once."""
+"""A world on disk is complete or resumable, never half-written and never a mixture of two worlds."""
 
 from __future__ import annotations
 
