@@ -28,17 +28,16 @@ def separations(test: Frame, stories: np.ndarray, features: tuple[str, ...] | No
     """For every story the feature that separates it best (larger or smaller, missing counted as least or most)."""
     rows = _looked_at(test)
     honest = rows[~test.fraud[rows]]
-    found = []
-    for story in sorted({s for s in stories if s is not None}):
-        rows = np.concatenate([np.flatnonzero(stories == story), honest])
-        told = stories[rows] == story
-        best = max(
-            (separation(test.values[rows, place], told), name)
-            for place, name in enumerate(test.names)
-            if features is None or name in features
-        )
-        found.append(Separation(story, best[1], best[0]))
-    return tuple(found)
+    rows_of = {story: np.flatnonzero(stories == story) for story in sorted({s for s in stories if s is not None})}
+    best: dict[str, tuple[float, str]] = {}
+    for place, name in enumerate(test.names):
+        if features is not None and name not in features:
+            continue
+        column = test.values[:, place]
+        ordinary = _Sorted(column[honest])  # once for all stories: sorting is what takes time
+        for story, rows in rows_of.items():
+            best[story] = max(best.get(story, (0.0, "")), (ordinary.told_from(column[rows]), name))
+    return tuple(Separation(story, name, area) for story, (area, name) in best.items())
 
 
 def _looked_at(test: Frame) -> Integers:
@@ -49,12 +48,30 @@ def _looked_at(test: Frame) -> Integers:
 
 def separation(values: Floats, told: Flags) -> float:
     """Area under the ROC curve of one feature, in its better direction and reading of "missing"."""
-    missing, areas = np.isnan(values), []
-    for reading in (-np.inf, np.inf) if missing.any() else (0.0,):
-        edge = np.finfo(np.float64).max
-        area = auc(np.clip(np.where(missing, reading, values), -edge, edge), told)
-        areas += [] if area is None else [area, 1.0 - area]
-    return max(areas, default=0.5)
+    return _Sorted(values[~told]).told_from(values[told])
+
+
+class _Sorted:
+    """Values of one feature in order, for the area under the ROC curve of others against them.
+
+    The area is the share of pairs in the right order, a tie counting half: whole numbers until the last division.
+    """
+
+    def __init__(self, values: Floats) -> None:
+        known = values[~np.isnan(values)]
+        self.known, self.missing = np.sort(known), len(values) - len(known)
+
+    def told_from(self, others: Floats) -> float:
+        known = others[~np.isnan(others)]
+        missing, pairs = len(others) - len(known), len(others) * (len(self.known) + self.missing)
+        if not pairs:
+            return 0.5
+        # twice the pairs that these win, missing ones aside: a tie is won by half
+        won = int(np.searchsorted(self.known, known, "left").sum() + np.searchsorted(self.known, known, "right").sum())
+        ties = missing * self.missing
+        least = won + 2 * len(known) * self.missing + ties
+        most = won + 2 * missing * len(self.known) + ties
+        return max(area for twice in (least, most) for area in (twice / (2 * pairs), 1.0 - twice / (2 * pairs)))
 
 
 def doubts(

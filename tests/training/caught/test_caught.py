@@ -24,6 +24,7 @@ from training.caught.periods import Periods, Plan, periods
 from training.caught.rivals import everything, rule_score
 from training.frame import Frame
 from training.mapping import load
+from training.metrics import auc
 from training.recipe import ModelParameters
 from training.world import written
 
@@ -180,6 +181,17 @@ def test_missing_values_can_separate_too() -> None:
     told = np.array([True] * 50 + [False] * 50)
     assert separation(np.where(told, np.nan, 1.0), told) == 1.0
     assert separation(np.arange(100.0), told) == 1.0
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 120), st.booleans())
+def test_a_separation_is_the_area_under_the_curve_in_the_better_reading(seed: int, n: int, gaps: bool) -> None:
+    rng = np.random.default_rng(seed)
+    values, told = np.round(rng.normal(size=n), 1), rng.random(n) < 0.3
+    if gaps:
+        values[rng.random(n) < 0.3] = np.nan
+    areas = [auc(np.nan_to_num(values, nan=reading), told) for reading in (-99.0, 99.0)]
+    best = max((max(one, 1.0 - one) for one in areas if one is not None), default=0.5)
+    assert separation(values, told) == pytest.approx(best, abs=1e-12)
 
 
 def test_no_single_feature_tells_a_story_by_itself(parts: Periods) -> None:
