@@ -10,6 +10,9 @@ from hypothesis import settings
 # Two workers share two cores: one thread each, or the numeric libraries fight over them.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+# LightGBM has the number of its threads from the recipe. On busy cores threads that spin while they wait for each other
+# take several times the processor time; asleep they compute the same.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # A compiler at its first call or a busy machine is no finding: what counts is the answer, not its time.
 settings.register_profile("house", deadline=None)
