@@ -21,3 +21,8 @@ settings.load_profile("house")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: minutes rather than seconds; `make test` leaves these out")
+    config.addinivalue_line("markers", "long: a file of half a minute; begun first, so that no core is idle at the end")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)

@@ -39,6 +39,8 @@ from tests.serving.scoring_world import (
     suspicious,
 )
 
+pytestmark = pytest.mark.long
+
 KEY = "a hash key for tests, thirty-two or more"
 NAMES = Pseudonyms(KEY)
 CLEAR = ("vpa-secret-1", "vpa-secret-2", "198.51.100.77", "2001:db8::beef")

@@ -32,6 +32,8 @@ from tests.serving.scoring_world import (
     suspicious,
 )
 
+pytestmark = pytest.mark.long
+
 
 def vector(service: Service, transaction_id: str) -> str:
     found: str = service.receipt(transaction_id)["receipt"]["vector"]

@@ -25,6 +25,8 @@ from training.run import incumbent_figures
 from training.settings import Settings
 from training.track import Version, bundle_of, files_of, track, version_of
 
+pytestmark = pytest.mark.long
+
 SERVICE = "risk_v1_test"
 
 

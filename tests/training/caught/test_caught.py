@@ -28,6 +28,8 @@ from training.metrics import auc
 from training.recipe import ModelParameters
 from training.world import written
 
+pytestmark = pytest.mark.long
+
 WORLD = msgspec.structs.replace(SMALL, payments=40_000, payers=2_000, fraud_share=0.015)
 PLAN = Plan(warm_up_days=10, decide_days=8, gap_days=14, test_days=14, honest_share=1.0)
 MODEL = ModelParameters(trees=40, depth=5, leaves=16, learning_rate=0.1, rows_per_leaf=20, features_per_tree=0.4,
