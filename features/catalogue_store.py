@@ -31,8 +31,8 @@ from features.payment import Payment
 from features.profiles import ProfileFile, Profiles
 from features.settings import with_driver
 from features.state import State
-from features.store.definitions import declare, service_name
-from features.views import PROFILE_COLUMNS, historical_rows, online_row, profile_table
+from features.store.definitions import declare
+from features.views import PROFILE_COLUMNS, historical_rows, online_row, profile_table, service_name
 
 __all__ = [
     "apply",

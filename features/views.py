@@ -24,6 +24,8 @@ _PAIR: Final = ("payer", "payee")
 NOT_SENT: Final = ""  # Feast has no missing id; no valid id is empty
 
 ON_DEMAND_VIEW: Final = "payment_features"
+#: Of the set of features; a new one when models of the old one should keep their service.
+GENERATION: Final = 1
 
 #: What the payment itself tells its on-demand features: column and type, `payment_attr_*` aside.
 PAYMENT_COLUMNS: Final[dict[str, str]] = {
@@ -76,6 +78,11 @@ def keys_of(aggregate: Aggregate) -> tuple[str, ...]:
 def id_column(entity: str) -> str:
     """The column that holds an entity's id, as in a payment: `payer_id`, `ip`."""
     return entity if entity == "ip" else f"{entity}_id"
+
+
+def service_name(known: Catalog) -> str:
+    """The feature service of a catalogue, e.g. `risk_v1_a93b12cd`: Feast caches services by name."""
+    return f"risk_v{GENERATION}_{known.contract().hash[:8]}"
 
 
 def view_of(keys: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from rich.console import Console
 from features.bundle import write_bundle
 from features.catalog import catalog
 from features.history import times_ms
+from features.views import service_name
 from training.dataset import write_history
 from training.frame import Frame, frame
 from training.live import Connection, ServiceTrouble, free_port, running, serving
@@ -27,7 +28,6 @@ from training.metrics import auc, average_precision
 from training.pipeline import Trained, file_digest, train
 from training.present import progress
 from training.protocol import handbook_week_metrics, unknown_customers
-from training.run import service_of
 from training.settings import Settings
 from training.shapes import Floats
 from training.stream import SCORE, Message, before, stream
@@ -111,7 +111,7 @@ def serve_protocol(job: Job, name: str) -> Served:
             job.payments, known, recipe, job.dataset.delay, dataset=job.dataset.name, recipe_name=name,
             data_digest=job.digest, on_stage=listener.stage, on_tree=listener.trees,
         )  # fmt: skip
-    write_bundle(trained.bundle(name, f"handbook-{name}", service_of(known)), own / "bundle")
+    write_bundle(trained.bundle(name, f"handbook-{name}", service_name(known)), own / "bundle")
 
     test = trained.test
     from_ms = int(test.payments["event_time"].iloc[0].floor("D").value // 1_000_000)

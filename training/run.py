@@ -13,6 +13,7 @@ from features.catalog import Catalog, catalog
 from features.errors import InvalidHistory
 from features.parquet import read_table
 from features.profiles import ProfileFile, Profiles
+from features.views import service_name
 from training.fit import TreeDone
 from training.frame import Frame, Progress, frame
 from training.mapping import Dataset
@@ -75,7 +76,7 @@ def run(
         on_tree=listener.trees,
     )
     listener.stage("keeping and registering the run")
-    return trained, track(trained, service_of(known), settings, incumbent_figures(trained.test, settings))
+    return trained, track(trained, service_name(known), settings, incumbent_figures(trained.test, settings))
 
 
 def frame_of(
@@ -145,13 +146,6 @@ def profiles_beside(history: Path) -> Path | None:
     """The profile file that lies beside a history, or in the folder of a written world, if there is one."""
     path = history / written.PROFILES if history.is_dir() else history.with_suffix(".profiles.sqlite")
     return path if path.is_file() else None
-
-
-def service_of(known: Catalog) -> str:
-    """The name of the feature service whose features a model of this catalogue takes."""
-    from features.catalogue_store import service_name  # importing Feast takes seconds
-
-    return service_name(known)
 
 
 def incumbent_figures(test: Frame, settings: Settings) -> dict[str, float]:

@@ -16,18 +16,19 @@ from feast.value_type import ValueType
 
 from features.catalog import Catalog, Feature, catalog
 from features.views import (
+    GENERATION,
     ON_DEMAND_VIEW,
     PAYMENT_COLUMNS,
     PROFILE_COLUMNS,
     computed_on_demand,
     id_column,
     keys_of,
+    service_name,
     view_of,
     windows_in_ratios,
     windows_of,
 )
 
-GENERATION = 1  # of the set of features; a new one when models of the old one should keep their service
 # A velocity row is the value just before one payment. It holds at that payment's own moment and no longer:
 # a later moment has other windows, and the payment itself in them.
 VELOCITY_TTL = timedelta(milliseconds=1)
@@ -61,11 +62,6 @@ class _DeclaredView(OnDemandFeatureView):  # type: ignore[misc]
 
     def infer_features(self) -> None:
         """Nothing to infer: Feast's trial run would send arbitrary text where a currency or mcc stands."""
-
-
-def service_name(known: Catalog) -> str:
-    """The feature service of a catalogue, e.g. `risk_v1_a93b12cd`: Feast caches services by name."""
-    return f"risk_v{GENERATION}_{known.contract().hash[:8]}"
 
 
 def declare(known: Catalog) -> Declared:

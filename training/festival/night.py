@@ -18,12 +18,13 @@ from features.encode import amounts_of
 from features.history import times_ms
 from features.policy import Band, Policy
 from features.profiles import ProfileFile
+from features.views import service_name
 from training.calibrate import platt
 from training.caught.budget import BUDGET, threshold_at
 from training.caught.periods import Plan, periods
 from training.caught.rivals import everything
 from training.mapping import load
-from training.run import Listener, service_of
+from training.run import Listener
 from training.shapes import Floats
 from training.stream import before, payment_message
 from training.world import written
@@ -117,7 +118,7 @@ def prepare(folder: Path, world: World, plan: Plan, listener: Listener, trees: i
     bundle = Bundle(
         name="risk", version="festival", model_text=model.text,
         calibrator=Calibrator(slope=slope, intercept=intercept), policy=policy, contract=known.contract(),
-        reasons=known.reasons, feature_service=service_of(known),
+        reasons=known.reasons, feature_service=service_name(known),
         trained={"dataset": dataset.name, "world": world.digest, "until": EVE.isoformat()},
     )  # fmt: skip
     write_bundle(bundle, folder / "bundle")
