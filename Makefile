@@ -23,7 +23,7 @@ demo: $(READY) ## small world, training, service on 3000, console on 3001 (EXIT=
 	$(BIN)/python -m training demo --port $(PORT) --console-port $(CONSOLE_PORT) $(if $(filter-out 0,$(EXIT)),--exit) $(ARGS)
 
 test: $(READY) ## all tests but the slow ones (ARGS="-k name" narrows them)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
 
 check: $(READY) ## ruff, mypy --strict on the three packages, the house rules
 	$(BIN)/ruff check .

@@ -28,8 +28,8 @@ from features.domain.payment import Payment
 from features.errors import RegistryUnavailable
 from features.feast_store.offline_store import RiskgateOfflineStoreConfig
 from features.feast_store.online_store import Clock, RiskgateOnlineStore, RiskgateOnlineStoreConfig
-from features.feast_store.repo.definitions import declare, service_name
-from features.feast_store.views import PROFILE_COLUMNS, historical_rows, online_row, profile_table
+from features.feast_store.repo.definitions import declare
+from features.feast_store.views import PROFILE_COLUMNS, historical_rows, online_row, profile_table, service_name
 from features.settings import with_driver
 from features.state.memory import State
 from features.state.profiles import ProfileFile, Profiles

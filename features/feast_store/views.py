@@ -25,6 +25,8 @@ _PAIR: Final = ("payer", "payee")
 NOT_SENT: Final = ""  # Feast has no missing id, and no valid id is empty
 
 ON_DEMAND_VIEW: Final = "payment_features"
+#: Generation of the set of features; raise it if models of the old set must keep their service.
+GENERATION: Final = 1
 
 _ON_DEMAND: Final = ("amount_minor", "currency", "rail", "channel", "mcc")
 
@@ -78,6 +80,11 @@ def lookup_keys(aggregate: Aggregate) -> tuple[str, ...]:
 def id_column(entity: str) -> str:
     """The column that holds an entity's id, as in a payment: `payer_id`, `ip`."""
     return entity if entity == "ip" else f"{entity}_id"
+
+
+def service_name(catalogue: Catalogue) -> str:
+    """The name of a catalogue's feature service, e.g. `risk_v1_a93b12cd`: Feast caches services by name."""
+    return f"risk_v{GENERATION}_{catalogue.contract().hash[:8]}"
 
 
 def view_of(keys: Sequence[str]) -> str:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import uvicorn
 
-from serving.cases.sqlite import SqliteCases
-from serving.console.app import create_app
 from serving.console.auth.users import ROLES, Users, new_user
-from serving.console.desk import Desk, DeskLedger
-from serving.console.pages.catalogues import Catalogues
 from serving.output import exit_on_refusal, out
-from serving.server.bounded_http import BoundedHttp
 from serving.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from serving.console.desk import DeskLedger
 
 console_app = typer.Typer(no_args_is_help=True, help="The review desk: people decide about flagged payments.")
 
@@ -26,6 +23,14 @@ def console(
     host: Annotated[str | None, typer.Option(help="Address; RISKGATE_HOST if not given.")] = None,
 ) -> None:
     """Serve the review desk over the ledger of RISKGATE_VAR until it is stopped."""
+    # Only here: every other command starts sooner without the pages of the desk.
+    import uvicorn
+
+    from serving.console.app import create_app
+    from serving.console.desk import Desk
+    from serving.console.pages.catalogues import Catalogues
+    from serving.server.bounded_http import BoundedHttp
+
     with exit_on_refusal():
         settings = read_settings()
         users = users_of(settings)
@@ -75,6 +80,8 @@ def ledger_of(settings: Settings) -> DeskLedger:
         from serving.cases.postgres import PostgresCases
 
         return PostgresCases(settings)
+    from serving.cases.sqlite import SqliteCases
+
     return SqliteCases(settings.ledger_path)
 
 

@@ -9,7 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from training.client.service_process import HOST, free_port
+
+pytestmark = pytest.mark.long
 
 
 def _run(arguments: list[str], var: Path) -> subprocess.CompletedProcess[str]:

@@ -19,6 +19,7 @@ from rich.console import Console
 from features.bundle.bundle import write_bundle
 from features.catalogue.catalogue import Catalogue
 from features.domain.payment_fields import LONGEST_DEADLINE_MS
+from features.feast_store.views import service_name
 from features.history.schema import times_ms
 from features.progress import waiting
 from training.client.replay_requests import SCORE, Message, before, stream
@@ -30,7 +31,6 @@ from training.data.source_map import Dataset, load
 from training.evaluation.handbook_protocol import handbook_week_metrics, unknown_customers
 from training.evaluation.metrics import auc, average_precision
 from training.runs.pipeline import Trained, file_digest, train
-from training.runs.run import service_of
 from training.runs.terminal import progress
 from training.settings import Settings
 
@@ -113,7 +113,7 @@ def serve_protocol(job: HandbookJob, name: str) -> ProtocolResult:
             job.payments, catalogue, recipe, job.dataset.delay, dataset=job.dataset.name, recipe_name=name,
             data_digest=job.digest, on_stage=listener.stage, on_tree=listener.trees,
         )  # fmt: skip
-    write_bundle(trained.bundle(name, f"handbook-{name}", service_of(catalogue)), own / "bundle")
+    write_bundle(trained.bundle(name, f"handbook-{name}", service_name(catalogue)), own / "bundle")
 
     test = trained.test
     from_ms = int(test.payments["event_time"].iloc[0].floor("D").value // 1_000_000)

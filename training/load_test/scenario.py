@@ -15,6 +15,7 @@ from features.bundle.bundle import Bundle, Calibrator, write_bundle
 from features.bundle.calibration import probabilities
 from features.bundle.policy import Band, Policy
 from features.catalogue.catalogue import Catalogue
+from features.feast_store.views import service_name
 from features.history.schema import times_ms
 from features.state.columns import amounts_of
 from features.state.profiles import ProfileFile
@@ -25,7 +26,7 @@ from training.detection_report.baselines import full_model
 from training.detection_report.operating_point import BUDGET, threshold_at
 from training.detection_report.periods import PeriodPlan, periods
 from training.model.calibrate import platt
-from training.runs.run import Listener, service_of
+from training.runs.run import Listener
 from training.simulator import storage
 from training.simulator.manifest import read_manifest
 from training.simulator.parameters import DAY_MS, HOUR_MS, World
@@ -116,7 +117,7 @@ def prepare(folder: Path, world: World, plan: PeriodPlan, listener: Listener, tr
     bundle = Bundle(
         name="risk", version="festival", model_text=model.text,
         calibrator=Calibrator(slope=slope, intercept=intercept), policy=policy, contract=catalogue.contract(),
-        reasons=catalogue.reasons, feature_service=service_of(catalogue),
+        reasons=catalogue.reasons, feature_service=service_name(catalogue),
         trained={"dataset": dataset.name, "world": world.digest, "until": EVE.isoformat()},
     )  # fmt: skip
     write_bundle(bundle, folder / "bundle")

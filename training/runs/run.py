@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from features.catalogue.catalogue import Catalogue
 from features.errors import InvalidHistory
+from features.feast_store.views import service_name
 from features.history.parquet import read_table
 from features.state.profiles import ProfileFile, Profiles
 from training.data.frame import Frame, Progress, frame
@@ -75,7 +76,7 @@ def run(
         on_tree=listener.trees,
     )
     listener.stage("keeping and registering the run")
-    return trained, track(trained, service_of(catalogue), settings, incumbent_figures(trained.test, settings))
+    return trained, track(trained, service_name(catalogue), settings, incumbent_figures(trained.test, settings))
 
 
 def frame_of(
@@ -145,13 +146,6 @@ def profiles_of_history(history: Path) -> Path | None:
     """The profile file next to a history, or in the folder of a simulated world, if there is one."""
     path = history / storage.PROFILES if history.is_dir() else history.with_suffix(".profiles.sqlite")
     return path if path.is_file() else None
-
-
-def service_of(catalogue: Catalogue) -> str:
-    """The name of the feature service of a model with this catalogue."""
-    from features.feast_store.client import service_name  # importing Feast takes seconds
-
-    return service_name(catalogue)
 
 
 def incumbent_figures(test: Frame, settings: Settings) -> dict[str, float]:

@@ -16,18 +16,19 @@ from feast.value_type import ValueType
 
 from features.catalogue.catalogue import Catalogue, Feature, catalogue
 from features.feast_store.views import (
+    GENERATION,
     ON_DEMAND_VIEW,
     PAYMENT_COLUMNS,
     PROFILE_COLUMNS,
     computed_on_demand,
     id_column,
     lookup_keys,
+    service_name,
     view_of,
     windows_in_ratios,
     windows_of,
 )
 
-GENERATION = 1  # of the set of features; raise it if models of the old set must keep their service
 # A velocity row is the value just before one payment. It is valid at that payment's time only: later windows have
 # moved, and contain the payment.
 VELOCITY_TTL = timedelta(milliseconds=1)
@@ -61,11 +62,6 @@ class _DeclaredView(OnDemandFeatureView):  # type: ignore[misc]
 
     def infer_features(self) -> None:
         """Infer nothing: Feast's trial run would pass arbitrary text as currency or mcc."""
-
-
-def service_name(catalogue: Catalogue) -> str:
-    """The name of a catalogue's feature service, e.g. `risk_v1_a93b12cd`: Feast caches services by name."""
-    return f"risk_v{GENERATION}_{catalogue.contract().hash[:8]}"
 
 
 def declare(catalogue: Catalogue) -> Declared:

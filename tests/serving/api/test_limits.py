@@ -6,6 +6,8 @@ import asyncio
 import json
 import socket
 import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +110,10 @@ class Raw:
         return int(head.split()[1]), head.lower(), json.loads(body)
 
 
-def test_a_slow_body_is_408_in_the_one_shape_and_the_connection_ends(service: Service) -> None:
+# Most of the time of these nothing is sent: they wait beside each other.
+
+
+def slow_body(service: Service) -> None:
     raw = Raw(service)
     began = time.monotonic()
     raw.socket.sendall(b'POST /v1/score HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n{"transaction_id":')
@@ -119,13 +124,60 @@ def test_a_slow_body_is_408_in_the_one_shape_and_the_connection_ends(service: Se
     assert service.client.get("/livez").status_code == 200
 
 
-def test_a_dripping_body_is_408_too(service: Service) -> None:
+def dripping_body(service: Service) -> None:
     raw = Raw(service)
     raw.socket.sendall(b"POST /v1/score HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n")
     for _ in range(2):  # faster than the limit; the limit is for the whole body
         raw.socket.sendall(b"1\r\n{\r\n")
         time.sleep(BODY_SECONDS / 5)
     assert raw.reply()[0] == 408
+
+
+def half_a_head(service: Service) -> None:
+    raw = Raw(service)
+    time.sleep(HEAD_SECONDS * 1.5)  # quiet until then, which is no fault
+    raw.socket.sendall(b"POST /v1/score HTT")
+    began = time.monotonic()
+    status, _, body = raw.reply()
+    assert (status, body["error"]["code"]) == (408, "slow_request")
+    assert HEAD_SECONDS * 0.9 < time.monotonic() - began < HEAD_SECONDS * 2 + 5
+
+
+def opened_ahead(service: Service) -> None:
+    raw = Raw(service)
+    raw.socket.settimeout(HEAD_SECONDS * 2.5)
+    with pytest.raises(TimeoutError):
+        raw.socket.recv(1)
+    raw.socket.sendall(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+    assert raw.reply()[0] == 200
+
+
+def kept(service: Service) -> None:
+    raw = Raw(service)
+    for pause in (HEAD_SECONDS * 1.7, 0):
+        raw.socket.sendall(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        received = b""
+        while not received.endswith(b'{"live":true}'):
+            data = raw.socket.recv(65_536)
+            assert data, received
+            received += data
+        time.sleep(pause)
+    raw.socket.close()
+
+
+@pytest.fixture(scope="module")
+def meanwhile(service: Service) -> Iterator[Mapping[str, Future[None]]]:
+    callers = (slow_body, dripping_body, half_a_head, opened_ahead, kept)
+    with ThreadPoolExecutor(len(callers)) as pool:
+        yield {caller.__name__: pool.submit(caller, service) for caller in callers}
+
+
+def test_a_slow_body_is_408_in_the_one_shape_and_the_connection_ends(meanwhile: Mapping[str, Future[None]]) -> None:
+    meanwhile["slow_body"].result()
+
+
+def test_a_dripping_body_is_408_too(meanwhile: Mapping[str, Future[None]]) -> None:
+    meanwhile["dripping_body"].result()
 
 
 @pytest.mark.parametrize(
@@ -153,25 +205,14 @@ def test_a_header_without_end_is_431_before_it_fills_the_memory(service: Service
     assert raw.reply()[0] == 431
 
 
-def test_a_connection_with_half_a_head_is_given_up_from_when_it_began(service: Service) -> None:
-    raw = Raw(service)
-    time.sleep(HEAD_SECONDS * 1.5)  # quiet until then, which is no fault
-    raw.socket.sendall(b"POST /v1/score HTT")
-    began = time.monotonic()
-    status, _, body = raw.reply()
-    assert (status, body["error"]["code"]) == (408, "slow_request")
-    assert HEAD_SECONDS * 0.9 < time.monotonic() - began < HEAD_SECONDS * 2 + 5
+def test_a_connection_with_half_a_head_is_given_up_from_when_it_began(meanwhile: Mapping[str, Future[None]]) -> None:
+    meanwhile["half_a_head"].result()
 
 
 def test_a_connection_opened_ahead_waits_as_long_as_a_kept_one_and_hears_no_word_that_is_no_reply(
-    service: Service,
+    meanwhile: Mapping[str, Future[None]],
 ) -> None:
-    raw = Raw(service)
-    raw.socket.settimeout(HEAD_SECONDS * 2.5)
-    with pytest.raises(TimeoutError):
-        raw.socket.recv(1)
-    raw.socket.sendall(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
-    assert raw.reply()[0] == 200
+    meanwhile["opened_ahead"].result()
 
 
 def test_a_silent_connection_is_closed_without_a_word() -> None:
@@ -212,17 +253,8 @@ def test_what_is_no_http_is_400_in_the_one_shape(service: Service) -> None:
         assert (status, body["error"]["code"]) == (400, "malformed")
 
 
-def test_a_kept_connection_waits_longer_than_a_head_may_take(service: Service) -> None:
-    raw = Raw(service)
-    for pause in (HEAD_SECONDS * 1.7, 0):
-        raw.socket.sendall(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        received = b""
-        while not received.endswith(b'{"live":true}'):
-            data = raw.socket.recv(65_536)
-            assert data, received
-            received += data
-        time.sleep(pause)
-    raw.socket.close()
+def test_a_kept_connection_waits_longer_than_a_head_may_take(meanwhile: Mapping[str, Future[None]]) -> None:
+    meanwhile["kept"].result()
 
 
 def test_a_wrong_key_or_none_is_401_and_a_fast_caller_429(bundle: Path, tmp_path: Path) -> None:

@@ -129,21 +129,45 @@ def test_without_a_key_it_does_not_listen_on_every_address_whatever_the_settings
     assert not (tmp_path / "var" / "ledger.sqlite").exists()
 
 
-def test_with_a_key_it_answers_who_has_it_and_outlives_bentomls_five_seconds_of_keep_alive(
-    bundle: Path, tmp_path: Path
-) -> None:
-    with running(tmp_path, bundle, Way(on_every_address), RISKGATE_API_KEY="k" * 32) as service:
-        assert service.score(payment("stranger")).status_code == 401
-        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
-        headers = {"authorization": f"Bearer {'k' * 32}"}
-        connection.request("POST", "/v1/score", body=json.dumps(payment("first")), headers=headers)
-        assert connection.getresponse().read()
-        connection.sock.settimeout(7)
-        with pytest.raises(TimeoutError):
-            connection.sock.recv(1)
-        connection.request("POST", "/v1/score", body=json.dumps(payment("second")), headers=headers)
-        assert connection.getresponse().status == 200
-        connection.close()
+KEY = "k" * 32
+BEARER = {"authorization": f"Bearer {KEY}"}
+
+
+@pytest.fixture(scope="module")
+def keyed(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """On every address, with a key; it drains for four seconds at least."""
+    drain = {"RISKGATE_DRAIN_MIN_SECONDS": "4", "RISKGATE_DRAIN_SECONDS": "9"}
+    folder = tmp_path_factory.mktemp("keyed")
+    with running(folder, bundle, Way(on_every_address), RISKGATE_API_KEY=KEY, **drain) as service:
+        yield service
+
+
+def test_with_a_key_it_answers_who_has_it_and_outlives_bentomls_five_seconds_of_keep_alive(keyed: Service) -> None:
+    assert keyed.score(payment("stranger")).status_code == 401
+    connection = http.client.HTTPConnection("127.0.0.1", keyed.port, timeout=30)
+    connection.request("POST", "/v1/score", body=json.dumps(payment("first")), headers=BEARER)
+    assert connection.getresponse().read()
+    connection.sock.settimeout(7)
+    with pytest.raises(TimeoutError):
+        connection.sock.recv(1)
+    connection.request("POST", "/v1/score", body=json.dumps(payment("second")), headers=BEARER)
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
+def test_a_quiet_service_keeps_its_port_open_for_the_minimum(keyed: Service) -> None:
+    keyed.process.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + 10
+    while httpx.get(f"http://127.0.0.1:{keyed.port}/readyz", timeout=5).status_code != 503:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    # Several times the quiet after which a service without a minimum closes its port, and no request comes.
+    time.sleep(1.0)
+    url, body = f"http://127.0.0.1:{keyed.port}/v1/score", json.dumps(payment("late"))
+    reply = httpx.post(url, content=body, headers=BEARER, timeout=5)
+    assert reply.status_code == 200
+    assert reply.headers["connection"] == "close"
+    assert keyed.process.wait(60) == 0
 
 
 @pytest.mark.parametrize(
@@ -188,18 +212,3 @@ def test_a_killed_worker_comes_back_and_sigterm_drains_what_was_taken_up(bundle:
     # RISKGATE_LOG is obeyed to the last line, by the supervisor too.
     words = [json.loads(line)["message"] for line in service.log.read_text().splitlines()]
     assert any(line.startswith("the port closes") for line in words)
-
-
-def test_a_quiet_service_keeps_its_port_open_for_the_minimum(bundle: Path, tmp_path: Path) -> None:
-    with running(tmp_path, bundle, BY_BENTOML, RISKGATE_DRAIN_MIN_SECONDS="4", RISKGATE_DRAIN_SECONDS="9") as service:
-        service.process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + 10
-        while httpx.get(f"http://127.0.0.1:{service.port}/readyz", timeout=5).status_code != 503:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        # Several times the quiet after which a service without a minimum closes its port, and no request comes.
-        time.sleep(1.0)
-        reply = httpx.post(f"http://127.0.0.1:{service.port}/v1/score", content=json.dumps(payment("late")), timeout=5)
-        assert reply.status_code == 200
-        assert reply.headers["connection"] == "close"
-        assert service.process.wait(60) == 0

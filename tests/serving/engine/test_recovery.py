@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pyarrow.parquet as pq
@@ -30,6 +31,8 @@ from tests.serving.scoring_world import (
     running,
     suspicious,
 )
+
+pytestmark = pytest.mark.long
 
 
 def vector(service: Service, transaction_id: str) -> str:
@@ -60,24 +63,68 @@ def traffic(service: Service, prefix: str, count: int = 40) -> None:
             )
 
 
-@both_profiles
-def test_a_killed_service_starts_again_with_the_same_state_and_answers(
-    profile: Profile, bundle: Path, tmp_path: Path
-) -> None:
-    probe = payment("probe", START_MS + 50_000, payer_id="u-1", payee_id="m-1")
-    with profile.running(tmp_path, bundle) as first:
+#: Of nobody else, so that the load does not change what the probe's features are made of.
+OF_THE_LOAD = {"instrument_id": "vpa-load", "payee_id": "m-load", "device_id": "d-load", "ip": "203.0.113.77"}
+PROBE = payment("probe", START_MS + 50_000, payer_id="u-1", payee_id="m-1")
+
+
+class Life(NamedTuple):
+    """A service that was killed under load and runs again, with what its first life answered."""
+
+    service: Service
+    answered: dict[str, Any]
+    before: dict[str, Any]
+    acknowledged: list[str]
+    counted: float
+
+
+@pytest.fixture(scope="module")
+def life(profile: Profile, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
+    folder = tmp_path_factory.mktemp("life")
+    with profile.running(folder, bundle) as first:
         traffic(first, "r")
         answered = first.score(payment("last", START_MS + 45_000)).json()
-        before = first.score(probe, "?dry_run=1").json()
-        first.kill()
-    with profile.running(tmp_path, bundle) as second:
-        assert second.score(probe, "?dry_run=1").json() == before
-        again = second.score(payment("last", START_MS + 45_000))
-        assert again.json() == answered
-        assert again.headers["idempotent-replay"] == "true"
-        profile.settle(second)
-        assert second.stop() == 0
-        assert figures(second)["mismatches"] == 0
+        give_a_verdict(profile, first)
+        found = counted(first, "v-2")
+        before = first.score(PROBE, "?dry_run=1").json()
+        acknowledged = killed_under_load(first)
+    with profile.running(folder, bundle) as second:
+        yield Life(second, answered, before, acknowledged, found)
+
+
+def killed_under_load(service: Service) -> list[str]:
+    """What a service acknowledged before it was killed."""
+    acknowledged: list[str] = []
+
+    def send(lane: int) -> None:
+        with httpx.Client(base_url=f"http://127.0.0.1:{service.port}", timeout=10) as client:
+            for place in range(10_000):
+                fields = payment(f"k-{lane}-{place}", START_MS + 60_000 + place, payer_id="u-load", **OF_THE_LOAD)
+                try:
+                    if client.post("/v1/score", content=json.dumps(fields)).status_code == 200:
+                        acknowledged.append(fields["transaction_id"])
+                except httpx.TransportError:
+                    return
+
+    with ThreadPoolExecutor(4) as pool:
+        lanes = [pool.submit(send, lane) for lane in range(4)]
+        while len(acknowledged) < 150:
+            assert service.process.poll() is None
+            time.sleep(0.005)
+        service.kill()
+        for lane in lanes:
+            lane.result()
+    return acknowledged
+
+
+@both_profiles
+def test_a_killed_service_starts_again_with_the_same_state_and_answers(profile: Profile, life: Life) -> None:
+    assert life.service.score(PROBE, "?dry_run=1").json() == life.before
+    again = life.service.score(payment("last", START_MS + 45_000))
+    assert again.json() == life.answered
+    assert again.headers["idempotent-replay"] == "true"
+    profile.settle(life.service)
+    assert figures(life.service)["mismatches"] == 0
 
 
 def test_a_start_from_snapshot_and_tail_gives_the_same_state(bundle: Path, tmp_path: Path) -> None:
@@ -98,73 +145,57 @@ def test_a_start_from_snapshot_and_tail_gives_the_same_state(bundle: Path, tmp_p
 
 
 @both_profiles
-def test_a_service_killed_under_load_loses_nothing_it_acknowledged(
-    profile: Profile, bundle: Path, tmp_path: Path
-) -> None:
-    acknowledged: list[str] = []
-
-    def send(lane: int) -> None:
-        with httpx.Client(base_url=f"http://127.0.0.1:{service.port}", timeout=10) as client:
-            for place in range(10_000):
-                name = f"k-{lane}-{place}"
-                try:
-                    if client.post("/v1/score", content=json.dumps(payment(name, START_MS + place))).status_code == 200:
-                        acknowledged.append(name)
-                except httpx.TransportError:
-                    return
-
-    with profile.running(tmp_path, bundle) as service, ThreadPoolExecutor(4) as pool:
-        lanes = [pool.submit(send, lane) for lane in range(4)]
-        while len(acknowledged) < 150:
-            assert service.process.poll() is None
-            time.sleep(0.005)
-        service.kill()
-        for lane in lanes:
-            lane.result()
-    with profile.running(tmp_path, bundle) as again:
-        profile.settle(again)
-        with opened(read_settings(again.environment)) as ledger:
-            found = [event.transaction_id for event in ledger.walk() if event.kind == "payment"]
-        assert again.stop() == 0
-        proved = figures(again)
+def test_a_service_killed_under_load_loses_nothing_it_acknowledged(profile: Profile, life: Life) -> None:
+    profile.settle(life.service)
+    with opened(read_settings(life.service.environment)) as ledger:
+        found = [event.transaction_id for event in ledger.walk() if event.kind == "payment"]
+    proved = figures(life.service)
     assert len(found) == len(set(found))
-    assert set(acknowledged) <= set(found)
+    assert len(life.acknowledged) >= 150
+    assert set(life.acknowledged) <= set(found)
     assert (proved["mismatches"], proved["payments"]) == (0, len(found) - proved["undecided"])
 
 
-def test_a_second_service_on_the_same_ledger_is_refused(service: Service) -> None:
-    done = service.command("run", "--port", str(free_port()))
+@pytest.mark.parametrize("profile", ["embedded"], indirect=True, scope="module")
+def test_a_second_service_on_the_same_ledger_is_refused(life: Life) -> None:
+    done = life.service.command("run", "--port", str(free_port()))
     assert done.returncode != 0
     assert "Another process serves the ledger" in done.stderr
 
 
 @both_profiles
-def test_a_verdict_becomes_one_label_and_enters_the_features(profile: Profile, bundle: Path, tmp_path: Path) -> None:
-    with profile.running(tmp_path, bundle) as service:
-        decision = service.score(suspicious("v-1", device_id="d-verdict", payer_id="u-blocked")).json()["decision"]
-        assert decision in ("review", "decline")
-        profile.settle(service)
-        desk = profile.desk(service)
-        with desk.opened() as connection:
-            desk.resolve(
-                connection,
-                transaction_id="v-1",
-                verdict="fraud",
-                note="seen",
-                actor="asha",
-                event_time_ms=START_MS + 5_000,
-                arrival_time_ms=START_MS + 5_000,
-            )
-        assert counted(service, "v-2") == 1
-        service.kill()
-    with profile.running(tmp_path, bundle) as again:
-        assert counted(again, "v-3") == 1
-        profile.settle(again)
-        assert again.command("verify").returncode == 0
-        target = tmp_path / "export.parquet"
-        assert again.command("export-history", str(target)).returncode == 0
+def test_a_verdict_becomes_one_label_and_enters_the_features(profile: Profile, life: Life, tmp_path: Path) -> None:
+    assert life.counted == 1
+    assert counted(life.service, "v-3") == 1
+    profile.settle(life.service)
+    assert life.service.command("verify").returncode == 0
+    target = tmp_path / "export.parquet"
+    assert life.service.command("export-history", str(target)).returncode == 0
     (row,) = [one for one in pq.read_table(target).to_pylist() if one["transaction_id"] == "v-1"]
     assert (row["label"], row["label_source"]) == ("fraud", "review")
+
+
+@both_profiles
+def test_a_service_that_was_killed_before_ends_in_order_and_its_ledger_is_proved(life: Life) -> None:
+    assert life.service.stop() == 0
+    assert figures(life.service)["mismatches"] == 0
+
+
+def give_a_verdict(profile: Profile, service: Service) -> None:
+    decision = service.score(suspicious("v-1", device_id="d-verdict", payer_id="u-blocked")).json()["decision"]
+    assert decision in ("review", "decline")
+    profile.settle(service)
+    desk = profile.desk(service)
+    with desk.opened() as connection:
+        desk.resolve(
+            connection,
+            transaction_id="v-1",
+            verdict="fraud",
+            note="seen",
+            actor="asha",
+            event_time_ms=START_MS + 5_000,
+            arrival_time_ms=START_MS + 5_000,
+        )
 
 
 def counted(service: Service, prefix: str) -> float:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +17,14 @@ from features.bundle.bundle import read_bundle, write_bundle
 from features.catalogue.catalogue import catalogue
 from features.errors import RiskgateError
 from features.history.schema import history_schema
+from features.intake.parse import payment_from
 from features.intake.pseudonyms import Pseudonyms
 from features.state.profiles import InstrumentProfile, ProfileFile
 from serving.audit.import_history import append_history
 from serving.audit.verify import verify_ledger
 from serving.errors import CannotStart
 from serving.settings import Settings, read_settings
+from tests.serving.asgi import runtime_with
 from tests.serving.profiles import Profile, both_profiles, figures
 from tests.serving.scoring_world import (
     PARAMETERS,
@@ -33,6 +38,8 @@ from tests.serving.scoring_world import (
     running,
     suspicious,
 )
+
+pytestmark = pytest.mark.long
 
 KEY = "a hash key for tests, thirty-two or more"
 NAMES = Pseudonyms(KEY)
@@ -71,11 +78,31 @@ def clear_in(profile: Profile, service: Service) -> list[str]:
     return [*files_with_clear_identifiers(service.var.parent), *held]
 
 
-def listing(bundle: Path, folder: Path, entry: str) -> Path:
-    """The bundle with one instrument on the block list."""
+@pytest.fixture(scope="module")
+def listed(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service with a key whose block list holds one instrument in clear and one as its pseudonym."""
+    folder = tmp_path_factory.mktemp("listed")
     known = read_bundle(bundle)
-    policy = msgspec.structs.replace(known.policy, block={**known.policy.block, "instrument": (entry,)})
-    return write_bundle(msgspec.structs.replace(known, policy=policy), folder / "listed")
+    block = {**known.policy.block, "instrument": ("vpa-listed", NAMES.instrument("vpa-listed-hashed"))}
+    policy = msgspec.structs.replace(known.policy, block=block)
+    bundle = write_bundle(msgspec.structs.replace(known, policy=policy), folder / "listed")
+    with running(folder, bundle, RISKGATE_HASH_KEY=KEY) as service:
+        yield service
+
+
+def begun(folder: Path, bundle: Path, **environment: str) -> None:
+    """A ledger with one payment in it, written without a process of its own."""
+
+    async def run() -> None:
+        settings = read_settings({"RISKGATE_VAR": str(folder / "var"), "RISKGATE_CLOCK": "replay", **environment})
+        runtime = runtime_with(settings, bundle)
+        await runtime.prepare()
+        assert runtime.engine is not None
+        one = payment_from(payment("k-1"), runtime.engine.catalogue, runtime.names)
+        assert (await runtime.engine.answer(one, time.perf_counter_ns())).tier == "full"
+        await runtime.end()
+
+    asyncio.run(run())
 
 
 @both_profiles
@@ -106,19 +133,16 @@ def test_answers_and_features_are_the_same_and_nothing_clear_is_kept(
     assert (without.returncode, "RISKGATE_HASH_KEY" in without.stderr) == (2, True)
 
 
-@pytest.mark.parametrize("entry", ["vpa-listed", NAMES.instrument("vpa-listed")], ids=["clear", "hashed"])
-def test_a_list_matches_whether_it_holds_clear_values_or_pseudonyms(bundle: Path, tmp_path: Path, entry: str) -> None:
-    listed = listing(bundle, tmp_path, entry)
-    with running(tmp_path, listed, RISKGATE_HASH_KEY=KEY) as service:
-        answer = service.score(payment("l-1", instrument_id="vpa-listed")).json()
-        assert answer["rules"] == ["block_list_instrument"]
-        assert service.score(payment("l-2", instrument_id="vpa-unlisted")).json()["rules"] == []
-    assert verify_ledger(Settings(var=tmp_path / "var", hash_key=KEY)).mismatches == 0
+@pytest.mark.parametrize("entry", ["vpa-listed", "vpa-listed-hashed"], ids=["clear", "hashed"])
+def test_a_list_matches_whether_it_holds_clear_values_or_pseudonyms(listed: Service, entry: str) -> None:
+    answer = listed.score(payment(f"l-1-{entry}", instrument_id=entry)).json()
+    assert answer["rules"] == ["block_list_instrument"]
+    assert listed.score(payment(f"l-2-{entry}", instrument_id="vpa-unlisted")).json()["rules"] == []
+    assert verify_ledger(Settings(var=listed.var, hash_key=KEY)).mismatches == 0
 
 
 def test_a_ledger_keeps_its_key_for_good(bundle: Path, tmp_path: Path) -> None:
-    with running(tmp_path, bundle, RISKGATE_HASH_KEY=KEY) as service:
-        service.score(payment("k-1"))
+    begun(tmp_path, bundle, RISKGATE_HASH_KEY=KEY)
     other = "another hash key, thirty-two or more also"
     for environment, sentence in (({"RISKGATE_HASH_KEY": other}, "fingerprint"), ({}, "is not set")):
         service = Service(tmp_path / "var", bundle, free_port(), tmp_path / "refused.log", **environment)
@@ -133,8 +157,7 @@ def test_a_ledger_keeps_its_key_for_good(bundle: Path, tmp_path: Path) -> None:
 
 
 def test_a_ledger_of_clear_identifiers_accepts_no_key_later(bundle: Path, tmp_path: Path) -> None:
-    with running(tmp_path, bundle) as service:
-        service.score(payment("k-1"))
+    begun(tmp_path, bundle)
     service = Service(tmp_path / "var", bundle, free_port(), tmp_path / "refused.log", RISKGATE_HASH_KEY=KEY)
     assert service.process.wait(60) == 3
     assert "holds clear identifiers" in (tmp_path / "refused.log").read_text()

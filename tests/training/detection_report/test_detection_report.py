@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from training.metrics import auc
 
 from features.catalogue.catalogue import Catalogue, catalogue
 from features.errors import InvalidHistory
@@ -26,6 +27,8 @@ from training.detection_report.report import DetectionResult, judge
 from training.detection_report.sanity_checks import SEPARATES, separation, separations
 from training.recipe import ModelParameters
 from training.simulator import storage
+
+pytestmark = pytest.mark.long
 
 WORLD = msgspec.structs.replace(SMALL, payments=40_000, payers=2_000, fraud_share=0.015)
 PLAN = PeriodPlan(warm_up_days=10, decide_days=8, gap_days=14, test_days=14, honest_share=1.0)
@@ -182,6 +185,17 @@ def test_missing_values_can_separate_too() -> None:
     positive = np.array([True] * 50 + [False] * 50)
     assert separation(np.where(positive, np.nan, 1.0), positive) == 1.0
     assert separation(np.arange(100.0), positive) == 1.0
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 120), st.booleans())
+def test_a_separation_is_the_area_under_the_curve_in_the_better_reading(seed: int, n: int, gaps: bool) -> None:
+    rng = np.random.default_rng(seed)
+    values, told = np.round(rng.normal(size=n), 1), rng.random(n) < 0.3
+    if gaps:
+        values[rng.random(n) < 0.3] = np.nan
+    areas = [auc(np.nan_to_num(values, nan=reading), told) for reading in (-99.0, 99.0)]
+    best = max((max(one, 1.0 - one) for one in areas if one is not None), default=0.5)
+    assert separation(values, told) == pytest.approx(best, abs=1e-12)
 
 
 def test_no_single_feature_tells_a_story_by_itself(parts: Periods) -> None:

@@ -19,7 +19,7 @@ from training.load_test.page import write_report
 from training.load_test.rehearsal import rehearse
 from training.settings import Settings
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(280)]
 
 
 def test_a_small_night_on_the_production_profile(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ from training.runs.registry_gate import NotPromoted, nominate, promote, refusals
 from training.runs.run import incumbent_figures
 from training.settings import Settings
 
+pytestmark = pytest.mark.long
+
 SERVICE = "risk_v1_test"
 
 
