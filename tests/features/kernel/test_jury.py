@@ -157,7 +157,7 @@ def no_history_is_zero_for_counts_and_missing_for_the_rest(feature: Feature) -> 
 
 def has_a_sentence_and_a_unit(feature: Feature) -> bool:
     sentence = feature.sentence
-    told = sentence.endswith(".") and sentence[0].isupper() and feature.unit and feature.story
+    told = sentence.endswith(".") and sentence[0].isupper() and feature.unit and feature.typology
     return bool(told) and feature.reason in CATALOGUE.reasons
 
 
@@ -270,4 +270,4 @@ def test_ties_stand_where_features_see_them() -> None:
 def test_the_catalogue_is_rich_enough_and_covers_every_entity() -> None:
     assert len(CATALOGUE.names) >= 60
     assert {f.entity for f in CATALOGUE.features} == {None, "payer", "instrument", "device", "ip", "payee", "pair"}
-    assert len({f.story for f in CATALOGUE.features}) >= 8
+    assert len({f.typology for f in CATALOGUE.features}) >= 8
