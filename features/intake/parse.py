@@ -29,7 +29,7 @@ _RAILS, _CHANNELS = frozenset(RAILS), frozenset(CHANNELS)
 
 
 class Wire(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The payment as it stands in JSON (DESIGN §3), types only."""
+    """The payment as JSON, types only."""
 
     transaction_id: str
     event_time: datetime
