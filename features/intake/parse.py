@@ -38,7 +38,7 @@ _RAILS, _CHANNELS = frozenset(RAILS), frozenset(CHANNELS)
 
 
 class Wire(PaymentFields, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The payment as it stands in JSON (docs/design.md §3), types only."""
+    """The payment as JSON (docs/design.md §3), types only."""
 
     event_time: datetime
 
