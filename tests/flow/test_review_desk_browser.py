@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,19 @@ from tests.serving.console.desk_world import PASSWORD, DeskWorld, busy_desk
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[DeskWorld]:
-    world = DeskWorld(tmp_path)
+@contextmanager
+def busy(folder: Path) -> Iterator[DeskWorld]:
+    world = DeskWorld(folder)
     world.user()
     busy_desk(world)
     yield world
     world.close()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[DeskWorld]:
+    with busy(tmp_path) as world:
+        yield world
 
 
 @pytest.fixture
@@ -31,7 +38,14 @@ def desk(world: DeskWorld) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def desk_to_read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One desk for all who give no verdict."""
+    with busy(tmp_path_factory.mktemp("desk")) as world, console_process(world.var) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
 def chrome() -> Iterator[Any]:
     with browser() as chrome:
         yield chrome
@@ -122,7 +136,7 @@ def test_an_analyst_signs_in_reads_a_case_and_gives_a_verdict(
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
 def test_every_page_is_readable_in_light_and_dark_and_on_a_phone(
-    desk: str, chrome: Any, scheme: str, width: int
+    desk_to_read: str, chrome: Any, scheme: str, width: int
 ) -> None:
     SCREENS.mkdir(parents=True, exist_ok=True)
     context = chrome.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
@@ -135,17 +149,17 @@ def test_every_page_is_readable_in_light_and_dark_and_on_a_phone(
         page.evaluate("document.querySelectorAll('details').forEach((one, n) => { one.open = n < 2 })")
         page.screenshot(path=SCREENS / f"{name}-{scheme}-{width}.png", full_page=True)
 
-    page.goto(f"{desk}/sign-in")
+    page.goto(f"{desk_to_read}/sign-in")
     looked_at("sign-in")
-    sign_in(page, desk)
+    sign_in(page, desk_to_read)
     looked_at("queue")
-    page.goto(f"{desk}/case?id=t-81f3")
+    page.goto(f"{desk_to_read}/case?id=t-81f3")
     looked_at("case")
-    page.goto(f"{desk}/case?id=t-8210")
+    page.goto(f"{desk_to_read}/case?id=t-8210")
     looked_at("case-abroad")
-    page.goto(f"{desk}/cases?state=resolved")
+    page.goto(f"{desk_to_read}/cases?state=resolved")
     looked_at("empty")
-    page.goto(f"{desk}/case?id=nobody")
+    page.goto(f"{desk_to_read}/case?id=nobody")
     looked_at("error")
 
 

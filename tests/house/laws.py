@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 from tests.house.borders import ARROWS, BORDERS, PURE, PURE_MAY_IMPORT, SQL_BORDER, TOP_LEVEL
@@ -39,7 +40,12 @@ def modules_of(root: Path, *folders: str) -> Iterator[tuple[Path, ast.Module]]:
     """Every Python file below `folders` with its syntax tree."""
     for path in files_of(root):
         if path.suffix == ".py" and path.parts[0] in (folders or PACKAGES):
-            yield path, ast.parse((root / path).read_text(encoding="utf-8"), filename=str(path))
+            yield path, _parsed((root / path).read_text(encoding="utf-8"), str(path))
+
+
+@cache  # every law looks at every file
+def _parsed(text: str, name: str) -> ast.Module:
+    return ast.parse(text, filename=name)
 
 
 def imports_of(tree: ast.Module) -> Iterator[tuple[int, str]]:

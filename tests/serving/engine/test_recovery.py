@@ -16,6 +16,7 @@ import pytest
 from features.catalogue.catalogue import catalogue
 from serving.ledger.open import opened
 from serving.settings import read_settings
+from serving.verify import verify_ledger
 from tests.serving.profiles import Profile, both_profiles, figures
 from tests.serving.scoring_world import (
     DAY_MS,
@@ -124,7 +125,7 @@ def test_a_killed_service_starts_again_with_the_same_state_and_answers(profile: 
     assert again.json() == life.answered
     assert again.headers["idempotent-replay"] == "true"
     profile.settle(life.service)
-    assert figures(life.service)["mismatches"] == 0
+    assert verify_ledger(read_settings(life.service.environment)).mismatches == 0
 
 
 def test_a_start_from_snapshot_and_tail_gives_the_same_state(bundle: Path, tmp_path: Path) -> None:
@@ -149,7 +150,7 @@ def test_a_service_killed_under_load_loses_nothing_it_acknowledged(profile: Prof
     profile.settle(life.service)
     with opened(read_settings(life.service.environment)) as ledger:
         found = [event.transaction_id for event in ledger.walk() if event.kind == "payment"]
-    proved = figures(life.service)
+    proved = verify_ledger(read_settings(life.service.environment)).figures()
     assert len(found) == len(set(found))
     assert len(life.acknowledged) >= 150
     assert set(life.acknowledged) <= set(found)
