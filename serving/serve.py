@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from types import FrameType
 
 from features.errors import RiskgateError
 from serving.server.sockets import bind
@@ -11,6 +12,10 @@ from serving.start_checks import check
 
 #: How long the server waits for replies under way once its port is closed, seconds.
 GRACEFUL_SECONDS = 10
+
+
+class StoppedEarly(BaseException):
+    """SIGTERM or SIGINT came before the server handled signals."""
 
 
 def serve(settings: Settings, *, share_port: bool = False, own_port: int | None = None) -> int:
@@ -30,14 +35,23 @@ def serve(settings: Settings, *, share_port: bool = False, own_port: int | None 
     listener = bind(settings.host, settings.port, shared=share_port)
     if own_port is not None:
         service.own_listeners.append(bind("127.0.0.1", own_port, shared=True))
-    # uvicorn stops in order and then raises the signal again: the process must still exit with 0.
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        # uvicorn stops in order and then raises the signal again: the process must still exit with 0. A signal that
+        # comes before uvicorn handles signals would be lost.
+        if service.application.runtime is None:
+            raise StoppedEarly
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
     # A SIGHUP before the service is ready must not end it; later it means "look for a new bundle".
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda _number, _frame: None)
+    signal.signal(signal.SIGHUP, lambda _number, _frame: None)
     arguments = ["serving.service:Riskgate", "--fd", str(listener.detach())]
     arguments += ["--timeout-graceful-shutdown", str(GRACEFUL_SECONDS)]
     try:
         bentoml_worker(arguments, standalone_mode=False)
+    except StoppedEarly:
+        return 0
     except (SystemExit, RiskgateError):
         return 3
     return 3 if service.application.failed or service.application.runtime is None else 0

@@ -110,6 +110,7 @@ def _derived() -> dict[str, Any]:
         for field in shape["properties"].values():
             field.pop("default", None)  # a default matters to a sender, and these are replies
     receipt = shapes["ReceiptBody"] = shapes.pop("Receipt")
+    receipt["title"] = "ReceiptBody"  # client generators name classes by the title: it stands once
     receipt["description"] = (
         "What one decision was made from. `seen` counts the events that the state of payer, instrument, device, ip, "
         "payee and pair held (-1: not sent); digests are SHA-256 in hex, timings microseconds."

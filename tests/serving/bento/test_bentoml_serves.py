@@ -212,3 +212,25 @@ def test_a_killed_worker_comes_back_and_sigterm_drains_what_was_taken_up(bundle:
     # RISKGATE_LOG is obeyed to the last line, by the supervisor too.
     words = [json.loads(line)["message"] for line in service.log.read_text().splitlines()]
     assert any(line.startswith("the port closes") for line in words)
+
+
+def test_a_sigterm_before_the_server_handles_signals_ends_the_start(bundle: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "serving", "run", "--port", str(free_port())]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment_of(tmp_path, bundle, {}), stderr=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 60
+        while not _catches(process.pid, signal.SIGTERM):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(signal.SIGTERM)
+        _, written = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 0, written.decode()
+    assert b"ready:" not in written
+
+
+def _catches(pid: int, number: signal.Signals) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = int(next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")), 16)
+    return bool(caught >> (number - 1) & 1)

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.catalogue.catalogue import catalogue
+from serving.audit.verify import verify_ledger
 from serving.ledger.open import opened
 from serving.settings import read_settings
-from serving.verify import verify_ledger
 from tests.serving.profiles import Profile, both_profiles, figures
 from tests.serving.scoring_world import (
     DAY_MS,
