@@ -26,7 +26,7 @@ from rich.console import Console
 
 from tests.house.documents import DOCUMENTS, ROOT, blocks_of, name_of, text_of
 from tests.serving.scoring_world import Service, rfc3339, running
-from training.demo.demo import Answer, Demo
+from training.demo.demo import Demo, DemoAnswer
 from training.demo.page import show
 from training.settings import Settings
 
@@ -219,8 +219,8 @@ def test_the_curl_lines_of_the_demo_work_as_printed(tmp_path: Path, bundle: Path
         shown = payment("demo-1", event_time="2026-11-11T12:00:00Z", mcc="5411", payer_id="u-7")
         first = service.score(shown).json()
         demo = Demo(
-            port=service.port, console_port=1, password="secret", history=pa.table({}), stories={"demo-1": None},
-            answers=[Answer("demo-1", first["decision"])], example=json.dumps(shown).encode(), seconds=1.0,
+            port=service.port, console_port=1, password="secret", history=pa.table({}), typologies={"demo-1": None},
+            answers=[DemoAnswer("demo-1", first["decision"])], example=json.dumps(shown).encode(), seconds=1.0,
         )  # fmt: skip
         console = Console(record=True, width=160, file=io.StringIO())
         show(console, demo, Settings())

@@ -17,7 +17,7 @@ from serving.ledger.postgres.ledger import PostgresLedger
 from serving.ledger.postgres.session import Session, first_session
 from serving.ledger.reader import Event
 from serving.recorder import writer
-from serving.redis_store.stream_entry import Entry
+from serving.redis_store.stream_entry import StreamEntry
 from tests.serving.recorder.stream_world import settings_of
 from tests.serving.servers import Servers, own_database
 
@@ -43,23 +43,23 @@ def world(server_urls: tuple[str, str]) -> Iterator[World]:
         ledger.release()
 
 
-def payment(seq: int) -> Entry:
-    return Entry(seq, "payment", f"t-{seq}", seq, seq, b'{"n":%d}' % seq, None, None)
+def payment(seq: int) -> StreamEntry:
+    return StreamEntry(seq, "payment", f"t-{seq}", seq, seq, b'{"n":%d}' % seq, None, None)
 
 
-def decision(seq: int, payment_seq: int) -> Entry:
+def decision(seq: int, payment_seq: int) -> StreamEntry:
     body = b'{"receipt":{"of":%d},"answer":{"at":%d},"payment_id":"0-%d"}' % (payment_seq, seq, payment_seq)
-    return Entry(seq, "decision", f"t-{payment_seq}", seq, seq, body, payment_seq, None)
+    return StreamEntry(seq, "decision", f"t-{payment_seq}", seq, seq, body, payment_seq, None)
 
 
 @st.composite
-def streams(draw: st.DrawFn) -> list[list[Entry]]:
+def streams(draw: st.DrawFn) -> list[list[StreamEntry]]:
     """Batches of a stream: decisions right behind their payment, far behind it, twice, or never; reports between.
 
     A cluster delivers in the order of the stream as well, yet a stream that was lost and read again from its start
     brings a decision before its payment: batches are shuffled in some of the examples.
     """
-    entries: list[Entry] = []
+    entries: list[StreamEntry] = []
     open_payments: list[int] = []
     for seq in range(1, draw(st.integers(1, 24)) + 1):
         what = draw(st.sampled_from(("payment", "payment", "decision", "label", "outcome", "profile")))
@@ -72,7 +72,7 @@ def streams(draw: st.DrawFn) -> list[list[Entry]]:
             entries.append(payment(seq))
             open_payments.append(seq)
         else:
-            entries.append(Entry(seq, what, f"t-{seq}", seq, seq, b'{"r":%d}' % seq, None, None))
+            entries.append(StreamEntry(seq, what, f"t-{seq}", seq, seq, b'{"r":%d}' % seq, None, None))
     if draw(st.booleans()):
         entries = draw(st.permutations(entries))
     size = draw(st.integers(1, 6))
@@ -83,10 +83,10 @@ class Union:
     """The naive ledger: everything recorded so far, put together and ordered when asked."""
 
     def __init__(self) -> None:
-        self.entries: dict[int, Entry] = {}
+        self.entries: dict[int, StreamEntry] = {}
         self.decisions: dict[int, bytes] = {}
 
-    def record(self, batch: list[Entry]) -> None:
+    def record(self, batch: list[StreamEntry]) -> None:
         for one in batch:
             if one.payment_seq is None:
                 self.entries[one.seq] = one
@@ -96,7 +96,7 @@ class Union:
     def events(self) -> list[Event]:
         return [Event(*one[:5], self._body(one)) for _, one in sorted(self.entries.items())]
 
-    def _body(self, one: Entry) -> bytes:
+    def _body(self, one: StreamEntry) -> bytes:
         if one.kind != "payment":
             return one.body
         decided = self.decisions.get(one.seq)
@@ -109,7 +109,7 @@ def emptied(world: World) -> None:
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=streams(), after=st.integers(0, 25))
-def test_the_walk_is_the_ordered_union(world: World, batches: list[list[Entry]], after: int) -> None:
+def test_the_walk_is_the_ordered_union(world: World, batches: list[list[StreamEntry]], after: int) -> None:
     emptied(world)
     union = Union()
     for batch in batches:
@@ -129,7 +129,7 @@ def test_the_walk_is_the_ordered_union(world: World, batches: list[list[Entry]],
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=streams(), data=st.data())
 def test_a_walk_amid_the_recorder_misses_nothing_and_reads_each_page_as_of_one_moment(
-    world: World, batches: list[list[Entry]], data: st.DataObject
+    world: World, batches: list[list[StreamEntry]], data: st.DataObject
 ) -> None:
     emptied(world)
     batches = [sorted(batch) for batch in batches]
@@ -151,7 +151,13 @@ def test_a_walk_amid_the_recorder_misses_nothing_and_reads_each_page_as_of_one_m
 
 def test_the_view_of_the_first_release_has_the_same_rows(world: World) -> None:
     emptied(world)
-    batch = [payment(1), payment(2), decision(3, 1), Entry(4, "label", "t-1", 4, 4, b"{}", None, None), payment(5)]
+    batch = [
+        payment(1),
+        payment(2),
+        decision(3, 1),
+        StreamEntry(4, "label", "t-1", 4, 4, b"{}", None, None),
+        payment(5),
+    ]
     writer.record(world.session, batch)
     joined = (
         "SELECT p.seq, p.kind, p.transaction_id, p.event_time_ms, p.arrival_time_ms, CASE WHEN p.kind <> 'payment'"

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from training.metrics import auc
 
 from features.catalogue.catalogue import Catalogue, catalogue
 from features.errors import InvalidHistory
@@ -25,6 +24,7 @@ from training.detection_report.page import report_page
 from training.detection_report.periods import PeriodPlan, Periods, periods
 from training.detection_report.report import DetectionResult, judge
 from training.detection_report.sanity_checks import SEPARATES, separation, separations
+from training.evaluation.metrics import auc
 from training.recipe import ModelParameters
 from training.simulator import storage
 
