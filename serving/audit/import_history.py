@@ -19,10 +19,11 @@ from serving.ledger import history_segment
 from serving.ledger.hash_key import bind_hash_key
 from serving.ledger.promotions import latest_catalogue
 from serving.ledger.sqlite.ledger import Event, Ledger
+from serving.ledger.sqlite.process_lock import lock
 from serving.settings import Settings
 from serving.state.fold import HistoryEvent, encode
 from serving.state.foldable import step_of
-from serving.state.startup import fold_ledger, lock, save_snapshot
+from serving.state.startup import fold_ledger, save_snapshot
 
 #: A late label decodes one row group of a hashed segment.
 ROWS_PER_GROUP = 1 << 15
@@ -34,7 +35,7 @@ def append_history(settings: Settings, source: Path, until_ms: int | None = None
     `until_ms`: outcomes and labels from this time on (ms UTC) are left out; default: right after the last payment.
     Raises: InvalidHistory, CannotStart when the service runs or has scored payments already.
     """
-    held = lock(settings)
+    held = lock(settings.var)
     try:
         ledger = Ledger(settings.ledger_path, settings.ledger_sync)
         try:
@@ -104,7 +105,7 @@ def write_snapshot(settings: Settings) -> Path:
             "In production the state is in Redis; there is no snapshot to write.",
             "Unset RISKGATE_REDIS_URL and RISKGATE_POSTGRES_URL for an embedded ledger.",
         )
-    held = lock(settings)
+    held = lock(settings.var)
     try:
         ledger = Ledger(settings.ledger_path, settings.ledger_sync)
         try:

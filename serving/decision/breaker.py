@@ -18,7 +18,8 @@ from collections.abc import Iterable, Mapping
 from features.bundle.policy import MODEL, Policy
 from features.domain.payment import Payment
 from serving.decision.concentration import Concentration, UsualParties
-from serving.decision.decision import Decision, below_decline
+from serving.decision.decision import Decision
+from serving.decision.thresholds import below_decline
 
 log = logging.getLogger("riskgate.breaker")
 

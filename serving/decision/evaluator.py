@@ -16,19 +16,10 @@ from features.domain.payment import Payment
 from features.errors import BrokenBundle, ContractMismatch
 from features.intake.pseudonyms import Pseudonyms
 from serving.decision import reasons as why
-from serving.decision.decision import (
-    Decision,
-    below_decline,
-    bounded,
-    by_amount,
-    by_band,
-    by_limit,
-    by_score,
-    decide,
-    softened,
-)
+from serving.decision.decision import Decision
 from serving.decision.reasons import Reason
 from serving.decision.rules import CompiledLists, Hit, compile_rules, matching
+from serving.decision.thresholds import below_decline, bounded, by_amount, by_band, by_limit, by_score, decide, softened
 from serving.model.scorer import Scorer
 
 Vector = npt.NDArray[np.float64]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -14,16 +14,14 @@ from features.domain.payment import Payment
 from features.errors import InvalidHistory
 from features.intake.parse import payment_json
 from serving.decision.clock import Clock
-from serving.errors import Conflict, UnknownTransaction
+from serving.errors import UnknownTransaction
 from serving.ledger.history_segment import Segment, milliseconds, payment_of_row
 from serving.ledger.sqlite.ledger import Event, Ledger
 from serving.messages import Recorded
 from serving.state.fold import Effect, Fold, ReportEvent, encode
 from serving.state.foldable import UNFOLDABLE, CannotFold, PaymentStep, ReportStep, reason_of, step_of
+from serving.state.label_precedence import EarlierReport, Original, effects_of_label, effects_of_outcome
 from serving.state.outcomes import LabelReport, OutcomeReport
-
-#: Outcomes and labels that change the state: each is a filter of the catalogue.
-EFFECTIVE_VALUES = ("declined", "reversed", "fraud", "legitimate")
 
 
 class FeedbackResult(NamedTuple):
@@ -31,15 +29,6 @@ class FeedbackResult(NamedTuple):
 
     reply: Recorded
     replayed: bool
-
-
-class Original(NamedTuple):
-    """The payment of a report, with its label and outcome from the imported history."""
-
-    payment: Payment
-    label: str | None
-    label_ms: int
-    outcome: str | None
 
 
 class EmbeddedFeedback:
@@ -107,7 +96,7 @@ class EmbeddedFeedback:
         self.fold.apply_step(step)
         self.clock.advance(reported_at_ms)
 
-    def _known(self, transaction_id: str, kind: str) -> list[ReportEvent]:
+    def _known(self, transaction_id: str, kind: str) -> list[EarlierReport]:
         return reports_in(self.ledger.reports(transaction_id, kind), self.fold.catalogue)
 
     def _original(self, transaction_id: str) -> Original:
@@ -141,14 +130,15 @@ def event_of(
     return Event(0, kind, payment.transaction_id, reported_at_ms, time.time_ns() // 1_000_000, body)
 
 
-def reports_in(events: Iterable[Event], catalogue: Catalogue) -> list[ReportEvent]:
-    """The reports of these events, without the events that are set aside."""
+def reports_in(events: Iterable[Event], catalogue: Catalogue) -> list[EarlierReport]:
+    """The outcomes and labels of these events, without the events that are set aside."""
     found = []
     for event in events:
         with contextlib.suppress(CannotFold):
             step = step_of(event, catalogue)
             if isinstance(step, ReportStep):
-                found.append(step.report)
+                one = step.report
+                found.append(EarlierReport(event.kind, one.value, one.source, one.reported_at_ms))
     return found
 
 
@@ -160,59 +150,6 @@ def scored_here(event: Event, catalogue: Catalogue) -> Original:
     step = step_of(event, catalogue)
     assert isinstance(step, PaymentStep)
     return Original(step.payment, None, 0, None)
-
-
-class EarlierReport(Protocol):
-    """A report that was recorded before."""
-
-    @property
-    def value(self) -> str:
-        """The outcome or label."""
-        ...
-
-    @property
-    def source(self) -> str | None:
-        """The source of a label."""
-        ...
-
-    @property
-    def reported_at_ms(self) -> int:
-        """The time of the report, ms UTC."""
-        ...
-
-
-def effects_of_outcome(
-    report: OutcomeReport, original: Original, known: Sequence[EarlierReport]
-) -> tuple[Effect, ...] | None:
-    """The effects of an outcome on the state, given earlier outcomes; None if it is one of them."""
-    if report.outcome == original.outcome or any(one.value == report.outcome for one in known):
-        return None
-    return _effects(report.outcome)
-
-
-def effects_of_label(
-    report: LabelReport, original: Original, known: Sequence[EarlierReport]
-) -> tuple[Effect, ...] | None:
-    """The effects of a label on the state, given earlier labels; None if it is one of them.
-
-    Raises: Conflict if a later report says otherwise.
-    """
-    current, current_ms = original.label, original.label_ms
-    for one in known:
-        if (one.value, one.source, one.reported_at_ms) == (report.label, report.source, report.reported_at_ms):
-            return None
-        if current is None or one.reported_at_ms >= current_ms:
-            current, current_ms = one.value, one.reported_at_ms
-    if current is not None and current != report.label and report.reported_at_ms <= current_ms:
-        raise Conflict(
-            f"A later report says that transaction `{report.transaction_id}` is {current}.",
-            "Send the label with the time at which it was really reported.",
-            "reported_at",
-        )
-    if current == report.label:
-        return ()
-    undone = () if current is None else _effects(current, -1)
-    return (*undone, *_effects(report.label))
 
 
 def unknown_transaction(transaction_id: str) -> UnknownTransaction:
@@ -246,7 +183,3 @@ def _original_of(row: dict[str, Any], segment: Segment) -> Original:
     if outcome is not None and milliseconds(row["outcome_time"]) >= segment.until_ms:
         outcome = None
     return Original(payment_of_row(row), label, label_ms, outcome)
-
-
-def _effects(value: str, weight: int = 1) -> tuple[Effect, ...]:
-    return (Effect(value, weight),) if value in EFFECTIVE_VALUES else ()

@@ -1,13 +1,11 @@
-"""Startup: opens the bundle, locks the ledger and folds it into the state; refuses a wrong start."""
+"""Startup: opens the bundle and folds the ledger into the state; refuses a wrong start."""
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 import msgspec
 
@@ -17,7 +15,7 @@ from features.errors import BrokenBundle, RiskgateError
 from features.intake.pseudonyms import Pseudonyms
 from features.state.profiles import ProfileFile
 from serving.decision.evaluator import Evaluator
-from serving.errors import CannotStart, LedgerError
+from serving.errors import LedgerError
 from serving.ledger import open
 from serving.ledger.hash_key import pseudonyms_of
 from serving.ledger.promotions import promotions
@@ -83,24 +81,6 @@ def _last_champion(settings: Settings) -> Opened | None:
     except (LedgerError, RiskgateError) as error:
         log.error("the last champion cannot be opened: %s", error)
         return None
-
-
-def lock(settings: Settings) -> IO[str]:
-    """Lock the ledger for this process: two services on one ledger would break its order.
-
-    Raises: CannotStart when another process holds it.
-    """
-    settings.var.mkdir(parents=True, exist_ok=True)
-    file = (settings.var / "service.lock").open("a")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise CannotStart(
-            f"Another process serves the ledger in {settings.var}.",
-            "Stop it first, or set RISKGATE_VAR to a folder of its own.",
-        ) from error
-    return file
 
 
 def fold_ledger(ledger: Ledger, catalogue: Catalogue, settings: Settings) -> Fold:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import msgspec
 
@@ -22,29 +21,14 @@ from serving.messages import Recorded
 from serving.redis_store.messages import EventHeader, StringAppend
 from serving.redis_store.state import RedisState
 from serving.redis_store.stream_lookup import unrecorded_content
-from serving.state.feedback import (
-    FeedbackResult,
-    Original,
-    effects_of_label,
-    effects_of_outcome,
-    event_of,
-    unknown_transaction,
-)
+from serving.state.feedback import FeedbackResult, event_of, unknown_transaction
 from serving.state.fold import Effect
 from serving.state.foldable import UNFOLDABLE, CannotFold, ReportStep, reason_of, step_of
+from serving.state.label_precedence import EarlierReport, Original, effects_of_label, effects_of_outcome
 from serving.state.outcomes import LabelReport, OutcomeReport
 
 #: Attempts of one report against concurrent reports about the same payment.
 MAX_ATTEMPTS = 50
-
-
-class EarlierReport(NamedTuple):
-    """One report that was recorded before."""
-
-    kind: str
-    value: str
-    source: str | None
-    reported_at_ms: int
 
 
 #: Look up a payment, and the reports about it, in PostgreSQL and the imported history; both block.

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from features.catalogue.catalogue import Catalogue
 from serving.decision import receipt as receipts
-from serving.engine.clustered.feedback import EarlierReport
 from serving.ledger.history_segment import Segment
 from serving.ledger.reader import Event, LedgerReader
-from serving.state.feedback import Original, in_history, reports_in, scored_here
+from serving.state.feedback import in_history, reports_in, scored_here
 from serving.state.foldable import CannotFold, HistoryStep, step_of
+from serving.state.label_precedence import EarlierReport, Original
 
 
 class LedgerLookup:
@@ -60,11 +60,7 @@ class LedgerLookup:
         Raises: LedgerUnavailable.
         """
         events = [event for kind in ("outcome", "label") for event in self.ledger.reports(transaction_id, kind)]
-        found = []
-        for event in sorted(events):
-            for body in reports_in([event], self.catalogue):
-                found.append(EarlierReport(event.kind, body.value, body.source, body.reported_at_ms))
-        return found
+        return reports_in(sorted(events), self.catalogue)
 
     def segment(self) -> Segment | None:
         """The imported history, if there is one.

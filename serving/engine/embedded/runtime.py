@@ -23,6 +23,7 @@ from serving.ledger.hash_key import bind_hash_key
 from serving.ledger.sqlite import wal_preallocate
 from serving.ledger.sqlite.checkpoint import run_checkpoints
 from serving.ledger.sqlite.ledger import Event, Ledger
+from serving.ledger.sqlite.process_lock import lock
 from serving.messages import Ready
 from serving.settings import Settings
 from serving.state import heap_prefault, startup
@@ -47,7 +48,7 @@ class EmbeddedRuntime(ProfileRuntime):
         """
         super().__init__(settings, champion)
         self.shadow = ShadowProcess(settings)
-        self.lock: IO[str] | None = startup.lock(settings)
+        self.lock: IO[str] | None = lock(settings.var)
         self.ledger = Ledger(settings.ledger_path, settings.ledger_sync)
         self.names = bind_hash_key(self.ledger, settings)
         self.engine: EmbeddedEngine | None = None

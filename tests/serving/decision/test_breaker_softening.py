@@ -14,8 +14,9 @@ from features.bundle.bundle import Bundle, read_bundle
 from features.bundle.policy import MODEL, Policy, Rule
 from features.catalogue.catalogue import catalogue
 from features.intake.parse import payment_from
-from serving.decision.decision import Decision, below_decline, by_score, decide
+from serving.decision.decision import Decision
 from serving.decision.evaluator import Evaluation, Evaluator
+from serving.decision.thresholds import below_decline, by_score, decide
 from tests.serving.scoring_world import PARAMETERS, payment
 
 scores = st.floats(0, 1)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.bundle.policy import Band, Policy
-from serving.decision.decision import Decision, by_amount, by_score, decide, decision_named
+from serving.decision.decision import Decision, decision_named
+from serving.decision.thresholds import by_amount, by_score, decide
 
 scores = st.floats(0, 1)
 policies = st.tuples(scores, scores, scores).map(

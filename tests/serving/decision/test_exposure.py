@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.bundle.policy import Band, Policy
-from serving.decision.decision import Decision, by_amount, decide
+from serving.decision.decision import Decision
 from serving.decision.exposure import MINUTE_MS, Exposure
+from serving.decision.thresholds import by_amount, decide
 
 steps = st.lists(
     st.tuples(st.integers(-2_000, 20_000), st.integers(1, 400), st.booleans()), min_size=1, max_size=200

@@ -1,0 +1,70 @@
+"""Which label holds when two disagree: the later report; and what a new report changes in the state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from features.domain.payment import Payment
+from serving.errors import Conflict
+from serving.state.fold import Effect
+from serving.state.outcomes import LabelReport, OutcomeReport
+
+#: Outcomes and labels that change the state: each is a filter of the catalogue.
+EFFECTIVE_VALUES = ("declined", "reversed", "fraud", "legitimate")
+
+
+class Original(NamedTuple):
+    """The payment of a report, with its label and outcome from the imported history."""
+
+    payment: Payment
+    label: str | None
+    label_ms: int
+    outcome: str | None
+
+
+class EarlierReport(NamedTuple):
+    """An outcome or label that was recorded before; `reported_at_ms` is ms UTC."""
+
+    kind: str
+    value: str
+    source: str | None
+    reported_at_ms: int
+
+
+def effects_of_outcome(
+    report: OutcomeReport, original: Original, known: Sequence[EarlierReport]
+) -> tuple[Effect, ...] | None:
+    """The effects of an outcome on the state, given earlier outcomes; None if it is one of them."""
+    if report.outcome == original.outcome or any(one.value == report.outcome for one in known):
+        return None
+    return _effects(report.outcome)
+
+
+def effects_of_label(
+    report: LabelReport, original: Original, known: Sequence[EarlierReport]
+) -> tuple[Effect, ...] | None:
+    """The effects of a label on the state, given earlier labels; None if it is one of them.
+
+    Raises: Conflict if a later report says otherwise.
+    """
+    current, current_ms = original.label, original.label_ms
+    for one in known:
+        if (one.value, one.source, one.reported_at_ms) == (report.label, report.source, report.reported_at_ms):
+            return None
+        if current is None or one.reported_at_ms >= current_ms:
+            current, current_ms = one.value, one.reported_at_ms
+    if current is not None and current != report.label and report.reported_at_ms <= current_ms:
+        raise Conflict(
+            f"A later report says that transaction `{report.transaction_id}` is {current}.",
+            "Send the label with the time at which it was really reported.",
+            "reported_at",
+        )
+    if current == report.label:
+        return ()
+    undone = () if current is None else _effects(current, -1)
+    return (*undone, *_effects(report.label))
+
+
+def _effects(value: str, weight: int = 1) -> tuple[Effect, ...]:
+    return (Effect(value, weight),) if value in EFFECTIVE_VALUES else ()
