@@ -14,6 +14,8 @@ import socket
 from typing import Any
 
 import bentoml
+import click
+from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.context import server_context
 from bentoml.exceptions import BentoMLException
 
@@ -30,7 +32,7 @@ from serving.overload.uvicorn_protocol import OwnPort, install
 from serving.server.acceptor import Acceptor
 from serving.server.bounded_http import presize_descriptor_table
 from serving.server.drain import Drain
-from serving.server.sockets import addresses, check_listening, listeners
+from serving.server.sockets import addresses, bind, check_listening, listeners
 from serving.settings import Settings, fast_path_is_on, log_form, make_paths_absolute, read_settings, workers_wanted
 from serving.start_checks import Checked, check
 from serving.telemetry.logs import set_up
@@ -67,6 +69,15 @@ class ContractRoutes:
         """One ASGI connection."""
         ours = scope["type"] == "http" and (scope["path"] in BENTOML_ROUTES or "\n" in scope["path"])
         await (application if ours else self.app)(scope, receive, send)
+
+
+def address_of_bentoml_serve() -> tuple[str, int] | None:
+    """Host and port that `bentoml serve` will listen on; None if it is not the command that runs."""
+    context = click.get_current_context(silent=True)
+    if context is None or context.command.name != "serve":
+        return None
+    http = BentoMLContainer.http
+    return context.params["host"] or http.host.get(), context.params["port"] or http.port.get()
 
 
 def runtime_of(settings: Settings, champion: Champion) -> Runtime:
@@ -116,7 +127,11 @@ class Riskgate:
         set_up(log_form())
         make_paths_absolute()
         try:
-            check(read_settings(), ())  # BentoML decides where the workers listen: each checks its own sockets
+            # Each worker checks its own sockets; here a wrong address is one sentence and an exit code.
+            address = address_of_bentoml_serve()
+            check(read_settings(), () if address is None else address[:1])
+            if address is not None:
+                bind(*address).close()
         except RiskgateError as error:
             raise BentoMLException(str(error)) from error  # BentoML's command line shows it as one sentence
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import http.client
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -119,14 +120,30 @@ def on_every_address(port: int) -> list[str]:
     return bentoml_command(port, host="0.0.0.0")
 
 
+def by_bentomls_function(port: int) -> list[str]:
+    """BentoML's server without its command line: only the worker can see on which address it listens."""
+    return [sys.executable, "-c", f"from serving.service import service as s; s.serve_http(host='0.0.0.0', port={port})"]
+
+
+@pytest.mark.parametrize(("way", "code"), [(on_every_address, 1), (by_bentomls_function, 0)])
 def test_without_a_key_it_does_not_listen_on_every_address_whatever_the_settings_say(
-    bundle: Path, tmp_path: Path
+    way: Callable[[int], list[str]], code: int, bundle: Path, tmp_path: Path
 ) -> None:
-    done = ended(on_every_address(free_port()), environment_of(tmp_path / "var", bundle, {}))
+    done = ended(way(free_port()), environment_of(tmp_path / "var", bundle, {}))
+    assert done.returncode == code
     assert "The service will not listen on 0.0.0.0 without an API key." in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     assert "loopback only" not in done.stderr
     assert not (tmp_path / "var" / "ledger.sqlite").exists()
+
+
+def test_a_port_in_use_is_one_sentence_and_an_exit_code(bundle: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+        done = ended(bentoml_command(port), environment_of(tmp_path / "var", bundle, {}))
+    assert done.returncode == 1
+    assert f"Port {port} of 127.0.0.1 cannot be used: Address already in use." in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
 
 
 KEY = "k" * 32
