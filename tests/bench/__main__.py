@@ -19,8 +19,19 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from tests.bench import bundle, growth, machine, replay_speed, report, rounds, servers, world_state
-from tests.bench.contenders import Running, embedded, empty, fresh, on_redis, running, stitched, stitched_on_redis
+from tests.bench import growth, machine, replay_speed, report, rounds, world_state
+from tests.bench.inputs import bundle
+from tests.bench.processes import servers
+from tests.bench.processes.contenders import (
+    Running,
+    embedded,
+    empty,
+    fresh,
+    on_redis,
+    running,
+    stitched,
+    stitched_on_redis,
+)
 
 PARTS = ("closed", "open", "stages", "growth", "replay", "world")
 OURS = ("embedded", "redis")

@@ -28,7 +28,7 @@ from features.intake.parse import read_payment
 from serving.audit.import_history import append_history
 from serving.engine.embedded.runtime import EmbeddedRuntime
 from serving.settings import Settings
-from tests.bench.contenders import fresh
+from tests.bench.processes.contenders import fresh
 from tests.serving.asgi import runtime_with
 
 SIZES = {"1e4": 10_000, "1e6": 1_000_000, "1e7": 10_000_000}

@@ -1,7 +1,7 @@
 """Whether the commands that walk the ledger in PostgreSQL cost the same for each payment, however long the ledger is.
 
 `python -m tests.bench.ledger_walk` makes a Redis and a PostgreSQL of its own, fills a database with real payments
-(tests/bench/ledger_copies.py), runs each command at every size in a process of its own, and drops all of it. It
+(tests/bench/inputs/ledger_copies.py), runs each command at every size in a process of its own, and drops all of it. It
 prints a table and judges nothing: other work on the machine disturbs seconds, less so the ratio.
 """
 
@@ -37,7 +37,8 @@ from serving.redis_store.keys import Keys
 from serving.redis_store.server_checks import redis_client
 from serving.settings import Settings, read_settings
 from serving.state import startup
-from tests.bench import bundle, ledger_copies, servers
+from tests.bench.inputs import bundle, ledger_copies
+from tests.bench.processes import servers
 from tests.serving.servers import Servers
 
 COMMANDS = ("rebuild", "check", "verify", "export-history", "export-vectors", "index")

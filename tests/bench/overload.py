@@ -24,10 +24,12 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from tests.bench import bundle, machine, rounds, servers
-from tests.bench.contenders import Contender, Running, embedded, fresh, on_redis, running
-from tests.bench.open_loop import TIERS
-from tests.bench.payments import START, write_bodies
+from tests.bench import machine, rounds
+from tests.bench.generators.open_loop import TIERS
+from tests.bench.inputs import bundle
+from tests.bench.inputs.payments import START, write_bodies
+from tests.bench.processes import servers
+from tests.bench.processes.contenders import Contender, Running, embedded, fresh, on_redis, running
 
 DEADLINE_MS = 80.0  # of the bodies
 GRACE_MS = 20.0
@@ -61,7 +63,15 @@ def offered(one: Running, folder: Path, rate: float, seconds: float, seed: int) 
     """Offer `rate` payments a second and tell what became of them."""
     bodies = write_bodies(folder / "bodies.jsonl", int(rate * seconds), seed, START + timedelta(days=seed))
     seen = folder / f"seen-{seed}.npz"
-    command = [sys.executable, "-m", "tests.bench.open_loop", "--port", str(one.port), "--bodies", str(bodies)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.bench.generators.open_loop",
+        "--port",
+        str(one.port),
+        "--bodies",
+        str(bodies),
+    ]
     command += ["--rate", str(rate), "--seconds", str(seconds), "--connections", str(CONNECTIONS)]
     command += ["--seen", str(seen)]
     before = one.cpu_seconds()

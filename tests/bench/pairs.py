@@ -19,8 +19,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import bundle, machine, rounds, servers
-from tests.bench.contenders import Contender, Running, bentoml_serve, embedded, fresh, on_redis, running
+from tests.bench import machine, rounds
+from tests.bench.inputs import bundle
+from tests.bench.processes import servers
+from tests.bench.processes.contenders import Contender, Running, bentoml_serve, embedded, fresh, on_redis, running
 from tests.bench.rounds import Round
 from tests.serving.bento.bento_world import BentoElsewhere, bento_with
 

@@ -19,8 +19,8 @@ import typer
 
 from features.catalogue.catalogue import Catalogue, catalogue
 from features.state.replay import fold, replay_to_parquet
-from tests.bench.bundle import history
-from tests.bench.payments import START
+from tests.bench.inputs.bundle import history
+from tests.bench.inputs.payments import START
 
 
 def dataset_of(name: str) -> Catalogue:

@@ -11,10 +11,10 @@ from datetime import timedelta
 from pathlib import Path
 from statistics import median
 
-from tests.bench.contenders import Running
-from tests.bench.load import Load
-from tests.bench.open_loop import Open
-from tests.bench.payments import START, write_bodies
+from tests.bench.generators.load import Load
+from tests.bench.generators.open_loop import Open
+from tests.bench.inputs.payments import START, write_bodies
+from tests.bench.processes.contenders import Running
 
 FASTEST = 12_000  # requests a second that the bodies of one round must outlast
 #: Offered loads, per cent of what the contender answered in a closed loop.
@@ -64,7 +64,7 @@ def opened(one: Running, bodies: Path, rate: float, seconds: float) -> Open:
 
 
 def _generator(name: str, one: Running, bodies: Path, arguments: list[str], timeout: float) -> dict[str, object]:
-    command = [sys.executable, "-m", f"tests.bench.{name}", "--port", str(one.port), "--bodies", str(bodies)]
+    command = [sys.executable, "-m", f"tests.bench.generators.{name}", "--port", str(one.port), "--bodies", str(bodies)]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=timeout, check=False)
     if done.returncode:
         raise RuntimeError(f"the load generator failed on {one.contender.name}:\n{done.stderr[-2000:]}")

@@ -27,7 +27,7 @@ from serving.decision.rules import matching
 from serving.decision.ulid import ulid
 from serving.engine.embedded.runtime import EmbeddedRuntime
 from serving.settings import Settings
-from tests.bench.payments import bodies
+from tests.bench.inputs.payments import bodies
 from tests.serving.asgi import runtime_with
 
 GROUP = 8

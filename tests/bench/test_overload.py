@@ -9,7 +9,7 @@ import numpy as np
 from serving.audit.verify import verify_ledger
 from serving.settings import Settings
 from tests.bench import overload
-from tests.bench.contenders import embedded, fresh, running
+from tests.bench.processes.contenders import embedded, fresh, running
 from tests.serving.scoring_world import make_bundle
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.bench import machine, report
+from tests.bench.generators.test_load import summary_of
 from tests.bench.rounds import Round, typical
-from tests.bench.test_load import summary_of
 
 NAMES = ("stitched", "stitched_redis", "empty", "embedded", "redis")
 

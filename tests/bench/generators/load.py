@@ -1,6 +1,6 @@
 """A closed-loop HTTP load generator on bare sockets: light enough that only the server is measured.
 
-A process of its own: `python -m tests.bench.load --port 3000 --bodies FILE --seconds 5`; the file holds one
+A process of its own: `python -m tests.bench.generators.load --port 3000 --bodies FILE --seconds 5`; the file holds one
 JSON object a line, each sent once. It stops after `--seconds`, or when the bodies are used up.
 """
 

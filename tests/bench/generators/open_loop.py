@@ -2,7 +2,7 @@
 
 Latency is counted from the moment a request was due, so waiting that a slow server causes cannot hide
 (Tene's "coordinated omission"). A process of its own:
-`python -m tests.bench.open_loop --port 3000 --bodies FILE --rate 2000 --seconds 10 [--seen seen.npz]`;
+`python -m tests.bench.generators.open_loop --port 3000 --bodies FILE --rate 2000 --seconds 10 [--seen seen.npz]`;
 the file holds one JSON object a line, each sent once.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import typer
 
-from tests.bench.load import HOST, reply_length
+from tests.bench.generators.load import HOST, reply_length
 
 #: What a reply may say of its tier, by place; 0 stands for a reply that names none.
 TIERS = ("", "full", "stale", "rules_only", "default")

@@ -12,7 +12,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from tests.bench import load, payments, rounds
+from tests.bench import rounds
+from tests.bench.generators import load
+from tests.bench.inputs import payments
 
 
 class Slow(BaseHTTPRequestHandler):

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.bench import open_loop
-from tests.bench.open_loop import Seen
+from tests.bench.generators import open_loop
+from tests.bench.generators.open_loop import Seen
 
 
 class Stalling(BaseHTTPRequestHandler):

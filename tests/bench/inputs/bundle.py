@@ -17,7 +17,7 @@ from features.errors import RiskgateError
 from features.history.schema import HISTORY_SCHEMA
 from features.intake.parse import read_payment
 from features.state.replay import replay
-from tests.bench.payments import START, bodies
+from tests.bench.inputs.payments import START, bodies
 
 TREES, LEAVES, DEPTH = 300, 31, 6
 

@@ -11,7 +11,7 @@ import pandas as pd
 from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
 from feast.types import Float64
 
-from tests.bench.payments import DEVICES, PAYEES, PAYERS
+from tests.bench.inputs.payments import DEVICES, PAYEES, PAYERS
 
 WINDOWS = ("10m", "1h", "24h", "7d")
 AMOUNTS, USES = ("count", "sum", "max"), ("count", "payers")

@@ -122,7 +122,8 @@ def on_every_address(port: int) -> list[str]:
 
 def by_bentomls_function(port: int) -> list[str]:
     """BentoML's server without its command line: only the worker can see on which address it listens."""
-    return [sys.executable, "-c", f"from serving.service import service as s; s.serve_http(host='0.0.0.0', port={port})"]
+    call = f"service.serve_http(host='0.0.0.0', port={port})"
+    return [sys.executable, "-c", f"from serving.service import service; {call}"]
 
 
 @pytest.mark.parametrize(("way", "code"), [(on_every_address, 1), (by_bentomls_function, 0)])

@@ -1,0 +1,1 @@
+"""Load generators: processes of their own that send payments and write what they saw."""

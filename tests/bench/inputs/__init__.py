@@ -1,0 +1,1 @@
+"""What a benchmark is fed: a bundle, payments as request bodies, copies of a ledger."""

@@ -1,0 +1,1 @@
+"""The processes of a benchmark: the services that are compared, their Redis and PostgreSQL."""
