@@ -12,7 +12,7 @@ import msgspec
 from features.errors import Malformed, RiskgateError
 from serving.errors import LedgerError, LedgerUnavailable, TooLarge, WrongMethod
 from serving.messages import refusal, retry_after_seconds, unexpected
-from serving.server.headers import ALWAYS, PAGE, Header
+from serving.server.headers import ALWAYS, PAGE, Header, date_line
 
 log = logging.getLogger("riskgate.http")
 
@@ -120,11 +120,17 @@ def closing(reply: Reply) -> Reply:
 
 def raw_reply(reply: Reply, always: tuple[Header, ...] = ALWAYS) -> bytes:
     """A whole reply as the bytes of HTTP/1.1, for the fast path."""
+    # Date may be absent from a 5xx reply only: that of overload is made once and sent often.
+    date = b"" if reply.status >= 500 else date_line()
+    return b"%b%bcontent-length: %d\r\n\r\n%b" % (raw_head(reply, always), date, len(reply.body), reply.body)
+
+
+def raw_head(reply: Reply, always: tuple[Header, ...] = ALWAYS) -> bytes:
+    """Status line and headers of a reply, without date and length."""
     status = HTTPStatus(reply.status)
     lines = [b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode())]
     lines += [b"%b: %b\r\n" % header for header in (*reply.headers, *always)]
-    lines.append(b"content-length: %d\r\n\r\n" % len(reply.body))
-    return b"".join(lines) + reply.body
+    return b"".join(lines)
 
 
 async def send_reply(send: Send, reply: Reply, always: tuple[Header, ...] = ALWAYS) -> None:

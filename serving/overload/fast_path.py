@@ -15,7 +15,7 @@ from features.domain.payment import Payment
 from features.errors import RiskgateError
 from features.intake.parse import read_payment
 from serving.api.app import Application
-from serving.api.asgi import REPLAYED, Reply, error_reply, raw_reply
+from serving.api.asgi import REPLAYED, Reply, error_reply, raw_head, raw_reply
 from serving.decision.evaluator import DEFAULT
 from serving.engine.embedded.engine import EmbeddedEngine
 from serving.engine.protocols import Runtime, ServerEngine
@@ -25,6 +25,7 @@ from serving.ledger.sqlite.commit_ticket import CommitTicket
 from serving.ledger.sqlite.ledger import NotYetWritten
 from serving.overload.admission_queue import AdmissionQueue
 from serving.overload.load_shedding import Admitted
+from serving.server.headers import date_line
 
 _ROUTE = "/v1/score"
 
@@ -37,7 +38,7 @@ class FastPath:
     def __init__(self, application: Application, queue: AdmissionQueue) -> None:
         self.application, self.queue = application, queue
         self._tasks: set[asyncio.Task[None]] = set()
-        self._head = raw_reply(Reply(200, b""), application.always).removesuffix(b"0\r\n\r\n")
+        self._head = raw_head(Reply(200, b""), application.always)
 
     def __call__(self, key: bytes | None, body: bytes, admitted: Admitted, send: Send) -> None:
         """Decide one payment; `send` is called once with the whole reply, when the decision is recorded."""
@@ -143,7 +144,8 @@ class FastPath:
             return
         runtime.metrics.decided(scored.decision, scored.tier, (time.perf_counter_ns() - admitted.arrived_ns) * 1e-9)
         runtime.metrics.answered(_ROUTE, 200)
-        send(b"%b%d\r\n\r\n%b" % (self._head, len(scored.answer), scored.answer))
+        length = len(scored.answer)
+        send(b"%b%bcontent-length: %d\r\n\r\n%b" % (self._head, date_line(), length, scored.answer))
 
     def _reply(self, reply: Reply, send: Send) -> None:
         runtime = self.application.runtime

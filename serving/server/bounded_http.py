@@ -22,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from serving.messages import Error, ErrorBody
 from serving.server.head_faults import Fault, authority_of, fault_in
-from serving.server.headers import ALWAYS
+from serving.server.headers import ALWAYS, date_line
 
 MAX_HEAD_BYTES = 16_384
 MAX_HEADERS = 64
@@ -240,6 +240,7 @@ def _refusal_of(fault: Fault) -> bytes:
         b"content-type: application/json",
         b"content-length: %d" % len(body),
         b"connection: close",
+        date_line().rstrip(),
         *(name + b": " + value for name, value in ALWAYS),
     ]
     return b"\r\n".join(lines) + b"\r\n\r\n" + body

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from email.utils import formatdate
+from functools import lru_cache
+
 Header = tuple[bytes, bytes]
 
 #: Replies hold payment data: no caching, no content sniffing, no referrer.
@@ -27,6 +31,16 @@ def security_headers(hsts_seconds: int) -> tuple[Header, ...]:
     (3, (b'strict-transport-security', b'max-age=60; includeSubDomains'))
     """
     return (*ALWAYS, *([] if not hsts_seconds else [(b"strict-transport-security", hsts(hsts_seconds).encode())]))
+
+
+def date_line() -> bytes:
+    """The header `date` with its line end, for replies that uvicorn does not write (RFC 9110 §6.6.1)."""
+    return _date_line(int(time.time()))
+
+
+@lru_cache(maxsize=1)
+def _date_line(second: int) -> bytes:
+    return b"date: %b\r\n" % formatdate(second, usegmt=True).encode()
 
 
 def hsts(seconds: int) -> str:

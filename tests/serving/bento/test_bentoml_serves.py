@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import httpx
@@ -99,7 +100,9 @@ def test_both_ways_answer_a_payment_alike(through: Service) -> None:
     fast, ordinary = through.score(body), through.score({**body, "transaction_id": "alike-second"}, "?explain=0")
     same = ("decision", "reasons", "rules", "tier", "missing", "model", "policy", "features")
     assert [fast.json()[name] for name in same] == [ordinary.json()[name] for name in same]
-    dropped = {"date", "x-through", "content-length"}
+    for reply in (fast, ordinary):
+        assert abs(parsedate_to_datetime(reply.headers.pop("date")).timestamp() - time.time()) < 5
+    dropped = {"x-through", "content-length"}
     assert {n: v for n, v in fast.headers.items() if n not in dropped} == {
         n: v for n, v in ordinary.headers.items() if n not in dropped
     }
