@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,6 +73,7 @@ def first_reply(service: Service, request: bytes) -> tuple[int, dict[str, str], 
 def seen(service: Service, odd: Odd, name: str) -> Seen:
     status, headers, body = first_reply(service, odd.request(name))
     reply = json.loads(body)
+    assert status >= 500 or abs(parsedate_to_datetime(headers["date"]).timestamp() - time.time()) < 5
     if status == 200:
         assert reply["transaction_id"] == name
     else:
