@@ -32,6 +32,7 @@ from tests.bench.processes.contenders import (
     stitched,
     stitched_on_redis,
 )
+from tests.bench.stitched.comparison import compared
 
 PARTS = ("closed", "open", "stages", "growth", "replay", "world")
 OURS = ("embedded", "redis")
@@ -87,7 +88,7 @@ class Bench:
     def closed(self, ones: dict[str, Running], count: int, warm: float, seconds: float) -> None:
         """Side by side at 8 connections, then fewer rounds at 1 and 32."""
         seen = rounds.measure(ones.values(), self.bodies, count, 8, warm, seconds, self.say)
-        self.figures |= report.compared({name: rounds.typical(runs) for name, runs in seen.items()})
+        self.figures |= compared({name: rounds.typical(runs) for name, runs in seen.items()})
         for connections in (1, 32):
             seen = rounds.measure(
                 ones.values(), self.bodies, max(1, count // 2), connections, warm / 2, seconds / 2, self.say

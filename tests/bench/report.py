@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-Figures = dict[str, Any]
+from tests.bench.stitched.comparison import RIVALS, Figures
 
 TITLES = {
     "stitched": "the usual stitching: BentoML defaults, `get_online_features` of 48 (SQLite), `Booster.predict`",
@@ -14,26 +13,6 @@ TITLES = {
     "embedded": "riskgate, embedded: validated, scored, decided, recorded in the ledger",
     "redis": "riskgate on Redis: one worker; the recorder, Redis and PostgreSQL share the cores",
 }
-#: Which of ours is compared with which stitching.
-RIVALS = {"embedded": "stitched", "redis": "stitched_redis"}
-
-
-def compared(contenders: dict[str, Figures]) -> dict[str, Figures]:
-    """The contenders with each of ours set against its rival and against the empty endpoint."""
-    told = dict(contenders)
-    for name, rival_name in RIVALS.items():
-        ours, rival, empty = (contenders.get(one) for one in (name, rival_name, "empty"))
-        if ours is None:
-            continue
-        ratios: Figures = {}
-        if rival:
-            ratios["ratio_to_stitched"] = round(ours["requests_per_second"] / rival["requests_per_second"], 2)
-            ratios["p99_ratio_to_stitched"] = round(ours["p99_ms"] / rival["p99_ms"], 4)
-            ratios["cpu_ratio_to_stitched"] = round(rival["cpu_us_per_request"] / ours["cpu_us_per_request"], 2)
-        if empty:
-            ratios["share_of_empty"] = round(ours["requests_per_second"] / empty["requests_per_second"], 3)
-        told[name] = ours | ratios
-    return told
 
 
 def page(report: Figures) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from tests.bench import machine, report
 from tests.bench.generators.test_load import summary_of
 from tests.bench.rounds import Round, typical
+from tests.bench.stitched.comparison import Figures, compared
 
 NAMES = ("stitched", "stitched_redis", "empty", "embedded", "redis")
 
 
-def figures(*names: str) -> report.Figures:
+def figures(*names: str) -> Figures:
     seen = {
         "stitched": Round(summary_of(requests=100, latency_ms=20.0), 4_000.0),
         "stitched_redis": Round(summary_of(requests=200, latency_ms=10.0), 3_000.0),
@@ -17,9 +18,9 @@ def figures(*names: str) -> report.Figures:
         "embedded": Round(summary_of(requests=2000, latency_ms=2.0), 200.0),
         "redis": Round(summary_of(requests=1000, latency_ms=4.0), 300.0),
     }
-    told: report.Figures = {"date": machine.date(), "machine": machine.machine(), "versions": machine.versions()}
+    told: Figures = {"date": machine.date(), "machine": machine.machine(), "versions": machine.versions()}
     told["load"] = {"connections": 8, "rounds": 1, "seconds": 1.0, "warm_seconds": 0.0}
-    return told | report.compared({name: typical([seen[name]]) for name in names})
+    return told | compared({name: typical([seen[name]]) for name in names})
 
 
 def test_ratios_compare_each_of_ours_with_its_own_rival() -> None:
