@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,7 +15,9 @@ from tests.serving.bento.bento_world import BentoElsewhere, bento_with
 from tests.serving.profiles import Embedded, Production, Profile
 from tests.serving.scoring_world import BY_ITSELF, Service, make_bundle
 from tests.serving.servers import Servers, own_database, own_prefix, servers_here
-from training.runs.bento import Built
+
+if TYPE_CHECKING:
+    from training.runs.bento import Built
 
 
 @pytest.fixture(scope="session")

@@ -9,14 +9,16 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from features.bundle.bundle import read_bundle
 from tests.serving.scoring_world import Way, bentoml_command
-from training.runs.bento import Built, build
-from training.runs.registry_gate import export
 from training.settings import Settings
+
+if TYPE_CHECKING:
+    from training.runs.bento import Built
 
 
 def bento_with(bundle: Path, folder: Path) -> Built:
@@ -27,6 +29,10 @@ def bento_with(bundle: Path, folder: Path) -> Built:
 
 
 def _built(bundle: Path, settings: Settings) -> Built:
+    # MLflow takes two seconds to import: only the tests that build a bento pay them.
+    from training.runs.bento import build
+    from training.runs.registry_gate import export
+
     export(read_bundle(bundle), bundle, settings.model_store)
     return build(settings)
 
