@@ -16,7 +16,7 @@ from training.data.source_map import load
 from training.detection_report.page import report_page
 from training.detection_report.periods import PeriodPlan, periods
 from training.detection_report.report import DetectionReport, DetectionResult, judge
-from training.html import share
+from training.html import share, span
 from training.recipe import ModelParameters
 from training.runs.terminal import progress
 from training.settings import Settings
@@ -84,14 +84,13 @@ def show(console: Console, report: DetectionReport) -> None:
     table = Table(title=f"Fraud value caught when {report.budget:.1%} of good payments may be disturbed")
     for name in ("", "value caught", "95 %", "in training"):
         table.add_column(name, justify="left" if not name else "right")
-    low, high = report.value_caught_interval
-    table.add_row("with everything", share(report.value_caught_at_budget), f"{share(low)} to {share(high)}", "")
+    table.add_row("with everything", share(report.value_caught_at_budget), span(*report.value_caught_interval), "")
     for name, one in report.baselines.items():
-        table.add_row(name.replace("_", " "), share(one.value), f"{share(one.low)} to {share(one.high)}", "")
+        table.add_row(name.replace("_", " "), share(one.value), span(one.low, one.high), "")
     table.add_section()
     for s in report.by_typology:
-        span = f"{share(s.value_caught.low)} to {share(s.value_caught.high)}"
-        table.add_row(s.typology, share(s.value_caught.value), span, "yes" if s.seen_in_training else "never")
+        caught, seen = s.value_caught, "yes" if s.seen_in_training else "never"
+        table.add_row(s.typology, share(caught.value), span(caught.low, caught.high), seen)
     console.print(table)
     if report.festival and report.festival.insult_ratio is not None:
         console.print(f"Good payments disturbed on 11/11: {report.festival.insult_ratio:.2f} times a normal day.")

@@ -11,6 +11,7 @@ from rich.table import Table
 from features.progress import Stages
 from features.progress import progress as stages_shown
 from training.evaluation.report import EvaluationReport
+from training.html import number, share
 from training.runs.run import Listener
 
 
@@ -46,14 +47,14 @@ def show_report(console: Console, report: EvaluationReport, title: str, currency
     head.add_column("figure")
     head.add_column("value", justify="right")
     head.add_row("payments / frauds", f"{report.payments:,} / {report.frauds:,}")
-    head.add_row("AUC", _number(report.auc))
-    head.add_row("average precision", _number(report.average_precision))
-    head.add_row("card precision at 100", _number(report.card_precision_100))
+    head.add_row("AUC", number(report.auc))
+    head.add_row("average precision", number(report.average_precision))
+    head.add_row("card precision at 100", number(report.card_precision_100))
     for recall in report.recalls:
         limit = recall.limit.replace("_", " ").replace("pct", " %")
-        head.add_row(f"recall at {limit}", f"{_share(recall.by_count)} (by value {_share(recall.by_value)})")
-    head.add_row("Brier score", _number(report.brier, 5))
-    head.add_row("calibration error", _number(report.expected_calibration_error, 5))
+        head.add_row(f"recall at {limit}", f"{share(recall.by_count)} (by value {share(recall.by_value)})")
+    head.add_row("Brier score", number(report.brier, 5))
+    head.add_row("calibration error", number(report.expected_calibration_error, 5))
     head.add_row("cases a day", f"{report.cases_per_day:,.1f}")
     head.add_row("cost of the test", f"{report.cost_minor / 100:,.0f} {currency}")
     head.add_row("cost of approving everything", f"{report.cost_without_scoring_minor / 100:,.0f} {currency}")
@@ -72,14 +73,6 @@ def show_report(console: Console, report: EvaluationReport, title: str, currency
     for part in report.segments:
         segments.add_row(
             part.segment.replace("_", " "), part.value, f"{part.payments:,}", f"{part.frauds:,}",
-            _number(part.auc), _number(part.average_precision), _share(part.disturbed),
+            number(part.auc), number(part.average_precision), share(part.disturbed),
         )  # fmt: skip
     console.print(segments)
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"
