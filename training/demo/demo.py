@@ -8,12 +8,11 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
@@ -56,18 +55,15 @@ class DemoAnswer(msgspec.Struct):
     decision: str
     score: float | None = None
     reasons: list[DemoReason] = []
-    tier: str = ""
-    model: str = ""
 
 
 @dataclass(frozen=True)
 class Demo:
-    """A running demo: payments, replies, ports and password."""
+    """A running demo: the replies, the simulated truth, ports and password."""
 
     port: int
     console_port: int
     password: str
-    history: pa.Table
     typologies: dict[str, str | None]
     answers: list[DemoAnswer]
     example: bytes
@@ -124,7 +120,6 @@ def demo(settings: Settings, port: int, console_port: int, console: Console) -> 
             port=port,
             console_port=console_port,
             password=password,
-            history=simulation.history,
             typologies=dict(zip(ids, simulation.typologies.tolist(), strict=True)),
             answers=[msgspec.json.decode(answer, type=DemoAnswer) for _, answer in scored],
             example=scored[-1][0],
@@ -151,11 +146,9 @@ def a_busy_moment(simulation: Simulation) -> tuple[int, int]:
 
 def until_stopped() -> None:
     """Return on Ctrl-C or SIGTERM."""
-    try:
+    with suppress(KeyboardInterrupt):
         while True:
             time.sleep(3600)
-    except KeyboardInterrupt:
-        return
 
 
 @contextmanager

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
 
 from training.demo.handbook import ProtocolResult
 from training.html import number
+from training.runs.terminal import table_of_figures
 
 PUBLISHED = (
     ("logistic regression, single week", 0.871, 0.606, 0.291),
@@ -25,9 +25,7 @@ PUBLISHED = (
 
 def show(console: Console, served: tuple[ProtocolResult, ...]) -> None:
     """Print the published rows, ours, and the limits of the comparison."""
-    table = Table(title="Handbook, simulated card payments", title_justify="left")
-    for heading in ("", "AUC", "AP", "CP@100"):
-        table.add_column(heading, justify="left" if not heading else "right")
+    table = table_of_figures("Handbook, simulated card payments", [""], ["AUC", "AP", "CP@100"])
     for name, *figures in PUBLISHED:
         table.add_row(name, *(number(figure) for figure in figures))
     for one in served:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,13 +19,11 @@ from features.state.columns import amounts_of
 from features.state.profiles import Profiles
 from features.state.replay import replay_some
 from training.data.arrays import Flags, Integers
-from training.data.frame import Frame
+from training.data.frame import Frame, Progress
 from training.data.slices import segment_columns
 from training.simulator.parameters import DAY_MS, IST_MS, World
 from training.simulator.storage import read_history, read_truth
 from training.simulator.traffic.calendar import sale_strength
-
-Progress = Callable[[int], None]
 
 
 class PeriodPlan(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
 
 from features.catalogue.catalogue import Catalogue
 from features.state.profiles import ProfileFile
@@ -18,7 +17,7 @@ from training.detection_report.periods import PeriodPlan, periods
 from training.detection_report.report import DetectionReport, DetectionResult, judge
 from training.html import share, span
 from training.recipe import ModelParameters
-from training.runs.terminal import progress
+from training.runs.terminal import progress, table_of_figures
 from training.settings import Settings
 from training.simulator import storage
 from training.simulator.manifest import read_manifest
@@ -81,9 +80,8 @@ def evaluated(
 
 def show(console: Console, report: DetectionReport) -> None:
     """The report in a few lines."""
-    table = Table(title=f"Fraud value caught when {report.budget:.1%} of good payments may be disturbed")
-    for name in ("", "value caught", "95 %", "in training"):
-        table.add_column(name, justify="left" if not name else "right")
+    title = f"Fraud value caught when {report.budget:.1%} of good payments may be disturbed"
+    table = table_of_figures(title, [""], ["value caught", "95 %", "in training"])
     table.add_row("with everything", share(report.value_caught_at_budget), span(*report.value_caught_interval), "")
     for name, one in report.baselines.items():
         table.add_row(name.replace("_", " "), share(one.value), span(one.low, one.high), "")

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from training.html import number, page, picture, share
 from training.load_test.rehearsal import Rehearsal
 from training.load_test.timeline import DECISIONS, Run, Second
 from training.runs.plots import AMBER, BLUE, GREEN, QUIET, RED
+from training.runs.terminal import table_of_figures
 
 _TIERS = (("full", BLUE), ("stale", GREEN), ("rules_only", AMBER), ("default", RED), ("none", "#1f2933"))
 _HEADS = ("", "11/11, the night", "11/11, the rest", "normal day")
@@ -26,9 +26,7 @@ def write_report(rehearsal: Rehearsal, folder: Path, console: Console) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "festival.json").write_bytes(msgspec.json.format(msgspec.json.encode(rehearsal), indent=1))
     (folder / "festival.html").write_text(festival_page(rehearsal), encoding="utf-8")
-    lines = Table(title=f"11/11 and a normal day, {rehearsal.profile} profile", title_justify="left")
-    for name in _HEADS:
-        lines.add_column(name, justify="left" if not name else "right")
+    lines = table_of_figures(f"11/11 and a normal day, {rehearsal.profile} profile", _HEADS[:1], _HEADS[1:])
     for row in _rows(rehearsal):
         lines.add_row(*row)
     console.print(lines)

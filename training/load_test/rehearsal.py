@@ -70,7 +70,7 @@ def rehearse(settings: Settings, console: Console, small: bool = False, trees: i
     Raises:
         ServiceTrouble: the service did not start, or a configured server does not answer.
     """
-    profile, folder = profile_of(settings), folder_of(settings)
+    profile, folder = profile_of(settings), settings.var / "festival"
     folder.mkdir(parents=True, exist_ok=True)
     world, plan = (SMALL, SMALL_PLAN) if small else (World(), PeriodPlan())
     with progress(console, world.payments) as listener:
@@ -165,8 +165,3 @@ def _capacity(ready: Scenario, port: int) -> float:
 def _local(ms: int) -> str:
     """Time of day in India."""
     return f"{dt.datetime.fromtimestamp((ms + IST_MS) / 1000, dt.UTC):%H:%M:%S}"
-
-
-def folder_of(settings: Settings) -> Path:
-    """The folder of the load test."""
-    return settings.var / "festival"

@@ -29,7 +29,7 @@ from training.model.calibrate import platt
 from training.runs.run import Listener
 from training.simulator import storage
 from training.simulator.manifest import read_manifest
-from training.simulator.parameters import DAY_MS, HOUR_MS, World
+from training.simulator.parameters import DAY_MS, World
 
 EVE = dt.date(2026, 11, 10)
 NORMAL = (dt.timedelta(hours=0), dt.timedelta(hours=23, minutes=30))
@@ -50,9 +50,8 @@ REVIEW_SHARE, DECLINE_SHARE = 0.25, 0.05
 
 @dataclass(frozen=True)
 class Scenario:
-    """Inputs of the load test: the folder with bundle and past, the history, and the truth of its payments."""
+    """Inputs of the load test: the history and the truth of its payments."""
 
-    folder: Path
     history: pa.Table
     typologies: list[str | None]
     amounts: Floats
@@ -122,14 +121,7 @@ def prepare(folder: Path, world: World, plan: PeriodPlan, listener: Listener, tr
     )  # fmt: skip
     write_bundle(bundle, folder / "bundle")
     history = storage.read_history(place)
-    ready = Scenario(
-        folder, history, storage.read_truth(place)["story"].to_pylist(),
-        amounts_of(history, catalogue).astype(np.float64), world,
-    )  # fmt: skip
+    typologies, amounts = storage.read_truth(place)["story"].to_pylist(), amounts_of(history, catalogue)
+    ready = Scenario(history, typologies, amounts.astype(np.float64), world)
     pq.write_table(before(history, ready.span_ms(NORMAL)[0]), folder / "past.parquet", compression="lz4")
     return ready
-
-
-def hours(span: tuple[dt.timedelta, dt.timedelta]) -> float:
-    """Length of a span in hours."""
-    return (span[1] - span[0]).total_seconds() * 1000 / HOUR_MS
