@@ -9,7 +9,6 @@ import msgspec
 from rich.console import Console
 
 from features.catalogue.catalogue import Catalogue
-from features.state.profiles import ProfileFile
 from training.data.frame import Frame
 from training.data.source_map import load
 from training.detection_report.page import report_page
@@ -67,12 +66,10 @@ def evaluated(
             listener.stage("living through the world")
             on_day = listener.events or (lambda _: None)
             found = storage.write_world(found.parameters if found else usual, folder, on_day=on_day)
-        if not (folder / storage.PROFILES).is_file():
-            listener.stage("writing what is known of the parties")
-            storage.write_profiles(folder)
+        listener.stage("reading what is known of the parties")
+        profiles = storage.read_profiles(folder)
         catalogue = Catalogue(load("world").catalogue_parameters())
         listener.stage("replaying the history")
-        profiles = ProfileFile(folder / storage.PROFILES).load()
         parts = periods(folder, found.parameters, catalogue, profiles, plan, listener.events)
         result = judge(parts, catalogue, parameters, SMALL_TREES, found.world, found.payments, listener.stage)
     return result, parts.test

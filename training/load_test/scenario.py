@@ -18,7 +18,6 @@ from features.catalogue.catalogue import Catalogue
 from features.feast_store.views import service_name
 from features.history.schema import times_ms
 from features.state.columns import amounts_of
-from features.state.profiles import ProfileFile
 from training.client.replay_requests import before, payment_message
 from training.data.arrays import Floats
 from training.data.source_map import load
@@ -88,9 +87,7 @@ def prepare(folder: Path, world: World, plan: PeriodPlan, listener: Listener, tr
     found = read_manifest(place)
     fresh = found is not None and found.digest != world.digest
     storage.write_world(world, place, fresh=fresh, on_day=listener.events or (lambda _: None))
-    if not (place / storage.PROFILES).is_file():
-        storage.write_profiles(place)
-    profiles = ProfileFile(place / storage.PROFILES).load()
+    profiles = storage.read_profiles(place)
     dataset = load("world")
     catalogue = Catalogue(dataset.catalogue_parameters())
     listener.stage("replaying the history")
@@ -99,7 +96,7 @@ def prepare(folder: Path, world: World, plan: PeriodPlan, listener: Listener, tr
     parameters = dataset.recipe("default").model
     if trees is not None:
         parameters = msgspec.structs.replace(parameters, trees=trees)
-    model = full_model(parts, parameters, catalogue, listener.trees)
+    model = full_model(parts.learn, parameters, catalogue, listener.trees)
     slope, intercept = platt(model.margins(parts.decide), parts.decide.fraud)
     scores = probabilities(model.margins(parts.decide), slope, intercept)
     good = ~parts.decide.fraud
