@@ -9,10 +9,17 @@ from features.bundle.policy import DECISIONS, STARTER_RULES, Rule
 from features.catalogue.catalogue import Catalogue
 from training.data.arrays import Flags, Floats
 from training.data.frame import Frame
+from training.data.source_map import Dataset
 from training.model.fit import Model, TreeDone, fit
 from training.recipe import ModelParameters
 
 _COMPARE = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "==": np.equal}
+
+
+def parameters_of(dataset: Dataset, trees: int | None) -> ModelParameters:
+    """The size of the model by the data set's recipe, with another number of trees if one is given."""
+    usual = dataset.recipe("default").model
+    return usual if trees is None else msgspec.structs.replace(usual, trees=trees)
 
 
 def full_model(

@@ -11,6 +11,7 @@ from rich.console import Console
 from features.catalogue.catalogue import Catalogue
 from training.data.frame import Frame
 from training.data.source_map import load
+from training.detection_report.baselines import parameters_of
 from training.detection_report.page import report_page
 from training.detection_report.periods import PeriodPlan, periods
 from training.detection_report.report import DetectionReport, DetectionResult, judge
@@ -43,11 +44,8 @@ def evaluate_world(world: Path | None, small: bool, trees: int | None, settings:
     """
     began = time.monotonic()
     folder = world or settings.var / ("world-small" if small else "world")
-    parameters = load("world").recipe("default").model
-    if trees is not None:
-        parameters = msgspec.structs.replace(parameters, trees=trees)
     usual, plan = (SMALL, SMALL_PLAN) if small else (World(), PeriodPlan())
-    result, test = evaluated(folder, usual, plan, parameters, console)
+    result, test = evaluated(folder, usual, plan, parameters_of(load("world"), trees), console)
     settings.var.mkdir(parents=True, exist_ok=True)
     figures = msgspec.json.format(msgspec.json.encode(result.report), indent=1)
     (settings.var / "world.json").write_bytes(figures)

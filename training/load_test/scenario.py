@@ -6,7 +6,6 @@ import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,7 +20,7 @@ from features.state.columns import amounts_of
 from training.client.replay_requests import before, payment_message
 from training.data.arrays import Floats
 from training.data.source_map import load
-from training.detection_report.baselines import full_model
+from training.detection_report.baselines import full_model, parameters_of
 from training.detection_report.operating_point import BUDGET, threshold_at
 from training.detection_report.periods import PeriodPlan, periods
 from training.model.calibrate import platt
@@ -93,10 +92,7 @@ def prepare(folder: Path, world: World, plan: PeriodPlan, listener: Listener, tr
     listener.stage("replaying the history")
     parts = periods(place, world, catalogue, profiles, plan, listener.events)
     listener.stage("learning")
-    parameters = dataset.recipe("default").model
-    if trees is not None:
-        parameters = msgspec.structs.replace(parameters, trees=trees)
-    model = full_model(parts.learn, parameters, catalogue, listener.trees)
+    model = full_model(parts.learn, parameters_of(dataset, trees), catalogue, listener.trees)
     slope, intercept = platt(model.margins(parts.decide), parts.decide.fraud)
     scores = probabilities(model.margins(parts.decide), slope, intercept)
     good = ~parts.decide.fraud

@@ -6,7 +6,7 @@ import numpy as np
 
 from training.data.arrays import Integers
 from training.simulator.random_streams import share_of
-from training.simulator.rows import Rows, by_time, concatenated, no_rows
+from training.simulator.rows import Rows, concatenated
 from training.simulator.traffic.episodes import Episodes, WorldContext
 from training.simulator.traffic.honest import BUY, WORLDWIDE, pay
 
@@ -22,7 +22,7 @@ def friendly_fraud(ctx: WorldContext, drawn: Episodes, rng: np.random.Generator)
     payer = willing[(len(willing) * rng.random(drawn.count) ** 2).astype(np.int64)][drawn.episode]
     day = drawn.day[drawn.episode] + drawn.step * rng.integers(0, 9, len(drawn))
     parts = [_one_day(ctx, int(d), payer[day == d]) for d in np.unique(day) if d < ctx.world.days]
-    return by_time(concatenated(parts)) if parts else no_rows()
+    return concatenated(parts)
 
 
 def _one_day(ctx: WorldContext, day: int, payer: Integers) -> Rows:
