@@ -114,7 +114,7 @@ def demo(settings: Settings, port: int, console_port: int, console: Console) -> 
             desk = ["console", "--port", str(console_port)]
             stack.enter_context(running(desk, console_port, "/", folder / "console.log", **place))
         messages = stream(simulation.history, live_from, live_until, ("outcome", "label"))
-        scored = [(body, answer) for path, body, answer in replay(port, messages) if path == SCORE]
+        scored = [(body, answer) for path, body, answer in replay(port, messages, log) if path == SCORE]
         ids = simulation.history["transaction_id"].to_pylist()
         yield Demo(
             port=port,

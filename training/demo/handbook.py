@@ -129,7 +129,7 @@ def serve_protocol(job: HandbookJob, name: str) -> ProtocolResult:
     ):
         # Scores are judged here, not how soon they come: a busy machine must not cost a payment its score.
         messages = stream(job.history, from_ms, until_ms, deadline_ms=LONGEST_DEADLINE_MS)
-        answers, labels, seconds = _send(job, port, messages, from_ms, until_ms)
+        answers, labels, seconds = _send(job, port, messages, log, from_ms, until_ms)
     with waiting(job.console, "verifying the ledger and comparing every vector with the replay"):
         verified = _verify(own, log, place)
         serving(["export-vectors", str(own / "vectors.parquet")], log, **place)
@@ -147,7 +147,7 @@ def serve_protocol(job: HandbookJob, name: str) -> ProtocolResult:
 
 
 def _send(
-    job: HandbookJob, port: int, messages: Iterator[Message], from_ms: int, until_ms: int
+    job: HandbookJob, port: int, messages: Iterator[Message], log: Path, from_ms: int, until_ms: int
 ) -> tuple[list[_Answer], int, float]:
     """Send all messages in order on one connection; returns the replies, the number of labels and the seconds taken."""
     read = msgspec.json.Decoder(_Answer).decode
@@ -157,7 +157,7 @@ def _send(
     expected = int(((times >= from_ms) & (times < until_ms)).sum())
     with progress(job.console, expected) as listener:
         listener.stage(f"sending {expected:,} payments and their labels in order of time")
-        for path, _, body in replay(port, messages):
+        for path, _, body in replay(port, messages, log):
             if path != SCORE:
                 labels += 1
                 continue

@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from training.client.replay_requests import LABELS, SCORE, Message, replay
 from training.client.service_process import HOST, ServiceTrouble, free_port
+
+LOG = Path("service.log")
 
 
 class _Answers(BaseHTTPRequestHandler):
@@ -49,7 +52,7 @@ def test_each_message_is_sent_after_the_answer_to_the_one_before(service: HTTPSe
             assert len(received) == len(answered) == number
             yield (LABELS if number % 3 else SCORE), b"%d!" % number
 
-    for path, body, answer in replay(service.server_port, messages()):
+    for path, body, answer in replay(service.server_port, messages(), LOG):
         assert (path, body) == received[-1] and answer == body[::-1]
         answered.append(len(answered))
     assert [body for _, body in received] == [b"%d!" % number for number in range(40)]
@@ -57,13 +60,13 @@ def test_each_message_is_sent_after_the_answer_to_the_one_before(service: HTTPSe
 
 @pytest.mark.parametrize(("body", "says"), [(b"refuse", "answered 409: esufer"), (b"hang up", "not answered")])
 def test_what_the_service_does_not_accept_ends_the_replay(service: HTTPServer, body: bytes, says: str) -> None:
-    sending = replay(service.server_port, [(SCORE, b"1"), (SCORE, body), (SCORE, b"2")])
+    sending = replay(service.server_port, [(SCORE, b"1"), (SCORE, body), (SCORE, b"2")], LOG)
     assert next(sending) == (SCORE, b"1", b"1")
-    with pytest.raises(ServiceTrouble, match=says):
+    with pytest.raises(ServiceTrouble, match=f"{says}.*service.log"):
         next(sending)
     assert (SCORE, b"2") not in service.received  # type: ignore[attr-defined]
 
 
 def test_a_service_that_is_not_there_is_named_as_the_trouble() -> None:
     with pytest.raises(ServiceTrouble, match="not answered"):
-        list(replay(free_port(), [(SCORE, b"1")]))
+        list(replay(free_port(), [(SCORE, b"1")], LOG))
