@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -101,19 +102,15 @@ def evaluate(
     """Evaluate a registered version on the test period of a recipe, out of time."""
     from training.evaluation.report import evaluate as judge
     from training.model.split import split_by_time
-    from training.runs.mlflow_log import bundle_of, version_of
+    from training.runs.mlflow_log import read_bundle_of
     from training.runs.pipeline import score_with
-    from training.runs.registry_gate import NotPromoted
+    from training.runs.registry_gate import known_version
     from training.runs.run import frame_of, profiles_of_history, read_history
     from training.runs.terminal import progress, show_report
 
     data_set, settings = load(dataset), read_settings()
     chosen = data_set.recipe(recipe)
-    found = version_of(version, settings)
-    if found is None:
-        raise NotPromoted(f"There is no version {version!r}.", "Train one: python -m training fit.")
-    with tempfile.TemporaryDirectory() as folder:
-        bundle, _ = bundle_of(found, settings, Path(folder))
+    bundle = read_bundle_of(known_version(version, settings), settings)
     path = history or _history_path(data_set, settings)
     with progress(console, _rows(path)) as listener:
         past, features = read_history(path), catalogue_of(bundle.contract)
@@ -163,9 +160,7 @@ def bento() -> None:
         built = build(read_settings())
     folder = built.folder.resolve()
 
-    def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
+    say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
     say(f"{built.tag} with {built.model} lies in {folder}. Copied to any machine, it serves there:")
     say(f"  pip install --require-hashes -r {folder}/env/python/requirements.txt")
     say(f"  RISKGATE_VAR=FOLDER bentoml serve {folder} --host 127.0.0.1 --port 3000")
@@ -179,16 +174,14 @@ def report(
 ) -> None:
     """Show the figures of a version's training run, and copy its report and plots."""
     from training.evaluation.report import EvaluationReport
-    from training.runs.mlflow_log import bundle_of, files_of, version_of
-    from training.runs.registry_gate import NotPromoted
+    from training.runs.mlflow_log import files_of, read_bundle_of, version_of
+    from training.runs.registry_gate import known_version
     from training.runs.terminal import show_report
 
     settings = read_settings()
-    found = version_of(version, settings) or version_of("champion", settings)
-    if found is None:
-        raise NotPromoted(f"There is no version {version!r}.", "Train one: python -m training fit.")
+    found = version_of(version, settings) or version_of("champion", settings) or known_version(version, settings)
+    bundle = read_bundle_of(found, settings)
     with tempfile.TemporaryDirectory() as folder:
-        bundle, _ = bundle_of(found, settings, Path(folder))
         kept = files_of(found, settings, out or Path(folder))
         measured = msgspec.json.decode((kept / "report.json").read_bytes(), type=EvaluationReport)
     currency = str(bundle.contract.parameters["reference_currency"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,26 +39,22 @@ class Replies:
         return (self.replied_s - self.due_s) * 1000.0
 
 
-def send(
-    port: int, path: str, bodies: Sequence[bytes], due_s: Floats, on_second: Callable[[int], None] = lambda _: None
-) -> Replies:
+def send(port: int, path: str, bodies: Sequence[bytes], due_s: Floats, connections: int = CONNECTIONS) -> Replies:
     """POST each body when it is due (seconds from now, ascending); replies in the order given.
 
     Args:
         port: of the service on this machine.
         path: of the endpoint.
         bodies: JSON, one per request.
-        due_s: when each is due.
-        on_second: called each second with the number of requests sent so far.
+        due_s: when each is due; all at once make a closed loop.
+        connections: how many requests may be unanswered.
     """
-    return asyncio.run(_Sender(port, path, bodies, due_s, on_second).run())
+    return asyncio.run(_Sender(port, path, bodies, due_s, connections).run())
 
 
 class _Sender:
-    def __init__(
-        self, port: int, path: str, bodies: Sequence[bytes], due_s: Floats, on_second: Callable[[int], None]
-    ) -> None:
-        self.port, self.bodies, self.due_s, self.on_second = port, bodies, due_s, on_second
+    def __init__(self, port: int, path: str, bodies: Sequence[bytes], due_s: Floats, connections: int) -> None:
+        self.port, self.bodies, self.due_s, self.connections = port, bodies, due_s, connections
         self.head = (
             f"POST {path} HTTP/1.1\r\nhost: {HOST}\r\ncontent-type: application/json\r\ncontent-length: ".encode()
         )
@@ -70,18 +66,14 @@ class _Sender:
         self.began = 0.0
 
     async def run(self) -> Replies:
-        workers = [asyncio.create_task(self._keep_sending()) for _ in range(CONNECTIONS)]
+        workers = [asyncio.create_task(self._keep_sending()) for _ in range(self.connections)]
         await asyncio.sleep(0.2)  # connections are open before the clock starts
         self.began = time.perf_counter()
-        second = 0
         for number, due in enumerate(self.due_s.tolist()):
             ahead = self.began + due - time.perf_counter()
             if ahead > 0:
                 await asyncio.sleep(ahead)
             self.waiting.put_nowait(number)
-            if int(due) > second:
-                second = int(due)
-                self.on_second(number)
         last = float(self.due_s[-1]) if len(self.due_s) else 0.0
         while not np.isfinite(self.replied_s).all() and time.perf_counter() < self.began + last + PATIENCE_S:
             await asyncio.sleep(0.05)

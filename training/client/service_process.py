@@ -1,4 +1,4 @@
-"""A service in a process of its own: started, called over HTTP, stopped."""
+"""A service in a process of its own: started, awaited, stopped."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import httpx
 
 from features.errors import RiskgateError
 from training.settings import environment_of_child
@@ -22,54 +24,6 @@ class ServiceTrouble(RiskgateError):
     """The service did not start, stopped, or answered what it should not."""
 
     code = "service_trouble"
-
-
-class Connection:
-    """One keep-alive connection; requests are answered in the order sent, with several on their way at once."""
-
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection((HOST, port), timeout=60)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._read = self._socket.makefile("rb", buffering=1 << 16)
-
-    def exchange(self, requests: Iterable[tuple[str, bytes]], on_their_way: int = 32) -> Iterator[tuple[int, bytes]]:
-        """(status, body) of each POST (path, JSON body), in order, with at most `on_their_way` unanswered."""
-        waiting = 0
-        batch: list[bytes] = []
-        for path, body in requests:
-            batch.append(b"POST %b HTTP/1.1\r\nhost: %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-                         % (path.encode(), HOST.encode(), len(body)) + body)  # fmt: skip
-            if len(batch) + waiting >= on_their_way:
-                self._socket.sendall(b"".join(batch))
-                waiting += len(batch)
-                batch.clear()
-                for _ in range(max(1, on_their_way // 2)):
-                    yield self._answer()
-                    waiting -= 1
-        self._socket.sendall(b"".join(batch))
-        for _ in range(waiting + len(batch)):
-            yield self._answer()
-
-    def get(self, path: str) -> tuple[int, bytes]:
-        """(status, body) of a GET."""
-        self._socket.sendall(f"GET {path} HTTP/1.1\r\nhost: {HOST}\r\n\r\n".encode())
-        return self._answer()
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._read.close()
-        self._socket.close()
-
-    def _answer(self) -> tuple[int, bytes]:
-        head = self._read.readline()
-        if not head:
-            raise ServiceTrouble("The service closed the connection.", "Read its log in the var folder.")
-        status, length = int(head.split(b" ", 2)[1]), 0
-        while (line := self._read.readline()) not in (b"\r\n", b""):
-            name, _, value = line.partition(b":")
-            if name.lower() == b"content-length":
-                length = int(value)
-        return status, self._read.read(length)
 
 
 def free_port() -> int:
@@ -157,19 +111,14 @@ def running(
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, ready: str, log: Path) -> None:
     until = time.monotonic() + STARTS_WITHIN_S
-    while time.monotonic() < until:
-        if process.poll() is not None:
-            raise ServiceTrouble(f"The service did not start: {_last_words(log)}", f"See {log}.")
-        try:
-            connection = Connection(port)
-            try:
-                if connection.get(ready)[0] < 400:  # a page may ask to sign in first
+    with httpx.Client(base_url=f"http://{HOST}:{port}", trust_env=False) as client:  # never through a proxy
+        while time.monotonic() < until:
+            if process.poll() is not None:
+                raise ServiceTrouble(f"The service did not start: {_last_words(log)}", f"See {log}.")
+            with suppress(httpx.TransportError):
+                if client.get(ready).status_code < 400:  # a page may ask to sign in first
                     return
-            finally:
-                connection.close()
-        except (OSError, ServiceTrouble):
-            pass
-        time.sleep(0.2)
+            time.sleep(0.2)
     raise ServiceTrouble(f"The service was not ready within {STARTS_WITHIN_S:.0f} s.", f"See {log}.")
 
 

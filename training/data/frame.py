@@ -58,12 +58,15 @@ class Frame:
         days = self.payments["event_time"].to_numpy(dtype="datetime64[D]")
         return np.asarray(days.astype(np.int64), dtype=np.int64)
 
+    def rows(self, at: slice | Flags) -> Frame:
+        """Some of the payments, in order; a slice is a view."""
+        return replace(self, payments=self.payments.iloc[at], values=self.values[at])
+
     def between(self, start: pd.Timestamp | None, end: pd.Timestamp) -> Frame:
         """Payments with start <= event time < end (no start: from the first), as a view."""
         times = self.payments["event_time"]
         first = 0 if start is None else int(times.searchsorted(start, side="left"))
-        last = max(first, int(times.searchsorted(end, side="left")))
-        return replace(self, payments=self.payments.iloc[first:last], values=self.values[first:last])
+        return self.rows(slice(first, max(first, int(times.searchsorted(end, side="left")))))
 
     def known_by(self, moment: pd.Timestamp) -> Frame:
         """The same payments with the labels known at `moment`.
@@ -138,17 +141,7 @@ def assemble(
             "The features belong to other payments than the history, or are in another order.",
             "Replay this history again.",
         )
-    payments = pd.DataFrame(
-        {
-            "transaction_id": history["transaction_id"].to_pandas(),
-            "event_time": pd.to_datetime(times_ms(history["event_time"]), unit="ms", utc=True),
-            "amount_minor": amounts_of(history, catalogue),
-            "payer_id": history["payer_id"].to_pandas(),
-            "payee_id": history["payee_id"].to_pandas(),
-            "reported_fraud": np.asarray(pc.fill_null(pc.equal(history["label"], "fraud"), False)),
-            "label_ms": np.where(valid(history["label"]), times_ms(history["label_time"]), -1),
-        }
-    )
+    payments = payments_of(history, amounts_of(history, catalogue))
     payments["is_fraud"] = payments["reported_fraud"]
     payments = payments.assign(**{name: column[first:] for name, column in ages.items()})
     times = payments["event_time"]
@@ -161,6 +154,21 @@ def assemble(
     for place, name in enumerate(catalogue.names):
         values[:, place] = features[name].to_numpy()[order]
     return Frame(payments.iloc[order].reset_index(drop=True), values, catalogue.names)
+
+
+def payments_of(history: pa.Table, amounts: Integers) -> pd.DataFrame:
+    """The columns of a frame's payments that come from each row of the history alone."""
+    return pd.DataFrame(
+        {
+            "transaction_id": history["transaction_id"].to_pandas(),
+            "event_time": pd.to_datetime(times_ms(history["event_time"]), unit="ms", utc=True),
+            "amount_minor": amounts,
+            "payer_id": history["payer_id"].to_pandas(),
+            "payee_id": history["payee_id"].to_pandas(),
+            "reported_fraud": np.asarray(pc.fill_null(pc.equal(history["label"], "fraud"), False)),
+            "label_ms": np.where(valid(history["label"]), times_ms(history["label_time"]), -1),
+        }
+    )
 
 
 def _from_feast(

@@ -8,20 +8,19 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
 from features.history.schema import times_ms
 from features.progress import waiting
 from features.state.profiles import ProfileFile
-from training.client.replay_requests import SCORE, Message, before, stream
-from training.client.service_process import Connection, ServiceTrouble, refuse_busy_ports, running, serving
+from training.client.replay_requests import SCORE, before, replay, stream
+from training.client.service_process import refuse_busy_ports, running, serving
 from training.data.arrays import Integers
 from training.data.source_map import load
 from training.runs.registry_gate import promote
@@ -56,18 +55,15 @@ class DemoAnswer(msgspec.Struct):
     decision: str
     score: float | None = None
     reasons: list[DemoReason] = []
-    tier: str = ""
-    model: str = ""
 
 
 @dataclass(frozen=True)
 class Demo:
-    """A running demo: payments, replies, ports and password."""
+    """A running demo: the replies, the simulated truth, ports and password."""
 
     port: int
     console_port: int
     password: str
-    history: pa.Table
     typologies: dict[str, str | None]
     answers: list[DemoAnswer]
     example: bytes
@@ -117,16 +113,16 @@ def demo(settings: Settings, port: int, console_port: int, console: Console) -> 
             stack.enter_context(running(["run", "--port", str(port)], port, "/readyz", log, **place))
             desk = ["console", "--port", str(console_port)]
             stack.enter_context(running(desk, console_port, "/", folder / "console.log", **place))
-        answers, example = _send(stream(simulation.history, live_from, live_until, ("outcome", "label")), port)
+        messages = stream(simulation.history, live_from, live_until, ("outcome", "label"))
+        scored = [(body, answer) for path, body, answer in replay(port, messages, log) if path == SCORE]
         ids = simulation.history["transaction_id"].to_pylist()
         yield Demo(
             port=port,
             console_port=console_port,
             password=password,
-            history=simulation.history,
             typologies=dict(zip(ids, simulation.typologies.tolist(), strict=True)),
-            answers=answers,
-            example=example,
+            answers=[msgspec.json.decode(answer, type=DemoAnswer) for _, answer in scored],
+            example=scored[-1][0],
             seconds=time.monotonic() - began,
         )
 
@@ -150,11 +146,9 @@ def a_busy_moment(simulation: Simulation) -> tuple[int, int]:
 
 def until_stopped() -> None:
     """Return on Ctrl-C or SIGTERM."""
-    try:
+    with suppress(KeyboardInterrupt):
         while True:
             time.sleep(3600)
-    except KeyboardInterrupt:
-        return
 
 
 @contextmanager
@@ -165,19 +159,3 @@ def _sigterm_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, former)
-
-
-def _send(messages: Iterator[Message], port: int) -> tuple[list[DemoAnswer], bytes]:
-    """Send all messages in order; returns the replies to payments and the body of the last payment."""
-    all_of_them = list(messages)
-    connection, answers, example = Connection(port), [], b""
-    try:
-        for (path, body), (status, answer) in zip(all_of_them, connection.exchange(all_of_them), strict=True):
-            if status != 200:
-                raise ServiceTrouble(f"{path} answered {status}: {answer.decode()[:300]}", "See var/demo/serving.log.")
-            if path == SCORE:
-                answers.append(msgspec.json.decode(answer, type=DemoAnswer))
-                example = body
-    finally:
-        connection.close()
-    return answers, example

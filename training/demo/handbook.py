@@ -22,8 +22,8 @@ from features.domain.payment_fields import LONGEST_DEADLINE_MS
 from features.feast_store.views import service_name
 from features.history.schema import times_ms
 from features.progress import waiting
-from training.client.replay_requests import SCORE, Message, before, stream
-from training.client.service_process import Connection, ServiceTrouble, free_port, running, serving
+from training.client.replay_requests import SCORE, Message, before, replay, stream
+from training.client.service_process import ServiceTrouble, free_port, running, serving
 from training.data.arrays import Floats
 from training.data.frame import Frame, frame
 from training.data.ingest import write_history
@@ -129,7 +129,7 @@ def serve_protocol(job: HandbookJob, name: str) -> ProtocolResult:
     ):
         # Scores are judged here, not how soon they come: a busy machine must not cost a payment its score.
         messages = stream(job.history, from_ms, until_ms, deadline_ms=LONGEST_DEADLINE_MS)
-        answers, labels, seconds = _send(job, port, messages, from_ms, until_ms)
+        answers, labels, seconds = _send(job, port, messages, log, from_ms, until_ms)
     with waiting(job.console, "verifying the ledger and comparing every vector with the replay"):
         verified = _verify(own, log, place)
         serving(["export-vectors", str(own / "vectors.parquet")], log, **place)
@@ -147,37 +147,23 @@ def serve_protocol(job: HandbookJob, name: str) -> ProtocolResult:
 
 
 def _send(
-    job: HandbookJob, port: int, messages: Iterator[Message], from_ms: int, until_ms: int
+    job: HandbookJob, port: int, messages: Iterator[Message], log: Path, from_ms: int, until_ms: int
 ) -> tuple[list[_Answer], int, float]:
     """Send all messages in order on one connection; returns the replies, the number of labels and the seconds taken."""
-    sent: list[str] = []
     read = msgspec.json.Decoder(_Answer).decode
-
-    def logged() -> Iterator[Message]:
-        for message in messages:
-            sent.append(message[0])
-            yield message
-
     answers, labels = [], 0
-    connection, began = Connection(port), time.monotonic()
+    began = time.monotonic()
     times = times_ms(job.history["event_time"])
     expected = int(((times >= from_ms) & (times < until_ms)).sum())
-    try:
-        with progress(job.console, expected) as listener:
-            listener.stage(f"sending {expected:,} payments and their labels in order of time")
-            for i, (status, body) in enumerate(connection.exchange(logged())):
-                if status != 200:
-                    raise ServiceTrouble(
-                        f"{sent[i]} answered {status}: {body.decode()[:300]}", "See the service's log."
-                    )
-                if sent[i] == SCORE:
-                    answers.append(read(body))
-                    if len(answers) % 500 == 0 and listener.events:
-                        listener.events(500)
-                else:
-                    labels += 1
-    finally:
-        connection.close()
+    with progress(job.console, expected) as listener:
+        listener.stage(f"sending {expected:,} payments and their labels in order of time")
+        for path, _, body in replay(port, messages, log):
+            if path != SCORE:
+                labels += 1
+                continue
+            answers.append(read(body))
+            if len(answers) % 500 == 0 and listener.events:
+                listener.events(500)
     return answers, labels, time.monotonic() - began
 
 

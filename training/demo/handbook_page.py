@@ -6,9 +6,10 @@ from pathlib import Path
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
 
 from training.demo.handbook import ProtocolResult
+from training.html import number
+from training.runs.terminal import table_of_figures
 
 PUBLISHED = (
     ("logistic regression, single week", 0.871, 0.606, 0.291),
@@ -24,13 +25,11 @@ PUBLISHED = (
 
 def show(console: Console, served: tuple[ProtocolResult, ...]) -> None:
     """Print the published rows, ours, and the limits of the comparison."""
-    table = Table(title="Handbook, simulated card payments", title_justify="left")
-    for heading in ("", "AUC", "AP", "CP@100"):
-        table.add_column(heading, justify="left" if not heading else "right")
+    table = table_of_figures("Handbook, simulated card payments", [""], ["AUC", "AP", "CP@100"])
     for name, *figures in PUBLISHED:
-        table.add_row(name, *(_number(figure) for figure in figures))
+        table.add_row(name, *(number(figure) for figure in figures))
     for one in served:
-        table.add_row(f"[bold]riskgate as served, {one.protocol}[/bold]", *map(_number, (one.auc, one.ap, one.cp100)))
+        table.add_row(f"[bold]riskgate as served, {one.protocol}[/bold]", *map(number, (one.auc, one.ap, one.cp100)))
     console.print(table)
     for one in served:
         console.print(
@@ -50,7 +49,3 @@ def write(path: Path, served: tuple[ProtocolResult, ...], seconds: float) -> Non
         "seconds": seconds,
     }
     path.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2))
-
-
-def _number(figure: float | None) -> str:
-    return "-" if figure is None else f"{figure:.3f}"

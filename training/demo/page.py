@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import partial
 
 from rich.console import Console
 from rich.table import Table
@@ -25,9 +26,7 @@ def show(console: Console, demo: Demo, settings: Settings) -> None:
     body = json.dumps({key: value for key, value in again.items() if key != "mcc"})
     first = next((a for a in demo.answers if a.decision != "approve"), demo.answers[-1])
 
-    def say(text: str = "") -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
+    say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
     say()
     say("Try it (any shell):")
     say(f"  curl -s '{base}/v1/score?dry_run=1&explain=1' -H 'content-type: application/json' -d '{body}'")

@@ -1,8 +1,6 @@
-"""Baselines: the full model, one without window features, one trained without a typology, a rule set."""
+"""The full model and its baselines: one without window features, and a rule set."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -11,35 +9,30 @@ from features.bundle.policy import DECISIONS, STARTER_RULES, Rule
 from features.catalogue.catalogue import Catalogue
 from training.data.arrays import Flags, Floats
 from training.data.frame import Frame
-from training.detection_report.periods import Periods
+from training.data.source_map import Dataset
 from training.model.fit import Model, TreeDone, fit
 from training.recipe import ModelParameters
 
 _COMPARE = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "==": np.equal}
 
 
+def parameters_of(dataset: Dataset, trees: int | None) -> ModelParameters:
+    """The size of the model by the data set's recipe, with another number of trees if one is given."""
+    usual = dataset.recipe("default").model
+    return usual if trees is None else msgspec.structs.replace(usual, trees=trees)
+
+
 def full_model(
-    parts: Periods, parameters: ModelParameters, catalogue: Catalogue, on_tree: TreeDone | None = None
+    learn: Frame, parameters: ModelParameters, catalogue: Catalogue, on_tree: TreeDone | None = None
 ) -> Model:
-    """The model of the whole catalogue."""
-    return fit(parts.learn, _none(parts.learn), parameters, catalogue, on_tree)
+    """The model of the whole catalogue; nothing stops it early."""
+    return fit(learn, learn.rows(slice(0)), parameters, catalogue, on_tree)
 
 
-def stateless_model(
-    parts: Periods, parameters: ModelParameters, catalogue: Catalogue, on_tree: TreeDone | None = None
-) -> Model:
+def stateless_model(learn: Frame, parameters: ModelParameters, catalogue: Catalogue) -> Model:
     """The model on the payment and the profiles of its parties, without window features."""
     stateless = tuple(f.name for f in catalogue.features if f.group in ("request", "profile", "attribute"))
-    return fit(parts.learn, _none(parts.learn), msgspec.structs.replace(parameters, use=stateless), catalogue, on_tree)
-
-
-def model_without(
-    parts: Periods, typology: str, parameters: ModelParameters, catalogue: Catalogue, on_tree: TreeDone | None = None
-) -> Model:
-    """The model trained without the payments of one typology."""
-    return fit(
-        _rows(parts.learn, parts.learn_typologies != typology), _none(parts.learn), parameters, catalogue, on_tree
-    )
+    return full_model(learn, msgspec.structs.replace(parameters, use=stateless), catalogue)
 
 
 def rule_score(test: Frame, catalogue: Catalogue, rules: tuple[Rule, ...] = STARTER_RULES) -> Floats:
@@ -54,12 +47,3 @@ def rule_score(test: Frame, catalogue: Catalogue, rules: tuple[Rule, ...] = STAR
         matches += hit
     amount = np.argsort(np.argsort(test.amounts, kind="stable"), kind="stable") / max(len(test), 1)
     return np.asarray(100.0 * strictest + matches + 0.9 * amount, np.float64)
-
-
-def _rows(frame: Frame, at: Flags) -> Frame:
-    return replace(frame, payments=frame.payments[at], values=frame.values[at])
-
-
-def _none(frame: Frame) -> Frame:
-    """An empty period: the number of trees is fixed."""
-    return replace(frame, payments=frame.payments.iloc[:0], values=frame.values[:0])

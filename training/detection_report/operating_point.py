@@ -30,7 +30,6 @@ class OperatingPoint:
     `rounds` is bool[rounds, frauds], `weights` float64[rounds, frauds]: how often the bootstrap drew a fraud.
     """
 
-    threshold: float
     above: Flags
     frauds: Integers
     rounds: Flags
@@ -72,7 +71,6 @@ def operating_point(
         budget: share of good payments that may be disturbed.
         seed: of the bootstrap.
     """
-    threshold = threshold_at(scores, ~fraud, budget)
     frauds = np.flatnonzero(fraud)
     # only good payments near the threshold are resampled; of the others only the number matters
     near = np.flatnonzero(~fraud & (scores >= np.quantile(scores[~fraud], max(0.0, 1 - 4 * budget))))
@@ -87,4 +85,4 @@ def operating_point(
         used = np.cumsum(weights[len(frauds) :][order])
         at = min(int(np.searchsorted(used, allowed, side="right")), len(order) - 1)
         rounds[number] = scores[frauds] > scores[near[order[at]]]
-    return OperatingPoint(threshold, scores > threshold, frauds, rounds, drawn[:, : len(frauds)])
+    return OperatingPoint(scores > threshold_at(scores, ~fraud, budget), frauds, rounds, drawn[:, : len(frauds)])

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from features.catalogue.catalogue import Catalogue
 from features.errors import InvalidHistory
-from features.history.schema import times_ms, valid
+from features.history.schema import times_ms
 from features.state.columns import amounts_of
 from features.state.profiles import Profiles
 from features.state.replay import replay_some
 from training.data.arrays import Flags, Integers
-from training.data.frame import Frame
+from training.data.frame import Frame, Progress, payments_of
 from training.data.slices import segment_columns
 from training.simulator.parameters import DAY_MS, IST_MS, World
 from training.simulator.storage import read_history, read_truth
 from training.simulator.traffic.calendar import sale_strength
-
-Progress = Callable[[int], None]
 
 
 class PeriodPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +64,16 @@ class Periods:
     typologies: np.ndarray[tuple[int], np.dtype[np.object_]]
     learn_typologies: np.ndarray[tuple[int], np.dtype[np.object_]]
     world: World
+
+    @property
+    def tested(self) -> list[str]:
+        """The typologies that occur in the test, by name."""
+        return sorted({name for name in self.typologies if name is not None})
+
+    @property
+    def learned(self) -> set[str]:
+        """The typologies of the frauds that were known when the test began."""
+        return set(self.learn_typologies[self.learn.fraud]) - {None}
 
     def check(self) -> None:
         """Refuse periods that leak the test into learning, by time or by payment.
@@ -134,11 +140,8 @@ def periods(
     typology = table["story"].to_numpy(dtype=object)
 
     def part(wanted: Flags) -> Frame:
-        rows = np.flatnonzero(wanted[keep])
-        first, last = (
-            (int(rows[0]), int(rows[-1]) + 1) if rows.size else (0, 0)
-        )  # rows are in order of time: contiguous
-        return replace(whole, payments=table.iloc[first:last], values=values[first:last])
+        rows = np.flatnonzero(wanted[keep])  # in order of time: contiguous
+        return whole.rows(slice(rows[0], rows[-1] + 1) if rows.size else slice(0))
 
     return Periods(part(learn), part(decide), part(test), test_from, typology[test[keep]], typology[learn[keep]], world)
 
@@ -148,21 +151,12 @@ def _payments(history: pa.Table, truth: pa.Table, catalogue: Catalogue, times: I
     if not truth["transaction_id"].equals(history["transaction_id"]):
         raise InvalidHistory("History and truth are of different payments.", "Simulate the world again with --fresh.")
     amounts = amounts_of(history, catalogue)
-    table = pd.DataFrame(
-        {
-            "transaction_id": history["transaction_id"].to_pandas(),
-            "event_time": pd.to_datetime(times, unit="ms", utc=True),
-            "amount_minor": amounts,
-            "payer_id": history["payer_id"].to_pandas(),
-            "payee_id": history["payee_id"].to_pandas(),
-            "reported_fraud": np.asarray(pc.fill_null(pc.equal(history["label"], "fraud"), False)),
-            "label_ms": np.where(valid(history["label"]), times_ms(history["label_time"]), -1),
-            "story": truth["story"].to_pandas(),
-            "truth": truth["is_fraud"].to_numpy(),
-            "sale": _sale(times),
-        }
+    return payments_of(history, amounts).assign(
+        story=truth["story"].to_pandas(),
+        truth=truth["is_fraud"].to_numpy(),
+        sale=_sale(times),
+        **segment_columns(history, amounts),
     )
-    return table.assign(**segment_columns(history, amounts))
 
 
 def _sale(times: Integers) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -13,7 +13,7 @@ from features.bundle.calibration import probabilities
 from features.catalogue.catalogue import Catalogue
 from training.data.arrays import Flags, Floats
 from training.data.slices import SEGMENTS
-from training.detection_report.baselines import full_model, model_without, rule_score, stateless_model
+from training.detection_report.baselines import full_model, rule_score, stateless_model
 from training.detection_report.operating_point import BUDGET, OperatingPoint, Share, operating_point, threshold_at
 from training.detection_report.periods import Periods
 from training.detection_report.sanity_checks import Separation, doubts, separations
@@ -133,13 +133,13 @@ def judge(
     test, fraud, amounts = parts.test, parts.test.fraud, parts.test.amounts
     payers = pd.factorize(test.payments["payer_id"])[0].astype(np.int64)
     stage("learning with everything")
-    model = full_model(parts, parameters, catalogue)
+    model = full_model(parts.learn, parameters, catalogue)
     # thresholds need no calibration, but the report's scores should be probabilities
     slope, intercept = platt(model.margins(parts.decide), parts.decide.fraud)
     scores = probabilities(model.margins(test), slope, intercept)
     chosen_before = threshold_at(probabilities(model.margins(parts.decide), slope, intercept), ~parts.decide.fraud)
     stage("learning without window features")
-    stateless = stateless_model(parts, parameters, catalogue).margins(test)
+    stateless = stateless_model(parts.learn, parameters, catalogue).margins(test)
     baseline_scores = {"without_windows": stateless, "rules": rule_score(test, catalogue)}
     full = operating_point(scores, fraud, payers)
     everyone: Flags = np.ones(len(test), np.bool_)
@@ -188,13 +188,12 @@ def _of(part: Flags, whole: Flags, worth: Floats) -> float | None:
 
 def _by_typology(parts: Periods, full: OperatingPoint) -> tuple[TypologyFigures, ...]:
     amounts, fraud = parts.test.amounts, parts.test.fraud
-    learned = set(parts.learn_typologies[parts.learn.fraud]) - {None}
     found = []
-    for typology in sorted({s for s in parts.typologies if s is not None}):
+    for typology in parts.tested:
         here: Flags = parts.typologies == typology
         found.append(
             TypologyFigures(
-                typology, int(here.sum()), float(amounts[here].sum() / amounts[fraud].sum()), typology in learned,
+                typology, int(here.sum()), float(amounts[here].sum() / amounts[fraud].sum()), typology in parts.learned,
                 full.share(here, amounts), full.share(here, np.ones(len(amounts))),
             )
         )  # fmt: skip
@@ -227,23 +226,18 @@ def _unseen(
         return ()
     small = msgspec.structs.replace(parameters, trees=min(trees, parameters.trees), learning_rate=0.1)
     fraud, amounts = parts.test.fraud, parts.test.amounts
-    learned = set(parts.learn_typologies[parts.learn.fraud]) - {None}
     stage("learning the smaller model that is compared with those without a story")
-    seen = operating_point(full_model(parts, small, catalogue).margins(parts.test), fraud, payers)
+    seen = operating_point(full_model(parts.learn, small, catalogue).margins(parts.test), fraud, payers)
     found = []
-    for typology in sorted({s for s in parts.typologies if s is not None}):
+    for typology in parts.tested:
         here: Flags = parts.typologies == typology
-        if typology not in learned:
-            share = seen.share(here, amounts)
-            found.append(UnseenTypology(typology, int(here.sum()), None, share, None))
-            continue
-        stage(f"learning without ever having seen {typology}")
-        model = model_without(parts, typology, small, catalogue)
-        share, known = (
-            operating_point(model.margins(parts.test), fraud, payers).share(here, amounts),
-            seen.share(here, amounts),
-        )
-        gap = known.value - share.value if known.value is not None and share.value is not None else None
+        known, unseen = None, seen  # a typology that began later is new to the model of all too
+        if typology in parts.learned:
+            stage(f"learning without ever having seen {typology}")
+            model = full_model(parts.learn.rows(parts.learn_typologies != typology), small, catalogue)
+            known, unseen = seen.share(here, amounts), operating_point(model.margins(parts.test), fraud, payers)
+        share = unseen.share(here, amounts)
+        gap = known.value - share.value if known and known.value is not None and share.value is not None else None
         found.append(UnseenTypology(typology, int(here.sum()), known, share, gap))
     return tuple(found)
 

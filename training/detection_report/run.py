@@ -7,18 +7,17 @@ from pathlib import Path
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
 
 from features.catalogue.catalogue import Catalogue
-from features.state.profiles import ProfileFile
 from training.data.frame import Frame
 from training.data.source_map import load
+from training.detection_report.baselines import parameters_of
 from training.detection_report.page import report_page
 from training.detection_report.periods import PeriodPlan, periods
 from training.detection_report.report import DetectionReport, DetectionResult, judge
-from training.html import share
+from training.html import share, span
 from training.recipe import ModelParameters
-from training.runs.terminal import progress
+from training.runs.terminal import progress, table_of_figures
 from training.settings import Settings
 from training.simulator import storage
 from training.simulator.manifest import read_manifest
@@ -45,11 +44,8 @@ def evaluate_world(world: Path | None, small: bool, trees: int | None, settings:
     """
     began = time.monotonic()
     folder = world or settings.var / ("world-small" if small else "world")
-    parameters = load("world").recipe("default").model
-    if trees is not None:
-        parameters = msgspec.structs.replace(parameters, trees=trees)
     usual, plan = (SMALL, SMALL_PLAN) if small else (World(), PeriodPlan())
-    result, test = evaluated(folder, usual, plan, parameters, console)
+    result, test = evaluated(folder, usual, plan, parameters_of(load("world"), trees), console)
     settings.var.mkdir(parents=True, exist_ok=True)
     figures = msgspec.json.format(msgspec.json.encode(result.report), indent=1)
     (settings.var / "world.json").write_bytes(figures)
@@ -68,12 +64,10 @@ def evaluated(
             listener.stage("living through the world")
             on_day = listener.events or (lambda _: None)
             found = storage.write_world(found.parameters if found else usual, folder, on_day=on_day)
-        if not (folder / storage.PROFILES).is_file():
-            listener.stage("writing what is known of the parties")
-            storage.write_profiles(folder)
+        listener.stage("reading what is known of the parties")
+        profiles = storage.read_profiles(folder)
         catalogue = Catalogue(load("world").catalogue_parameters())
         listener.stage("replaying the history")
-        profiles = ProfileFile(folder / storage.PROFILES).load()
         parts = periods(folder, found.parameters, catalogue, profiles, plan, listener.events)
         result = judge(parts, catalogue, parameters, SMALL_TREES, found.world, found.payments, listener.stage)
     return result, parts.test
@@ -81,17 +75,15 @@ def evaluated(
 
 def show(console: Console, report: DetectionReport) -> None:
     """The report in a few lines."""
-    table = Table(title=f"Fraud value caught when {report.budget:.1%} of good payments may be disturbed")
-    for name in ("", "value caught", "95 %", "in training"):
-        table.add_column(name, justify="left" if not name else "right")
-    low, high = report.value_caught_interval
-    table.add_row("with everything", share(report.value_caught_at_budget), f"{share(low)} to {share(high)}", "")
+    title = f"Fraud value caught when {report.budget:.1%} of good payments may be disturbed"
+    table = table_of_figures(title, [""], ["value caught", "95 %", "in training"])
+    table.add_row("with everything", share(report.value_caught_at_budget), span(*report.value_caught_interval), "")
     for name, one in report.baselines.items():
-        table.add_row(name.replace("_", " "), share(one.value), f"{share(one.low)} to {share(one.high)}", "")
+        table.add_row(name.replace("_", " "), share(one.value), span(one.low, one.high), "")
     table.add_section()
     for s in report.by_typology:
-        span = f"{share(s.value_caught.low)} to {share(s.value_caught.high)}"
-        table.add_row(s.typology, share(s.value_caught.value), span, "yes" if s.seen_in_training else "never")
+        caught, seen = s.value_caught, "yes" if s.seen_in_training else "never"
+        table.add_row(s.typology, share(caught.value), span(caught.low, caught.high), seen)
     console.print(table)
     if report.festival and report.festival.insult_ratio is not None:
         console.print(f"Good payments disturbed on 11/11: {report.festival.insult_ratio:.2f} times a normal day.")

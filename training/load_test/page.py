@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
-from training.html import heading, page, paragraph, picture, share, table
+from training.html import number, page, picture, share
 from training.load_test.rehearsal import Rehearsal
 from training.load_test.timeline import DECISIONS, Run, Second
 from training.runs.plots import AMBER, BLUE, GREEN, QUIET, RED
+from training.runs.terminal import table_of_figures
 
 _TIERS = (("full", BLUE), ("stale", GREEN), ("rules_only", AMBER), ("default", RED), ("none", "#1f2933"))
 _HEADS = ("", "11/11, the night", "11/11, the rest", "normal day")
@@ -26,9 +26,7 @@ def write_report(rehearsal: Rehearsal, folder: Path, console: Console) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "festival.json").write_bytes(msgspec.json.format(msgspec.json.encode(rehearsal), indent=1))
     (folder / "festival.html").write_text(festival_page(rehearsal), encoding="utf-8")
-    lines = Table(title=f"11/11 and a normal day, {rehearsal.profile} profile", title_justify="left")
-    for name in _HEADS:
-        lines.add_column(name, justify="left" if not name else "right")
+    lines = table_of_figures(f"11/11 and a normal day, {rehearsal.profile} profile", _HEADS[:1], _HEADS[1:])
     for row in _rows(rehearsal):
         lines.add_row(*row)
     console.print(lines)
@@ -38,34 +36,14 @@ def write_report(rehearsal: Rehearsal, folder: Path, console: Console) -> None:
 
 def festival_page(rehearsal: Rehearsal) -> str:
     """The report of `make festival`."""
-    parts = [
-        paragraph(rehearsal.notice, notice=True),
-        paragraph(
-            f"Profile {rehearsal.profile}. Each second of the rehearsal plays "
-            f"{rehearsal.seconds_of_the_night_per_second:.0f} seconds of the night (of the days more), so that "
-            "the rush fits this machine. Requests left when they were due; "
-            f"latency counts from then, and {rehearsal.deadline_ms:.0f} ms is the deadline."
-        ),
-        table(_HEADS, _rows(rehearsal)),
-    ]
-    for run in (rehearsal.festival, rehearsal.rest_of_the_day, rehearsal.normal_day):
-        parts += [
-            heading(f"{run.name}, second by second"),
-            picture(partial(_series, run, rehearsal.deadline_ms),
-                    f"{run.name}: offered and served rate, latencies, tiers and decisions each second", 9.6, 9.0, 4),
-        ]  # fmt: skip
-    parts += [
-        heading("Fraud in the night, by story"),
-        table(
-            ("story", "payments", "challenged or worse", "value, INR", "of it challenged or worse"),
-            [
-                (s.typology, f"{s.payments}", f"{s.caught}", f"{s.value_minor / 100:,.0f}",
-                 share(s.caught_minor / s.value_minor if s.value_minor else None))
-                for s in rehearsal.festival.by_typology
-            ],
-        ),
-    ]  # fmt: skip
-    return page("The night of 11/11: a rehearsal with simulated payments", parts)
+    runs = (rehearsal.festival, rehearsal.rest_of_the_day, rehearsal.normal_day)
+    return page(
+        "load_test.html",
+        rehearsal=rehearsal,
+        heads=_HEADS,
+        rows=_rows(rehearsal),
+        runs=[(run.name, picture(partial(_series, run, rehearsal.deadline_ms), 9.6, 9.0, 4)) for run in runs],
+    )
 
 
 def _rows(rehearsal: Rehearsal) -> list[tuple[str, ...]]:
@@ -73,9 +51,6 @@ def _rows(rehearsal: Rehearsal) -> list[tuple[str, ...]]:
 
     def each(name: str, of: Any) -> tuple[str, ...]:
         return name, *(of(run) for run in runs)
-
-    def ratio(value: float | None) -> str:
-        return "-" if value is None else f"{value:.2f}"
 
     return [
         each("offered / served", lambda r: f"{r.offered:,} / {r.served:,}"),
@@ -86,8 +61,8 @@ def _rows(rehearsal: Rehearsal) -> list[tuple[str, ...]]:
         each("decisions", lambda r: ", ".join(f"{n:,} {d}" for d, n in r.decisions.items())),
         each("good payments challenged or worse", lambda r: f"{r.insulted} of {r.good:,} ({r.insulted_share:.2%})"),
         each("fraud value challenged or worse", lambda r: share(r.fraud_value_caught)),
-        ("insults, to a normal day", f"{ratio(rehearsal.night_insult_ratio_to_normal_day)} (night alone)",
-         f"{ratio(rehearsal.insult_ratio_to_normal_day)} (night and day)", "1"),
+        ("insults, to a normal day", f"{number(rehearsal.night_insult_ratio_to_normal_day, 2)} (night alone)",
+         f"{number(rehearsal.insult_ratio_to_normal_day, 2)} (night and day)", "1"),
     ]  # fmt: skip
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
-import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from rich.console import Console
 from features.history.schema import times_ms
 from features.progress import waiting
 from training.client.load_generator import Replies, send
-from training.client.service_process import Connection, free_ports, running, serving
+from training.client.service_process import free_ports, running, serving
 from training.data.arrays import Floats, Integers
 from training.detection_report.periods import PeriodPlan
 from training.detection_report.report import NOTICE
@@ -72,7 +70,7 @@ def rehearse(settings: Settings, console: Console, small: bool = False, trees: i
     Raises:
         ServiceTrouble: the service did not start, or a configured server does not answer.
     """
-    profile, folder = profile_of(settings), folder_of(settings)
+    profile, folder = profile_of(settings), settings.var / "festival"
     folder.mkdir(parents=True, exist_ok=True)
     world, plan = (SMALL, SMALL_PLAN) if small else (World(), PeriodPlan())
     with progress(console, world.payments) as listener:
@@ -158,28 +156,12 @@ def _sent(ready: Scenario, port: int, name: str, span: tuple[dt.timedelta, dt.ti
 def _capacity(ready: Scenario, port: int) -> float:
     """Requests per second of eight clients in a short closed loop of dry runs."""
     first = ready.rows(NORMAL)[0]
-    bodies = ready.bodies((first, first + PROBES))
-    with ExitStack() as ending, ThreadPoolExecutor(CALLERS) as callers:
-        connections = [Connection(port) for _ in range(CALLERS)]
-        for connection in connections:
-            ending.callback(connection.close)
-
-        def ask(number: int, part: list[bytes]) -> int:
-            requests = (("/v1/score?dry_run=1", body) for body in part[number::CALLERS])
-            return sum(1 for _ in connections[number].exchange(requests, 1))
-
-        for part in (bodies[: PROBES // 2], bodies[PROBES // 2 :]):  # the first warms up
-            began = time.perf_counter()
-            answered = sum(callers.map(ask, range(CALLERS), [part] * CALLERS))
-            rate = answered / (time.perf_counter() - began)
-    return rate
+    bodies, half = ready.bodies((first, first + PROBES)), PROBES // 2
+    for part in (bodies[:half], bodies[half:]):  # the first warms up
+        replies = send(port, "/v1/score?dry_run=1", part, np.zeros(len(part)), CALLERS)
+    return len(part) / float(replies.replied_s.max())
 
 
 def _local(ms: int) -> str:
     """Time of day in India."""
     return f"{dt.datetime.fromtimestamp((ms + IST_MS) / 1000, dt.UTC):%H:%M:%S}"
-
-
-def folder_of(settings: Settings) -> Path:
-    """The folder of the load test."""
-    return settings.var / "festival"

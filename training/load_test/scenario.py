@@ -6,7 +6,6 @@ import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,18 +17,17 @@ from features.catalogue.catalogue import Catalogue
 from features.feast_store.views import service_name
 from features.history.schema import times_ms
 from features.state.columns import amounts_of
-from features.state.profiles import ProfileFile
 from training.client.replay_requests import before, payment_message
 from training.data.arrays import Floats
 from training.data.source_map import load
-from training.detection_report.baselines import full_model
+from training.detection_report.baselines import full_model, parameters_of
 from training.detection_report.operating_point import BUDGET, threshold_at
 from training.detection_report.periods import PeriodPlan, periods
 from training.model.calibrate import platt
 from training.runs.run import Listener
 from training.simulator import storage
 from training.simulator.manifest import read_manifest
-from training.simulator.parameters import DAY_MS, HOUR_MS, World
+from training.simulator.parameters import DAY_MS, World
 
 EVE = dt.date(2026, 11, 10)
 NORMAL = (dt.timedelta(hours=0), dt.timedelta(hours=23, minutes=30))
@@ -50,9 +48,8 @@ REVIEW_SHARE, DECLINE_SHARE = 0.25, 0.05
 
 @dataclass(frozen=True)
 class Scenario:
-    """Inputs of the load test: the folder with bundle and past, the history, and the truth of its payments."""
+    """Inputs of the load test: the history and the truth of its payments."""
 
-    folder: Path
     history: pa.Table
     typologies: list[str | None]
     amounts: Floats
@@ -89,18 +86,13 @@ def prepare(folder: Path, world: World, plan: PeriodPlan, listener: Listener, tr
     found = read_manifest(place)
     fresh = found is not None and found.digest != world.digest
     storage.write_world(world, place, fresh=fresh, on_day=listener.events or (lambda _: None))
-    if not (place / storage.PROFILES).is_file():
-        storage.write_profiles(place)
-    profiles = ProfileFile(place / storage.PROFILES).load()
+    profiles = storage.read_profiles(place)
     dataset = load("world")
     catalogue = Catalogue(dataset.catalogue_parameters())
     listener.stage("replaying the history")
     parts = periods(place, world, catalogue, profiles, plan, listener.events)
     listener.stage("learning")
-    parameters = dataset.recipe("default").model
-    if trees is not None:
-        parameters = msgspec.structs.replace(parameters, trees=trees)
-    model = full_model(parts, parameters, catalogue, listener.trees)
+    model = full_model(parts.learn, parameters_of(dataset, trees), catalogue, listener.trees)
     slope, intercept = platt(model.margins(parts.decide), parts.decide.fraud)
     scores = probabilities(model.margins(parts.decide), slope, intercept)
     good = ~parts.decide.fraud
@@ -122,14 +114,7 @@ def prepare(folder: Path, world: World, plan: PeriodPlan, listener: Listener, tr
     )  # fmt: skip
     write_bundle(bundle, folder / "bundle")
     history = storage.read_history(place)
-    ready = Scenario(
-        folder, history, storage.read_truth(place)["story"].to_pylist(),
-        amounts_of(history, catalogue).astype(np.float64), world,
-    )  # fmt: skip
+    typologies, amounts = storage.read_truth(place)["story"].to_pylist(), amounts_of(history, catalogue)
+    ready = Scenario(history, typologies, amounts.astype(np.float64), world)
     pq.write_table(before(history, ready.span_ms(NORMAL)[0]), folder / "past.parquet", compression="lz4")
     return ready
-
-
-def hours(span: tuple[dt.timedelta, dt.timedelta]) -> float:
-    """Length of a span in hours."""
-    return (span[1] - span[0]).total_seconds() * 1000 / HOUR_MS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -94,27 +95,28 @@ def run_of(
     late: Flags = ~served | (waited > deadline_ms)
     fraud: Flags = np.array([typology is not None for typology in typologies], np.bool_)
     flagged: Flags = np.array([answer.decision in DECISIONS[1:] for answer in answers], np.bool_)
-    second_of = replies.due_s.astype(np.int64)
-    edges = np.searchsorted(second_of, np.arange(len(moments) + 1))
-    seconds = []
-    for second, moment in enumerate(moments):
-        rows = slice(int(edges[second]), int(edges[second + 1]))
-        here = answers[rows]
-        seconds.append(
-            Second(
-                second, moment, len(here), int(served[rows].sum()), int(late[rows].sum()),
-                *quantiles(waited[rows][served[rows]]), _counted(a.tier for a in here),
-                _counted(a.decision for a in here),
-            )
-        )  # fmt: skip
+
+    def counted(rows: slice) -> dict[str, Any]:
+        """What a second and the whole run have in common."""
+        p50, p99, p999 = quantiles(waited[rows][served[rows]])
+        return {
+            "offered": len(answers[rows]), "served": int(served[rows].sum()), "missed_deadlines": int(late[rows].sum()),
+            "p50_ms": p50, "p99_ms": p99, "p999_ms": p999, "tiers": _counted(a.tier for a in answers[rows]),
+            "decisions": _counted(a.decision for a in answers[rows]),
+        }  # fmt: skip
+
+    edges = np.searchsorted(replies.due_s, np.arange(len(moments) + 1)).tolist()
+    seconds = tuple(
+        Second(second=second, moment=moment, **counted(slice(edges[second], edges[second + 1])))
+        for second, moment in enumerate(moments)
+    )
     value = float(amounts[fraud].sum())
     good, insulted = int((~fraud).sum()), int((flagged & ~fraud).sum())
     return Run(
-        name, len(answers), int(served.sum()), int(late.sum()), *quantiles(waited[served]),
-        max((s.offered for s in seconds), default=0), _counted(a.tier for a in answers),
-        _counted(a.decision for a in answers), good, insulted, insulted / good if good else 0.0,
-        float(amounts[fraud & flagged].sum()) / value if value else None, _by_typology(typologies, amounts, flagged),
-        tuple(seconds),
+        name=name, peak_per_second=max((s.offered for s in seconds), default=0), good=good, insulted=insulted,
+        insulted_share=insulted / good if good else 0.0,
+        fraud_value_caught=float(amounts[fraud & flagged].sum()) / value if value else None,
+        by_typology=_by_typology(typologies, amounts, flagged), seconds=seconds, **counted(slice(None)),
     )  # fmt: skip
 
 

@@ -90,8 +90,7 @@ def track(trained: Trained, feature_service: str, settings: Settings, extra: dic
         settings: where MLflow stores runs and models.
         extra: further figures, for example of the incumbent on the same test.
     """
-    with _quiet():
-        client = connect(settings)
+    with _session(settings) as client:
         mlflow.set_experiment(EXPERIMENT)
         with mlflow.start_run(run_name=f"{trained.dataset} {trained.recipe_name}".strip()) as run:
             _log_run(trained, feature_service, extra or {})
@@ -103,13 +102,12 @@ def track(trained: Trained, feature_service: str, settings: Settings, extra: dic
         for key, value in _tags(trained, feature_service, bundle).items():
             client.set_model_version_tag(MODEL_NAME, version, key, value)
         client.set_registered_model_alias(MODEL_NAME, CHALLENGER, version)
-    return _version(client, client.get_model_version(MODEL_NAME, version))
+        return _version(client, client.get_model_version(MODEL_NAME, version))
 
 
 def version_of(which: str, settings: Settings) -> Version | None:
     """The version with this number or alias, None if there is none."""
-    with _quiet():
-        client = connect(settings)
+    with _session(settings) as client:
         try:
             if which.isdigit():
                 found = client.get_model_version(MODEL_NAME, which)
@@ -126,18 +124,22 @@ def bundle_of(version: Version, settings: Settings, folder: Path) -> tuple[Bundl
     Raises:
         BrokenBundle: the stored bundle is incomplete or was altered.
     """
-    with _quiet():
-        connect(settings)
+    with _session(settings):
         kept = mlflow.artifacts.download_artifacts(
             run_id=version.run_id, artifact_path=BUNDLE_FOLDER, dst_path=str(folder)
         )
     return read_bundle(Path(kept)), Path(kept)
 
 
+def read_bundle_of(version: Version, settings: Settings) -> Bundle:
+    """The bundle of a version, of which no file is kept; raises as `bundle_of`."""
+    with tempfile.TemporaryDirectory() as folder:
+        return bundle_of(version, settings, Path(folder))[0]
+
+
 def files_of(version: Version, settings: Settings, folder: Path) -> Path:
     """Download the report and the plots of a version's run into `folder`; returns the folder."""
-    with _quiet():
-        connect(settings)
+    with _session(settings):
         for kept in (REPORT_FILE, PLOTS_FOLDER):
             mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=kept, dst_path=str(folder))
     return folder
@@ -145,20 +147,20 @@ def files_of(version: Version, settings: Settings, folder: Path) -> Path:
 
 def set_alias(alias: str, version: str, settings: Settings) -> None:
     """Move an alias to a version."""
-    with _quiet():
-        connect(settings).set_registered_model_alias(MODEL_NAME, alias, version)
+    with _session(settings) as client:
+        client.set_registered_model_alias(MODEL_NAME, alias, version)
 
 
 def drop_alias(alias: str, settings: Settings) -> None:
     """Delete an alias; does nothing if no version has it."""
-    with _quiet():
-        connect(settings).delete_registered_model_alias(MODEL_NAME, alias)
+    with _session(settings) as client:
+        client.delete_registered_model_alias(MODEL_NAME, alias)
 
 
 def tag_version(version: str, key: str, value: str, settings: Settings) -> None:
     """Set a tag of a version."""
-    with _quiet():
-        connect(settings).set_model_version_tag(MODEL_NAME, version, key, value)
+    with _session(settings) as client:
+        client.set_model_version_tag(MODEL_NAME, version, key, value)
 
 
 def _log_run(trained: Trained, feature_service: str, extra: dict[str, float]) -> None:
@@ -217,8 +219,8 @@ def _version(client: MlflowClient, found: Any) -> Version:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress MLflow's warnings, which concern deliberate choices and would hide our own messages."""
+def _session(settings: Settings) -> Iterator[MlflowClient]:
+    """A client, without MLflow's warnings: they concern deliberate choices and would hide our own messages."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        yield connect(settings)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 from sklearn.metrics import precision_recall_curve
 
 from features.bundle.policy import Policy
 from training.data.arrays import Flags, Floats
+from training.html import quiet_figure
 from training.model.calibrate import Bin
 from training.model.thresholds import decision_costs
 from training.recipe import Costs
@@ -110,13 +108,7 @@ def cost_curve(axes: Axes, scores: Floats, amounts: Floats, fraud: Flags, costs:
 
 
 def _drawn(drawing: Drawing, period: str, path: Path) -> Path:
-    figure = Figure(figsize=(7.2, 4.6), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes: Any = figure.add_subplot()
-    axes.grid(True, color="#e4e7eb", lw=0.7)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    figure, axes = quiet_figure(7.2, 4.6, 120)
     drawing(axes)
     axes.set_title(axes.get_title(), loc="left", fontweight="bold", color=INK)
     axes.set_title("", loc="center")

@@ -69,9 +69,7 @@ def promote(settings: Settings, which: str = CHALLENGER, despite: str | None = N
     Raises:
         NotPromoted: there is no such version, or the gate refuses it; the message names every reason.
     """
-    candidate = version_of(which, settings)
-    if candidate is None:
-        raise NotPromoted(f"There is no version {which!r}.", "Train one: python -m training fit.")
+    candidate = known_version(which, settings)
     champion = version_of(CHAMPION, settings)
     with tempfile.TemporaryDirectory() as folder:
         bundle, path = bundle_of(candidate, settings, Path(folder))
@@ -94,13 +92,22 @@ def nominate(settings: Settings, which: str = CHALLENGER) -> str:
 
     Raises: NotPromoted when there is no such version.
     """
-    candidate = version_of(which, settings)
-    if candidate is None:
-        raise NotPromoted(f"There is no version {which!r}.", "Train one: python -m training fit.")
+    candidate = known_version(which, settings)
     with tempfile.TemporaryDirectory() as folder:
         bundle, path = bundle_of(candidate, settings, Path(folder))
         tag, _ = export(bundle, path, settings.model_store, CHALLENGER_STORE)
     return tag
+
+
+def known_version(which: str, settings: Settings) -> Version:
+    """The version with this number or alias.
+
+    Raises: NotPromoted when there is none.
+    """
+    found = version_of(which, settings)
+    if found is None:
+        raise NotPromoted(f"There is no version {which!r}.", "Train one: python -m training fit.")
+    return found
 
 
 def refusals(candidate: Version, champion: Version | None, bundle: Bundle) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from training.data.source_map import Dataset
 from training.evaluation.metrics import auc, average_precision
 from training.model.fit import TreeDone
 from training.model.split import first_moment
-from training.runs.mlflow_log import CHAMPION, Version, bundle_of, track, version_of
+from training.runs.mlflow_log import CHAMPION, Version, read_bundle_of, track, version_of
 from training.runs.pipeline import Stage, Trained, file_digest, score_with, train
 from training.settings import Settings
 from training.simulator import storage
@@ -153,8 +152,7 @@ def incumbent_figures(test: Frame, settings: Settings) -> dict[str, float]:
     champion = version_of(CHAMPION, settings)
     if champion is None:
         return {}
-    with tempfile.TemporaryDirectory() as folder:
-        bundle, _ = bundle_of(champion, settings, Path(folder))
+    bundle = read_bundle_of(champion, settings)
     if tuple(name for name, _ in bundle.contract.columns) != test.names:
         return {}
     scores = score_with(bundle, test)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -11,6 +11,7 @@ from rich.table import Table
 from features.progress import Stages
 from features.progress import progress as stages_shown
 from training.evaluation.report import EvaluationReport
+from training.html import number, share
 from training.runs.run import Listener
 
 
@@ -40,46 +41,42 @@ def progress(console: Console, payments: int = 0) -> Iterator[Listener]:
         yield Listener(shown.stage, shown.events, shown.trees)
 
 
+def table_of_figures(title: str, words: Sequence[str], figures: Sequence[str]) -> Table:
+    """A table with columns of words, then of figures."""
+    table = Table(*words, title=title, title_justify="left")
+    for name in figures:
+        table.add_column(name, justify="right")
+    return table
+
+
 def show_report(console: Console, report: EvaluationReport, title: str, currency: str) -> None:
     """A report as four short tables: ranking, decisions, calibration, segments."""
-    head = Table(title=f"{title}: {report.first_day} to {report.last_day}", title_justify="left")
-    head.add_column("figure")
-    head.add_column("value", justify="right")
+    head = table_of_figures(f"{title}: {report.first_day} to {report.last_day}", ["figure"], ["value"])
     head.add_row("payments / frauds", f"{report.payments:,} / {report.frauds:,}")
-    head.add_row("AUC", _number(report.auc))
-    head.add_row("average precision", _number(report.average_precision))
-    head.add_row("card precision at 100", _number(report.card_precision_100))
+    head.add_row("AUC", number(report.auc))
+    head.add_row("average precision", number(report.average_precision))
+    head.add_row("card precision at 100", number(report.card_precision_100))
     for recall in report.recalls:
         limit = recall.limit.replace("_", " ").replace("pct", " %")
-        head.add_row(f"recall at {limit}", f"{_share(recall.by_count)} (by value {_share(recall.by_value)})")
-    head.add_row("Brier score", _number(report.brier, 5))
-    head.add_row("calibration error", _number(report.expected_calibration_error, 5))
+        head.add_row(f"recall at {limit}", f"{share(recall.by_count)} (by value {share(recall.by_value)})")
+    head.add_row("Brier score", number(report.brier, 5))
+    head.add_row("calibration error", number(report.expected_calibration_error, 5))
     head.add_row("cases a day", f"{report.cases_per_day:,.1f}")
     head.add_row("cost of the test", f"{report.cost_minor / 100:,.0f} {currency}")
     head.add_row("cost of approving everything", f"{report.cost_without_scoring_minor / 100:,.0f} {currency}")
     console.print(head)
 
-    decisions = Table("decision", title="Decisions by the thresholds alone", title_justify="left")
-    for name in ("payments", "frauds", f"fraud {currency}"):
-        decisions.add_column(name, justify="right")
+    figures = ["payments", "frauds", f"fraud {currency}"]
+    decisions = table_of_figures("Decisions by the thresholds alone", ["decision"], figures)
     for row in report.decisions:
         decisions.add_row(row.decision, f"{row.payments:,}", f"{row.frauds:,}", f"{row.fraud_minor / 100:,.0f}")
     console.print(decisions)
 
-    segments = Table("segment", "part", title="By segment", title_justify="left")
-    for name in ("payments", "frauds", "AUC", "AP", "legitimate disturbed"):
-        segments.add_column(name, justify="right")
+    figures = ["payments", "frauds", "AUC", "AP", "legitimate disturbed"]
+    segments = table_of_figures("By segment", ["segment", "part"], figures)
     for part in report.segments:
         segments.add_row(
             part.segment.replace("_", " "), part.value, f"{part.payments:,}", f"{part.frauds:,}",
-            _number(part.auc), _number(part.average_precision), _share(part.disturbed),
+            number(part.auc), number(part.average_precision), share(part.disturbed),
         )  # fmt: skip
     console.print(segments)
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"

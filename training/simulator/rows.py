@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from training.data.arrays import Flags, Floats, Integers
 from training.simulator.parameters import START_SHARES
 from training.simulator.parties.merchants import CITIES, PER_RUPEE, Payees
-from training.simulator.parties.payers import CARD, VPA, WALLET, Payers
+from training.simulator.parties.payers import ACCOUNT, CARD, VPA, WALLET, Payers
 from training.simulator.random_streams import share_of
 
 Rows = dict[str, NDArray[Any]]
@@ -57,7 +57,7 @@ def payments(
         "rail": rail,
         "channel": channel,
         "payer": payer,
-        "instrument": 4 * payer + np.array([VPA, WALLET, CARD, 3])[rail],
+        "instrument": 4 * payer + np.array([VPA, WALLET, CARD, ACCOUNT])[rail],
         "payee": payee,
         "device": np.where((channel == POS) & (rail == CARD_RAIL), -1, payers.phone(payer, day, rng)),
         "ip": np.where((channel == POS) & (rail == CARD_RAIL), -1, payers.address(payer, rng)),

@@ -21,7 +21,7 @@ from training.simulator.traffic.calendar import traffic_calendar
 from training.simulator.traffic.episodes import WorldContext
 from training.simulator.traffic.hard_negatives import hard_negatives
 from training.simulator.traffic.honest import honest_day
-from training.simulator.typologies.registry import TYPOLOGIES
+from training.simulator.typologies.registry import TYPOLOGIES, typology_rows
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Simulator:
         world.check()
         self.world = world
         self.ctx = WorldContext(world, payers(world), payees(world), traffic_calendar(world))
-        parts = [TYPOLOGIES[name](self.ctx) for name in TYPOLOGIES if name in world.typologies]
+        parts = [typology_rows(self.ctx, name) for name in TYPOLOGIES if name in world.typologies]
         self.episodes = by_time(concatenated([*parts, hard_negatives(self.ctx)]))
         starts = world.start_ms + DAY_MS * np.arange(world.days + 1)
         self._edges: Integers = np.searchsorted(self.episodes["time"], starts).astype(np.int64)

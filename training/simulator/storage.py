@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.errors import InvalidHistory
-from features.state.profiles import ProfileFile
+from features.state.profiles import ProfileFile, Profiles
 from training.simulator.manifest import Manifest, manifest_for, partition, read_manifest, write_manifest
 from training.simulator.parameters import World
 from training.simulator.profiles import profiles_of
@@ -84,6 +84,13 @@ def read_history(folder: Path, first: dt.date | None = None, last: dt.date | Non
 def read_truth(folder: Path, first: dt.date | None = None, last: dt.date | None = None) -> pa.Table:
     """The truth of each row of the history: transaction, typology (column `story`), whether it is fraud."""
     return pa.concat_tables(list(_days(folder, "truth", first, last)))
+
+
+def read_profiles(folder: Path) -> Profiles:
+    """The profiles of all parties of a world, which are written first if they are not there."""
+    if not (folder / PROFILES).is_file():
+        write_profiles(folder)
+    return ProfileFile(folder / PROFILES).load()
 
 
 def write_profiles(folder: Path) -> Path:

@@ -212,4 +212,4 @@ def test_a_world_too_short_is_refused_with_what_it_needs(tmp_path: Path, known: 
 
 def test_the_model_is_the_same_each_time(parts: Periods, known: Catalogue) -> None:
     small = msgspec.structs.replace(MODEL, trees=5)
-    assert full_model(parts, small, known).text == full_model(parts, small, known).text
+    assert full_model(parts.learn, small, known).text == full_model(parts.learn, small, known).text

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 from features.bundle.bundle import Calibrator
 from features.bundle.calibration import probabilities
-from training.model.calibrate import expected_calibration_error, platt, reliability
+from training.model.calibrate import SMALLEST_SLOPE, expected_calibration_error, platt, reliability
 
 
 @settings(max_examples=60)
@@ -35,6 +35,61 @@ def test_it_finds_the_curve_that_made_the_labels() -> None:
     assert slope == pytest.approx(float(other.coef_[0, 0]), abs=2e-3)
     error = expected_calibration_error(reliability(probabilities(margins, slope, intercept), fraud))
     assert error is not None and error < 0.002
+
+
+def some_margins(seed: int, n: int, skill: float, scale: float, shift: float) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    margins = random.normal(size=n)
+    fraud = random.random(n) < 1 / (1 + np.exp(2 - skill * margins))
+    fraud[0], fraud[1] = True, False
+    return margins * scale + shift, fraud
+
+
+@settings(max_examples=100)
+@given(st.integers(0, 2**32 - 1), st.integers(4, 400), st.floats(-2, 6), st.floats(1e-3, 1e3), st.floats(-1e3, 1e3))
+def test_the_curve_is_the_likeliest_for_the_smoothed_targets(
+    seed: int, n: int, skill: float, scale: float, shift: float
+) -> None:
+    margins, fraud = some_margins(seed, n, skill, scale, shift)
+    slope, intercept = platt(margins, fraud)
+    frauds, others = fraud.sum(), (~fraud).sum()
+    error = probabilities(margins, slope, intercept) - np.where(fraud, (frauds + 1) / (frauds + 2), 1 / (others + 2))
+    along = (error * (margins - margins.mean()) / margins.std()).sum()
+    if slope > SMALLEST_SLOPE:  # the likelihood is concave: where its gradient is zero is its only maximum
+        assert abs(error.sum()) < 1e-6 * n and abs(along) < 1e-6 * n
+    else:
+        assert intercept == pytest.approx(np.log((frauds + 1) / (others + 1)) - slope * margins.mean())
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.integers(20, 400), st.floats(1e-2, 1e2), st.floats(-50, 50))
+def test_units_and_origin_of_the_margins_do_not_matter(seed: int, n: int, unit: float, origin: float) -> None:
+    margins, fraud = some_margins(seed, n, 2.0, 1.0, 0.0)
+    slope, intercept = platt(margins, fraud)
+    other_slope, other_intercept = platt(margins * unit + origin, fraud)
+    if min(slope, other_slope) > SMALLEST_SLOPE:
+        assert other_slope * unit == pytest.approx(slope, rel=1e-6)
+        assert other_intercept + other_slope * origin == pytest.approx(intercept, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("apart", [6, 3_000, 50_000])
+def test_perfectly_separated_classes_still_have_a_finite_curve(apart: int) -> None:
+    margins = np.linspace(-5, 5, apart)
+    slope, intercept = platt(margins, margins > 4)
+    assert np.isfinite([slope, intercept]).all() and slope > SMALLEST_SLOPE
+
+
+def test_one_margin_for_all_says_how_common_fraud_is() -> None:
+    fraud = np.arange(50) < 5
+    slope, intercept = platt(np.full(50, 0.1), fraud)
+    assert slope == SMALLEST_SLOPE
+    assert probabilities(np.array([0.1]), slope, intercept)[0] == pytest.approx(6 / 52)
+
+
+@pytest.mark.parametrize("fraud", [True, False])
+def test_one_class_alone_cannot_be_calibrated(fraud: bool) -> None:
+    with pytest.raises(ValueError, match="lengthen decide_days"):
+        platt(np.linspace(-1, 1, 10), np.full(10, fraud))
 
 
 def test_the_vector_of_probabilities_is_what_serving_computes_one_by_one() -> None:

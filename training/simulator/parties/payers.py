@@ -11,7 +11,6 @@ from training.simulator.parameters import World
 from training.simulator.parties.merchants import CITIES, FOREIGN
 from training.simulator.random_streams import share_of, stream
 
-YOUNG, MIDDLE, OLD = range(3)
 PHONES = 4
 """Device numbers per person: the first phone, its successor, a second phone, one unused."""
 VPA, WALLET, CARD, ACCOUNT = range(4)
@@ -29,8 +28,8 @@ _ONCE, _ABROAD, _RENTED = 0x2A000000, 0x51000000, 0xC6120000
 class Payers:
     """One row per account; the last `reserve` rows belong to fraudsters.
 
-    `edges` is the running sum of activity (Zipf-Mandelbrot), `spend` multiplies amounts, `head` is the family
-    member whose home address, and for some whose phone, the row uses.
+    `edges` is the running sum of activity (Zipf-Mandelbrot), `age` is 0 (young), 1 or 2 (old), `spend` multiplies
+    amounts, `head` is the family member whose home address, and for some whose phone, the row uses.
     """
 
     count: int

@@ -105,8 +105,10 @@ def minutes_apart(drawn: Episodes, low: float, high: float, rng: np.random.Gener
     return np.asarray(total - total[np.arange(len(drawn)) - drawn.step], np.int64)
 
 
-def earlier_declines(drawn: Episodes, refused: Flags) -> Integers:
-    """The number of earlier declines in the episode of each payment."""
+def earlier_declines(ctx: WorldContext, drawn: Episodes, refused: Flags) -> Integers:
+    """The earlier declines in the episode of each payment that the fraudsters react to: none in a world without."""
+    if not ctx.world.adapts:
+        return np.zeros(len(drawn), np.int64)
     earlier: Integers = np.cumsum(refused) - refused
     return np.asarray(earlier - earlier[np.arange(len(drawn)) - drawn.step], np.int64)
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from training.data.arrays import Integers
 from training.simulator.parties.payers import CARD, rented_address
 from training.simulator.rows import (
     CARD_RAIL,
@@ -22,7 +21,6 @@ from training.simulator.rows import (
     UPI,
     WALLET_RAIL,
     Rows,
-    by_time,
     concatenated,
     in_currency,
     payments,
@@ -45,14 +43,14 @@ HardNegative = Callable[[WorldContext, Episodes, np.random.Generator], Rows]
 
 
 def hard_negatives(ctx: WorldContext) -> Rows:
-    """All hard negatives of the world, in order of time."""
+    """All hard negatives of the world."""
     parts = []
     for name, (share, low, high, build) in HARD_NEGATIVES.items():
         rng = ctx.stream(f"occasion {name}")
         drawn = draw_episodes(ctx, HARD_NEGATIVE_SHARE * share * float(ctx.calendar.usual.sum()), low, high, rng)
         if len(drawn):
             parts.append(build(ctx, drawn, rng))
-    return by_time(ctx.inside(concatenated(parts)))
+    return ctx.inside(concatenated(parts))
 
 
 def _collection(ctx: WorldContext, drawn: Episodes, rng: np.random.Generator) -> Rows:
@@ -185,13 +183,9 @@ def _abroad_evening(ctx: WorldContext, drawn: Episodes, rng: np.random.Generator
         payer=payer, payee=payee, rail=CARD_RAIL, channel=np.where(rng.random(n) < 0.5, IN_APP, ONLINE), day=day,
         instrument=4 * payer + CARD, currency=currency,
         device=np.where((rng.random(drawn.count) < 0.3)[e], NEW_PHONES + 4 * payer + 2, own),
-        ip=np.where(private, rented_address(_whole(rng, n)), ctx.payers.address(payer, rng)),
+        ip=np.where(private, rented_address(rng.integers(0, 3_000, n)), ctx.payers.address(payer, rng)),
         refused=(rng.random(n) < 0.07).astype(np.int64),
     )  # fmt: skip
-
-
-def _whole(rng: np.random.Generator, n: int) -> Integers:
-    return np.asarray(rng.integers(0, 3_000, n), np.int64)
 
 
 HARD_NEGATIVES: dict[str, tuple[float, int, int, HardNegative]] = {

@@ -84,8 +84,7 @@ def pay(
     city_of_trip = nowhere if city_of_trip is None else city_of_trip
     country = nowhere if country_of_trip is None else country_of_trip
     away = (city_of_trip >= 0) | (country > 0)
-    payee = _payees(payers, payees, kind, payer, day, sale, rng, np.where(city_of_trip >= 0, city_of_trip, -1), country)
-    to_person = payee >= payees.first_person
+    payee = _payees(payers, payees, kind, payer, day, sale, rng, city_of_trip, country)
     rail = _rails(payers, kind, payer, rng)
     channel = _channels(payees, kind, payee, rng)
     rows = payments(
@@ -97,7 +96,6 @@ def pay(
     rows["device"] = np.where(sent, _other_devices(payers, np.asarray(rows["device"], np.int64), payer, rng), -1)
     private = (share_of(payer, f"{payers.seed}/private") < 0.04) & sent & (rng.random(n) < 0.6)
     rows["ip"] = np.where(private, rented_address(rng.integers(0, 3_000, n)), rows["ip"])
-    rows["mcc"] = np.where(to_person, -1, rows["mcc"])
     _move(rows, payers, city_of_trip, country, away, sent, rng)
     return rows
 

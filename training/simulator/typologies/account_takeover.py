@@ -6,27 +6,24 @@ import numpy as np
 
 from training.simulator.parties.merchants import CITIES
 from training.simulator.parties.payers import rented_address
-from training.simulator.rows import COLLECT, IN_APP, P2P, UPI, WALLET_RAIL, Rows, no_rows, payments
+from training.simulator.rows import COLLECT, IN_APP, P2P, UPI, WALLET_RAIL, Rows, payments
 from training.simulator.traffic.episodes import (
+    Episodes,
     WorldContext,
-    draw_episodes,
     earlier_declines,
     minutes_apart,
     moment,
     usual_hours,
     whole_rupees,
 )
-from training.simulator.typologies.resources import burner, expected_payments, mules
+from training.simulator.typologies.resources import burner, mules
 
 TYPOLOGY = "account takeover"
 
 
-def account_takeover(ctx: WorldContext) -> Rows:
+def account_takeover(ctx: WorldContext, drawn: Episodes, rng: np.random.Generator) -> Rows:
     """One to six growing payments from an unknown device and place; some thieves use the victim's phone, some wait."""
-    rng, payers, payees = ctx.stream(TYPOLOGY), ctx.payers, ctx.payees
-    drawn = draw_episodes(ctx, expected_payments(ctx, TYPOLOGY), 1, 6, rng, ctx.world.first_day(TYPOLOGY))
-    if not len(drawn):
-        return no_rows()
+    payers, payees = ctx.payers, ctx.payees
     n, e, day = len(drawn), drawn.episode, drawn.day[drawn.episode]
     victim = payers.active(drawn.count, 0, rng)[e]
     way, patience = rng.random(drawn.count)[e], rng.random(drawn.count)[e]
@@ -35,7 +32,7 @@ def account_takeover(ctx: WorldContext) -> Rows:
     time = moment(ctx, drawn.day, hour)[e] + np.where(patience < 0.75, quick, slow)
 
     refused = rng.random(n) < 0.14
-    declines = earlier_declines(drawn, refused) if ctx.world.adapts else np.zeros(n, np.int64)
+    declines = earlier_declines(ctx, drawn, refused)
     drained = np.exp(rng.normal(np.log(520_000), 0.9, drawn.count))[e] * rng.lognormal(0.0, 0.3, n)
     paise = drained * (0.35 + 0.3 * drawn.step) * 0.6**declines
     away = rng.integers(0, len(CITIES), drawn.count)[e]
@@ -47,14 +44,12 @@ def account_takeover(ctx: WorldContext) -> Rows:
     ip = np.select([way < 0.35, way < 0.60], [rented_address(e + declines), network], payers.address(victim, rng))
     far = (way < 0.6) & (rng.random(n) < 0.5)
     spot = CITIES[away, :2] + rng.normal(0.0, 0.05, (n, 2))
-    return ctx.inside(
-        payments(
-            payers, payees, rng, time=time, amount_minor=whole_rupees(np.clip(paise, 20_000, 20_000_000), rng),
-            payer=victim, payee=np.where(shop, payees.brand(rng.random(n)), receiver),
-            rail=np.where(shop & payers.has_wallet[victim], WALLET_RAIL, UPI),
-            channel=np.where(shop, IN_APP, np.where(rng.random(n) < 0.08, COLLECT, P2P)), day=day, typology=TYPOLOGY,
-            device=device, ip=ip, refused=refused.astype(np.int64),
-            latitude=np.where(far, np.round(spot[:, 0], 5), np.nan),
-            longitude=np.where(far, np.round(spot[:, 1], 5), np.nan),
-        )
+    return payments(
+        payers, payees, rng, time=time, amount_minor=whole_rupees(np.clip(paise, 20_000, 20_000_000), rng),
+        payer=victim, payee=np.where(shop, payees.brand(rng.random(n)), receiver),
+        rail=np.where(shop & payers.has_wallet[victim], WALLET_RAIL, UPI),
+        channel=np.where(shop, IN_APP, np.where(rng.random(n) < 0.08, COLLECT, P2P)), day=day, typology=TYPOLOGY,
+        device=device, ip=ip, refused=refused.astype(np.int64),
+        latitude=np.where(far, np.round(spot[:, 0], 5), np.nan),
+        longitude=np.where(far, np.round(spot[:, 1], 5), np.nan),
     )  # fmt: skip

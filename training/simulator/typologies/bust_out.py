@@ -7,9 +7,9 @@ import numpy as np
 from training.data.arrays import Integers
 from training.simulator.parties.payers import CARD
 from training.simulator.random_streams import share_of
-from training.simulator.rows import CARD_RAIL, IN_APP, ONLINE, QR_STATIC, UPI, Rows, concatenated, no_rows, payments
-from training.simulator.traffic.episodes import Episodes, WorldContext, draw_episodes, moment, usual_hours, whole_rupees
-from training.simulator.typologies.resources import burner, expected_payments, fresh_accounts
+from training.simulator.rows import CARD_RAIL, IN_APP, ONLINE, QR_STATIC, UPI, Rows, concatenated, payments
+from training.simulator.traffic.episodes import Episodes, WorldContext, moment, usual_hours, whole_rupees
+from training.simulator.typologies.resources import burner, fresh_accounts, usual_episodes
 
 TYPOLOGY = "bust-out merchant"
 FOR_YEARS = -(1 << 30)
@@ -20,7 +20,7 @@ BOUGHT = 0.4
 
 def registered_days(ctx: WorldContext) -> Integers:
     """For each fraudulent merchant the day of the world on which it was registered; FOR_YEARS: years before."""
-    turns = _draw(ctx, ctx.stream(TYPOLOGY)).day[: ctx.payees.rogues]
+    turns = usual_episodes(ctx, TYPOLOGY, ctx.stream(TYPOLOGY)).day[: ctx.payees.rogues]
     number = np.arange(len(turns))
     early = 1 + (share_of(number, f"{ctx.world.seed}/early") * 12).astype(np.int64)
     days = np.full(ctx.payees.rogues, FOR_YEARS)
@@ -29,21 +29,14 @@ def registered_days(ctx: WorldContext) -> Integers:
     return days
 
 
-def _draw(ctx: WorldContext, rng: np.random.Generator) -> Episodes:
-    return draw_episodes(ctx, expected_payments(ctx, TYPOLOGY), 12, 45, rng, ctx.world.first_day(TYPOLOGY))
-
-
 def _honest_days(ctx: WorldContext, count: int) -> Integers:
     draw = share_of(np.arange(count), f"{ctx.world.seed}/honest days")
     return np.asarray(LEAST_DAYS + (draw * (MOST_DAYS - LEAST_DAYS)).astype(np.int64), np.int64)
 
 
-def bust_out(ctx: WorldContext) -> Rows:
+def bust_out(ctx: WorldContext, drawn: Episodes, rng: np.random.Generator) -> Rows:
     """Weeks of small honest trade, then a burst of payments by stolen and borrowed cards."""
-    rng, payers, payees = ctx.stream(TYPOLOGY), ctx.payers, ctx.payees
-    drawn = _draw(ctx, rng)
-    if not len(drawn):
-        return no_rows()
+    payers, payees = ctx.payers, ctx.payees
     n, e, day = len(drawn), drawn.episode, drawn.day[drawn.episode]
     merchant = payees.first_rogue + np.arange(drawn.count) % payees.rogues
     length_h = rng.uniform(10.0, 150.0, drawn.count)[e]
@@ -65,7 +58,7 @@ def bust_out(ctx: WorldContext) -> Rows:
                         payers.phone(payer, day, rng)),
         refused=(rng.random(n) < 0.12).astype(np.int64),
     )  # fmt: skip
-    return ctx.inside(concatenated([burst, _honest_trade(ctx, drawn, merchant, rng)]))
+    return concatenated([burst, _honest_trade(ctx, drawn, merchant, rng)])
 
 
 def _honest_trade(ctx: WorldContext, drawn: Episodes, merchant: Integers, rng: np.random.Generator) -> Rows:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.simulator.rows import COLLECT, P2P, UPI, Rows, no_rows, payments
-from training.simulator.traffic.episodes import WorldContext, draw_episodes, earlier_declines, moment, whole_rupees
-from training.simulator.typologies.resources import expected_payments, fresh_accounts
+from training.simulator.rows import COLLECT, P2P, UPI, Rows, payments
+from training.simulator.traffic.episodes import (
+    Episodes,
+    WorldContext,
+    earlier_declines,
+    moment,
+    whole_rupees,
+)
+from training.simulator.typologies.resources import fresh_accounts
 
 TYPOLOGY = "collect request"
 SCRIPT = np.array([49_900, 99_900, 150_000, 199_900, 299_900, 499_900, 1_000_000, 2_000_000])
 
 
-def collect_request(ctx: WorldContext) -> Rows:
+def collect_request(ctx: WorldContext, drawn: Episodes, rng: np.random.Generator) -> Rows:
     """A collector sends requests to strangers for hours or days, then changes the account."""
-    rng, payers, payees = ctx.stream(TYPOLOGY), ctx.payers, ctx.payees
-    drawn = draw_episodes(ctx, expected_payments(ctx, TYPOLOGY), 2, 13, rng, ctx.world.first_day(TYPOLOGY))
-    if not len(drawn):
-        return no_rows()
+    payers, payees = ctx.payers, ctx.payees
     n, e, day = len(drawn), drawn.episode, drawn.day[drawn.episode]
     length_h = np.exp(rng.uniform(np.log(1.5), np.log(60.0), drawn.count))[e]
     hour = np.clip(rng.normal(14.0, 3.0, drawn.count), 8.0, 21.0)
@@ -25,7 +28,7 @@ def collect_request(ctx: WorldContext) -> Rows:
     hour_of_day = (time - ctx.world.start_ms) // 3_600_000 % 24
     time = np.where((hour_of_day < 7) | (hour_of_day > 22), time + 9 * 3_600_000, time)
     refused = rng.random(n) < 0.08
-    declines = earlier_declines(drawn, refused) if ctx.world.adapts else np.zeros(n, np.int64)
+    declines = earlier_declines(ctx, drawn, refused)
     scripted = SCRIPT[rng.integers(0, len(SCRIPT), drawn.count)[e]] * np.where(rng.random(n) < 0.25, 2, 1)
     free = whole_rupees(np.exp(rng.normal(np.log(240_000), 0.8, n)), rng)
     keeps_to_script = (rng.random(drawn.count) < 0.5)[e]
@@ -34,11 +37,9 @@ def collect_request(ctx: WorldContext) -> Rows:
     older = np.argmax(payers.age[victims], axis=1)  # the oldest of three: scripts work best on them
     victim = victims[np.arange(n), older]
     collector = fresh_accounts(ctx, TYPOLOGY, e * 4 + np.minimum(declines // 2, 3), day, rng, rented=0.45)
-    return ctx.inside(
-        payments(
-            payers, payees, rng, time=time, amount_minor=amount, payer=victim,
-            payee=payees.first_person + collector, rail=UPI,
-            channel=np.where(rng.random(n) < 0.78, COLLECT, P2P), day=day, typology=TYPOLOGY,
-            refused=refused.astype(np.int64),
-        )
+    return payments(
+        payers, payees, rng, time=time, amount_minor=amount, payer=victim,
+        payee=payees.first_person + collector, rail=UPI,
+        channel=np.where(rng.random(n) < 0.78, COLLECT, P2P), day=day, typology=TYPOLOGY,
+        refused=refused.astype(np.int64),
     )  # fmt: skip

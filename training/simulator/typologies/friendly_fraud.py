@@ -6,28 +6,23 @@ import numpy as np
 
 from training.data.arrays import Integers
 from training.simulator.random_streams import share_of
-from training.simulator.rows import Rows, by_time, concatenated, no_rows
-from training.simulator.traffic.episodes import WorldContext, draw_episodes
+from training.simulator.rows import Rows, concatenated
+from training.simulator.traffic.episodes import Episodes, WorldContext
 from training.simulator.traffic.honest import BUY, WORLDWIDE, pay
-from training.simulator.typologies.resources import expected_payments
 
 TYPOLOGY = "friendly fraud"
 INCLINED = 0.02
 """Share of payers who ever do it; some of them often."""
 
 
-def friendly_fraud(ctx: WorldContext) -> Rows:
+def friendly_fraud(ctx: WorldContext, drawn: Episodes, rng: np.random.Generator) -> Rows:
     """Ordinary purchases by payers who dispute them later."""
-    rng = ctx.stream(TYPOLOGY)
-    drawn = draw_episodes(ctx, expected_payments(ctx, TYPOLOGY), 1, 3, rng, ctx.world.first_day(TYPOLOGY))
-    if not len(drawn):
-        return no_rows()
     inclined = share_of(np.arange(ctx.payers.joined(0)), f"{ctx.world.seed}/inclined")
     willing = np.flatnonzero(inclined < max(INCLINED, float(inclined.min()) * 1.0001))  # in a hamlet at least one
     payer = willing[(len(willing) * rng.random(drawn.count) ** 2).astype(np.int64)][drawn.episode]
     day = drawn.day[drawn.episode] + drawn.step * rng.integers(0, 9, len(drawn))
     parts = [_one_day(ctx, int(d), payer[day == d]) for d in np.unique(day) if d < ctx.world.days]
-    return by_time(concatenated(parts)) if parts else no_rows()
+    return concatenated(parts)
 
 
 def _one_day(ctx: WorldContext, day: int, payer: Integers) -> Rows:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.simulator.rows import QR_STATIC, UPI, Rows, no_rows, payments
-from training.simulator.traffic.episodes import WorldContext, draw_episodes, moment, usual_hours, whole_rupees
-from training.simulator.typologies.resources import expected_payments, fresh_accounts
+from training.simulator.rows import QR_STATIC, UPI, Rows, payments
+from training.simulator.traffic.episodes import Episodes, WorldContext, moment, usual_hours, whole_rupees
+from training.simulator.typologies.resources import fresh_accounts
 
 TYPOLOGY = "qr swap"
 
 
-def qr_swap(ctx: WorldContext) -> Rows:
+def qr_swap(ctx: WorldContext, drawn: Episodes, rng: np.random.Generator) -> Rows:
     """Customers of one store pay the usual amounts at the usual place to a new payee, until the store notices."""
-    rng, payers, payees = ctx.stream(TYPOLOGY), ctx.payers, ctx.payees
-    drawn = draw_episodes(ctx, expected_payments(ctx, TYPOLOGY), 5, 28, rng, ctx.world.first_day(TYPOLOGY))
-    if not len(drawn):
-        return no_rows()
+    payers, payees = ctx.payers, ctx.payees
     n, e, day = len(drawn), drawn.episode, drawn.day[drawn.episode]
     length_h = np.exp(rng.uniform(np.log(2.0), np.log(72.0), drawn.count))[e]
     late = (rng.random(n) * length_h / 24).astype(np.int64)
@@ -31,12 +28,10 @@ def qr_swap(ctx: WorldContext) -> Rows:
     located = rng.random(n) < 0.66
     paise = 19_000 * payers.spend[payer_here] * payees.price(store) * rng.lognormal(0.0, 0.85, n)
     receiver = fresh_accounts(ctx, TYPOLOGY, e, day, rng, rented=0.5)
-    return ctx.inside(
-        payments(
-            payers, payees, rng, time=time, amount_minor=whole_rupees(np.clip(paise, 1_000, 3_000_000), rng, 0.2),
-            payer=payer_here, payee=payees.first_person + receiver, rail=UPI, channel=QR_STATIC, day=day,
-            typology=TYPOLOGY, refused=np.zeros(n, np.int64),
-            latitude=np.where(located, np.round(north + rng.normal(0, 0.004, n), 5), np.nan),
-            longitude=np.where(located, np.round(east + rng.normal(0, 0.004, n), 5), np.nan),
-        )
+    return payments(
+        payers, payees, rng, time=time, amount_minor=whole_rupees(np.clip(paise, 1_000, 3_000_000), rng, 0.2),
+        payer=payer_here, payee=payees.first_person + receiver, rail=UPI, channel=QR_STATIC, day=day,
+        typology=TYPOLOGY, refused=np.zeros(n, np.int64),
+        latitude=np.where(located, np.round(north + rng.normal(0, 0.004, n), 5), np.nan),
+        longitude=np.where(located, np.round(east + rng.normal(0, 0.004, n), 5), np.nan),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What all typologies use: their share of the fraud, and the accounts and devices of fraudsters."""
+"""What all typologies use: their share of the fraud, their episodes, and the accounts and devices of fraudsters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from training.data.arrays import Integers
 from training.simulator.random_streams import share_of
-from training.simulator.traffic.episodes import WorldContext
+from training.simulator.traffic.episodes import Episodes, WorldContext, draw_episodes
 from training.simulator.traffic.honest import BURNERS
 
 SHARES = {
@@ -21,6 +21,26 @@ SHARES = {
     "qr swap": 0.07,
 }
 """Share of all fraud payments while every typology is active, by count."""
+
+
+EPISODE_SIZES = {
+    "card testing": (5, 20),
+    "account takeover": (1, 6),
+    "collect request": (2, 13),
+    "stolen card": (1, 6),
+    "friendly fraud": (1, 3),
+    "mule": (5, 20),
+    "promotion abuse": (10, 40),
+    "bust-out merchant": (12, 45),
+    "qr swap": (5, 28),
+}
+"""Fewest and most payments of an episode."""
+
+
+def usual_episodes(ctx: WorldContext, typology: str, rng: np.random.Generator) -> Episodes:
+    """The episodes of a typology that follows the usual traffic."""
+    low, high = EPISODE_SIZES[typology]
+    return draw_episodes(ctx, expected_payments(ctx, typology), low, high, rng, ctx.world.first_day(typology))
 
 
 def expected_payments(ctx: WorldContext, typology: str) -> float:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from training.simulator.parties.payers import CARD, address_abroad, rented_address
-from training.simulator.rows import CARD_RAIL, IN_APP, ONLINE, Rows, in_currency, no_rows, payments
-from training.simulator.traffic.episodes import WorldContext, draw_episodes, earlier_declines, minutes_apart, moment
-from training.simulator.typologies.resources import burner, expected_payments, fresh_accounts
+from training.simulator.rows import CARD_RAIL, IN_APP, ONLINE, Rows, in_currency, payments
+from training.simulator.traffic.episodes import (
+    Episodes,
+    WorldContext,
+    earlier_declines,
+    minutes_apart,
+    moment,
+)
+from training.simulator.typologies.resources import burner, fresh_accounts
 
 TYPOLOGY = "stolen card"
 
 
-def stolen_card(ctx: WorldContext) -> Rows:
+def stolen_card(ctx: WorldContext, drawn: Episodes, rng: np.random.Generator) -> Rows:
     """One to six purchases, from the victim's own account or from one that collects stolen cards."""
-    rng, payers, payees = ctx.stream(TYPOLOGY), ctx.payers, ctx.payees
-    drawn = draw_episodes(ctx, expected_payments(ctx, TYPOLOGY), 1, 6, rng, ctx.world.first_day(TYPOLOGY))
-    if not len(drawn):
-        return no_rows()
+    payers, payees = ctx.payers, ctx.payees
     n, e, day = len(drawn), drawn.episode, drawn.day[drawn.episode]
     crew = rng.integers(0, 10, drawn.count)[e] + 10 * (day // 12)
     victim = payers.active(drawn.count, 0, rng)[e]
@@ -26,7 +29,7 @@ def stolen_card(ctx: WorldContext) -> Rows:
     quick, slow = minutes_apart(drawn, 3.0, 50.0, rng), minutes_apart(drawn, 120.0, 900.0, rng)
     time = moment(ctx, drawn.day, rng.uniform(0.0, 24.0, drawn.count))[e] + np.where(way < 0.6, quick, slow)
     refused = rng.random(n) < 0.22
-    declines = earlier_declines(drawn, refused) if ctx.world.adapts else np.zeros(n, np.int64)
+    declines = earlier_declines(ctx, drawn, refused)
     paise = np.exp(rng.normal(np.log(900_000), 0.85, n)) * 0.7**declines
     payee = payees.brand_abroad(rng.random(n))
     at_home = rng.random(n) < 0.12
@@ -39,11 +42,9 @@ def stolen_card(ctx: WorldContext) -> Rows:
         [way < 0.35, way < 0.6], [rented_address(crew * 3 + declines), address_abroad(1 + crew % 6, rng)],
         payers.address(account, rng),
     )  # fmt: skip
-    return ctx.inside(
-        payments(
-            payers, payees, rng, time=time, amount_minor=in_currency(np.clip(paise, 30_000, 30_000_000), currency),
-            payer=account, payee=payee, rail=CARD_RAIL, channel=np.where(rng.random(n) < 0.4, IN_APP, ONLINE),
-            day=day, typology=TYPOLOGY, instrument=4 * victim + CARD, device=device, ip=ip, currency=currency,
-            refused=refused.astype(np.int64),
-        )
+    return payments(
+        payers, payees, rng, time=time, amount_minor=in_currency(np.clip(paise, 30_000, 30_000_000), currency),
+        payer=account, payee=payee, rail=CARD_RAIL, channel=np.where(rng.random(n) < 0.4, IN_APP, ONLINE),
+        day=day, typology=TYPOLOGY, instrument=4 * victim + CARD, device=device, ip=ip, currency=currency,
+        refused=refused.astype(np.int64),
     )  # fmt: skip
