@@ -17,7 +17,7 @@ from serving.errors import LedgerError, LedgerUnavailable
 from serving.ledger.postgres import schema
 from serving.ledger.postgres.session import PostgresReader, QmarkSession, first_session, ledger_errors, session
 from serving.ledger.reader import COUNT_BITS, SqlConnection
-from serving.settings import Settings
+from serving.store_config import LedgerConfig
 
 _UPPER_HALF = 1 << (COUNT_BITS - 1)
 
@@ -30,14 +30,14 @@ WHERE transaction_id = %s"""
 class PostgresCases:
     """The cases in PostgreSQL; each task has a connection of its own."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, config: LedgerConfig) -> None:
         """Refuse a database that this release does not know.
 
         Raises: CannotStart.
         """
-        self._url = settings.postgres_url
+        self._url = config.postgres_url
         with first_session(self._url, "riskgate-desk") as own:
-            schema.check(own, self._url, settings.redis_prefix)
+            schema.check(own, self._url, config.redis_prefix)
 
     @contextmanager
     def opened(self) -> Iterator[SqlConnection]:

@@ -16,10 +16,10 @@ from features.state.profiles import ProfileFile
 from serving.decision.breaker import Breakers
 from serving.decision.clock import clock_named
 from serving.decision.decider import Decided
-from serving.engine.champion import Champion
 from serving.messages import Ready
 from serving.settings import Settings
 from serving.state.bundle_watcher import BundleWatcher
+from serving.state.champion import Champion
 from serving.state.startup import Opened
 from serving.telemetry.decision_log import DecisionLog
 from serving.telemetry.metrics import Metrics
@@ -47,9 +47,7 @@ class ProfileRuntime(ABC):
         self.settings = settings
         self.metrics = Metrics()
         self.clock = clock_named(settings.clock)
-        opened, rejected, find, seen = champion
-        self.watcher = BundleWatcher(settings, find, opened, self._succeed, self.metrics.swaps, seen)
-        self.watcher.refused = rejected
+        self.watcher = BundleWatcher(champion, self._succeed, self.metrics.swaps, settings.swap_seconds)
         self.decision_log = DecisionLog(settings.log_decisions, settings.log)
         self.profiles = ProfileFile(Path(settings.profiles)) if settings.profiles else None
         self.stopping = False

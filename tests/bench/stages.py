@@ -18,7 +18,6 @@ from typing import Any
 import typer
 
 from features.intake.parse import payment_json, read_payment
-from serving.access.authenticator import Authenticator
 from serving.api.app import Application
 from serving.decision import receipt as receipts
 from serving.decision.decider import FeatureReading, Timings
@@ -27,6 +26,7 @@ from serving.decision.rules import matching
 from serving.decision.ulid import ulid
 from serving.engine.embedded.runtime import EmbeddedRuntime
 from serving.settings import Settings
+from serving.start_checks import authenticator_of
 from tests.bench.payments import bodies
 from tests.serving.asgi import runtime_with
 
@@ -97,7 +97,7 @@ async def measured(runtime: EmbeddedRuntime, count: int) -> Steps:
 
     steps["whole engine"] = await grouped(whole, raw[count : 2 * count])
     application = Application()
-    application.serve(runtime, Authenticator(runtime.settings))
+    application.serve(runtime, authenticator_of(runtime.settings))
 
     async def asked(group: Sequence[bytes]) -> None:
         await asyncio.gather(*[request(application, body) for body in group])

@@ -116,7 +116,7 @@ class ProductionRig:
         """Once everything is recorded: callers, ledger and the strings in Redis, compared."""
         self.wait_until_ready()
         self._wait_until_recorded()
-        with open.opened(self.settings) as ledger:
+        with open.opened(self.settings.ledger) as ledger:
             recorded, doubled = recorded_answers(ledger)
             lost, acknowledged = unlike(recorded, answers)
             catalogue = self._catalogue(ledger)
@@ -127,7 +127,7 @@ class ProductionRig:
             row = one.execute("SELECT count(*) - count(DISTINCT payment_seq) FROM decisions").fetchone()
         assert row is not None
         state = apart(self._live(catalogue), packed(fold.state, catalogue))
-        verified = verify_ledger(self.settings)
+        verified = verify_ledger(self.settings.ledger)
         told = tuple(verified.differences)
         return Proof(acknowledged, lost, doubled + int(row[0]), state, verified.mismatches, len(recorded), told)
 

@@ -41,14 +41,14 @@ class Proof:
 def prove(var: Path, answers: Mapping[str, Mapping[str, Any]]) -> Proof:
     """Compare what callers were answered with a receipt, the ledger, and the snapshot of the live state."""
     settings = Settings(var=var)
-    ledger = Ledger(settings.ledger_path, read_only=True)
+    ledger = Ledger(settings.ledger.sqlite, read_only=True)
     try:
         recorded, doubled = recorded_answers(ledger)
         lost, acknowledged = unlike(recorded, answers)
         apart = state_mismatches(settings, ledger)
     finally:
         ledger.release()
-    verified = verify_ledger(settings)
+    verified = verify_ledger(settings.ledger)
     told = tuple(verified.differences)
     return Proof(acknowledged, lost, doubled, apart, verified.mismatches, len(recorded), told)
 

@@ -11,7 +11,6 @@ from features.state.remote import EntityStrings
 from serving.decision.decider import Decider
 from serving.decision.exposure import Exposure
 from serving.decision.receipt import code_version
-from serving.engine.champion import Champion
 from serving.engine.clustered import startup_checks
 from serving.engine.clustered.engine import RedisEngine
 from serving.engine.clustered.feedback import RedisFeedback
@@ -27,6 +26,7 @@ from serving.messages import Ready
 from serving.redis_store.connect import connect
 from serving.settings import Settings
 from serving.state.bundle_watcher import warm
+from serving.state.champion import Champion
 from serving.state.set_aside import SharedSetAside, decode_shared
 from serving.state.startup import Opened
 
@@ -46,9 +46,9 @@ class RedisRuntime(ProfileRuntime):
         Raises: CannotStart, InvalidHistory.
         """
         super().__init__(settings, champion)
-        self.ledger = PostgresLedger(settings, "riskgate-worker")
-        self.names = check_hash_key(self.ledger, settings)
-        self.lookup = LedgerLookup(self.ledger, settings.var / "segments", self.opened.catalogue)
+        self.ledger = PostgresLedger(settings.ledger, "riskgate-worker")
+        self.names = check_hash_key(self.ledger, settings.hash_key)
+        self.lookup = LedgerLookup(self.ledger, settings.ledger.segments, self.opened.catalogue)
         self.lookup.segment()
         self.engine: RedisEngine | None = None
         self.feedback: RedisFeedback | None = None
@@ -64,7 +64,7 @@ class RedisRuntime(ProfileRuntime):
         began = time.monotonic()
         opened = self.opened
         await asyncio.to_thread(warm_up, opened)
-        state = await connect(self.settings)
+        state = await connect(self.settings.redis)
         exposure = Exposure(self.settings.workers)
         decider = Decider(opened.evaluator, opened.catalogue, code_version(), exposure, notice=self._notice)
         engine = RedisEngine(

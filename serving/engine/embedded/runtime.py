@@ -11,8 +11,8 @@ from typing import IO
 
 from features.errors import RiskgateError
 from serving.challenger.shadow_process import ShadowProcess, show_challenger
+from serving.challenger.shadow_scores import ShadowScores
 from serving.decision.receipt import code_version
-from serving.engine.champion import Champion
 from serving.engine.embedded.engine import EmbeddedEngine
 from serving.engine.gauges import measure_lag, show_bundle_watcher, show_engine, show_ledger
 from serving.engine.gc_tuning import freeze_gc
@@ -26,8 +26,9 @@ from serving.ledger.sqlite.ledger import Event, Ledger
 from serving.ledger.sqlite.process_lock import lock
 from serving.messages import Ready
 from serving.settings import Settings
-from serving.state import heap_prefault, startup
+from serving.state import heap_prefault, snapshots, startup
 from serving.state.bundle_watcher import warm
+from serving.state.champion import Champion
 from serving.state.feedback import EmbeddedFeedback
 from serving.state.foldable import UNFOLDABLE, reason_of
 from serving.state.outcomes import LabelReport
@@ -47,10 +48,11 @@ class EmbeddedRuntime(ProfileRuntime):
         Raises: CannotStart.
         """
         super().__init__(settings, champion)
+        self.config = settings.ledger
         self.shadow = ShadowProcess(settings)
         self.lock: IO[str] | None = lock(settings.var)
-        self.ledger = Ledger(settings.ledger_path, settings.ledger_sync)
-        self.names = bind_hash_key(self.ledger, settings)
+        self.ledger = Ledger(self.config.sqlite, self.config.sync)
+        self.names = bind_hash_key(self.ledger, settings.hash_key)
         self.engine: EmbeddedEngine | None = None
         self.feedback: EmbeddedFeedback | None = None
         #: Whether payments are waiting: deferrable work then waits too.
@@ -64,7 +66,7 @@ class EmbeddedRuntime(ProfileRuntime):
         """Fold the ledger and get ready to score; the time grows with the ledger."""
         began = time.monotonic()
         opened = self.opened
-        fold = startup.fold_ledger(self.ledger, opened.catalogue, self.settings)
+        fold = startup.fold_ledger(self.ledger, opened.catalogue, self.config)
         self.ledger.learn_ids()
         code = code_version()
         engine = EmbeddedEngine(
@@ -81,7 +83,8 @@ class EmbeddedRuntime(ProfileRuntime):
         show_engine(self.metrics, engine)
         show_ledger(self.metrics, self.ledger)
         show_bundle_watcher(self.metrics, self.watcher)
-        show_challenger(self.metrics, self.settings, self.ledger)
+        if self.settings.challenger:
+            show_challenger(self.metrics, ShadowScores(self.config.shadow), self.ledger)
         self.metrics.watch("riskgate_ready", "1 when payments are scored in full.", lambda: float(self.ready().ready))
         freeze_gc()
         log.info(
@@ -101,7 +104,7 @@ class EmbeddedRuntime(ProfileRuntime):
                 self.watcher.run(),
                 measure_lag(self.metrics),
                 heap_prefault.run_prefault(lambda: None if self.engine is None else self.engine.fold.state),
-                wal_preallocate.run_preallocation(self.settings.ledger_path),
+                wal_preallocate.run_preallocation(self.config.sqlite),
                 self.shadow.keep(),
             )
         )
@@ -114,7 +117,7 @@ class EmbeddedRuntime(ProfileRuntime):
         try:
             self.ledger.flush()
             if self.engine is not None and self.engine.ledger_works and self.ledger.broken is None:
-                path = startup.save_snapshot(self.engine.fold, self.ledger, self.settings)
+                path = snapshots.save(self.engine.fold.state, self.ledger, self.config.snapshots)
                 log.info("state written to %s", path)
         except (LedgerError, OSError) as error:
             log.error("no snapshot is written, the next start folds the whole ledger: %s", error)
@@ -184,9 +187,9 @@ class EmbeddedRuntime(ProfileRuntime):
         """Fold the state again in a thread; payments get the policy's default decision meanwhile."""
         log.warning("the ledger can be written again; the state is folded again")
         began = time.monotonic()
-        reader = Ledger(self.settings.ledger_path, read_only=True)
+        reader = Ledger(self.config.sqlite, read_only=True)
         try:
-            fold = await asyncio.to_thread(startup.fold_ledger, reader, engine.catalogue, self.settings)
+            fold = await asyncio.to_thread(startup.fold_ledger, reader, engine.catalogue, self.config)
         finally:
             reader.release()
         feedback.fold = fold

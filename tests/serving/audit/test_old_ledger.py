@@ -27,7 +27,7 @@ each_ledger = pytest.mark.parametrize("old", OLD_LEDGERS, ids=lambda old: old.ar
 
 def champion(settings: Settings) -> Path:
     """The kept copy of the bundle that decided last."""
-    ledger = Ledger(settings.ledger_path, read_only=True)
+    ledger = Ledger(settings.ledger.sqlite, read_only=True)
     last = decode_promotion(ledger.of_kind("promotion")[-1].body)
     ledger.release()
     return settings.var / "bundles" / bundle_archive.folder_name(last.bundle, last.policy)
@@ -35,14 +35,14 @@ def champion(settings: Settings) -> Path:
 
 @each_ledger
 def test_every_decision_of_an_old_ledger_is_recomputed_without_a_difference(old: OldLedger, tmp_path: Path) -> None:
-    result = verify_ledger(old.unpack(tmp_path))
+    result = verify_ledger(old.unpack(tmp_path).ledger)
     assert result.differences == []
     assert (result.events, result.payments, result.vectors) == (old.events, old.payments, old.vectors)
     assert (result.mismatches, result.undecided) == (0, 0)
 
 
 def test_the_old_ledger_holds_payments_of_every_kind(tmp_path: Path) -> None:
-    ledger = Ledger(CLEAR_V1.unpack(tmp_path).ledger_path, read_only=True)
+    ledger = Ledger(CLEAR_V1.unpack(tmp_path).ledger.sqlite, read_only=True)
     kinds: Counter[str] = Counter()
     found: set[object] = set()
     for event in ledger.walk():
@@ -92,7 +92,7 @@ def test_the_service_starts_on_an_old_ledger_and_its_state_is_the_fold_of_it(
 
     assert asyncio.run(go_on()) == bytes(recorded.answer)
     asyncio.run(runtime.end())
-    result = verify_ledger(settings)
+    result = verify_ledger(settings.ledger)
     assert (result.payments, result.mismatches) == (old.payments + 1, 0)
 
 

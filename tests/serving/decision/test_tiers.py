@@ -22,6 +22,7 @@ from serving.engine.embedded.engine import EmbeddedEngine
 from serving.engine.embedded.runtime import EmbeddedRuntime
 from serving.errors import LedgerError
 from serving.settings import Settings
+from serving.store_config import LedgerConfig
 from tests.serving.asgi import runtime_with
 from tests.serving.scoring_world import payment
 
@@ -43,7 +44,7 @@ def runtime(bundle: Path, tmp_path: Path) -> Iterator[EmbeddedRuntime]:
     one.load()
     yield one
     asyncio.run(one.end())
-    assert verify_ledger(Settings(var=tmp_path / "var")).differences == []
+    assert verify_ledger(LedgerConfig(tmp_path / "var")).differences == []
 
 
 def score(runtime: EmbeddedRuntime, name: str, steps: Steps | None = None, **changes: Any) -> Answer:

@@ -81,7 +81,7 @@ class Stream:
 def take_down(servers: Servers) -> None:
     """Record all that stands in the stream, as the recorder does, and return."""
     settings = settings_of(servers)
-    one = Recorder(settings, RecorderMetrics())
+    one = Recorder(settings.ledger, settings.redis, RecorderMetrics())
     with first_session(servers.postgres_url) as session:
         while batch := one.read(writer.position(session)):
             writer.record(session, batch)

@@ -51,7 +51,7 @@ def test_champions_change_in_all_workers_under_load_without_a_lost_request(
         assert service.stop() == 0
         proved = figures(service)
         assert (proved["mismatches"], proved["undecided"]) == (0, 0)
-        with opened(read_settings(service.environment)) as ledger:
+        with opened(read_settings(service.environment).ledger) as ledger:
             assert [decode_promotion(one.body).model for one in ledger.of_kind("promotion")] == ["risk@1", "risk@2"]
             names = [event.transaction_id for event in ledger.walk() if event.kind == "payment"]
         assert len(names) == len(set(names))
