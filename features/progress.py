@@ -23,19 +23,15 @@ class Stages(Protocol):
 
     def stage(self, name: str, total: int | None = None) -> None:
         """End the present stage and begin one of this name."""
-        ...
 
     def update(self, completed: int, total: int | None = None) -> None:
         """Set the count of the present stage, and its total once that is known."""
-        ...
 
     def advance(self, count: int) -> None:
         """Add to the count of the present stage."""
-        ...
 
     def finish(self) -> None:
         """End the present stage."""
-        ...
 
 
 class Bars:

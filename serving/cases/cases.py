@@ -18,7 +18,6 @@ from serving.ledger.reader import SqlConnection
 
 #: Decisions that open a case.
 OPENING_DECISIONS = ("review", "decline")
-STATUSES = ("open", "resolved")
 VERDICTS = LABELS
 
 _CASE_COLUMNS = (

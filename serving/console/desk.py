@@ -62,7 +62,6 @@ class DeskLedger(Protocol):
 
         Raises: LedgerUnavailable.
         """
-        ...
 
     def resolve(
         self,
@@ -79,7 +78,6 @@ class DeskLedger(Protocol):
 
         Raises: UnknownCase, AlreadyResolved, LedgerUnavailable.
         """
-        ...
 
 
 class Desk:

@@ -25,12 +25,10 @@ class Engine(Protocol):
     @property
     def late(self) -> bool:
         """Whether payments wait for a server that does not keep up."""
-        ...
 
     @property
     def trip_ns(self) -> int:
         """The usual round trip to that server, ns; 0 without a server."""
-        ...
 
     async def answer(
         self, payment: Payment, started_ns: int, *, explain_approved: bool = False, best_tier: str = FULL
@@ -40,21 +38,18 @@ class Engine(Protocol):
         `started_ns` (monotonic) is when the payment arrived: its deadline counts from there.
         Raises: Refused for an event time outside the clock's window, Conflict for a known id with other content.
         """
-        ...
 
     async def dry_run(self, payment: Payment) -> Scored:
         """Decide and explain without recording or counting anything (`?dry_run=1`).
 
         Raises: Refused for an event time outside the clock's window.
         """
-        ...
 
     async def payment_event(self, transaction_id: str) -> Event | None:
         """The `payment` event with the decision about that transaction, or None.
 
         Raises: LedgerError, LedgerUnavailable.
         """
-        ...
 
 
 class ServerEngine(Engine, Protocol):
@@ -65,7 +60,6 @@ class ServerEngine(Engine, Protocol):
 
         Returns False, having done nothing, for a payment that needs `answer`.
         """
-        ...
 
 
 class Feedback(Protocol):
@@ -76,14 +70,12 @@ class Feedback(Protocol):
 
         Raises: UnknownTransaction, CannotFold, LedgerError, LedgerUnavailable.
         """
-        ...
 
     async def take_label(self, report: LabelReport) -> FeedbackResult:
         """Record a label; a repeated one changes nothing, of two that disagree the later reported wins.
 
         Raises: UnknownTransaction, CannotFold, LedgerError, LedgerUnavailable, Conflict if a later report disagrees.
         """
-        ...
 
 
 class Runtime(Protocol):
@@ -97,33 +89,26 @@ class Runtime(Protocol):
     @property
     def engine(self) -> Engine | None:
         """The engine; None until `prepare` is done."""
-        ...
 
     @property
     def feedback(self) -> Feedback | None:
         """What takes reports; None until `prepare` is done."""
-        ...
 
     @property
     def opened(self) -> Opened:
         """The bundle that decides."""
-        ...
 
     async def prepare(self) -> None:
         """Build or join the state and get ready to score; the event loop stays free.
 
         Raises: CannotStart, StateUnavailable, LedgerError.
         """
-        ...
 
     def begin(self) -> None:
         """Start the background work; call it in the event loop after `prepare`."""
-        ...
 
     async def end(self) -> None:
         """Stop the background work, record what is pending and close every file and connection."""
-        ...
 
     def ready(self) -> Ready:
         """Whether payments are scored in full, and if not why."""
-        ...

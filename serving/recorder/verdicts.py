@@ -33,7 +33,6 @@ class RecordLabel(Protocol):
 
         Raises: UnknownTransaction, Conflict, CannotFold, which are final; after any other error it is retried.
         """
-        ...
 
 
 #: Errors that no retry repairs.

@@ -24,21 +24,18 @@ class PaymentLookup(Protocol):
 
     def imported(self, transaction_id: str) -> bool:
         """Whether the imported history holds that payment; reads memory only."""
-        ...
 
     def payment(self, transaction_id: str) -> Event | None:
         """The `payment` event of that id, None if there is none or it is undecided; blocks.
 
         Raises: LedgerUnavailable.
         """
-        ...
 
     def content(self, transaction_id: str) -> bytes | None:
         """The content of the payment of that id as it was admitted, decided or not; blocks.
 
         Raises: LedgerUnavailable.
         """
-        ...
 
 
 class Claim(msgspec.Struct, frozen=True):

@@ -32,13 +32,11 @@ class RetryHost(Protocol):
 
     def without_state(self, claim: Claim, timings: Timings, explain_approved: bool) -> Scored:
         """The answer while Redis cannot be read."""
-        ...
 
     async def decide(
         self, claim: Claim, payment_id: bytes, strings: Strings, timings: Timings, explain_approved: bool
     ) -> Scored:
         """Decide a payment that is admitted."""
-        ...
 
 
 class Retries:
