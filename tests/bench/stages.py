@@ -53,7 +53,7 @@ async def measured(runtime: EmbeddedRuntime, count: int) -> Steps:
     """Every step over `count` payments, then the whole engine and the whole application over as many again."""
     engine = runtime.engine
     assert engine is not None
-    raw, evaluator = bodies(3 * count, 4_711), engine.evaluator
+    raw, evaluator = bodies(3 * count, 4_711), engine.decider.evaluator
     steps: Steps = {}
     steps["read and validate"], payments = timed(lambda body: read_payment(body, engine.catalogue), raw[:count])
     steps["canonical bytes"], contents = timed(payment_json, payments)

@@ -22,7 +22,7 @@ from features.intake.parse import payment_json
 from features.state.codec import HEADER_BYTES
 from features.state.remote import EntityStrings, Entry, generation_of, header
 from serving.decision.clock import Clock
-from serving.decision.decider import Decider, DecidingEngine, FeatureReading, Timings, deadline_of
+from serving.decision.decider import Decider, FeatureReading, Timings, deadline_of
 from serving.decision.evaluator import DEFAULT, FULL, RULES_ONLY, STALE
 from serving.decision.receipt import Receipt
 from serving.engine.clustered.claim import (
@@ -54,7 +54,7 @@ AFTER_ADMISSION_NS = 8_000_000
 QUIET_NS = 5_000_000_000
 
 
-class RedisEngine(DecidingEngine):
+class RedisEngine:
     """Scores payments against one bundle and a state that many workers share."""
 
     def __init__(

@@ -160,7 +160,7 @@ class RedisRuntime(ProfileRuntime):
             )
         except StateUnavailable as error:
             raise LedgerError(str(error)) from error
-        engine.replace_evaluator(opened.evaluator)
+        engine.decider = decider.successor(opened.evaluator, engine.catalogue)
 
     def _show(self, engine: RedisEngine) -> None:
         show_decider(self.metrics, lambda: engine.decider)

@@ -143,7 +143,7 @@ class EmbeddedRuntime(ProfileRuntime):
             raise LedgerError("the ledger is not open for writing")
         decider, now_ms = engine.decider, self.clock.now_ms()
         startup.note_promotion(self.ledger, opened, decider.features_hash, decider.code, now_ms)
-        engine.replace_evaluator(opened.evaluator)
+        engine.decider = decider.successor(opened.evaluator, engine.catalogue)
 
     # -- in the background ---------------------------------------------------------------------
 

@@ -125,7 +125,7 @@ def test_when_the_features_took_the_time_rules_alone_answer(runtime: EmbeddedRun
 
 
 def test_a_model_that_breaks_leaves_the_rules(runtime: EmbeddedRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_of(runtime).evaluator, "score", failing)
+    monkeypatch.setattr(engine_of(runtime).decider.evaluator, "score", failing)
     assert score(runtime, "a").tier == "rules_only"
 
 
@@ -179,7 +179,7 @@ def test_without_a_score_no_more_is_approved_in_a_minute_than_the_policy_allows(
     """The receipts hold the exposure spent before: `verify` (in the fixture) reproduces what the bound decided."""
     decider = engine_of(runtime).decider
     monkeypatch.setattr(decider, "exposure", FixedMinute(decider.exposure))
-    monkeypatch.setattr(engine_of(runtime).evaluator, "score", failing)
+    monkeypatch.setattr(engine_of(runtime).decider.evaluator, "score", failing)
     answers = [score(runtime, f"e-{place}", amount_minor=20_000) for place in range(7)]
     assert [one.decision for one in answers] == ["approve"] * 5 + ["challenge"] * 2
     assert answers[-1].reasons[0].code == "EXPOSURE_USED_UP"
