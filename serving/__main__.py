@@ -10,7 +10,7 @@ import typer
 
 from features.progress import waiting
 from serving.errors import CannotStart
-from serving.output import exit_on_refusal, out
+from serving.output import exit_on_refusal, out, write_report
 from serving.settings import Settings, log_form, read_settings, use_own_model_store
 from serving.telemetry.logs import set_up
 
@@ -49,8 +49,7 @@ def verify(
         with progress_of(settings.ledger) as progress:
             result = verify_ledger(settings.ledger, first_differences, progress)
     if report is not None:
-        report.parent.mkdir(parents=True, exist_ok=True)
-        report.write_bytes(msgspec.json.format(msgspec.json.encode(result.figures()), indent=2))
+        write_report(report, result.figures())
     for difference in result.differences:
         out.print(difference, style="red")
     for aside in result.set_aside.named():

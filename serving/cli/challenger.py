@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from serving.errors import CannotStart
-from serving.output import exit_on_refusal, out
+from serving.output import exit_on_refusal, out, write_report
 from serving.settings import read_settings
 
 challenger_app = typer.Typer(no_args_is_help=True, help="Challengers, which score the champion's payments.")
@@ -59,5 +58,4 @@ def compare_both(
     for line in found.sentences():
         out.print(line)
     if report is not None:
-        report.parent.mkdir(parents=True, exist_ok=True)
-        report.write_bytes(msgspec.json.format(msgspec.json.encode(found.figures()), indent=2))
+        write_report(report, found.figures())
