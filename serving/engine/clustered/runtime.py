@@ -16,7 +16,7 @@ from serving.engine.clustered.engine import RedisEngine
 from serving.engine.clustered.feedback import RedisFeedback
 from serving.engine.clustered.ledger_lookup import LedgerLookup
 from serving.engine.clustered.profiles import SharedProfiles
-from serving.engine.gauges import SET_ASIDE, measure_lag, show_bundle_watcher, show_decider
+from serving.engine.gauges import SET_ASIDE
 from serving.engine.gc_tuning import freeze_gc
 from serving.engine.profile_runtime import WARMUP_PAYMENT, ProfileRuntime
 from serving.errors import LedgerError, StateUnavailable
@@ -79,21 +79,15 @@ class RedisRuntime(ProfileRuntime):
         await engine.shared_profiles.read_all()
         self.set_aside = decode_shared(await state.get(state.keys.set_aside))
         self.engine, self.state_problem = engine, ""
-        self._show(engine)
+        self._show(lambda: engine.decider)
+        self._show_redis(engine)
         freeze_gc()
         log.info("ready: %s, %.1f s", decider.model, time.monotonic() - began)
 
     def begin(self) -> None:
         """Start the background work; needs the event loop."""
         assert self.engine is not None
-        self._start(
-            (
-                self.engine.outbox.run(),
-                self._follow_state(self.engine),
-                self.watcher.run(),
-                measure_lag(self.metrics),
-            )
-        )
+        self._start(self.engine.outbox.run(), self._follow_state(self.engine))
 
     async def end(self) -> None:
         """Flush the outbox to Redis, stop the background work and close the connections."""
@@ -162,11 +156,8 @@ class RedisRuntime(ProfileRuntime):
             raise LedgerError(str(error)) from error
         engine.decider = decider.successor(opened.evaluator, engine.catalogue)
 
-    def _show(self, engine: RedisEngine) -> None:
-        show_decider(self.metrics, lambda: engine.decider)
-        show_bundle_watcher(self.metrics, self.watcher)
+    def _show_redis(self, engine: RedisEngine) -> None:
         watch = self.metrics.watch
-        watch("riskgate_ready", "1 when payments are scored in full.", lambda: float(self.ready().ready))
         watch("riskgate_redis_up", "1 while Redis answers.", lambda: float(engine.state.works))
         watch("riskgate_events_set_aside", SET_ASIDE, lambda: self.set_aside.count)
         watch("riskgate_unsettled", "Decisions answered and not recorded yet.", lambda: len(engine.outbox))

@@ -14,7 +14,7 @@ from serving.challenger.shadow_process import ShadowProcess, show_challenger
 from serving.challenger.shadow_scores import ShadowScores
 from serving.decision.receipt import code_version
 from serving.engine.embedded.engine import EmbeddedEngine
-from serving.engine.gauges import measure_lag, show_bundle_watcher, show_engine, show_ledger
+from serving.engine.gauges import show_ledger, show_state
 from serving.engine.gc_tuning import freeze_gc
 from serving.engine.profile_runtime import WARMUP_PAYMENT, ProfileRuntime
 from serving.errors import Conflict, LedgerError
@@ -80,12 +80,11 @@ class EmbeddedRuntime(ProfileRuntime):
         engine.fold.state.observe(WARMUP_PAYMENT)  # compiles the kernel before the first payment
         warm(opened)
         self.engine = engine
-        show_engine(self.metrics, engine)
+        self._show(lambda: engine.decider)
+        show_state(self.metrics, engine)
         show_ledger(self.metrics, self.ledger)
-        show_bundle_watcher(self.metrics, self.watcher)
         if self.settings.challenger:
             show_challenger(self.metrics, ShadowScores(self.config.shadow), self.ledger)
-        self.metrics.watch("riskgate_ready", "1 when payments are scored in full.", lambda: float(self.ready().ready))
         freeze_gc()
         log.info(
             "ready: %s, ledger at event %d, %d entities, %.1f s",
@@ -98,15 +97,11 @@ class EmbeddedRuntime(ProfileRuntime):
     def begin(self) -> None:
         """Start the background work; needs the event loop."""
         self._start(
-            (
-                run_checkpoints(self.ledger, self.settings.wal_limit_bytes, lambda: self.under_pressure()),
-                self._follow_ledger(),
-                self.watcher.run(),
-                measure_lag(self.metrics),
-                heap_prefault.run_prefault(lambda: None if self.engine is None else self.engine.fold.state),
-                wal_preallocate.run_preallocation(self.config.sqlite),
-                self.shadow.keep(),
-            )
+            run_checkpoints(self.ledger, self.settings.wal_limit_bytes, lambda: self.under_pressure()),
+            self._follow_ledger(),
+            heap_prefault.run_prefault(lambda: None if self.engine is None else self.engine.fold.state),
+            wal_preallocate.run_preallocation(self.config.sqlite),
+            self.shadow.keep(),
         )
 
     async def end(self) -> None:
