@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import msgspec
 
@@ -24,7 +23,7 @@ from serving.redis_store.stream_lookup import unrecorded_content
 from serving.state.feedback import FeedbackResult, event_of, unknown_transaction
 from serving.state.fold import Effect
 from serving.state.foldable import UNFOLDABLE, CannotFold, ReportStep, reason_of, step_of
-from serving.state.label_precedence import EarlierReport, Original, effects_of_label, effects_of_outcome
+from serving.state.label_precedence import EarlierReport, Original, effects_of
 from serving.state.outcomes import LabelReport, OutcomeReport
 
 #: Attempts of one report against concurrent reports about the same payment.
@@ -56,7 +55,7 @@ class RedisFeedback:
         Raises: UnknownTransaction, CannotFold, LedgerUnavailable.
         """
         one = EarlierReport("outcome", report.outcome, None, report.event_time_ms)
-        return await self._take(report.transaction_id, one, partial(effects_of_outcome, report), None)
+        return await self._take(report.transaction_id, one, None)
 
     async def take_label(self, report: LabelReport, verdict_seq: int | None = None) -> FeedbackResult:
         """Record a label; a repeated one changes nothing, of two that disagree the later reported wins.
@@ -64,15 +63,9 @@ class RedisFeedback:
         Raises: UnknownTransaction, CannotFold, LedgerUnavailable, Conflict if a later report says otherwise.
         """
         one = EarlierReport("label", report.label, report.source, report.reported_at_ms)
-        return await self._take(report.transaction_id, one, partial(effects_of_label, report), verdict_seq)
+        return await self._take(report.transaction_id, one, verdict_seq)
 
-    async def _take(
-        self,
-        transaction_id: str,
-        one: EarlierReport,
-        effects_of: Callable[[Original, Sequence[EarlierReport]], tuple[Effect, ...] | None],
-        verdict_seq: int | None,
-    ) -> FeedbackResult:
+    async def _take(self, transaction_id: str, one: EarlierReport, verdict_seq: int | None) -> FeedbackResult:
         reply = Recorded(transaction_id, one.value)
         original = await self._original(transaction_id)
         for _ in range(MAX_ATTEMPTS):
@@ -81,7 +74,7 @@ class RedisFeedback:
                 known: Sequence[EarlierReport] = _reports_decoder.decode(former)
             else:
                 known = await asyncio.to_thread(self._find_reports, transaction_id)
-            effects = effects_of(original, [other for other in known if other.kind == one.kind])
+            effects = effects_of(one, original, known)
             if effects is None:
                 return FeedbackResult(reply, True)
             if await self._record(original.payment, one, effects, verdict_seq, former, [*known, one]):
@@ -98,7 +91,7 @@ class RedisFeedback:
         former: bytes,
         reports: Sequence[EarlierReport],
     ) -> bool:
-        event = event_of(one.kind, payment, one.value, one.source, one.reported_at_ms, effects, verdict_seq)
+        event = event_of(payment, one, effects, verdict_seq)
         step = step_of(event, self.strings.catalogue)
         assert isinstance(step, ReportStep)
         # `step.payment` is the payment as the event will be decoded, so a later fold of the ledger appends the same.
