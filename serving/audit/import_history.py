@@ -18,12 +18,12 @@ from features.history.schema import check_history, complete, own_schema, times_m
 from features.intake.pseudonyms import Pseudonyms
 from serving.errors import CannotStart
 from serving.ledger import history_segment
+from serving.ledger.event_bodies import HistoryEvent, encode
 from serving.ledger.hash_key import bind_hash_key
 from serving.ledger.promotions import latest_catalogue
 from serving.ledger.sqlite.ledger import Event, Ledger
 from serving.ledger.sqlite.process_lock import lock
 from serving.state import snapshots
-from serving.state.fold import HistoryEvent, encode
 from serving.state.foldable import step_of
 from serving.state.startup import fold_ledger
 from serving.store_config import LedgerConfig

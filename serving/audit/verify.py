@@ -19,13 +19,14 @@ from serving.decision.decision import Decision
 from serving.decision.evaluator import DEFAULT, OPEN_BREAKER, STALE, Evaluator
 from serving.decision.receipt import Receipt
 from serving.errors import BrokenReceipt, CannotStart
+from serving.ledger.event_bodies import decode_promotion
 from serving.ledger.hash_key import check_hash_key
 from serving.ledger.open import opened
 from serving.ledger.promotions import catalogue_at, promotions
 from serving.ledger.reader import Event, LedgerReader
 from serving.model import bundle_archive
 from serving.output import out
-from serving.state.fold import Fold, decode_promotion
+from serving.state.fold import Fold
 from serving.state.foldable import CannotFold, PaymentStep, checked_step_of, reason_of
 from serving.state.set_aside import SetAside
 from serving.store_config import LedgerConfig

@@ -14,8 +14,8 @@ from serving.challenger.shadow_scores import ShadowScore, ShadowScores
 from serving.decision.decision import Decision
 from serving.errors import CannotStart
 from serving.ledger import open
+from serving.ledger.event_bodies import ReportEvent, decode_report
 from serving.ledger.reader import Event
-from serving.state.fold import ReportEvent, decode_report
 from serving.store_config import LedgerConfig
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)

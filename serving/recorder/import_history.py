@@ -14,6 +14,7 @@ import msgspec
 
 from serving.audit.import_history import store_history
 from serving.errors import CannotStart
+from serving.ledger.event_bodies import HistoryEvent, encode
 from serving.ledger.hash_key import KIND as HASHING
 from serving.ledger.hash_key import HashingEvent, check_hash_key
 from serving.ledger.postgres import schema
@@ -22,7 +23,6 @@ from serving.ledger.postgres.session import first_session
 from serving.recorder import writer
 from serving.redis_store.server_checks import redis_client
 from serving.redis_store.stream_entry import StreamEntry
-from serving.state.fold import HistoryEvent, encode
 from serving.store_config import LedgerConfig, RedisConfig
 
 #: Lower than the sequence number of any stream entry.

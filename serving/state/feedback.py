@@ -12,13 +12,14 @@ import msgspec
 from features.catalogue.catalogue import Catalogue
 from features.domain.payment import Payment
 from features.errors import InvalidHistory
-from features.intake.parse import payment_json
+from features.intake.parse import milliseconds, payment_json
 from serving.decision.clock import Clock
 from serving.errors import UnknownTransaction
-from serving.ledger.history_segment import Segment, milliseconds, payment_of_row
+from serving.ledger.event_bodies import Effect, ReportEvent, encode
+from serving.ledger.history_segment import Segment, payment_of_row
 from serving.ledger.sqlite.ledger import Event, Ledger
 from serving.messages import Recorded
-from serving.state.fold import Effect, Fold, ReportEvent, encode
+from serving.state.fold import Fold
 from serving.state.foldable import UNFOLDABLE, CannotFold, PaymentStep, ReportStep, reason_of, step_of
 from serving.state.label_precedence import EarlierReport, Original, effects_of
 from serving.state.outcomes import LabelReport, OutcomeReport

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from features.domain.payment import Payment
 from serving.errors import Conflict
-from serving.state.fold import Effect
+from serving.ledger.event_bodies import Effect
 
 #: Outcomes and labels that change the state: each is a filter of the catalogue.
 EFFECTIVE_VALUES = ("declined", "reversed", "fraud", "legitimate")

@@ -12,12 +12,13 @@ from features.catalogue.catalogue import Catalogue, catalogue_of
 from features.intake.pseudonyms import Pseudonyms
 from features.state.profiles import ProfileFile
 from serving.decision.evaluator import Evaluator
+from serving.ledger.event_bodies import PromotionEvent, encode
 from serving.ledger.hash_key import pseudonyms_of
 from serving.ledger.promotions import promotions
 from serving.ledger.sqlite.ledger import Ledger
 from serving.model import bundle_archive
 from serving.state import snapshots
-from serving.state.fold import Fold, PromotionEvent, encode
+from serving.state.fold import Fold
 from serving.state.profile_events import profile_page
 from serving.state.set_aside import save_seqs, saved_events
 from serving.store_config import LedgerConfig

@@ -17,11 +17,12 @@ from features.catalogue.catalogue import Catalogue, catalogue_of
 from features.state.remote import EntityStrings
 from serving.audit.verify import verify_ledger
 from serving.ledger import open
+from serving.ledger.event_bodies import decode_promotion
 from serving.ledger.reader import LedgerReader
 from serving.model import bundle_archive
 from serving.redis_store.keys import Keys
 from serving.settings import Settings
-from serving.state.fold import Fold, decode_promotion
+from serving.state.fold import Fold
 from tests.chaos.proof import Proof, apart, packed, recorded_answers, unlike
 from tests.chaos.proxy import Proxy
 from tests.chaos.served import Served

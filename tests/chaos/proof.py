@@ -13,11 +13,12 @@ from features.state.memory import State
 from features.state.remote import EntityStrings
 from serving.audit.verify import verify_ledger
 from serving.decision.receipt import decode_body
+from serving.ledger.event_bodies import decode_promotion
 from serving.ledger.reader import LedgerReader
 from serving.ledger.sqlite.ledger import Ledger
 from serving.model import bundle_archive
 from serving.settings import Settings
-from serving.state.fold import Fold, decode_promotion
+from serving.state.fold import Fold
 
 
 @dataclass(frozen=True)

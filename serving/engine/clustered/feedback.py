@@ -16,12 +16,12 @@ from features.intake.parse import stored_payment
 from features.state.remote import EntityStrings
 from serving.decision.clock import Clock
 from serving.errors import LedgerUnavailable
+from serving.ledger.event_bodies import Effect
 from serving.messages import Recorded
 from serving.redis_store.messages import EventHeader, StringAppend
 from serving.redis_store.state import RedisState
 from serving.redis_store.stream_lookup import unrecorded_content
 from serving.state.feedback import FeedbackResult, event_of, unknown_transaction
-from serving.state.fold import Effect
 from serving.state.foldable import UNFOLDABLE, CannotFold, ReportStep, reason_of, step_of
 from serving.state.label_precedence import EarlierReport, Original, effects_of
 from serving.state.outcomes import LabelReport, OutcomeReport
@@ -97,7 +97,7 @@ class RedisFeedback:
         # `step.payment` is the payment as the event will be decoded, so a later fold of the ledger appends the same.
         foldings = [
             StringAppend(kind, key, tail)
-            for effect in step.effects
+            for effect in effects
             for kind, (key, tail) in self.strings.report(step.payment, effect.what, effect.weight).items()
         ]
         header = EventHeader(event.kind, event.transaction_id, event.event_time_ms, event.arrival_time_ms)

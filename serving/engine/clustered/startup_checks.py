@@ -9,11 +9,11 @@ import msgspec
 from features.intake.pseudonyms import Pseudonyms
 from features.state.codec import FORMAT
 from serving.errors import CannotStart
+from serving.ledger.event_bodies import PromotionEvent, encode
 from serving.ledger.hash_key import KIND as HASHING
 from serving.ledger.hash_key import HashingEvent
 from serving.redis_store.messages import EventHeader
 from serving.redis_store.state import RedisState
-from serving.state.fold import PromotionEvent, encode
 from serving.state.startup import Opened
 
 _REBUILD = "Stop the workers and rebuild it from the ledger: python -m serving rebuild-state."

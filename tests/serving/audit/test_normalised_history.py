@@ -16,8 +16,8 @@ from features.history.schema import own_schema
 from features.state.replay import fold, replay
 from serving.audit.import_history import append_history, store_history
 from serving.ledger import history_segment
+from serving.ledger.event_bodies import HistoryEvent, encode
 from serving.ledger.sqlite.ledger import Ledger
-from serving.state.fold import HistoryEvent, encode
 from serving.state.foldable import CannotFold
 from serving.store_config import LedgerConfig
 from tests.serving.scoring_world import DAY_MS, START_MS, Service, command, payment, rfc3339, running

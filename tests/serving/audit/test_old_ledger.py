@@ -13,10 +13,11 @@ from features.domain.payment import OUTCOMES
 from features.intake.parse import payment_from, stored_payment
 from serving.audit.verify import verify_ledger
 from serving.decision.receipt import decode_answer, decode_body
+from serving.ledger.event_bodies import decode_promotion, decode_report
 from serving.ledger.sqlite.ledger import Ledger
 from serving.model import bundle_archive
 from serving.settings import Settings
-from serving.state.fold import Fold, decode_promotion, decode_report
+from serving.state.fold import Fold
 from tests.chaos.proof import apart, packed
 from tests.fixtures.ledgers import CLEAR_V1, OLD_LEDGERS, OldLedger
 from tests.serving.asgi import runtime_with

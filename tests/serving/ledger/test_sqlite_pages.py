@@ -12,9 +12,9 @@ import pytest
 from features.intake.parse import payment_json
 from serving.audit import export_history
 from serving.ledger import reader
+from serving.ledger.event_bodies import ReportEvent, encode
 from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
-from serving.state.fold import ReportEvent, encode
 from tests.serving.console.desk_world import START_MS, payment
 
 UNDECIDED = b',"receipt":null,"answer":null}'

@@ -21,9 +21,9 @@ from serving.audit.verify import verify_ledger
 from serving.decision.receipt import decode_body
 from serving.engine.embedded.engine import EmbeddedEngine
 from serving.engine.embedded.runtime import EmbeddedRuntime
+from serving.ledger.event_bodies import decode_promotion
 from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
-from serving.state.fold import decode_promotion
 from serving.store_config import LedgerConfig
 from tests.serving.asgi import runtime_with
 from tests.serving.load import calling

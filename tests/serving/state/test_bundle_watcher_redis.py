@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from serving.ledger.event_bodies import decode_promotion
 from serving.ledger.open import opened
 from serving.settings import read_settings
-from serving.state.fold import decode_promotion
 from tests.serving.load import calling
 from tests.serving.profiles import Production, ProductionService, figures
 from tests.serving.scoring_world import payment

@@ -30,11 +30,12 @@ from serving.decision.clock import ReplayClock
 from serving.decision.decider import Decided
 from serving.engine.embedded.engine import EmbeddedEngine
 from serving.ledger import history_segment
+from serving.ledger.event_bodies import HistoryEvent, encode
 from serving.ledger.sqlite.ledger import Ledger
 from serving.messages import refusal
 from serving.settings import Settings
 from serving.state.feedback import EmbeddedFeedback
-from serving.state.fold import Fold, HistoryEvent, encode
+from serving.state.fold import Fold
 from serving.state.outcomes import LabelReport, OutcomeReport
 from serving.state.startup import append_profiles, fold_ledger, open_bundle
 from serving.store_config import LedgerConfig

@@ -15,11 +15,12 @@ import pytest
 
 from features.catalogue.catalogue import Catalogue, catalogue_of
 from features.state.memory import Position, State
+from serving.ledger.event_bodies import decode_promotion
 from serving.ledger.sqlite.ledger import Ledger
 from serving.model import bundle_archive
 from serving.settings import Settings
 from serving.state import snapshots
-from serving.state.fold import Fold, decode_promotion
+from serving.state.fold import Fold
 from serving.state.startup import fold_ledger
 from tests.chaos.proof import apart, packed
 from tests.fixtures.ledgers import CLEAR_V1
