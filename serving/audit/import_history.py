@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from features.catalogue.catalogue import catalogue
 from features.errors import InvalidHistory
-from features.history.normalise import check_words, normalised
+from features.history.normalise import check_words, normalised, pseudonymised
 from features.history.parquet import read_table
 from features.history.schema import check_history, complete, own_schema, times_ms
 from features.intake.pseudonyms import Pseudonyms
@@ -85,7 +85,7 @@ def store_history(folder: Path, source: Path, until_ms: int | None, names: Pseud
     else:
         folder.mkdir(parents=True, exist_ok=True)
         kept = folder / "kept.partial"
-        pq.write_table(table if names is None else names.of_history(table), kept, row_group_size=ROWS_PER_GROUP)
+        pq.write_table(table if names is None else pseudonymised(table, names), kept, row_group_size=ROWS_PER_GROUP)
         sha256 = history_segment.keep(kept, folder)
         kept.unlink()
     event = HistoryEvent(
