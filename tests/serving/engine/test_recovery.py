@@ -15,6 +15,7 @@ import pytest
 
 from features.catalogue.catalogue import catalogue
 from serving.audit.verify import verify_ledger
+from serving.cases.cases import Verdict
 from serving.ledger.open import opened
 from serving.settings import read_settings
 from tests.serving.profiles import Profile, both_profiles, figures
@@ -188,15 +189,7 @@ def give_a_verdict(profile: Profile, service: Service) -> None:
     profile.settle(service)
     desk = profile.desk(service)
     with desk.opened() as connection:
-        desk.resolve(
-            connection,
-            transaction_id="v-1",
-            verdict="fraud",
-            note="seen",
-            actor="asha",
-            event_time_ms=START_MS + 5_000,
-            arrival_time_ms=START_MS + 5_000,
-        )
+        desk.resolve(connection, Verdict("v-1", "fraud", "seen", "asha", START_MS + 5_000, START_MS + 5_000))
 
 
 def counted(service: Service, prefix: str) -> float:
