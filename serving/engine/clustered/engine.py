@@ -27,12 +27,12 @@ from serving.decision.evaluator import DEFAULT, FULL, RULES_ONLY, STALE
 from serving.decision.receipt import Receipt
 from serving.engine.clustered.claim import (
     Claim,
-    PaymentLookup,
     check_content,
     empty_reading,
     replay_of,
     without_receipt,
 )
+from serving.engine.clustered.ledger_lookup import LedgerLookup
 from serving.engine.clustered.outbox import Outbox, PendingDecision, record_decision
 from serving.engine.clustered.profiles import SharedProfiles
 from serving.engine.clustered.retries import Retries
@@ -64,7 +64,7 @@ class RedisEngine:
         decider: Decider,
         state: RedisState,
         clock: Clock,
-        lookup: PaymentLookup,
+        lookup: LedgerLookup,
         now_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
         self.catalogue = catalogue
