@@ -56,9 +56,7 @@ class VerdictLabeller:
         past = LedgerLookup(ledger, self.config.segments, catalogue)
         state = await connect(self.redis)
         try:
-            strings = EntityStrings(catalogue)
-            await RedisFeedback(state, strings, clock_named(self.clock), past.original, past.reports).take_label(
-                report, verdict_seq
-            )
+            feedback = RedisFeedback(state, EntityStrings(catalogue), clock_named(self.clock), past)
+            await feedback.take_label(report, verdict_seq)
         finally:
             state.close()

@@ -75,9 +75,14 @@ def fold_ledger(ledger: Ledger, catalogue: Catalogue, config: LedgerConfig) -> F
     return fold
 
 
-def note_promotion(ledger: Ledger, opened: Opened, features: str, code: str, now_ms: int) -> None:
-    """Write a `promotion` event if the last one names another bundle."""
-    own = PromotionEvent(opened.bundle.digest, opened.bundle.model_name, opened.bundle.policy.digest, features, code)
+def promotion_of(bundle: Bundle, code: str) -> PromotionEvent:
+    """The body of the event that says that this bundle decides from now on, with the code of that version."""
+    return PromotionEvent(bundle.digest, bundle.model_name, bundle.policy.digest, bundle.contract.hash, code)
+
+
+def note_promotion(ledger: Ledger, opened: Opened, code: str, now_ms: int) -> None:
+    """Write a `promotion` event if the last one names another bundle or other code."""
+    own = promotion_of(opened.bundle, code)
     known = promotions(ledger)
     if not known or known[-1] != own:
         ledger.append_now("promotion", "", now_ms, time.time_ns() // 1_000_000, encode(own))

@@ -7,7 +7,7 @@ recorder has written them long before they expire in Redis.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -15,6 +15,7 @@ from features.domain.payment import Payment
 from features.intake.parse import stored_payment
 from features.state.remote import EntityStrings
 from serving.decision.clock import Clock
+from serving.engine.clustered.ledger_lookup import LedgerLookup
 from serving.errors import LedgerUnavailable
 from serving.ledger.event_bodies import Effect
 from serving.messages import Recorded
@@ -30,24 +31,17 @@ from serving.state.outcomes import LabelReport, OutcomeReport
 MAX_ATTEMPTS = 50
 
 
-#: Look up a payment, and the reports about it, in PostgreSQL and the imported history; both block.
-FindOriginal = Callable[[str], Original | None]
-FindReports = Callable[[str], Sequence[EarlierReport]]
-
 _reports_decoder = msgspec.json.Decoder(list[EarlierReport])
 
 
 class RedisFeedback:
     """Takes outcomes and labels for a state that many workers share (a `Feedback` of serving/engine/protocols.py)."""
 
-    def __init__(
-        self, state: RedisState, strings: EntityStrings, clock: Clock, original: FindOriginal, reports: FindReports
-    ) -> None:
+    def __init__(self, state: RedisState, strings: EntityStrings, clock: Clock, lookup: LedgerLookup) -> None:
         self.state = state
         self.strings = strings
         self.clock = clock
-        self._find_original = original
-        self._find_reports = reports
+        self.lookup = lookup
 
     async def take_outcome(self, report: OutcomeReport) -> FeedbackResult:
         """Record what the issuer did; a repeated outcome changes nothing.
@@ -73,7 +67,7 @@ class RedisFeedback:
             if former:
                 known: Sequence[EarlierReport] = _reports_decoder.decode(former)
             else:
-                known = await asyncio.to_thread(self._find_reports, transaction_id)
+                known = await asyncio.to_thread(self.lookup.reports, transaction_id)
             effects = effects_of(one, original, known)
             if effects is None:
                 return FeedbackResult(reply, True)
@@ -116,7 +110,7 @@ class RedisFeedback:
                 return Original(stored_payment(content), None, 0, None)
             except UNFOLDABLE as error:
                 raise CannotFold(reason_of(error), "transaction_id") from error
-        found = await asyncio.to_thread(self._find_original, transaction_id)
+        found = await asyncio.to_thread(self.lookup.original, transaction_id)
         if found is None:
             raise unknown_transaction(transaction_id)
         return found

@@ -73,8 +73,8 @@ class RedisRuntime(ProfileRuntime):
         await startup_checks.agree_on_state(state, decider.features_hash, await asyncio.to_thread(self.ledger.has_past))
         state.expect(startup_checks.contract_of(decider.features_hash))
         await startup_checks.agree_on_hashing(state, self.names)
-        await startup_checks.note_promotion(state, opened, decider.features_hash, decider.code, self.clock.now_ms())
-        self.feedback = RedisFeedback(state, engine.strings, self.clock, self.lookup.original, self.lookup.reports)
+        await startup_checks.note_promotion(state, opened, decider.code, self.clock.now_ms())
+        self.feedback = RedisFeedback(state, engine.strings, self.clock, self.lookup)
         engine.shared_profiles = SharedProfiles(state, self.profiles, self.names, opened.catalogue)
         await engine.shared_profiles.read_all()
         self.set_aside = decode_shared(await state.get(state.keys.set_aside))
@@ -149,9 +149,7 @@ class RedisRuntime(ProfileRuntime):
             raise LedgerError("the worker is not ready yet")
         decider = engine.decider
         try:
-            await startup_checks.note_promotion(
-                engine.state, opened, decider.features_hash, decider.code, self.clock.now_ms()
-            )
+            await startup_checks.note_promotion(engine.state, opened, decider.code, self.clock.now_ms())
         except StateUnavailable as error:
             raise LedgerError(str(error)) from error
         engine.decider = decider.successor(opened.evaluator, engine.catalogue)

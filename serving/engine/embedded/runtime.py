@@ -73,7 +73,7 @@ class EmbeddedRuntime(ProfileRuntime):
             catalogue=opened.catalogue, fold=fold, evaluator=opened.evaluator, ledger=self.ledger, clock=self.clock,
             code=code, notice=self._notice,
         )  # fmt: skip
-        startup.note_promotion(self.ledger, opened, engine.decider.features_hash, code, self.clock.now_ms())
+        startup.note_promotion(self.ledger, opened, code, self.clock.now_ms())
         if self.profiles is not None:
             startup.append_profiles(self.profiles, self.ledger, fold, self.names)
         self.feedback = EmbeddedFeedback(self.ledger, fold, self.clock)
@@ -137,7 +137,7 @@ class EmbeddedRuntime(ProfileRuntime):
         if engine is None or not engine.ledger_works:
             raise LedgerError("the ledger is not open for writing")
         decider, now_ms = engine.decider, self.clock.now_ms()
-        startup.note_promotion(self.ledger, opened, decider.features_hash, decider.code, now_ms)
+        startup.note_promotion(self.ledger, opened, decider.code, now_ms)
         engine.decider = decider.successor(opened.evaluator, engine.catalogue)
 
     # -- in the background ---------------------------------------------------------------------

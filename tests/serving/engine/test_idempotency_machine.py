@@ -49,7 +49,7 @@ class IdempotencyMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         open_bundle(self.bundle, self.settings.ledger)
         self._start()
-        note_promotion(self.ledger, self.opened, self.opened.catalogue.contract().hash, "test", START_MS)
+        note_promotion(self.ledger, self.opened, "test", START_MS)
 
     def _start(self) -> None:
         self.ledger = Ledger(self.settings.ledger.sqlite)

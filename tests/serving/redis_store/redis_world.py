@@ -49,6 +49,12 @@ class NoPast:
     def content(self, transaction_id: str) -> bytes | None:
         return None
 
+    def original(self, transaction_id: str) -> None:
+        return None
+
+    def reports(self, transaction_id: str) -> tuple[()]:
+        return ()
+
 
 class Shared:
     """What the workers of one test share: a Redis, a prefix, a bundle, a folder."""
