@@ -8,8 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Protocol
+from contextlib import closing, contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -18,50 +17,30 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 EVERY_SECONDS = 5.0
 
 
-class Stages(Protocol):
-    """A command in stages, one after the other; each counts towards a total if it has one."""
-
-    def stage(self, name: str, total: int | None = None) -> None:
-        """End the present stage and begin one of this name."""
-        ...
-
-    def update(self, completed: int, total: int | None = None) -> None:
-        """Set the count of the present stage, and its total once that is known."""
-        ...
-
-    def advance(self, count: int) -> None:
-        """Add to the count of the present stage."""
-        ...
-
-    def finish(self) -> None:
-        """End the present stage."""
-        ...
-
-
 class Bars:
-    """One bar per stage on a terminal, a moving one where the total is not known."""
+    """A command in stages, one after the other: one bar per stage on a terminal, a moving one without a total."""
 
     def __init__(self, bars: Progress) -> None:
         self.bars = bars
         self.now: TaskID | None = None
 
     def stage(self, name: str, total: int | None = None) -> None:
-        """See `Stages`."""
+        """End the present stage and begin one of this name."""
         self.finish()
         self.now = self.bars.add_task(name, total=total)
 
     def update(self, completed: int, total: int | None = None) -> None:
-        """See `Stages`."""
+        """Set the count of the present stage, and its total once that is known."""
         if self.now is not None:
             self.bars.update(self.now, completed=completed, total=total)
 
     def advance(self, count: int) -> None:
-        """See `Stages`."""
+        """Add to the count of the present stage."""
         if self.now is not None:
             self.bars.advance(self.now, count)
 
     def finish(self) -> None:
-        """See `Stages`."""
+        """End the present stage."""
         if self.now is not None:
             total = self.bars.tasks[self.now].total or 1
             self.bars.update(self.now, total=total, completed=total)
@@ -84,23 +63,23 @@ class Lines:
         self._thread.start()
 
     def stage(self, name: str, total: int | None = None) -> None:
-        """See `Stages`."""
+        """See `Bars`."""
         self.finish()
         with self._lock:
             self._name, self._completed, self._total = name, 0, total
             self._began_s = time.monotonic()
 
     def update(self, completed: int, total: int | None = None) -> None:
-        """See `Stages`."""
+        """See `Bars`."""
         self._completed = completed
         self._total = total if total is not None else self._total
 
     def advance(self, count: int) -> None:
-        """See `Stages`."""
+        """See `Bars`."""
         self._completed += count
 
     def finish(self) -> None:
-        """See `Stages`."""
+        """See `Bars`."""
         with self._lock:
             if self._name and (self.closing or time.monotonic() - self._began_s >= self.every_s):
                 self._say("done")
@@ -128,16 +107,17 @@ class Lines:
         return f"{self._completed:,} of {self._total:,} ({min(self._completed / self._total, 1.0):.0%})"
 
 
+#: What a command reports its progress to.
+Stages = Bars | Lines
+
+
 @contextmanager
 def progress(console: Console) -> Iterator[Stages]:
     """Stages that are shown while the block runs."""
     if not console.is_terminal:
-        lines = Lines(console, EVERY_SECONDS)
-        try:
+        with closing(Lines(console, EVERY_SECONDS)) as lines:
             yield lines
             lines.finish()
-        finally:
-            lines.close()
         return
     columns = (SpinnerColumn(finished_text="·"), TextColumn("{task.description}"), BarColumn())
     with Progress(*columns, MofNCompleteColumn(), TimeElapsedColumn(), console=console) as drawn:
@@ -153,10 +133,7 @@ def waiting(console: Console, what: str) -> Iterator[None]:
         with console.status(what):
             yield
         return
-    lines = Lines(console, EVERY_SECONDS, closing=False)
-    try:
+    with closing(Lines(console, EVERY_SECONDS, closing=False)) as lines:
         lines.stage(what)
         yield
         lines.finish()
-    finally:
-        lines.close()

@@ -10,7 +10,7 @@ import typer
 
 from features.progress import waiting
 from serving.errors import CannotStart
-from serving.output import exit_on_refusal, out
+from serving.output import exit_on_refusal, out, write_report
 from serving.settings import Settings, log_form, read_settings, use_own_model_store
 from serving.telemetry.logs import set_up
 
@@ -46,11 +46,10 @@ def verify(
 
     with exit_on_refusal():
         settings = read_settings()
-        with progress_of(settings) as progress:
-            result = verify_ledger(settings, first_differences, progress)
+        with progress_of(settings.ledger) as progress:
+            result = verify_ledger(settings.ledger, first_differences, progress)
     if report is not None:
-        report.parent.mkdir(parents=True, exist_ok=True)
-        report.write_bytes(msgspec.json.format(msgspec.json.encode(result.figures()), indent=2))
+        write_report(report, result.figures())
     for difference in result.differences:
         out.print(difference, style="red")
     for aside in result.set_aside.named():
@@ -71,10 +70,13 @@ def import_history(
     with exit_on_refusal(), waiting(out, "checking and storing the history"):
         settings = read_settings()
         if settings.production:  # imported here: the embedded profile needs no driver of a server
-            from serving.recorder.import_history import append_history
+            from serving.recorder import import_history as to_postgres
+
+            event = to_postgres.append_history(settings.ledger, settings.redis, history, until_ms)
         else:
-            from serving.audit.import_history import append_history
-        event = append_history(settings, history, until_ms)
+            from serving.audit import import_history as to_sqlite
+
+            event = to_sqlite.append_history(settings.ledger, history, until_ms)
     out.print(f"{event.rows:,} payments were imported as segment {event.sha256[:12]}.")
     if settings.production:
         out.print("Build their state in Redis before workers start: python -m serving rebuild-state")
@@ -88,7 +90,7 @@ def export_history(
     from serving.audit.export_history import export
 
     with exit_on_refusal(), waiting(out, "exporting the history"):
-        rows = export(read_settings(), target)
+        rows = export(read_settings().ledger, target)
     out.print(f"{rows:,} payments were written to {target}.")
 
 
@@ -98,7 +100,7 @@ def export_vectors(target: Annotated[Path, typer.Argument(help="Parquet to write
     from serving.audit.export_vectors import export_vectors
 
     with exit_on_refusal(), waiting(out, "exporting vectors and scores"):
-        rows = export_vectors(read_settings(), target)
+        rows = export_vectors(read_settings().ledger, target)
     out.print(f"{rows:,} vectors were written to {target}.")
 
 
@@ -108,7 +110,7 @@ def snapshot() -> None:
     from serving.audit.import_history import write_snapshot
 
     with exit_on_refusal(), waiting(out, "folding the ledger"):
-        path = write_snapshot(read_settings())
+        path = write_snapshot(read_settings().ledger)
     out.print(f"The state was written to {path}.")
 
 
@@ -122,7 +124,7 @@ def hash_id(
     from serving.ledger.hash_key import pseudonyms_of
 
     with exit_on_refusal():
-        names = pseudonyms_of(read_settings())
+        names = pseudonyms_of(read_settings().hash_key)
         if names is None:
             raise CannotStart("RISKGATE_HASH_KEY is not set: identifiers are stored in clear.", "Set it first.")
         if kind not in PREFIXES:

@@ -5,13 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+import msgspec
 import typer
 from rich.console import Console
 
 from features.errors import RiskgateError
 
 out = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def write_report(path: Path, figures: dict[str, Any]) -> None:
+    """Write figures as JSON for people and machines; the folder is created if it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2))
 
 
 @contextlib.contextmanager

@@ -23,7 +23,6 @@ from features.errors import RiskgateError
 from serving.access.authenticator import Authenticator
 from serving.api.app import Application
 from serving.api.asgi import Receive, Scope, Send
-from serving.engine.champion import Champion
 from serving.engine.embedded.runtime import EmbeddedRuntime
 from serving.engine.protocols import Runtime
 from serving.image import LockedImage
@@ -35,6 +34,7 @@ from serving.server.drain import Drain
 from serving.server.sockets import addresses, bind, check_listening, listeners
 from serving.settings import Settings, fast_path_is_on, log_form, make_paths_absolute, read_settings, workers_wanted
 from serving.start_checks import Checked, check
+from serving.state.champion import Champion
 from serving.telemetry.logs import set_up
 
 log = logging.getLogger("riskgate")

@@ -13,6 +13,7 @@ import msgspec
 
 from features.settings import PREFIX, is_kubernetes_link, read_variable, use_bentoml_home
 from serving.errors import CannotStart
+from serving.store_config import LedgerConfig, RedisConfig
 
 log = logging.getLogger("riskgate.settings")
 
@@ -122,14 +123,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.redis_url and self.postgres_url)
 
     @property
-    def shadow_path(self) -> Path:
-        """The SQLite file that holds what challengers would have decided."""
-        return self.var / "shadow.sqlite"
+    def ledger(self) -> LedgerConfig:
+        """What it takes to open the ledger."""
+        return LedgerConfig(self.var, self.ledger_sync, self.postgres_url, self.redis_prefix, self.hash_key)
 
     @property
-    def ledger_path(self) -> Path:
-        """The SQLite file that holds the ledger and the cases."""
-        return self.var / "ledger.sqlite"
+    def redis(self) -> RedisConfig:
+        """What it takes to connect to the online state of the production profile."""
+        return RedisConfig(self.redis_url, self.redis_prefix, self.idempotency_seconds, self.stream_limit)
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:

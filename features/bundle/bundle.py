@@ -17,6 +17,8 @@ from features.domain.contract import Contract
 from features.errors import BrokenBundle
 
 FORMAT = 1
+#: The files of a bundle, the index last: it names the digests of the others.
+FILES = ("model.txt", "policy.json", "contract.json", "bundle.json")
 
 
 class Calibrator(msgspec.Struct, frozen=True):

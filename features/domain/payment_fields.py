@@ -8,7 +8,6 @@ reads; a test compares the two.
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from features.domain.money import CURRENCIES, LARGEST_AMOUNT_MINOR
@@ -68,15 +67,6 @@ class Attributes(NamedTuple):
 
 
 Kind = Identifier | Moment | Whole | Word | Pattern | Address | Degrees | Attributes
-
-#: The Python type in which a value of each kind is decoded from JSON.
-WIRE_TYPES: dict[type[Kind], Any] = {
-    **dict.fromkeys((Identifier, Word, Pattern, Address), str),
-    Moment: datetime,
-    Whole: int,
-    Degrees: float,
-    Attributes: dict[str, float | str],
-}
 
 
 class Field(NamedTuple):
@@ -144,5 +134,4 @@ BY_NAME = {field.name: field for field in FIELDS}
 REQUIRED = tuple(field.name for field in FIELDS if field.required)
 #: Optional columns of a normalised history.
 OPTIONAL_OF_HISTORY = tuple(field.name for field in FIELDS if field.of_history and not field.required)
-IDENTIFIERS = tuple(field.name for field in FIELDS if isinstance(field.kind, Identifier))
 EXAMPLE = {field.name: field.example for field in FIELDS if field.example is not None}

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from features.catalogue import payment_features
 from features.catalogue.catalogue import Catalogue, CatalogueParameters
 from features.feast_store.views import PAYMENT_COLUMNS, computed_on_demand, windows_in_ratios
-from features.history.schema import TIME
+from features.history.schema import TIME, each_word
 from features.jit import compiled
 from features.kernel.plan import plan_of
 from features.state.columns import amounts_of, country_code, extras_of
@@ -95,11 +95,8 @@ def _profiles(columns: Columns, rows: int) -> Vectors:
 
 
 def _codes(values: Sequence[Any] | pa.Array, code: Callable[[str], float]) -> Vectors:
-    """The code of each text, computed once per distinct text; NaN for null."""
-    coded = _arrow(values, "str").dictionary_encode()
-    codes = np.array([*(code(text) for text in coded.dictionary.to_pylist()), np.nan])
-    places = coded.indices.fill_null(len(codes) - 1).to_numpy(zero_copy_only=False)
-    return np.asarray(codes[places], np.float64)
+    """The code of each text; NaN for null."""
+    return each_word(_arrow(values, "str"), code, np.nan)
 
 
 def _arrow(values: Sequence[Any] | pa.Array, kind: str) -> pa.Array:

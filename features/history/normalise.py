@@ -7,17 +7,18 @@ stored: verification must reproduce the decisions made from it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from features.domain.money import CURRENCIES, LARGEST_AMOUNT_MINOR
 from features.domain.payment import Payment
 from features.domain.payment_fields import COUNTRY
 from features.errors import InvalidHistory
-from features.history.schema import AFTERWARDS, OPTIONAL, REQUIRED, dictionary_of, times_ms, valid
+from features.history.schema import AFTERWARDS, OPTIONAL, REQUIRED, dictionary_of, each_word, times_ms, valid
+from features.intake.pseudonyms import Pseudonyms
 
 #: The range of Python's datetime, ms UTC.
 EARLIEST_MS, LATEST_MS = -62_135_596_800_000, 253_402_300_799_999
@@ -73,6 +74,14 @@ def normalised(history: pa.Table) -> pa.Table:
     return _rewritten(history, "mcc", lambda text: text.strip() or None)
 
 
+def pseudonymised(history: pa.Table, names: Pseudonyms) -> pa.Table:
+    """A history with pseudonyms in place of instruments and IP addresses."""
+    for entity, column in (("instrument", "instrument_id"), ("ip", "ip")):
+        if column in history.column_names:
+            history = _rewritten(history, column, partial(names.of, entity))
+    return history
+
+
 def _rewritten(history: pa.Table, column: str, word: Callable[[str], str | None]) -> pa.Table:
     coded = dictionary_of(history[column])
     known = coded.dictionary.to_pylist()
@@ -101,15 +110,17 @@ def _problems(history: pa.Table) -> Iterator[str]:
         f"amount_minor lies outside 0..{LARGEST_AMOUNT_MINOR} (a refund is an outcome, not a payment)",
     )
     yield from _named(
-        ~_each(history["currency"], lambda word: word in CURRENCIES),
+        ~each_word(history["currency"], lambda word: word in CURRENCIES, True),
         "currency is none that this release knows (an ISO 4217 code)",
     )
     for column in _COUNTRIES:
         yield from _named(
-            ~_each(history[column], lambda word: COUNTRY.fullmatch(word) is not None),
+            ~each_word(history[column], lambda word: COUNTRY.fullmatch(word) is not None, True),
             f"{column} is no country code (two letters, ISO 3166-1)",
         )
-    yield from _named(~_each(history["mcc"], _is_category), "mcc is no category code (four digits, ISO 18245)")
+    yield from _named(
+        ~each_word(history["mcc"], _is_category, True), "mcc is no category code (four digits, ISO 18245)"
+    )
     for field in (*REQUIRED, *OPTIONAL, *AFTERWARDS):
         if pa.types.is_timestamp(field.type):
             times = times_ms(history[field.name])
@@ -127,10 +138,3 @@ def _named(wrong: npt.NDArray[np.bool_], what: str) -> Iterator[str]:
         first = ", ".join(str(row) for row in rows[:_MOST_ROWS].tolist())
         more = f" and {rows.size - _MOST_ROWS} more" if rows.size > _MOST_ROWS else ""
         yield f"row {first}{more}: {what}"
-
-
-def _each(column: pa.ChunkedArray, fits: Callable[[str], bool]) -> npt.NDArray[np.bool_]:
-    """For each row whether its word fits (checked once per distinct word); an empty value fits, bool[n]."""
-    coded = dictionary_of(column)
-    table = np.array([fits(word) for word in coded.dictionary.to_pylist()] + [True], np.bool_)
-    return np.asarray(table[pc.fill_null(coded.indices.cast(pa.int64()), len(table) - 1).to_numpy()], np.bool_)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,11 +17,7 @@ def read_table(path: Path) -> pa.Table:
 
     Raises: InvalidHistory if there is no such file or it is not parquet.
     """
-    _refuse_absent(path)
-    try:
-        return pq.read_table(path)
-    except pa.ArrowInvalid as problem:
-        raise _not_parquet(path) from problem
+    return _read(path, pq.read_table)
 
 
 def count_rows(path: Path) -> int:
@@ -27,23 +25,19 @@ def count_rows(path: Path) -> int:
 
     Raises: InvalidHistory if there is no such file or it is not parquet.
     """
-    _refuse_absent(path)
-    try:
-        return int(pq.read_metadata(path).num_rows)
-    except pa.ArrowInvalid as problem:
-        raise _not_parquet(path) from problem
+    return int(_read(path, pq.read_metadata).num_rows)
 
 
-def _refuse_absent(path: Path) -> None:
+def _read(path: Path, read: Callable[[Path], Any]) -> Any:
     if not path.is_file():
         raise InvalidHistory(
             f"There is no file {path}.",
             "Name a parquet file of payments; python -m training history makes one from a source file.",
         )
-
-
-def _not_parquet(path: Path) -> InvalidHistory:
-    return InvalidHistory(
-        f"{path} is not a parquet file.",
-        "Write it as parquet, or map it first: python -m training history DATASET --data FOLDER.",
-    )
+    try:
+        return read(path)
+    except pa.ArrowInvalid as problem:
+        raise InvalidHistory(
+            f"{path} is not a parquet file.",
+            "Write it as parquet, or map it first: python -m training history DATASET --data FOLDER.",
+        ) from problem

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -87,6 +90,13 @@ def dictionary_of(column: pa.ChunkedArray | pa.Array) -> pa.DictionaryArray:
     """A string column as one dictionary-encoded array."""
     coded = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     return coded if pa.types.is_dictionary(coded.type) else coded.dictionary_encode()
+
+
+def each_word(column: pa.ChunkedArray | pa.Array, value_of: Callable[[str], Any], empty: Any) -> npt.NDArray[Any]:
+    """`value_of` each text of a string column, called once per distinct text; `empty` where there is none, [n]."""
+    coded = dictionary_of(column)
+    table = np.array([*map(value_of, coded.dictionary.to_pylist()), empty])
+    return np.asarray(table[pc.fill_null(coded.indices.cast(pa.int64()), len(table) - 1).to_numpy()])
 
 
 def times_ms(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:

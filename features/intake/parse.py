@@ -142,6 +142,11 @@ def payment_json(payment: Payment) -> bytes:
     ))  # fmt: skip
 
 
+def milliseconds(moment: datetime) -> int:
+    """An aware moment as milliseconds UTC, exactly."""
+    return (moment - _EPOCH) // _MILLISECOND
+
+
 def stored_payment(data: bytes) -> Payment:
     """The payment that `payment_json` wrote."""
     return _payment(_decode_wire(data))

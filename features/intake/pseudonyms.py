@@ -12,8 +12,6 @@ from binascii import hexlify
 from hashlib import blake2b
 from ipaddress import ip_address
 
-import pyarrow as pa
-
 _LETTERS = bytes.maketrans(b"0123456789abcdef", b"abcdefghijklmnop")
 _INSTRUMENT, _IP = "hi_", "hp_"
 PREFIXES = {"instrument": _INSTRUMENT, "ip": _IP}
@@ -51,18 +49,6 @@ class Pseudonyms:
         if entity not in PREFIXES or is_pseudonym(entity, identifier):
             return identifier
         return self.instrument(identifier) if entity == "instrument" else self.ip(identifier)
-
-    def of_history(self, history: pa.Table) -> pa.Table:
-        """A history (features/history/schema.py) with pseudonyms in place of instruments and IP addresses."""
-        for entity, column in (("instrument", "instrument_id"), ("ip", "ip")):
-            if column not in history.column_names:
-                continue
-            coded = history[column].combine_chunks().dictionary_encode()
-            words = [None if one is None else self.of(entity, one) for one in coded.dictionary.to_pylist()]
-            hashed = pa.DictionaryArray.from_arrays(coded.indices, pa.array(words, pa.string())).cast(pa.string())
-            place = history.schema.get_field_index(column)
-            history = history.set_column(place, history.schema.field(place), hashed)
-        return history
 
 
 def is_pseudonym(entity: str, identifier: str) -> bool:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from features.catalogue import payment_features
 from features.catalogue.catalogue import Catalogue
 from features.domain.money import CURRENCIES, CURRENCY_CODES
 from features.domain.payment import CHANNELS, RAILS, Payment
 from features.domain.utc_offsets import UTC_OFFSET_MINUTES
-from features.history.schema import dictionary_of, times_ms, valid
+from features.history.schema import each_word, times_ms, valid
 from features.state.profiles import InstrumentProfile, InvalidProfile, PayeeProfile, PayerProfile, ProfileRow, Profiles
 
 Vector = npt.NDArray[np.float64]
@@ -123,11 +123,8 @@ def _number(value: int | None) -> float:
 
 
 def _mapped(column: Any, mapping: dict[str, float], otherwise: float) -> Vector:
-    """Each value of a string column through a mapping, which is applied once per distinct value."""
-    coded = dictionary_of(column)
-    table = np.array([mapping.get(v, otherwise) for v in coded.dictionary.to_pylist()] + [otherwise])
-    indices = pc.fill_null(coded.indices.cast(pa.int64()), len(table) - 1).to_numpy()
-    return np.asarray(table[indices], np.float64)
+    """Each text of a column through a mapping; `otherwise` for another or none."""
+    return each_word(column, lambda word: mapping.get(word, otherwise), otherwise)
 
 
 def amounts_of(history: pa.Table, catalogue: Catalogue) -> npt.NDArray[np.int64]:
@@ -149,13 +146,11 @@ def extras_of(history: pa.Table, catalogue: Catalogue) -> Vector:
     """`extra` of every payment of a completed history, float64[n, words]; the same numbers as `encode_extra`."""
     n = history.num_rows
     extra = np.full((n, extra_words(catalogue)), MISSING)
-    countries = {c for name in ("payer_country", "payee_country") for c in _strings(history[name])}
-    codes = {c: country_code(c) for c in countries}
     extra[:, payment_features.RAIL] = _mapped(history["rail"], _RAIL_CODE, MISSING)
     extra[:, payment_features.CHANNEL] = _mapped(history["channel"], _CHANNEL_CODE, MISSING)
-    extra[:, payment_features.MCC] = _mapped(history["mcc"], {m: float(m) for m in _strings(history["mcc"])}, MISSING)
-    extra[:, payment_features.PAYER_COUNTRY] = _mapped(history["payer_country"], codes, MISSING)
-    extra[:, payment_features.PAYEE_COUNTRY] = _mapped(history["payee_country"], codes, MISSING)
+    extra[:, payment_features.MCC] = each_word(history["mcc"], float, MISSING)
+    extra[:, payment_features.PAYER_COUNTRY] = each_word(history["payer_country"], country_code, MISSING)
+    extra[:, payment_features.PAYEE_COUNTRY] = each_word(history["payee_country"], country_code, MISSING)
     extra[:, payment_features.FOREIGN] = _mapped(
         history["currency"], {catalogue.parameters.reference_currency: 0.0}, 1.0
     )
@@ -172,13 +167,8 @@ def extras_of(history: pa.Table, catalogue: Catalogue) -> Vector:
     for i, attribute in enumerate(catalogue.parameters.attributes):
         values = history[f"attr_{attribute.name}"]
         if attribute.categories:
-            known = {c: category_code(c, attribute.categories) for c in _strings(values)}
-            extra[:, payment_features.ATTRIBUTES + i] = _mapped(values, known, MISSING)
+            code = partial(category_code, categories=attribute.categories)
+            extra[:, payment_features.ATTRIBUTES + i] = each_word(values, code, MISSING)
         else:
             extra[:, payment_features.ATTRIBUTES + i] = values.to_numpy()
     return extra
-
-
-def _strings(column: Any) -> list[str]:
-    """The distinct values of a string column."""
-    return [v for v in pc.unique(column).to_pylist() if v is not None]

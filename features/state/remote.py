@@ -28,7 +28,6 @@ from features.kernel.step import BITS, ENTITY_COUNT, LISTS, WIDTH, step
 from features.kernel.tiles import Table
 from features.state.codec import (
     EMPTY,
-    HEADER_BYTES,
     TAG_BITS,
     clear,
     event_words,
@@ -91,11 +90,6 @@ def generation_of(string: bytes) -> int:
 def header(generation: int, packed: bytes) -> bytes:
     """The header of a string: generation and length of the packed record."""
     return (generation & 0xFFFFFFFF).to_bytes(4, "little") + len(packed).to_bytes(4, "little")
-
-
-def tail_bytes(string: bytes) -> int:
-    """Length of the events appended to a string since it was packed."""
-    return len(string) - HEADER_BYTES - int.from_bytes(string[4:HEADER_BYTES], "little")
 
 
 @compiled

@@ -11,7 +11,6 @@ import os
 import pwd
 import re
 import secrets
-import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ import msgspec
 
 from features.domain.payment_fields import FIRST_YEAR, LAST_YEAR
 from features.errors import RiskgateError
+from serving.private_file import replace_private
 
 #: The scopes of a key: score payments, report outcomes and labels, read receipts and metrics, everything.
 SCOPES = ("score", "feedback", "read", "admin")
@@ -144,7 +144,7 @@ class KeyFile:
         keys = self.read()
         if key.id in keys:
             raise InvalidKeys(f"There is a key `{key.id}` already.", "Give it another id, then revoke the old one.")
-        self._write([*keys.values(), key])
+        replace_private(self.path, [*keys.values(), key])
 
     def revoke(self, name: str, now: datetime) -> None:
         """Revoke a key; its entry stays as a record.
@@ -156,15 +156,7 @@ class KeyFile:
             raise InvalidKeys(f"There is no key `{name}`.", "See `python -m serving key-list`.")
         if keys[name].revoked is None:
             keys[name] = msgspec.structs.replace(keys[name], revoked=now)
-        self._write(list(keys.values()))
-
-    def _write(self, keys: Sequence[Key]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        # mkstemp makes it readable by its owner only; the rename is atomic.
-        handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(keys)) + b"\n")
-        Path(temporary).replace(self.path)
+        replace_private(self.path, list(keys.values()))
 
 
 def _repair_of(error: OSError, path: Path) -> str:

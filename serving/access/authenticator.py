@@ -16,7 +16,6 @@ from features.errors import RiskgateError
 from serving.access.api_keys import SCOPES, Key, KeyFile, digest_of, id_of
 from serving.access.rate_limit import RateLimiter
 from serving.errors import CannotStart, Forbidden, TooManyRequests, Unauthorised
-from serving.settings import Settings
 
 log = logging.getLogger("riskgate.access")
 
@@ -38,18 +37,24 @@ class Authenticator:
     secret, so that the response time does not reveal which ids exist.
     """
 
-    def __init__(self, settings: Settings, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, api_key: str = "", key_file: str = "", default_rate: int = 0, wall: Callable[[], float] = time.time
+    ) -> None:
+        """`api_key` opens everything; `default_rate` (requests/s, 0: no limit) is for keys that name none.
+
+        Raises: CannotStart, InvalidKeys for a key file that cannot be used.
+        """
         self._wall = wall
-        self._default_rate = settings.rate_per_second
+        self._default_rate = default_rate
         self._limiter = RateLimiter()
-        self._file = KeyFile(Path(settings.keys)) if settings.keys else None
+        self._file = KeyFile(Path(key_file)) if key_file else None
         self._stamp: tuple[int, int, int] | None = None
         self._callers: dict[bytes, Caller] = {}
-        self.keyless = not settings.api_key and self._file is None
+        self.keyless = not api_key and self._file is None
         #: What is wrong with the key file now; the keys read before stay in force.
         self.broken: str | None = None
         all_scopes = frozenset(SCOPES)
-        token = settings.api_key.encode() or secrets.token_bytes(32)
+        token = api_key.encode() or secrets.token_bytes(32)
         self._single = Caller("single", digest_of(token), all_scopes, self._default_rate, float("inf"))
         self._anyone = Caller("anybody", b"", all_scopes, self._default_rate, float("inf"))
         if self._file is not None:

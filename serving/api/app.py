@@ -72,7 +72,7 @@ class Application:
         """Answer with this runtime, for the callers that the authenticator accepts, from now on."""
         self.runtime, self.authenticator = runtime, authenticator
         settings, watch = runtime.settings, runtime.metrics.watch
-        self.names = pseudonyms_of(settings)
+        self.names = pseudonyms_of(settings.hash_key)
         self.always = security_headers(settings.hsts_seconds)
         self._most_under_way = settings.in_flight_limit
         watch("riskgate_keys", "Valid keys of the key file.", lambda: authenticator.keys)

@@ -21,8 +21,8 @@ from features.history.schema import history_schema
 from serving.ledger.open import opened
 from serving.ledger.promotions import latest_catalogue
 from serving.ledger.reader import Event, LedgerReader
-from serving.settings import Settings
 from serving.state.foldable import CannotFold, HistoryStep, PaymentStep, ReportStep, Step, checked_step_of
+from serving.store_config import LedgerConfig
 
 log = logging.getLogger("riskgate.export")
 
@@ -37,17 +37,20 @@ ROWS_PER_TABLE = 1 << 14
 Row = dict[str, Any]
 
 
-def export(settings: Settings, target: Path) -> int:
+def export(config: LedgerConfig, target: Path) -> int:
     """Write imported history and scored payments in HISTORY_SCHEMA, sorted by event time; returns the number of rows.
 
     The label of a payment is the one reported last, from any source. The target is written atomically.
     Raises: CannotStart when there is no ledger.
     """
-    with opened(settings) as ledger:
-        known = latest_catalogue(settings, ledger)
+    with opened(config) as ledger:
+        known = latest_catalogue(ledger, config.bundles)
         schema = history_schema(known.parameters)
         reports = _Reports(ledger, known)
-        tables = [_segment(settings, ledger, known, schema, reports), *_payments(ledger, known, schema, reports)]
+        tables = [
+            _segment(config.segments, ledger, known, schema, reports),
+            *_payments(ledger, known, schema, reports),
+        ]
     table = pa.concat_tables([one for one in tables if one is not None], promote_options="none")
     del tables
     # Stable: payments of the same millisecond keep their order of arrival.
@@ -124,13 +127,13 @@ def _row(event: Event, step: Step, reports: _Reports) -> Row:
 
 
 def _segment(
-    settings: Settings, ledger: LedgerReader, known: Catalogue, schema: pa.Schema, reports: _Reports
+    segments: Path, ledger: LedgerReader, known: Catalogue, schema: pa.Schema, reports: _Reports
 ) -> pa.Table | None:
     histories = [step.body for _, step in _steps(ledger.of_kind("history"), known) if isinstance(step, HistoryStep)]
     if not histories:
         return None
     body = histories[0]
-    table = pq.read_table(settings.var / "segments" / f"{body.sha256}.parquet")
+    table = pq.read_table(segments / f"{body.sha256}.parquet")
     columns = [
         table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(table.num_rows, field.type)
         for field in schema

@@ -12,13 +12,13 @@ from serving.decision import receipt as receipts
 from serving.errors import BrokenReceipt
 from serving.ledger.open import opened
 from serving.ledger.promotions import latest_catalogue
-from serving.settings import Settings
 from serving.state.foldable import CannotFold, PaymentStep, checked_step_of
+from serving.store_config import LedgerConfig
 
 ROWS_PER_GROUP = 1 << 14
 
 
-def export_vectors(settings: Settings, target: Path) -> int:
+def export_vectors(config: LedgerConfig, target: Path) -> int:
     """Write transaction_id, score and vector (float64, in the model's column order); returns the number of rows.
 
     Payments decided without features are left out.
@@ -31,7 +31,7 @@ def export_vectors(settings: Settings, target: Path) -> int:
     scores: list[float | None] = []
     vectors: list[np.ndarray[tuple[int], np.dtype[np.float64]]] = []
     with (
-        opened(settings) as ledger,
+        opened(config) as ledger,
         pq.ParquetWriter(partial, schema, compression="lz4", use_dictionary=False) as writer,
     ):
 
@@ -43,7 +43,7 @@ def export_vectors(settings: Settings, target: Path) -> int:
             for column in (ids, scores, vectors):
                 column.clear()
 
-        known = latest_catalogue(settings, ledger)
+        known = latest_catalogue(ledger, config.bundles)
         for event in ledger.walk():
             if event.kind != "payment":
                 continue

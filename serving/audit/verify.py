@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from features.catalogue.catalogue import Catalogue, catalogue_of
+from features.catalogue.catalogue import Catalogue
 from features.domain.payment import Payment
 from features.errors import RiskgateError
 from features.progress import progress
@@ -19,16 +19,17 @@ from serving.decision.decision import Decision
 from serving.decision.evaluator import DEFAULT, OPEN_BREAKER, STALE, Evaluator
 from serving.decision.receipt import Receipt
 from serving.errors import BrokenReceipt, CannotStart
+from serving.ledger.event_bodies import decode_promotion
 from serving.ledger.hash_key import check_hash_key
 from serving.ledger.open import opened
-from serving.ledger.promotions import promotions
+from serving.ledger.promotions import catalogue_at, promotions
 from serving.ledger.reader import Event, LedgerReader
 from serving.model import bundle_archive
 from serving.output import out
-from serving.settings import Settings
-from serving.state.fold import Fold, decode_promotion
+from serving.state.fold import Fold
 from serving.state.foldable import CannotFold, PaymentStep, checked_step_of, reason_of
 from serving.state.set_aside import SetAside
+from serving.store_config import LedgerConfig
 
 Advance = Callable[[int], None]
 
@@ -85,12 +86,12 @@ class VerifyResult(msgspec.Struct):
 class Verification:
     """One pass over a ledger; folds the state with the same steps as the start of the service."""
 
-    def __init__(self, settings: Settings, ledger: LedgerReader, most_differences: int) -> None:
-        self.settings = settings
+    def __init__(self, ledger: LedgerReader, config: LedgerConfig, most_differences: int) -> None:
         self.ledger = ledger
+        self.config = config
         self.most_differences = most_differences
         self.result = VerifyResult(differences=[], models=[])
-        self._names = check_hash_key(ledger, settings)
+        self._names = check_hash_key(ledger, config.hash_key)
         self._evaluators: dict[tuple[str, str], Evaluator | RiskgateError] = {}
         self._fold: Fold | None = None
         self._features = ""
@@ -129,7 +130,7 @@ class Verification:
 
     def start_with(self, catalogue: Catalogue) -> None:
         """Start with an empty state of this catalogue."""
-        self._fold = Fold(catalogue, self.settings.var / "segments")
+        self._fold = Fold(catalogue, self.config.segments)
         self._fold.profiles = NumberedProfiles()
         self._features = catalogue.contract().hash
 
@@ -138,8 +139,7 @@ class Verification:
         promotion = decode_promotion(event.body)
         if promotion.features == self._features:
             return
-        bundle = bundle_archive.kept_bundle(self.settings.var / "bundles", promotion.bundle, promotion.policy)
-        self.start_with(catalogue_of(bundle.contract))
+        self.start_with(catalogue_at(promotion, self.config.bundles))
         assert self._fold is not None
         for earlier in self.ledger.walk():
             if earlier.seq >= event.seq:
@@ -233,7 +233,7 @@ class Verification:
         key = (receipt.bundle, receipt.policy)
         if key not in self._evaluators:
             try:
-                bundle = bundle_archive.kept_bundle(self.settings.var / "bundles", *key)
+                bundle = bundle_archive.kept_bundle(self.config.bundles, *key)
                 evaluator = Evaluator(bundle, self._catalogue, self._names)
                 self._evaluators[key] = evaluator
                 self.result.models.append(bundle.model_name)
@@ -255,14 +255,15 @@ def _vector_differences(now: Any, then: Any, names: tuple[str, ...]) -> list[str
     return [f"{names[i]} is {float(now[i])!r}, was served as {float(then[i])!r}" for i in places[:3]]
 
 
-def verify_ledger(settings: Settings, most_differences: int = 5, advance: Advance | None = None) -> VerifyResult:
+def verify_ledger(config: LedgerConfig, most_differences: int = 5, advance: Advance | None = None) -> VerifyResult:
     """Recompute every decision of a ledger; `mismatches` is 0 for an intact one.
 
+    `advance` is called with the number of events verified since its last call.
     Raises: CannotStart when there is no ledger, or it was written with another hash key.
     """
-    with opened(settings) as ledger:
-        verification = Verification(settings, ledger, most_differences)
-        verification.start_with(_catalogue_of(settings, ledger))
+    with opened(config) as ledger:
+        verification = Verification(ledger, config, most_differences)
+        verification.start_with(_first_catalogue(ledger, config))
         for event in ledger.walk():
             verification.step(event)
             if advance is not None and verification.result.events % 500 == 0:
@@ -270,26 +271,24 @@ def verify_ledger(settings: Settings, most_differences: int = 5, advance: Advanc
         return verification.result
 
 
-def _catalogue_of(settings: Settings, ledger: LedgerReader) -> Catalogue:
-    """The catalogue of the first promotion."""
+def _first_catalogue(ledger: LedgerReader, config: LedgerConfig) -> Catalogue:
     known = promotions(ledger)
     if not known:
         raise CannotStart(
-            f"The ledger in {settings.var} has no promotion: no payment was ever decided with it.",
+            f"The ledger in {config.var} has no promotion: no payment was ever decided with it.",
             "Start the service once, then verify.",
         )
-    first = known[0]
-    return catalogue_of(bundle_archive.kept_bundle(settings.var / "bundles", first.bundle, first.policy).contract)
+    return catalogue_at(known[0], config.bundles)
 
 
 @contextlib.contextmanager
-def progress_of(settings: Settings) -> Iterator[Advance]:
+def progress_of(config: LedgerConfig) -> Iterator[Advance]:
     """Progress over the events of a ledger, on standard error."""
     total = None
-    if settings.production or settings.ledger_path.exists():
-        with opened(settings) as ledger:
+    if config.postgres_url or config.sqlite.exists():
+        with opened(config) as ledger:
             # Sequence numbers of the embedded profile have no gaps: the last one needs no counting.
-            total = ledger.count() if settings.production else ledger.last_seq()
+            total = ledger.count() if config.postgres_url else ledger.last_seq()
     with progress(out) as shown:
         shown.stage("verifying", total)
         yield shown.advance

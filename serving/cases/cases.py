@@ -6,7 +6,6 @@ decision. The verdict itself is an event; the row only repeats it.
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,6 @@ from serving.ledger.reader import SqlConnection
 
 #: Decisions that open a case.
 OPENING_DECISIONS = ("review", "decline")
-STATUSES = ("open", "resolved")
 VERDICTS = LABELS
 
 _CASE_COLUMNS = (
@@ -69,6 +67,24 @@ class Case:
     def is_open(self) -> bool:
         """Whether the case still needs a verdict."""
         return self.status == "open"
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What a person decided about one case; times in ms UTC."""
+
+    transaction_id: str
+    verdict: str
+    note: str
+    actor: str
+    event_time_ms: int
+    arrival_time_ms: int
+
+    def body(self) -> bytes:
+        """The body of its event."""
+        if self.verdict not in VERDICTS:
+            raise ValueError(f"a verdict is one of {', '.join(VERDICTS)}, not {self.verdict!r}")
+        fields = {"transaction_id": self.transaction_id, "verdict": self.verdict, "note": self.note}
+        return msgspec.json.encode({**fields, "by": self.actor, "at": self.event_time_ms})
 
 
 def _filters(status: str | None, decision: str | None, find: str | None) -> tuple[str, list[Any]]:
@@ -132,15 +148,6 @@ def case_of(connection: SqlConnection, transaction_id: str) -> Case:
     return Case(*row)
 
 
-def verdict_body(transaction_id: str, verdict: str, note: str, actor: str, at_ms: int) -> bytes:
-    """The body of a `verdict` event."""
-    if verdict not in VERDICTS:
-        raise ValueError(f"a verdict is one of {', '.join(VERDICTS)}, not {verdict!r}")
-    return msgspec.json.encode(
-        {"transaction_id": transaction_id, "verdict": verdict, "note": note, "by": actor, "at": at_ms}
-    )
-
-
 def check_open(case: Case) -> None:
     """Refuse a second verdict.
 
@@ -151,35 +158,3 @@ def check_open(case: Case) -> None:
             f"This case was already resolved as {case.verdict} by {case.verdict_by}.",
             "Go back to the queue; your verdict was not recorded and nothing was changed.",
         )
-
-
-def resolve(
-    connection: sqlite3.Connection,
-    *,
-    transaction_id: str,
-    verdict: str,
-    note: str,
-    actor: str,
-    event_time_ms: int,
-    arrival_time_ms: int,
-) -> int:
-    """Append a verdict to the ledger and close its case, both or neither; returns the event's seq.
-
-    Raises: UnknownCase; AlreadyResolved if the case has a verdict.
-    """
-    body = verdict_body(transaction_id, verdict, note, actor, event_time_ms)
-    # IMMEDIATE acquires the write lock before the case is read: two analysts cannot both see it open.
-    connection.execute("BEGIN IMMEDIATE")
-    with connection:
-        check_open(case_of(connection, transaction_id))
-        cursor = connection.execute(
-            "INSERT INTO events (kind, transaction_id, event_time_ms, arrival_time_ms, body)"
-            " VALUES ('verdict', ?, ?, ?, ?)",
-            (transaction_id, event_time_ms, arrival_time_ms, body),
-        )
-        connection.execute(
-            "UPDATE cases SET status = 'resolved', verdict = ?, verdict_by = ?, verdict_at = ?, note = ?"
-            " WHERE transaction_id = ?",
-            (verdict, actor, event_time_ms, note, transaction_id),
-        )
-    return int(cursor.lastrowid or 0)

@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from serving.cases import cases
+from serving.cases.cases import Verdict
 from serving.errors import LedgerError, LedgerUnavailable
 from serving.ledger.postgres import schema
 from serving.ledger.postgres.session import PostgresReader, QmarkSession, first_session, ledger_errors, session
 from serving.ledger.reader import COUNT_BITS, SqlConnection
-from serving.settings import Settings
+from serving.store_config import LedgerConfig
 
 _UPPER_HALF = 1 << (COUNT_BITS - 1)
 
@@ -30,14 +31,14 @@ WHERE transaction_id = %s"""
 class PostgresCases:
     """The cases in PostgreSQL; each task has a connection of its own."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, config: LedgerConfig) -> None:
         """Refuse a database that this release does not know.
 
         Raises: CannotStart.
         """
-        self._url = settings.postgres_url
+        self._url = config.postgres_url
         with first_session(self._url, "riskgate-desk") as own:
-            schema.check(own, self._url, settings.redis_prefix)
+            schema.check(own, self._url, config.redis_prefix)
 
     @contextmanager
     def opened(self) -> Iterator[SqlConnection]:
@@ -51,30 +52,21 @@ class PostgresCases:
         finally:
             reader.close()
 
-    def resolve(
-        self,
-        connection: SqlConnection,
-        *,
-        transaction_id: str,
-        verdict: str,
-        note: str,
-        actor: str,
-        event_time_ms: int,
-        arrival_time_ms: int,
-    ) -> int:
+    def resolve(self, connection: SqlConnection, verdict: Verdict) -> int:
         """Append a verdict and close its case, both or neither; returns the event's seq.
 
         Raises: UnknownCase; AlreadyResolved if the case has a verdict; LedgerUnavailable.
         """
-        body = cases.verdict_body(transaction_id, verdict, note, actor, event_time_ms)
-        seq = (arrival_time_ms << COUNT_BITS) | _UPPER_HALF | secrets.randbelow(_UPPER_HALF)
+        body, arrival_ms = verdict.body(), verdict.arrival_time_ms
+        name, at_ms = verdict.transaction_id, verdict.event_time_ms
+        seq = (arrival_ms << COUNT_BITS) | _UPPER_HALF | secrets.randbelow(_UPPER_HALF)
         try:
             with ledger_errors(), session(self._url, "riskgate-desk") as own, own.transaction():
                 # FOR UPDATE before the case is read: two analysts cannot both see it open.
-                own.execute("SELECT 1 FROM cases WHERE transaction_id = %s FOR UPDATE", (transaction_id,))
-                cases.check_open(cases.case_of(QmarkSession(own), transaction_id))
-                own.execute(_VERDICT, (seq, transaction_id, event_time_ms, arrival_time_ms, body))
-                own.execute(_CLOSE, (verdict, actor, event_time_ms, note, transaction_id))
+                own.execute("SELECT 1 FROM cases WHERE transaction_id = %s FOR UPDATE", (name,))
+                cases.check_open(cases.case_of(QmarkSession(own), name))
+                own.execute(_VERDICT, (seq, name, at_ms, arrival_ms, body))
+                own.execute(_CLOSE, (verdict.verdict, verdict.actor, at_ms, verdict.note, name))
                 own.execute("INSERT INTO verdicts_to_label (seq) VALUES (%s)", (seq,))
         except LedgerError as error:
             raise LedgerUnavailable(

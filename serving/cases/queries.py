@@ -1,45 +1,10 @@
-"""Queries of the review desk: the events of the ledger around a case, read while the service writes."""
+"""Queries of the review desk: the events of the ledger around a case, in SQL that both databases run."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 
-from serving.errors import LedgerUnavailable
 from serving.ledger.reader import COLUMNS, Event, SqlConnection
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """The desk's connection to the ledger of the service; never creates one.
-
-    Raises: LedgerUnavailable if there is no ledger yet.
-    """
-    if not path.is_file():
-        raise LedgerUnavailable(
-            f"There is no ledger at {path} yet.", "Start the scoring service first; it creates the ledger."
-        )
-    connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
-    # The service runs the checkpoints; a verdict must not trigger one.
-    connection.execute("PRAGMA wal_autocheckpoint=0")
-    return connection
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection, closed at the end of the block.
-
-    Raises: LedgerUnavailable if the ledger is missing, locked for too long or unreadable.
-    """
-    try:
-        with closing(connect(path)) as connection:
-            yield connection
-    except sqlite3.OperationalError as error:
-        raise LedgerUnavailable(
-            "The ledger could not be read or written; nothing was changed.",
-            "Try again in a moment; if it persists, ask the operator of the scoring service.",
-        ) from error
 
 
 def history(connection: SqlConnection, transaction_id: str) -> list[Event]:
@@ -56,27 +21,14 @@ def history(connection: SqlConnection, transaction_id: str) -> list[Event]:
 
 def payments_by_id(connection: SqlConnection, transaction_ids: Sequence[str]) -> dict[str, Event]:
     """The payment events of these transactions."""
-    if not transaction_ids:
-        return {}
-    marks = ", ".join("?" * len(transaction_ids))
-    rows = connection.execute(
-        f"SELECT {COLUMNS} FROM events WHERE kind = 'payment' AND transaction_id IN ({marks})",
-        list(transaction_ids),
-    )
-    return {event.transaction_id: event for event in (Event(*row) for row in rows)}
+    found = _events_with(connection, "transaction_id", transaction_ids, "AND kind = 'payment'")
+    return {event.transaction_id: event for event in found}
 
 
 def reports_of(connection: SqlConnection, transaction_ids: Sequence[str]) -> list[Event]:
     """Outcomes, labels and verdicts of these transactions, in order of arrival."""
-    if not transaction_ids:
-        return []
-    marks = ", ".join("?" * len(transaction_ids))
-    rows = connection.execute(
-        f"SELECT {COLUMNS} FROM events WHERE transaction_id IN ({marks})"
-        " AND kind <> 'payment' AND transaction_id <> '' ORDER BY seq",
-        list(transaction_ids),
-    )
-    return [Event(*row) for row in rows]
+    others = "AND kind <> 'payment' AND transaction_id <> '' ORDER BY seq"
+    return _events_with(connection, "transaction_id", transaction_ids, others)
 
 
 def present_ms(connection: SqlConnection) -> int | None:
@@ -97,12 +49,16 @@ def latest_promotion(connection: SqlConnection) -> bytes | None:
 
 def events_at(ledger: SqlConnection, seqs: Sequence[int]) -> list[Event]:
     """The events with these sequence numbers, in the given order."""
-    if not seqs:
-        return []
-    marks = ", ".join("?" * len(seqs))
-    rows = ledger.execute(
-        f"SELECT {COLUMNS} FROM events WHERE seq IN ({marks})",
-        list(seqs),
-    )
-    found = {row[0]: Event(*row) for row in rows}
+    found = {event.seq: event for event in _events_with(ledger, "seq", seqs)}
     return [found[seq] for seq in seqs if seq in found]
+
+
+def _events_with(
+    connection: SqlConnection, column: str, values: Sequence[str] | Sequence[int], rest: str = ""
+) -> list[Event]:
+    """The events with one of these values in a column; `rest` is the end of the statement."""
+    if not values:
+        return []
+    marks = ", ".join("?" * len(values))
+    rows = connection.execute(f"SELECT {COLUMNS} FROM events WHERE {column} IN ({marks}) {rest}", list(values))
+    return [Event(*row) for row in rows]

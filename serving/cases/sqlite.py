@@ -1,13 +1,15 @@
-"""The cases of the embedded profile, in the SQLite file of the ledger."""
+"""The cases of the embedded profile, in the SQLite file of the ledger, read while the service writes."""
 
 from __future__ import annotations
 
 import sqlite3
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
-from serving.cases import cases, queries
+from serving.cases import cases
+from serving.cases.cases import Verdict
+from serving.errors import LedgerUnavailable
 
 
 class SqliteCases:
@@ -16,13 +18,55 @@ class SqliteCases:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def opened(self) -> AbstractContextManager[sqlite3.Connection]:
+    @contextmanager
+    def opened(self) -> Iterator[sqlite3.Connection]:
         """A connection, closed at the end of the block.
 
-        Raises: LedgerUnavailable.
+        Raises: LedgerUnavailable if the ledger is missing, locked for too long or unreadable.
         """
-        return queries.opened(self._path)
+        try:
+            with closing(connect(self._path)) as connection:
+                yield connection
+        except sqlite3.OperationalError as error:
+            raise LedgerUnavailable(
+                "The ledger could not be read or written; nothing was changed.",
+                "Try again in a moment; if it persists, ask the operator of the scoring service.",
+            ) from error
 
-    def resolve(self, connection: sqlite3.Connection, **verdict: Any) -> int:
-        """Append a verdict and close its case, both or neither; see `cases.resolve`."""
-        return cases.resolve(connection, **verdict)
+    def resolve(self, connection: sqlite3.Connection, verdict: Verdict) -> int:
+        """Append a verdict to the ledger and close its case, both or neither; returns the event's seq.
+
+        Raises: UnknownCase; AlreadyResolved if the case has a verdict.
+        """
+        body = verdict.body()
+        name, at_ms = verdict.transaction_id, verdict.event_time_ms
+        # IMMEDIATE acquires the write lock before the case is read: two analysts cannot both see it open.
+        connection.execute("BEGIN IMMEDIATE")
+        with connection:
+            cases.check_open(cases.case_of(connection, name))
+            cursor = connection.execute(
+                "INSERT INTO events (kind, transaction_id, event_time_ms, arrival_time_ms, body)"
+                " VALUES ('verdict', ?, ?, ?, ?)",
+                (name, at_ms, verdict.arrival_time_ms, body),
+            )
+            connection.execute(
+                "UPDATE cases SET status = 'resolved', verdict = ?, verdict_by = ?, verdict_at = ?, note = ?"
+                " WHERE transaction_id = ?",
+                (verdict.verdict, verdict.actor, at_ms, verdict.note, name),
+            )
+        return int(cursor.lastrowid or 0)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """The desk's connection to the ledger of the service; never creates one.
+
+    Raises: LedgerUnavailable if there is no ledger yet.
+    """
+    if not path.is_file():
+        raise LedgerUnavailable(
+            f"There is no ledger at {path} yet.", "Start the scoring service first; it creates the ledger."
+        )
+    connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+    # The service runs the checkpoints; a verdict must not trigger one.
+    connection.execute("PRAGMA wal_autocheckpoint=0")
+    return connection

@@ -28,8 +28,9 @@ from serving.ledger import open
 from serving.ledger.hash_key import pseudonyms_of
 from serving.ledger.reader import Event, LedgerReader
 from serving.settings import Settings
-from serving.state.bundle_watcher import Fingerprint, fingerprint_of
+from serving.state.champion import Fingerprint, fingerprint_of
 from serving.state.foldable import CannotFold, PaymentStep, step_of
+from serving.store_config import LedgerConfig
 
 log = logging.getLogger("riskgate.challenger")
 
@@ -41,14 +42,14 @@ NICENESS = 10
 class Challenger:
     """Scores the payments of a ledger with one challenger's bundle."""
 
-    def __init__(self, settings: Settings, folder: Path, scores: ShadowScores) -> None:
-        """Open the bundle.
+    def __init__(self, folder: Path, hash_key: str, scores: ShadowScores) -> None:
+        """Open the bundle; the key hashes the identifiers of its lists.
 
         Raises: BrokenBundle, ContractMismatch.
         """
         bundle = read_bundle(folder)
         self.catalogue = catalogue_of(bundle.contract)
-        self.evaluator = Evaluator(bundle, self.catalogue, pseudonyms_of(settings))
+        self.evaluator = Evaluator(bundle, self.catalogue, pseudonyms_of(hash_key))
         self.features = bundle.contract.hash
         self.name = f"{bundle.model_name} {bundle.digest[:8]}-{bundle.policy.digest[:8]}"
         self.scores = scores
@@ -96,13 +97,13 @@ class Challenger:
         )
 
 
-def follow(settings: Settings, find: Callable[[], Path], parent: int | None = None) -> None:
+def follow(config: LedgerConfig, find: Callable[[], Path], parent: int | None = None) -> None:
     """Score new payments until stopped or until the parent process is gone.
 
     An unusable bundle is logged once and opened again when it changes.
     """
     os.nice(NICENESS)
-    scores = ShadowScores(settings.shadow_path)
+    scores = ShadowScores(config.shadow)
     opened_last: Fingerprint | None = None
     challenger: Challenger | None = None
     seq = 0
@@ -110,11 +111,11 @@ def follow(settings: Settings, find: Callable[[], Path], parent: int | None = No
         current = fingerprint_of(find)
         if current != opened_last:
             opened_last = current
-            challenger = _open(settings, find, scores)
+            challenger = _open(find, config.hash_key, scores)
             seq = -1
         if challenger is not None:
             try:
-                with open.opened(settings) as ledger:
+                with open.opened(config) as ledger:
                     seq = challenger.begin(ledger, past=False) if seq < 0 else seq
                     seq = challenger.catch_up(ledger, seq)
             except (RiskgateError, LedgerError) as error:
@@ -122,9 +123,9 @@ def follow(settings: Settings, find: Callable[[], Path], parent: int | None = No
         time.sleep(EVERY_SECONDS)
 
 
-def _open(settings: Settings, find: Callable[[], Path], scores: ShadowScores) -> Challenger | None:
+def _open(find: Callable[[], Path], hash_key: str, scores: ShadowScores) -> Challenger | None:
     try:
-        challenger = Challenger(settings, find(), scores)
+        challenger = Challenger(find(), hash_key, scores)
     except (RiskgateError, OSError) as error:
         log.error("there is no challenger: %s", error)
         return None
@@ -134,13 +135,17 @@ def _open(settings: Settings, find: Callable[[], Path], scores: ShadowScores) ->
 
 def run_alongside(settings: Settings, parent: int) -> None:
     """The main function of the process that a service starts."""
-    from serving.model.model_store import folder_of
+    from serving.model.model_store import bundle_folder
     from serving.telemetry.logs import set_up
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the service ends this process
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     set_up(settings.log)
-    follow(settings, lambda: folder_of(settings, settings.challenger, "RISKGATE_CHALLENGER"), parent)
+
+    def find() -> Path:
+        return bundle_folder(settings.challenger, settings.var, "RISKGATE_CHALLENGER")
+
+    follow(settings.ledger, find, parent)
 
 
 def _grouped(events: Iterator[Event]) -> Iterator[list[Event]]:

@@ -14,9 +14,9 @@ from serving.challenger.shadow_scores import ShadowScore, ShadowScores
 from serving.decision.decision import Decision
 from serving.errors import CannotStart
 from serving.ledger import open
+from serving.ledger.event_bodies import ReportEvent, decode_report
 from serving.ledger.reader import Event
-from serving.settings import Settings
-from serving.state.fold import ReportEvent, decode_report
+from serving.store_config import LedgerConfig
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 _WORDS = tuple(one.word for one in Decision)
@@ -78,15 +78,15 @@ class ChallengerComparison(msgspec.Struct, frozen=True):
         return lines
 
 
-def compare(settings: Settings) -> ChallengerComparison:
+def compare(config: LedgerConfig) -> ChallengerComparison:
     """Compare the challenger active last with the champions of the same payments.
 
     Raises: CannotStart when no challenger has scored anything.
     """
     repair = "Set RISKGATE_CHALLENGER and score payments, or score the past: python -m serving challenge."
-    if not settings.shadow_path.exists():
+    if not config.shadow.exists():
         raise CannotStart("No challenger has scored here.", repair)
-    scores = ShadowScores(settings.shadow_path)
+    scores = ShadowScores(config.shadow)
     try:
         progress = scores.progress()
         rows = [] if progress is None else list(scores.of(progress.challenger))
@@ -94,7 +94,7 @@ def compare(settings: Settings) -> ChallengerComparison:
         scores.close()
     if progress is None or not rows:
         raise CannotStart("No challenger has scored here.", repair)
-    with open.opened(settings) as ledger:
+    with open.opened(config) as ledger:
         labels = {report.transaction_id: report.value for report in _reports(ledger.each_of_kind("label"))}
     return of_rows(progress.challenger, rows, labels)
 

@@ -52,11 +52,8 @@ class ShadowProcess:
         self.process.start()
 
 
-def show_challenger(metrics: Metrics, settings: Settings, ledger: Ledger) -> None:
-    """Register the metrics of the challenger, if there is one."""
-    if not settings.challenger:
-        return
-    scores = ShadowScores(settings.shadow_path)
+def show_challenger(metrics: Metrics, scores: ShadowScores, ledger: Ledger) -> None:
+    """Register the metrics of the challenger that writes these scores."""
 
     def progress() -> Progress:
         return scores.progress() or Progress("", ledger.last_seq(), 0, 0)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from serving.errors import CannotStart
-from serving.output import exit_on_refusal, out
+from serving.output import exit_on_refusal, out, write_report
 from serving.settings import read_settings
 
 challenger_app = typer.Typer(no_args_is_help=True, help="Challengers, which score the champion's payments.")
@@ -25,21 +24,25 @@ def challenge(
     from serving.challenger.comparison import compare
     from serving.challenger.shadow_scores import ShadowScores
     from serving.ledger import open
-    from serving.model.model_store import folder_of
+    from serving.model.model_store import bundle_folder
 
     with exit_on_refusal():
         settings = read_settings()
         named = bundle or settings.challenger
         if not named:
             raise CannotStart("No challenger is given.", "Set RISKGATE_CHALLENGER, or pass --bundle FOLDER-OR-TAG.")
+
+        def find() -> Path:
+            return bundle_folder(named, settings.var, "RISKGATE_CHALLENGER")
+
         if following:
-            follow(settings, lambda: folder_of(settings, named, "RISKGATE_CHALLENGER"))
-        scores = ShadowScores(settings.shadow_path)
-        challenger = Challenger(settings, folder_of(settings, named, "RISKGATE_CHALLENGER"), scores)
-        with open.opened(settings) as ledger:
+            follow(settings.ledger, find)
+        scores = ShadowScores(settings.ledger.shadow)
+        challenger = Challenger(find(), settings.hash_key, scores)
+        with open.opened(settings.ledger) as ledger:
             challenger.catch_up(ledger, challenger.begin(ledger, past=True))
         scores.close()
-        for line in compare(settings).sentences():
+        for line in compare(settings.ledger).sentences():
             out.print(line)
 
 
@@ -51,9 +54,8 @@ def compare_both(
     from serving.challenger.comparison import compare
 
     with exit_on_refusal():
-        found = compare(read_settings())
+        found = compare(read_settings().ledger)
     for line in found.sentences():
         out.print(line)
     if report is not None:
-        report.parent.mkdir(parents=True, exist_ok=True)
-        report.write_bytes(msgspec.json.format(msgspec.json.encode(found.figures()), indent=2))
+        write_report(report, found.figures())

@@ -37,13 +37,14 @@ def recorder() -> None:
 
     with exit_on_refusal():
         settings = production_settings()
-        for sentence in (*check_redis(settings), *check_postgres(settings)):
+        for sentence in (*check_redis(settings.redis_url), *check_postgres(settings.postgres_url)):
             log.warning("%s", sentence)
         schema.prepare(settings.postgres_url, settings.redis_prefix)
         metrics = RecorderMetrics()
-        one = Recorder(settings, metrics, (VerdictLabeller(settings),))
+        labeller = VerdictLabeller(settings.ledger, settings.redis, settings.clock)
+        one = Recorder(settings.ledger, settings.redis, metrics, (labeller,))
         _stop_on_signal(one)
-        server = _serve_metrics(settings, metrics)
+        server = _serve_metrics(settings.recorder_port, metrics)
         freeze_gc()
         one.run()
         if server is not None:
@@ -87,17 +88,17 @@ def rebuild_state(
 
     with exit_on_refusal():
         settings = production_settings()
-        opened = startup.open_bundle(bundle_folder(settings), settings)
-        ledger = PostgresLedger(settings, "riskgate-rebuild")
+        opened = startup.open_bundle(bundle_folder(settings.bundle, settings.var), settings.ledger)
+        work = (settings.redis, PostgresLedger(settings.ledger, "riskgate-rebuild"), settings.ledger.segments)
         if not check:
-            rebuilt = rebuild(settings, ledger, opened)
+            rebuilt = rebuild(*work, opened.catalogue)
             _print_set_aside(rebuilt.set_aside)
             out.print(
                 f"{rebuilt.entities:,} entities have their state again ({rebuilt.string_bytes:,} bytes), "
                 f"{rebuilt.payments:,} payments their answers."
             )
             return
-        found = compare(settings, ledger, opened)
+        found = compare(*work, opened.catalogue)
         _print_set_aside(found.set_aside)
     for sentence in found.sentences:
         out.print(sentence, style="red")
@@ -133,11 +134,11 @@ def _stop_on_signal(one: Recorder) -> None:
         signal.signal(number, stop)
 
 
-def _serve_metrics(settings: Settings, metrics: RecorderMetrics) -> WSGIServer | None:
+def _serve_metrics(port: int, metrics: RecorderMetrics) -> WSGIServer | None:
     try:
-        server, _ = start_http_server(settings.recorder_port, "127.0.0.1", metrics.registry)
+        server, _ = start_http_server(port, "127.0.0.1", metrics.registry)
     except OSError as error:
         # A second recorder on this machine must be able to take over, even without metrics.
-        log.warning("port %d is in use, this recorder serves no metrics: %s", settings.recorder_port, error.strerror)
+        log.warning("port %d is in use, this recorder serves no metrics: %s", port, error.strerror)
         return None
     return server

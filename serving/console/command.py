@@ -9,10 +9,14 @@ import typer
 
 from serving.console.auth.users import ROLES, Users, new_user
 from serving.output import exit_on_refusal, out
-from serving.settings import Settings, read_settings
+from serving.settings import read_settings
+from serving.store_config import LedgerConfig
 
 if TYPE_CHECKING:
     from serving.console.desk import DeskLedger
+
+#: The file of the desk's users, below RISKGATE_VAR.
+USERS = "users.json"
 
 console_app = typer.Typer(no_args_is_help=True, help="The review desk: people decide about flagged payments.")
 
@@ -33,11 +37,11 @@ def console(
 
     with exit_on_refusal():
         settings = read_settings()
-        users = users_of(settings)
+        users = Users(settings.var / USERS)
         if not users.all():
             out.print("There are no users yet. Add one: python -m serving user-add NAME")
-        desk = Desk(ledger_of(settings), settings.var / "desk.sqlite", replay_clock=settings.clock == "replay")
-        app = create_app(desk, users, Catalogues(settings.var / "bundles"), settings.hsts_seconds)
+        desk = Desk(ledger_of(settings.ledger), settings.var / "desk.sqlite", replay_clock=settings.clock == "replay")
+        app = create_app(desk, users, Catalogues(settings.ledger.bundles), settings.hsts_seconds)
     address, listening = host or settings.host, settings.console_port if port is None else port
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     out.print(f"Review desk: http://{address}:{listening}/ (stop with Ctrl-C)")
@@ -66,25 +70,20 @@ def user_add(
 ) -> None:
     """Add a user of the review desk, or give one a new password."""
     with exit_on_refusal():
-        users_of(read_settings()).put(new_user(name, password, role), replace=replace)
+        Users(read_settings().var / USERS).put(new_user(name, password, role), replace=replace)
     out.print(f"{name} may sign in as {role}.")
 
 
-def ledger_of(settings: Settings) -> DeskLedger:
+def ledger_of(config: LedgerConfig) -> DeskLedger:
     """The cases of this installation, in SQLite or PostgreSQL.
 
     Raises: CannotStart when PostgreSQL is not what the production profile needs.
     """
-    if settings.production:
+    if config.postgres_url:
         # Imported here: the embedded desk needs no driver of a server.
         from serving.cases.postgres import PostgresCases
 
-        return PostgresCases(settings)
+        return PostgresCases(config)
     from serving.cases.sqlite import SqliteCases
 
-    return SqliteCases(settings.ledger_path)
-
-
-def users_of(settings: Settings) -> Users:
-    """The users of this installation."""
-    return Users(settings.var / "users.json")
+    return SqliteCases(config.sqlite)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from serving.cases import cases, party_index, queries
-from serving.cases.cases import Case
+from serving.cases.cases import Case, Verdict
 from serving.cases.party_index import PARTIES, Party
 from serving.console.auth.permission import Actor, may
 from serving.decision.clock import SystemClock
@@ -62,24 +62,12 @@ class DeskLedger(Protocol):
 
         Raises: LedgerUnavailable.
         """
-        ...
 
-    def resolve(
-        self,
-        connection: Any,
-        *,
-        transaction_id: str,
-        verdict: str,
-        note: str,
-        actor: str,
-        event_time_ms: int,
-        arrival_time_ms: int,
-    ) -> int:
+    def resolve(self, connection: Any, verdict: Verdict) -> int:
         """Append a verdict and close its case in one transaction; returns the event's sequence number.
 
         Raises: UnknownCase, AlreadyResolved, LedgerUnavailable.
         """
-        ...
 
 
 class Desk:
@@ -151,15 +139,8 @@ class Desk:
         """
         with self._ledger.opened() as ledger:
             may(actor).resolve(cases.case_of(ledger, transaction_id))
-            self._ledger.resolve(
-                ledger,
-                transaction_id=transaction_id,
-                verdict=verdict,
-                note=note,
-                actor=actor.name,
-                event_time_ms=self._now_ms(ledger),
-                arrival_time_ms=self._wall_ms(),
-            )
+            now_ms = self._now_ms(ledger)
+            self._ledger.resolve(ledger, Verdict(transaction_id, verdict, note, actor.name, now_ms, self._wall_ms()))
             return cases.open_totals(ledger)[0]
 
     def fold_index(self) -> int:

@@ -16,15 +16,12 @@ class Clock(Protocol):
 
     def now_ms(self) -> int:
         """The present, milliseconds UTC."""
-        ...
 
     def accepts(self, event_time_ms: int) -> bool:
         """Whether an event of that time may be scored now."""
-        ...
 
     def advance(self, event_time_ms: int) -> None:
         """Register the time of an accepted event."""
-        ...
 
 
 class SystemClock:

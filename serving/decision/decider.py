@@ -36,32 +36,6 @@ RESERVE_NS = 1_000_000
 EXPLAIN_NS = 500_000
 
 
-class DecidingEngine:
-    """Base of every engine: the decider of one catalogue, whose bundle can be replaced."""
-
-    catalogue: Catalogue
-    decider: Decider
-
-    @property
-    def evaluator(self) -> Evaluator:
-        """The bundle that decides."""
-        return self.decider.evaluator
-
-    @property
-    def late(self) -> bool:
-        """Whether the server behind this engine answers too slowly."""
-        return False
-
-    @property
-    def trip_ns(self) -> int:
-        """The usual round trip to that server, ns; 0 without a server."""
-        return 0
-
-    def replace_evaluator(self, evaluator: Evaluator) -> None:
-        """Use another bundle of the same catalogue from the next payment on."""
-        self.decider = self.decider.successor(evaluator, self.catalogue)
-
-
 class FeatureReading(msgspec.Struct, frozen=True):
     """The features read for a payment (or None), their tier, and what is missing.
 
@@ -126,7 +100,7 @@ class Decider:
         self.code = code
 
     def successor(self, evaluator: Evaluator, catalogue: Catalogue) -> Decider:
-        """The decider of another bundle of the same catalogue; keeps exposure and baselines."""
+        """The decider of the next payments, with another bundle of this catalogue; keeps exposure and baselines."""
         breakers = self.breakers.successor(evaluator.policy)
         return Decider(evaluator, catalogue, self.code, self.exposure, breakers, self.notice)
 

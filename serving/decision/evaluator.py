@@ -11,7 +11,6 @@ import numpy.typing as npt
 from features.bundle.bundle import Bundle
 from features.bundle.policy import MODEL
 from features.catalogue.catalogue import Catalogue
-from features.domain.money import reference_weights
 from features.domain.payment import Payment
 from features.errors import BrokenBundle, ContractMismatch
 from features.intake.pseudonyms import Pseudonyms
@@ -75,7 +74,7 @@ class Evaluator:
         sentences = {**catalogue.reasons, **bundle.reasons}
         codes = [feature.reason for feature in catalogue.features]
         self.families = why.Families(catalogue.names, codes, sentences)
-        self._weights = reference_weights(catalogue.parameters.reference_currency)
+        self._weights = catalogue.weights
 
     def reference_minor(self, payment: Payment) -> int:
         """The payment's amount in minor units of the reference currency."""
@@ -154,7 +153,7 @@ class Evaluator:
             found += self.families.strongest(self.scorer.contributions(vector), values)
         if not found and decision is not Decision.APPROVE:
             if score is None and not hits and self._exposure_used_up(reference_minor, spent_minor, vector is None):
-                found.append(why.exposure_used_up())
+                found.append(why.EXPOSURE_USED_UP)
             else:
                 found += self._without_contributions(hits, values, vector is None)
         return Evaluation(decision, score, margin, names, tuple(found[: why.MOST_REASONS]), exposed, declining, spared)
@@ -166,7 +165,7 @@ class Evaluator:
     def _without_contributions(self, hits: Sequence[Hit], values: Sequence[float], banded: bool) -> list[Reason]:
         if hits:
             return [self.families.of_rule(hit, values) for hit in hits]
-        return [why.by_amount_band() if banded else why.without_model()]
+        return [why.BY_AMOUNT_BAND if banded else why.WITHOUT_MODEL]
 
 
 def check_contract(bundle: Bundle, catalogue: Catalogue) -> None:

@@ -77,21 +77,16 @@ def of_list(listed: Listed) -> Reason:
     return Reason(f"{listed.kind.upper()}_LIST", text, None, None, None)
 
 
-def by_amount_band() -> Reason:
-    """The reason of a decision by amount band."""
-    return Reason("DEFAULT_POLICY", "The payment could not be scored in time; its amount decided.", None, None, None)
-
-
-def without_model() -> Reason:
-    """The reason when only rules were evaluated and the amount is above their limit."""
-    return Reason("NOT_SCORED", "The model could not be asked in time and the amount is large.", None, None, None)
-
-
-def exposure_used_up() -> Reason:
-    """The reason when the exposure limit of the minute is used up."""
-    return Reason(
-        "EXPOSURE_USED_UP", "As much as a minute allows was already approved without a score.", None, None, None
-    )
+#: The reason of a decision by amount band.
+BY_AMOUNT_BAND = Reason(
+    "DEFAULT_POLICY", "The payment could not be scored in time; its amount decided.", None, None, None
+)
+#: The reason when only rules were evaluated and the amount is above their limit.
+WITHOUT_MODEL = Reason("NOT_SCORED", "The model could not be asked in time and the amount is large.", None, None, None)
+#: The reason when the exposure limit of the minute is used up.
+EXPOSURE_USED_UP = Reason(
+    "EXPOSURE_USED_UP", "As much as a minute allows was already approved without a score.", None, None, None
+)
 
 
 def known(value: float) -> float | None:

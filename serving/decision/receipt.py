@@ -83,8 +83,9 @@ UNDECIDED = b',"receipt":null,"answer":null}'
 
 _encoder = msgspec.json.Encoder()
 _admitted_decoder = msgspec.json.Decoder(_Admitted)
-_body_decoder = msgspec.json.Decoder(Body)
-_answer_decoder = msgspec.json.Decoder(Answer)
+#: The answer that was sent, and the ledger body of a scored payment (payment and answer still as bytes), decoded.
+decode_answer = msgspec.json.Decoder(Answer).decode
+decode_body = msgspec.json.Decoder(Body).decode
 
 
 def encode_answer(answer: Answer) -> bytes:
@@ -92,19 +93,9 @@ def encode_answer(answer: Answer) -> bytes:
     return _encoder.encode(answer)
 
 
-def decode_answer(answer: bytes | msgspec.Raw) -> Answer:
-    """The answer that was sent."""
-    return _answer_decoder.decode(answer)
-
-
 def encode_body(payment: bytes, receipt: Receipt, answer: bytes) -> bytes:
     """The ledger body of a scored payment."""
     return _encoder.encode(Body(msgspec.Raw(payment), receipt, msgspec.Raw(answer)))
-
-
-def decode_body(body: bytes) -> Body:
-    """The ledger body of a scored payment, payment and answer still as bytes."""
-    return _body_decoder.decode(body)
 
 
 def decode_record(seq: int, body: bytes) -> Body:
@@ -113,7 +104,7 @@ def decode_record(seq: int, body: bytes) -> Body:
     Raises: BrokenReceipt.
     """
     try:
-        return _body_decoder.decode(body)
+        return decode_body(body)
     except (msgspec.DecodeError, TypeError) as error:
         raise BrokenReceipt(
             f"Event {seq} of the ledger cannot be read: its bytes were changed.",
@@ -123,7 +114,7 @@ def decode_record(seq: int, body: bytes) -> Body:
 
 def decided(body: bytes) -> Body | None:
     """The ledger body of a payment, or None for one that was never decided."""
-    return None if body.endswith(UNDECIDED) else _body_decoder.decode(body)
+    return None if body.endswith(UNDECIDED) else decode_body(body)
 
 
 def payment_in(body: bytes) -> msgspec.Raw:

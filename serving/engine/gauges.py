@@ -18,14 +18,13 @@ LAG_EVERY_SECONDS = 0.1
 SET_ASIDE = "Events of the ledger that cannot be folded and changed nothing."
 
 
-def show_engine(metrics: Metrics, engine: EmbeddedEngine) -> None:
-    """Gauges of an engine's state and bundle."""
+def show_state(metrics: Metrics, engine: EmbeddedEngine) -> None:
+    """Gauges of the state in memory."""
     watch = metrics.watch
     metrics.count("riskgate_too_late", "Entity updates older than every window.", lambda: engine.fold.state.too_late)
     watch("riskgate_entities", "Entities with a record in the state.", lambda: engine.fold.state.entities())
     watch("riskgate_state_bytes", "Bytes of window state in use.", lambda: engine.fold.state.bytes_used())
     watch("riskgate_events_set_aside", SET_ASIDE, lambda: engine.fold.set_aside.count)
-    show_decider(metrics, lambda: engine.decider)
 
 
 def show_decider(metrics: Metrics, now: Callable[[], Decider]) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ from features.domain.payment import Payment
 from features.state.profiles import ProfileFile
 from serving.decision.breaker import Breakers
 from serving.decision.clock import clock_named
-from serving.decision.decider import Decided
-from serving.engine.champion import Champion
+from serving.decision.decider import Decided, Decider
+from serving.engine.gauges import measure_lag, show_bundle_watcher, show_decider
 from serving.messages import Ready
 from serving.settings import Settings
 from serving.state.bundle_watcher import BundleWatcher
+from serving.state.champion import Champion
 from serving.state.startup import Opened
 from serving.telemetry.decision_log import DecisionLog
 from serving.telemetry.metrics import Metrics
@@ -47,9 +48,7 @@ class ProfileRuntime(ABC):
         self.settings = settings
         self.metrics = Metrics()
         self.clock = clock_named(settings.clock)
-        opened, rejected, find, seen = champion
-        self.watcher = BundleWatcher(settings, find, opened, self._succeed, self.metrics.swaps, seen)
-        self.watcher.refused = rejected
+        self.watcher = BundleWatcher(champion, self._succeed, self.metrics.swaps, settings.swap_seconds)
         self.decision_log = DecisionLog(settings.log_decisions, settings.log)
         self.profiles = ProfileFile(Path(settings.profiles)) if settings.profiles else None
         self.stopping = False
@@ -67,6 +66,10 @@ class ProfileRuntime(ABC):
         Raises: LedgerError when its event cannot be recorded now.
         """
 
+    @abstractmethod
+    def ready(self) -> Ready:
+        """Whether payments are scored in full, and if not why."""
+
     def _notice(self, decided: Decided) -> None:
         self.metrics.noticed(decided)
         self.decision_log.note(decided)
@@ -80,9 +83,16 @@ class ProfileRuntime(ABC):
         notes = {"bundle": self.watcher.refused, "set_aside": set_aside}
         return Ready(ready, checks, {name: note for name, note in notes.items() if note})
 
-    def _start(self, background: Iterable[Coroutine[Any, Any, None]]) -> None:
+    def _show(self, now: Callable[[], Decider]) -> None:
+        """Register the metrics of both profiles; `now` returns the decider in use."""
+        show_decider(self.metrics, now)
+        show_bundle_watcher(self.metrics, self.watcher)
+        self.metrics.watch("riskgate_ready", "1 when payments are scored in full.", lambda: float(self.ready().ready))
+
+    def _start(self, *background: Coroutine[Any, Any, None]) -> None:
         loop = asyncio.get_running_loop()
-        self._tasks += [loop.create_task(_logged(work)) for work in background]
+        shared = (self.watcher.run(), measure_lag(self.metrics))
+        self._tasks += [loop.create_task(_logged(work)) for work in (*background, *shared)]
         with contextlib.suppress(ValueError, RuntimeError):  # signals reach only the main thread
             loop.add_signal_handler(signal.SIGHUP, self.watcher.check_now)
         self.decision_log.begin()

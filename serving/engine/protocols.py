@@ -24,70 +24,76 @@ class Engine(Protocol):
 
     @property
     def late(self) -> bool:
-        """Whether payments wait for a server that does not keep up."""
-        ...
+        """Whether the server of the state is late with a reply to a payment; False without a server."""
 
     @property
     def trip_ns(self) -> int:
         """The usual round trip to that server, ns; 0 without a server."""
-        ...
 
     async def answer(
         self, payment: Payment, started_ns: int, *, explain_approved: bool = False, best_tier: str = FULL
     ) -> Scored:
-        """Score and record one payment, at `best_tier` or a lower tier; the answer may be sent immediately.
+        """Score and record one payment, and wait until that is durable.
 
-        `started_ns` (monotonic) is when the payment arrived: its deadline counts from there.
-        Raises: Refused for an event time outside the clock's window, Conflict for a known id with other content.
+        Takes a valid payment and when it arrived (monotonic ns): its deadline counts from there. `explain_approved`
+        asks for the reasons of an approval too; `best_tier` is the best tier allowed under load.
+        Gives the answer, which may be sent immediately; a retry gets the first answer, with `replayed`. A failing
+        server or ledger is no error: the payment is decided at a lower tier.
+        Raises: Refused for an event time outside the clock's window; Conflict for a known id with other content, and
+        for a payment of the imported history.
         """
-        ...
 
     async def dry_run(self, payment: Payment) -> Scored:
         """Decide and explain without recording or counting anything (`?dry_run=1`).
 
-        Raises: Refused for an event time outside the clock's window.
+        Takes a valid payment, scored before or not; gives an answer without a receipt, never `replayed`.
+        Raises: Refused for an event time outside the clock's window; the embedded engine also Conflict for a payment
+        of the imported history.
         """
-        ...
 
     async def payment_event(self, transaction_id: str) -> Event | None:
-        """The `payment` event with the decision about that transaction, or None.
+        """The `payment` event with the decision about a transaction.
 
+        Takes the caller's id of the payment; gives None for one that was never decided here.
         Raises: LedgerError, LedgerUnavailable.
         """
-        ...
 
 
 class ServerEngine(Engine, Protocol):
     """An engine whose state is on a server, so that an answer comes in a later turn of the event loop."""
 
     def begin_by_amount(self, payment: Payment, started_ns: int, on_scored: OnScored) -> bool:
-        """Begin to decide a payment by amount without a task; `on_scored` is called once with the answer.
+        """Begin to decide a payment by amount without a task.
 
-        Returns False, having done nothing, for a payment that needs `answer`.
+        Takes what `answer` takes; `on_scored` is called once, in a later turn, with the answer or its error.
+        Gives False, having done nothing, for a payment that needs `answer`.
+        Raises: nothing.
         """
-        ...
 
 
 class Feedback(Protocol):
     """Takes outcomes and labels: serving/state/feedback.py and serving/engine/clustered/feedback.py."""
 
     async def take_outcome(self, report: OutcomeReport) -> FeedbackResult:
-        """Record what the issuer did; a repeated outcome changes nothing.
+        """Record what the issuer did, and fold it into the state.
 
+        Takes a valid report; gives the reply, and whether the same was recorded before, which changes nothing.
         Raises: UnknownTransaction, CannotFold, LedgerError, LedgerUnavailable.
         """
-        ...
 
     async def take_label(self, report: LabelReport) -> FeedbackResult:
-        """Record a label; a repeated one changes nothing, of two that disagree the later reported wins.
+        """Record a label, and fold it into the state; of two that disagree the later reported wins.
 
+        Takes a valid report; gives the reply, and whether the same was recorded before, which changes nothing.
         Raises: UnknownTransaction, CannotFold, LedgerError, LedgerUnavailable, Conflict if a later report disagrees.
         """
-        ...
 
 
 class Runtime(Protocol):
-    """One running service process: serving/engine/embedded/runtime.py and serving/engine/clustered/runtime.py."""
+    """One running service process: serving/engine/embedded/runtime.py and serving/engine/clustered/runtime.py.
+
+    Making one opens the ledger, and raises CannotStart or InvalidHistory.
+    """
 
     settings: Settings
     metrics: Metrics
@@ -97,33 +103,37 @@ class Runtime(Protocol):
     @property
     def engine(self) -> Engine | None:
         """The engine; None until `prepare` is done."""
-        ...
 
     @property
     def feedback(self) -> Feedback | None:
         """What takes reports; None until `prepare` is done."""
-        ...
 
     @property
     def opened(self) -> Opened:
-        """The bundle that decides."""
-        ...
+        """The bundle that decides now; another one after a change of the champion."""
 
     async def prepare(self) -> None:
         """Build or join the state and get ready to score; the event loop stays free.
 
-        Raises: CannotStart, StateUnavailable, LedgerError.
+        Gives an `engine` and a `feedback`; call it once.
+        Raises: CannotStart, StateUnavailable, LedgerError, InvalidHistory.
         """
-        ...
 
     def begin(self) -> None:
-        """Start the background work; call it in the event loop after `prepare`."""
-        ...
+        """Start the background work; call it in the event loop after `prepare`.
+
+        Raises: nothing; a task that fails later is logged.
+        """
 
     async def end(self) -> None:
-        """Stop the background work, record what is pending and close every file and connection."""
-        ...
+        """Stop the background work, record what is pending and close every file and connection.
+
+        May be called without `prepare`.
+        Raises: nothing for what cannot be recorded, which is logged.
+        """
 
     def ready(self) -> Ready:
-        """Whether payments are scored in full, and if not why."""
-        ...
+        """Gives whether payments are scored in full, and if not why; at any time, without waiting.
+
+        Raises: nothing.
+        """

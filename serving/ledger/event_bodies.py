@@ -75,42 +75,13 @@ class VerdictEvent(msgspec.Struct, frozen=True):
     verdict: str
 
 
-_reports = msgspec.json.Decoder(ReportEvent)
-_profiles = msgspec.json.Decoder(ProfileEvent)
-_histories = msgspec.json.Decoder(HistoryEvent)
-_promotions = msgspec.json.Decoder(PromotionEvent)
-_hashings = msgspec.json.Decoder(HashingEvent)
-_verdicts = msgspec.json.Decoder(VerdictEvent)
-
-
-def decode_report(body: bytes) -> ReportEvent:
-    """The body of an `outcome` or `label` event."""
-    return _reports.decode(body)
-
-
-def decode_profile_event(body: bytes) -> ProfileEvent:
-    """The body of a `profile` event."""
-    return _profiles.decode(body)
-
-
-def decode_history(body: bytes) -> HistoryEvent:
-    """The body of a `history` event."""
-    return _histories.decode(body)
-
-
-def decode_promotion(body: bytes) -> PromotionEvent:
-    """The body of a `promotion` event."""
-    return _promotions.decode(body)
-
-
-def decode_hashing(body: bytes) -> HashingEvent:
-    """The body of a `hashing` event."""
-    return _hashings.decode(body)
-
-
-def decode_verdict(body: bytes) -> VerdictEvent:
-    """The body of a `verdict` event."""
-    return _verdicts.decode(body)
+#: The bodies of events, decoded: an `outcome` or `label` first. Each raises msgspec.DecodeError.
+decode_report = msgspec.json.Decoder(ReportEvent).decode
+decode_profile_event = msgspec.json.Decoder(ProfileEvent).decode
+decode_history = msgspec.json.Decoder(HistoryEvent).decode
+decode_promotion = msgspec.json.Decoder(PromotionEvent).decode
+decode_hashing = msgspec.json.Decoder(HashingEvent).decode
+decode_verdict = msgspec.json.Decoder(VerdictEvent).decode
 
 
 def encode(body: Any) -> bytes:

@@ -17,7 +17,6 @@ from serving.errors import CannotStart
 from serving.ledger.event_bodies import HashingEvent, decode_hashing
 from serving.ledger.reader import LedgerReader
 from serving.ledger.sqlite.ledger import Ledger
-from serving.settings import Settings
 
 __all__ = ["KIND", "HashingEvent", "bind_hash_key", "check_hash_key", "pseudonyms_of"]
 
@@ -32,14 +31,14 @@ _BACK = "Set RISKGATE_HASH_KEY to the key of this ledger, or RISKGATE_VAR to a n
 _LINE_ENDS = {r"\r\n": "\r\n", r"\n": "\n"}
 
 
-def pseudonyms_of(settings: Settings) -> Pseudonyms | None:
-    """The hasher of identifiers if the settings have a hash key, else None."""
-    if not settings.hash_key:
+def pseudonyms_of(hash_key: str) -> Pseudonyms | None:
+    """The hasher of identifiers for a key as RISKGATE_HASH_KEY spells it; None for the empty key."""
+    if not hash_key:
         return None
     for written, line_end in _LINE_ENDS.items():
-        if settings.hash_key.endswith(written):
-            return Pseudonyms(settings.hash_key.removesuffix(written) + line_end)
-    return Pseudonyms(settings.hash_key)
+        if hash_key.endswith(written):
+            return Pseudonyms(hash_key.removesuffix(written) + line_end)
+    return Pseudonyms(hash_key)
 
 
 def _spelling_of(fingerprint: str, hash_key: str) -> str | None:
@@ -50,19 +49,19 @@ def _spelling_of(fingerprint: str, hash_key: str) -> str | None:
     return None
 
 
-def check_hash_key(ledger: LedgerReader, settings: Settings) -> Pseudonyms | None:
+def check_hash_key(ledger: LedgerReader, hash_key: str) -> Pseudonyms | None:
     """The hasher of identifiers of this ledger, None for a ledger of clear identifiers; changes nothing.
 
     Raises: CannotStart when the ledger was written with another key, with one, or without.
     """
-    names = pseudonyms_of(settings)
+    names = pseudonyms_of(hash_key)
     known, damaged = _fingerprints(ledger)
     if damaged and not known:
         return _by_content(ledger, names)
     if known and names is None:
         raise CannotStart("The ledger holds hashed identifiers, and RISKGATE_HASH_KEY is not set.", _BACK)
     if known and names is not None and names.fingerprint != known[-1]:
-        spelling = _spelling_of(known[-1], settings.hash_key)
+        spelling = _spelling_of(known[-1], hash_key)
         if spelling is not None:
             raise CannotStart(
                 "The ledger was written with this hash key and a line end after it, which is no longer read as a "
@@ -123,12 +122,12 @@ class _Hinted(msgspec.Struct):
     payment: _HintedPayment
 
 
-def bind_hash_key(ledger: Ledger, settings: Settings) -> Pseudonyms | None:
-    """As `check_hash_key`; records the key of the settings in a ledger without payments, which makes it final.
+def bind_hash_key(ledger: Ledger, hash_key: str) -> Pseudonyms | None:
+    """As `check_hash_key`; records the key in a ledger without payments, which makes it final.
 
     Raises: CannotStart.
     """
-    names = check_hash_key(ledger, settings)
+    names = check_hash_key(ledger, hash_key)
     if names is not None and not _fingerprints(ledger)[0]:
         now_ms = time.time_ns() // 1_000_000
         ledger.append_now(KIND, "", now_ms, now_ms, msgspec.json.encode(HashingEvent(names.fingerprint)))

@@ -10,7 +10,6 @@ import hashlib
 import math
 import shutil
 from collections import OrderedDict
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,10 @@ from features.domain.payment import Payment
 from features.errors import InvalidHistory
 from features.history.normalise import normalised_payment
 from features.history.schema import complete, own_schema
+from features.intake.parse import milliseconds
 from features.state.memory import State
 from features.state.replay import fold
 from serving.ledger.sqlite.bloom_filter import BloomFilter
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 
 #: Raised by a damaged file, and by values that no encoder knows.
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, LookupError, OverflowError)
@@ -40,11 +37,8 @@ CACHED_GROUPS = 4
 
 def digest_of(path: Path) -> str:
     """SHA-256 of a file, hex."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def hash_of(transaction_id: str) -> int:
@@ -104,17 +98,6 @@ class Segment:
         self._groups: OrderedDict[int, pa.Table] = OrderedDict()
         self._seen: BloomFilter | None = None
 
-    def check(self) -> None:
-        """Compare the digest of the file with its name.
-
-        Raises: InvalidHistory when they differ.
-        """
-        if digest_of(self.path) != self.sha256:
-            raise InvalidHistory(
-                f"The history {self.path.name} has been changed since it was imported.",
-                "Put the original back from a backup.",
-            )
-
     def fold(self, catalogue: Catalogue) -> State:
         """The state after every payment and report before `until_ms`, by bulk replay.
 
@@ -135,13 +118,10 @@ class Segment:
         if self._seen is None:  # built on first use: a binary search in ten million hashes misses every CPU cache
             self._seen = BloomFilter()
             self._seen.add_all(np.asarray(self._hashes))
-        return hash_of(transaction_id) in self._seen and self._find(transaction_id) is not None
+        return hash_of(transaction_id) in self._seen and self.row(transaction_id) is not None
 
     def row(self, transaction_id: str) -> dict[str, Any] | None:
         """The row of a transaction in HISTORY_SCHEMA's columns, or None."""
-        return self._find(transaction_id)
-
-    def _find(self, transaction_id: str) -> dict[str, Any] | None:
         wanted = np.uint64(hash_of(transaction_id))
         place = int(np.searchsorted(self._hashes, wanted))
         while place < len(self._hashes) and self._hashes[place] == wanted:
@@ -181,8 +161,3 @@ def _attribute(value: Any) -> float | str | None:
     if isinstance(value, bool | int | float):
         return float(value) if math.isfinite(value) else None
     return value if isinstance(value, str) else None
-
-
-def milliseconds(moment: datetime) -> int:
-    """An aware moment as milliseconds UTC, exactly."""
-    return (moment - _EPOCH) // _MILLISECOND

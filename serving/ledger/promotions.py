@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 import msgspec
 
@@ -10,7 +11,6 @@ from features.catalogue.catalogue import Catalogue, catalogue, catalogue_of
 from serving.ledger.event_bodies import PromotionEvent, decode_promotion
 from serving.ledger.reader import LedgerReader
 from serving.model import bundle_archive
-from serving.settings import Settings
 
 
 def promotions(ledger: LedgerReader) -> list[PromotionEvent]:
@@ -22,14 +22,18 @@ def promotions(ledger: LedgerReader) -> list[PromotionEvent]:
     return found
 
 
-def latest_catalogue(settings: Settings, ledger: LedgerReader) -> Catalogue:
+def catalogue_at(promotion: PromotionEvent, bundles: Path) -> Catalogue:
+    """The catalogue of a promoted bundle, of which `bundles` holds a copy.
+
+    Raises: BrokenBundle.
+    """
+    return catalogue_of(bundle_archive.kept_bundle(bundles, promotion.bundle, promotion.policy).contract)
+
+
+def latest_catalogue(ledger: LedgerReader, bundles: Path) -> Catalogue:
     """The catalogue of the bundle that decides; the default one before the first promotion.
 
     Raises: BrokenBundle.
     """
     known = promotions(ledger)
-    if not known:
-        return catalogue()
-    return catalogue_of(
-        bundle_archive.kept_bundle(settings.var / "bundles", known[-1].bundle, known[-1].policy).contract
-    )
+    return catalogue_at(known[-1], bundles) if known else catalogue()

@@ -28,11 +28,9 @@ class Rows(Protocol):
 
     def fetchone(self) -> Any:
         """The next row or None."""
-        ...
 
     def fetchall(self) -> list[Any]:
         """The remaining rows."""
-        ...
 
     def __iter__(self) -> Iterator[Any]: ...
 
@@ -42,11 +40,9 @@ class SqlConnection(Protocol):
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> Rows:
         """Run one statement."""
-        ...
 
     def close(self) -> None:
         """Close the connection."""
-        ...
 
 
 class LedgerReader:

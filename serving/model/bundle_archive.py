@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from features.bundle.bundle import Bundle, read_bundle
+from features.bundle.bundle import FILES, Bundle, read_bundle
 from features.errors import BrokenBundle
 
 
@@ -25,7 +25,7 @@ def keep(source: Path, bundle: Bundle, kept: Path) -> Path:
         partial = target.with_name(f".{target.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        for name in ("model.txt", "policy.json", "contract.json", "bundle.json"):
+        for name in FILES:
             shutil.copyfile(source / name, partial / name)
         if not _is(partial, bundle):
             raise BrokenBundle(f"The bundle in {source} changed while it was read.", "Export it again, in one piece.")

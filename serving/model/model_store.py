@@ -14,7 +14,6 @@ from bentoml._internal.models import ModelStore  # how BentoML itself opens a st
 
 from features.settings import bentoml_home
 from serving.errors import CannotStart
-from serving.settings import Settings
 
 #: The folder of the source tree; in a bento it is called `src`, and `bento.yaml` is next to it.
 SOURCE = Path(__file__).resolve().parents[2]
@@ -22,23 +21,15 @@ SOURCE = Path(__file__).resolve().parents[2]
 FORMER_HOME = Path("~/bentoml")
 
 
-def bundle_folder(settings: Settings) -> Path:
-    """The folder of the champion's bundle.
-
-    Raises: CannotStart when there is none.
-    """
-    return folder_of(settings, settings.bundle, "RISKGATE_BUNDLE")
-
-
-def folder_of(settings: Settings, name: str, setting: str) -> Path:
-    """The folder of a bundle by its path or its tag.
+def bundle_folder(name: str, var: Path, setting: str = "RISKGATE_BUNDLE") -> Path:
+    """The folder of a bundle by its path or its tag; `setting` is what names it.
 
     Raises: CannotStart when there is none.
     """
     path = Path(name)
     if path.is_dir():
         return path
-    home = bentoml_home(settings.var)
+    home = bentoml_home(var)
     tag = pinned(name, SOURCE)
     for store in (*stores_of(SOURCE), home / "models"):
         found = in_store(store, tag)

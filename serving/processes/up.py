@@ -43,9 +43,9 @@ def check_servers(settings: Settings) -> list[str]:
     Raises: CannotStart with everything that is missing.
     """
     warnings, problems, repairs = [], [], []
-    for check in (check_redis, check_postgres):
+    for check, url in ((check_redis, settings.redis_url), (check_postgres, settings.postgres_url)):
         try:
-            warnings += check(settings)
+            warnings += check(url)
         except CannotStart as error:
             problems.append(error.message)
             repairs.append(error.repair)
@@ -72,25 +72,9 @@ def check_port(host: str, port: int) -> None:
             ) from error
 
 
-def specs_of(settings: Settings, environment: Mapping[str, str]) -> tuple[ProcessSpec, list[ProcessSpec], ProcessSpec]:
-    """The commands of the recorder, the scoring processes and the desk."""
-    python = (sys.executable, "-m", "serving")
-    workers = [
-        ProcessSpec(
-            f"worker {n}", (*python, "run", "--share-port", "--own-port", str(own_port(settings, n))), environment
-        )
-        for n in range(1, settings.workers + 1)
-    ]
-    return (
-        ProcessSpec("recorder", (*python, "recorder"), environment),
-        workers,
-        ProcessSpec("desk", (*python, "console"), environment),
-    )
-
-
-def own_port(settings: Settings, number: int) -> int:
-    """The loopback port on which only the scoring process of that number (from 1) listens."""
-    return settings.recorder_port + number
+def own_ports(settings: Settings) -> range:
+    """The loopback ports on each of which one scoring process listens alone."""
+    return range(settings.recorder_port + 1, settings.recorder_port + settings.workers + 1)
 
 
 class ProductionProfile:
@@ -99,19 +83,23 @@ class ProductionProfile:
     def __init__(self, settings: Settings, environment: Mapping[str, str], say: Say) -> None:
         self.settings = settings
         self.say = say
-        recorder, workers, desk = specs_of(settings, environment)
+
+        def process(name: str, *arguments: str) -> SupervisedProcess:
+            return SupervisedProcess(ProcessSpec(name, (sys.executable, "-m", "serving", *arguments), environment))
+
         self.recorder = MonitoredProcess(
-            SupervisedProcess(recorder), f"http://127.0.0.1:{settings.recorder_port}/metrics"
+            process("recorder", "recorder"), f"http://127.0.0.1:{settings.recorder_port}/metrics"
         )
         self.workers = [
-            MonitoredProcess(SupervisedProcess(spec), f"http://127.0.0.1:{own_port(settings, number)}/readyz")
-            for number, spec in enumerate(workers, 1)
+            MonitoredProcess(
+                process(f"worker {number}", "run", "--share-port", "--own-port", str(port)),
+                f"http://127.0.0.1:{port}/readyz",
+            )
+            for number, port in enumerate(own_ports(settings), 1)
         ]
-        python = (sys.executable, "-m", "serving")
-        challenger = ProcessSpec("challenger", (*python, "challenge", "--follow"), environment)
-        self.challenger = SupervisedProcess(challenger) if settings.challenger else None
+        self.challenger = process("challenger", "challenge", "--follow") if settings.challenger else None
         self.desk = MonitoredProcess(
-            SupervisedProcess(desk), f"http://{_address(settings.host)}:{settings.console_port}/livez"
+            process("desk", "console"), f"http://{_address(settings.host)}:{settings.console_port}/livez"
         )
 
     @property
@@ -168,7 +156,7 @@ class ProductionProfile:
 
     def _announce(self) -> None:
         host = _address(self.settings.host)
-        ports = ", ".join(str(own_port(self.settings, n)) for n in range(1, self.settings.workers + 1))
+        ports = ", ".join(map(str, own_ports(self.settings)))
         self.say(
             f"Scoring: http://{host}:{self.settings.port}/v1/score ({self.settings.workers} processes; docs at /docs)"
         )
@@ -195,13 +183,9 @@ def bring_up(settings: Settings, environment: Mapping[str, str], say: Say, *, un
     """
     for sentence in check_servers(settings):
         say(sentence)
-    ports = [own_port(settings, n) for n in range(settings.workers + 1)]
     for host, port in [(settings.host, settings.port), (settings.host, settings.console_port)]:
         check_port(host, port)
-    for port in ports:
+    for port in (settings.recorder_port, *own_ports(settings)):
         check_port("127.0.0.1", port)
-    return asyncio.run(_run(settings, environment, say, until_ready))
-
-
-async def _run(settings: Settings, environment: Mapping[str, str], say: Say, until_ready: bool) -> int:
-    return await ProductionProfile(settings, environment, say).run(until_ready=until_ready)
+    profile = ProductionProfile(settings, environment, say)
+    return asyncio.run(profile.run(until_ready=until_ready))

@@ -22,7 +22,7 @@ from serving.recorder.metrics import RecorderMetrics
 from serving.recorder.writer import Written
 from serving.redis_store.server_checks import REDIS_ERRORS, redis_client
 from serving.redis_store.stream_entry import StreamEntry, UnreadableEntry, parse_entry, seq_of, stream_id_of
-from serving.settings import Settings
+from serving.store_config import LedgerConfig, RedisConfig
 
 log = logging.getLogger("riskgate.recorder")
 
@@ -43,25 +43,31 @@ Chore = Callable[[Session], int]
 class Recorder:
     """Records the stream of one prefix until `stopping` is set; a failing server is retried, nothing is skipped."""
 
-    def __init__(self, settings: Settings, metrics: RecorderMetrics, chores: tuple[Chore, ...] = ()) -> None:
-        self.settings = settings
+    def __init__(
+        self,
+        config: LedgerConfig,
+        redis: RedisConfig,
+        metrics: RecorderMetrics,
+        chores: tuple[Chore, ...] = (),
+    ) -> None:
+        self.config = config
         self.metrics = metrics
         self.chores = chores
-        self.key = f"{settings.redis_prefix}:events"
+        self.key = f"{redis.prefix}:events"
         self.stopping = threading.Event()
         self._chores_wait_until = 0.0
-        self._redis = redis_client(settings)
+        self._redis = redis_client(redis.url)
 
     def run(self) -> None:
         """Record until `stopping` is set.
 
         Raises: CannotStart when the database holds the tables of another release.
         """
-        pause = FIRST_PAUSE
+        pause, url = FIRST_PAUSE, self.config.postgres_url
         while not self.stopping.is_set():
             try:
-                with ledger_errors(), session(self.settings.postgres_url, "riskgate-recorder") as own:
-                    schema.check(own, self.settings.postgres_url, self.settings.redis_prefix)
+                with ledger_errors(), session(url, "riskgate-recorder") as own:
+                    schema.check(own, url, self.config.redis_prefix)
                     if self._wait_for_lead(own):
                         self.metrics.active.set(1)
                         pause = FIRST_PAUSE
@@ -71,7 +77,7 @@ class Recorder:
                 kind = str(error) if isinstance(error, LedgerError) else type(error).__name__
                 log.warning(
                     "the recorder waits %.1f s for its servers (PostgreSQL at %s): %s",
-                    pause, place_of(self.settings.postgres_url), kind,
+                    pause, place_of(url), kind,
                 )  # fmt: skip
                 self.metrics.failures.inc()
                 self.stopping.wait(pause)

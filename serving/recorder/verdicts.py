@@ -8,7 +8,7 @@ again, which changes nothing.
 from __future__ import annotations
 
 import logging
-from typing import Protocol
+from collections.abc import Callable
 
 import msgspec
 
@@ -25,16 +25,9 @@ _WAITING = """SELECT e.seq, e.transaction_id, e.event_time_ms, e.body
 FROM verdicts_to_label v JOIN entries e ON e.seq = v.seq WHERE v.seq > %s ORDER BY e.seq LIMIT 100"""
 
 
-class RecordLabel(Protocol):
-    """Records a label in stream and state."""
-
-    def __call__(self, report: LabelReport, verdict_seq: int, /) -> None:
-        """Record the label of a verdict; idempotent.
-
-        Raises: UnknownTransaction, Conflict, CannotFold, which are final; after any other error it is retried.
-        """
-        ...
-
+#: Records the label of a verdict (its sequence number) in stream and state; idempotent. UnknownTransaction, Conflict,
+#: CannotFold and Refused are final; after any other error it is called again.
+RecordLabel = Callable[[LabelReport, int], None]
 
 #: Errors that no retry repairs.
 _FINAL = (UnknownTransaction, Conflict, CannotFold, Refused, msgspec.DecodeError)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 from features.domain.payment import Payment
 from features.intake.parse import stored_payment
@@ -77,7 +76,7 @@ class ClusterState(RedisState):
         )
         strings: Strings = [one or None for one in before]
         header = EventHeader("payment", payment.transaction_id, payment.event_time_ms, arrival_ms)
-        payment_id = await self._add(header, content, deadline_ns)
+        payment_id = await self.append(header, content, deadline_ns=deadline_ns)
         record_now = pending_record(digest, due_ms, [position_of(one) for one in strings], payment_id)
         await self._run(EXCHANGE, (name,), (claim, record_now, self._keep), deadline_ns)
         return AdmitResult(None, payment_id, aligned(entry, strings))
@@ -95,7 +94,7 @@ class ClusterState(RedisState):
         known = checked(await self.connection.call(("GET", name), deadline_ns))
         if known is not None and known[:1] != PENDING:
             return read_record(known)
-        decision_id = await self._add(header, body, deadline_ns, case)
+        decision_id = await self.append(header, body, case, deadline_ns)
         answered = answered_record(digest, payment_id, decision_id, answer)
         other = await self._run(EXCHANGE_UNANSWERED, (name,), (answered, self._keep), deadline_ns)
         return None if other is None else read_record(other)
@@ -135,7 +134,7 @@ class ClusterState(RedisState):
                 for one in foldings
             ]
         )
-        await self._add(header, body, default_deadline())
+        await self.append(header, body)
         return True
 
     async def read(self, entry: Entry, deadline_ns: int) -> Strings:
@@ -146,11 +145,3 @@ class ClusterState(RedisState):
             if key is not None
         ]
         return aligned(entry, [checked(reply) for reply in await asyncio.gather(*calls)])
-
-    async def _add(self, header: EventHeader, body: bytes, deadline_ns: int, case: bytes = b"") -> bytes:
-        fields: tuple[Any, ...] = (
-            "k", header.kind, "t", header.transaction_id, "e", str(header.event_time_ms),
-            "a", str(header.arrival_time_ms), "b", body, *(("c", case) if case else ()),
-        )  # fmt: skip
-        stream_id: bytes = checked(await self.connection.call(("XADD", self.keys.events, "*", *fields), deadline_ns))
-        return stream_id

@@ -1,4 +1,4 @@
-"""Connects to the state in Redis that the settings name."""
+"""Connects to the state in Redis: a single server or a cluster."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from serving.redis_store.cluster_connection import ClusterConnections
 from serving.redis_store.connection import Address, RedisConnection, address_of
 from serving.redis_store.keys import Keys
 from serving.redis_store.state import RedisState, checked, default_deadline
-from serving.settings import Settings
+from serving.store_config import RedisConfig
 
 
-async def connect(settings: Settings) -> RedisState:
+async def connect(config: RedisConfig) -> RedisState:
     """The state with open connections: to one Redis, or to a cluster if the URL names a node of one.
 
     Raises: CannotStart when the URL cannot be read, StateUnavailable when no server answers.
     """
-    address, keys = address_of(settings.redis_url), Keys(settings.redis_prefix)
-    keep, limit = settings.idempotency_seconds, settings.stream_limit
+    address, keys = address_of(config.url), Keys(config.prefix)
+    keep, limit = config.keep_seconds, config.stream_limit
     state = RedisState(RedisConnection(address), keys, keep_seconds=keep, stream_limit=limit)
     if await in_cluster(address):
         state = ClusterState(ClusterConnections(address), keys, keep_seconds=keep, stream_limit=limit)

@@ -10,7 +10,6 @@ import redis
 
 from serving.errors import CannotStart, LedgerError
 from serving.ledger.postgres.session import first_session, ledger_errors, place_of
-from serving.settings import Settings
 
 #: Every error of the Redis client, including a cluster without a reachable node.
 REDIS_ERRORS = (redis.RedisError, redis.exceptions.RedisClusterException)
@@ -31,35 +30,31 @@ def redis_place_of(url: str) -> str:
         ) from None
 
 
-def redis_client(settings: Settings) -> Any:
+def redis_client(url: str) -> Any:
     """A client for everything but the hot path; it connects on first use and reconnects by itself.
 
     Raises: CannotStart when the URL cannot be read.
     """
-    redis_place_of(settings.redis_url)
+    redis_place_of(url)
     try:
-        client = redis.Redis.from_url(settings.redis_url, socket_connect_timeout=3, socket_timeout=10)
+        client = redis.Redis.from_url(url, socket_connect_timeout=3, socket_timeout=10)
     except ValueError:
         raise CannotStart("RISKGATE_REDIS_URL cannot be read as a URL.", "Write redis://host:6379/0.") from None
-    return _of_cluster(settings, client)
-
-
-def _of_cluster(settings: Settings, client: Any) -> Any:
-    """The client, or a cluster client if its Redis is a node of a cluster."""
+    # A node of a cluster needs the client of a cluster.
     with contextlib.suppress(redis.RedisError):
         if client.info("cluster").get("cluster_enabled"):
             client.close()
-            return redis.RedisCluster.from_url(settings.redis_url, socket_connect_timeout=3, socket_timeout=10)
+            return redis.RedisCluster.from_url(url, socket_connect_timeout=3, socket_timeout=10)
     return client
 
 
-def check_redis(settings: Settings) -> list[str]:
+def check_redis(url: str) -> list[str]:
     """Refuse a Redis that would lose data by design; returns warnings about what is allowed but unsafe.
 
     Raises: CannotStart.
     """
-    place = redis_place_of(settings.redis_url)
-    client = redis_client(settings)
+    place = redis_place_of(url)
+    client = redis_client(url)
     try:
         servers = _servers_of(client)
     except redis.AuthenticationError:
@@ -119,13 +114,13 @@ def _warnings_about(place: str, info: dict[str, Any]) -> list[str]:
     return []
 
 
-def check_postgres(settings: Settings) -> list[str]:
+def check_postgres(url: str) -> list[str]:
     """Refuse a PostgreSQL that is missing or too old; returns warnings about what is allowed but unsafe.
 
     Raises: CannotStart.
     """
-    place = place_of(settings.postgres_url)
-    with first_session(settings.postgres_url) as session:
+    place = place_of(url)
+    with first_session(url) as session:
         try:
             with ledger_errors():
                 version = session.info.server_version // 10_000

@@ -209,15 +209,19 @@ class RedisState:
         )
         return dict(zip(found[0][1][::2], found[0][1][1::2], strict=True)) if found else None
 
-    async def append(self, header: EventHeader, body: bytes) -> bytes:
-        """Append an event that changes no entity to the stream; returns its stream id."""
+    async def append(
+        self, header: EventHeader, body: bytes, case: bytes = b"", deadline_ns: int | None = None
+    ) -> bytes:
+        """Append an event to the stream, and nothing to an entity; returns its stream id.
+
+        `case` is the case that a decision opens; without a deadline (monotonic ns) the call has the default one.
+        """
         fields = (
             "k", header.kind, "t", header.transaction_id, "e", str(header.event_time_ms),
-            "a", str(header.arrival_time_ms), "b", body,
+            "a", str(header.arrival_time_ms), "b", body, *(("c", case) if case else ()),
         )  # fmt: skip
-        stream_id: bytes = checked(
-            await self.connection.call(("XADD", self.keys.events, "*", *fields), default_deadline())
-        )
+        call = self.connection.call(("XADD", self.keys.events, "*", *fields), deadline_ns or default_deadline())
+        stream_id: bytes = checked(await call)
         return stream_id
 
     async def get(self, key: bytes) -> bytes | None:

@@ -10,16 +10,10 @@ from serving.redis_store.state import RedisState, default_deadline
 from serving.redis_store.stream_entry import seq_of
 
 
-async def payment_id_of(state: RedisState, transaction_id: str) -> bytes | None:
-    """The stream id of the payment of that transaction; None if Redis does not know it."""
-    record = await state.record(transaction_id, default_deadline())
-    return None if record is None else record.payment_id
-
-
 async def unrecorded_content(state: RedisState, transaction_id: str) -> bytes | None:
     """The content of a payment as it was admitted; None if Redis no longer holds it."""
-    payment_id = await payment_id_of(state, transaction_id)
-    fields = None if payment_id is None else await state.event(payment_id)
+    record = await state.record(transaction_id, default_deadline())
+    fields = None if record is None else await state.event(record.payment_id)
     return None if fields is None else fields[b"b"]
 
 

@@ -32,7 +32,6 @@ class Drainable(Protocol):
 
     def drain(self) -> None:
         """Ask every caller to go elsewhere, and keep answering."""
-        ...
 
 
 class Drain:

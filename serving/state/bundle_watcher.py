@@ -10,47 +10,37 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import numpy as np
 
 from features.errors import RiskgateError
 from serving.decision.vector_codec import vector_bytes
 from serving.errors import CannotStart, LedgerError
-from serving.settings import Settings
-from serving.state import startup
-from serving.state.startup import Opened
+from serving.state.champion import Champion, fingerprint_of
+from serving.state.startup import Opened, open_bundle
 from serving.telemetry.metrics import LabelledCounter
 
 log = logging.getLogger("riskgate.swap")
 
-FILES = ("bundle.json", "model.txt", "policy.json", "contract.json")
-
-Fingerprint = tuple[object, ...]
-
 
 class BundleWatcher:
-    """Polls the setting's folder or tag for another bundle; `activate` makes that the champion."""
+    """Polls for a bundle newer than the champion; `activate` makes that the champion."""
 
     def __init__(
         self,
-        settings: Settings,
-        find: Callable[[], Path],
-        opened: Opened,
+        champion: Champion,
         activate: Callable[[Opened], Awaitable[None]],
         counted: LabelledCounter,
-        seen: Fingerprint | None = None,
+        every_seconds: int,
     ) -> None:
-        self.settings = settings
-        self.find = find
-        self.opened = opened
+        """`every_seconds` 0: check only when `check_now` is called."""
+        #: `refused` says why the newest bundle is not served; it is empty when that is served.
+        self.opened, self.refused, self.source, self._announced = champion
         self.activate = activate
         self.counted = counted
-        #: Why the newest bundle is not served; empty when it is.
-        self.refused = ""
+        self.every_seconds = every_seconds
         self._wanted_now = asyncio.Event()
-        self._announced: Fingerprint | None = fingerprint_of(find) if seen is None else seen
-        self._previous: Fingerprint | None = self._announced
+        self._previous = self._announced
 
     def check_now(self) -> None:
         """Check immediately instead of at the next interval (SIGHUP)."""
@@ -60,16 +50,16 @@ class BundleWatcher:
         """Check every few seconds until cancelled."""
         while True:
             try:
-                await asyncio.wait_for(self._wanted_now.wait(), self.settings.swap_seconds or None)
+                await asyncio.wait_for(self._wanted_now.wait(), self.every_seconds or None)
                 self._wanted_now.clear()
-                self._previous = await asyncio.to_thread(fingerprint_of, self.find)
+                self._previous = await asyncio.to_thread(fingerprint_of, self.source.find)
             except TimeoutError:
                 pass
             await self.check()
 
     async def check(self) -> bool:
         """Activate the bundle if it is new and complete; whether it now decides."""
-        current = await asyncio.to_thread(fingerprint_of, self.find)
+        current = await asyncio.to_thread(fingerprint_of, self.source.find)
         unchanged, self._previous = current == self._previous, current
         # A bundle must look the same in two checks: otherwise it may still be written.
         if current == self._announced or not unchanged:
@@ -94,7 +84,7 @@ class BundleWatcher:
         return True
 
     def _open(self) -> Opened:
-        opened = startup.open_bundle(self.find(), self.settings)
+        opened = open_bundle(self.source.find(), self.source.ledger)
         now, new = self.opened.catalogue.contract(), opened.catalogue.contract()
         if now.hash != new.hash:
             raise CannotStart(
@@ -109,16 +99,6 @@ class BundleWatcher:
         self.refused = f"A new bundle is refused, {self.opened.bundle.model_name} stays in use: {sentence}"
         self.counted.add("refused")
         log.error("%s", self.refused, extra={"bundle": self.opened.bundle.digest[:12]})
-
-
-def fingerprint_of(find: Callable[[], Path]) -> Fingerprint:
-    """Paths, inodes, sizes and times of the bundle's files: cheap, and different for every other bundle."""
-    try:
-        folder = find().resolve()
-        stats = [(folder / name).stat() for name in FILES]
-    except (RiskgateError, OSError) as error:
-        return ("nothing", type(error).__name__)
-    return (str(folder), *((one.st_ino, one.st_size, one.st_mtime_ns) for one in stats))
 
 
 def warm(opened: Opened) -> None:

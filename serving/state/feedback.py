@@ -12,15 +12,16 @@ import msgspec
 from features.catalogue.catalogue import Catalogue
 from features.domain.payment import Payment
 from features.errors import InvalidHistory
-from features.intake.parse import payment_json
+from features.intake.parse import milliseconds, payment_json
 from serving.decision.clock import Clock
 from serving.errors import UnknownTransaction
-from serving.ledger.history_segment import Segment, milliseconds, payment_of_row
+from serving.ledger.event_bodies import Effect, ReportEvent, encode
+from serving.ledger.history_segment import Segment, payment_of_row
 from serving.ledger.sqlite.ledger import Event, Ledger
 from serving.messages import Recorded
-from serving.state.fold import Effect, Fold, ReportEvent, encode
+from serving.state.fold import Fold
 from serving.state.foldable import UNFOLDABLE, CannotFold, PaymentStep, ReportStep, reason_of, step_of
-from serving.state.label_precedence import EarlierReport, Original, effects_of_label, effects_of_outcome
+from serving.state.label_precedence import EarlierReport, Original, effects_of
 from serving.state.outcomes import LabelReport, OutcomeReport
 
 
@@ -52,52 +53,31 @@ class EmbeddedFeedback:
 
         Raises: UnknownTransaction, CannotFold.
         """
-        self.ledger.flush()
-        original = self._original(report.transaction_id)
-        reply = Recorded(report.transaction_id, report.outcome)
-        known = self._known(report.transaction_id, "outcome")
-        effects = effects_of_outcome(report, original, known)
-        if effects is None:
-            return FeedbackResult(reply, True)
-        self._append("outcome", report.outcome, None, report.event_time_ms, original.payment, effects, None)
-        return FeedbackResult(reply, False)
+        return self._take(
+            report.transaction_id, EarlierReport("outcome", report.outcome, None, report.event_time_ms), None
+        )
 
     def label(self, report: LabelReport, verdict_seq: int | None = None) -> FeedbackResult:
         """Record a label; idempotent, and of two that disagree the later reported wins.
 
         Raises: UnknownTransaction, CannotFold, Conflict if a later report says otherwise.
         """
+        one = EarlierReport("label", report.label, report.source, report.reported_at_ms)
+        return self._take(report.transaction_id, one, verdict_seq)
+
+    def _take(self, transaction_id: str, one: EarlierReport, verdict_seq: int | None) -> FeedbackResult:
         self.ledger.flush()
-        original = self._original(report.transaction_id)
-        reply = Recorded(report.transaction_id, report.label)
-        known = self._known(report.transaction_id, "label")
-        effects = effects_of_label(report, original, known)
-        if effects is None:
-            return FeedbackResult(reply, True)
-        self._append(
-            "label", report.label, report.source, report.reported_at_ms, original.payment, effects, verdict_seq
-        )
-        return FeedbackResult(reply, False)
-
-    def _append(
-        self,
-        kind: str,
-        value: str,
-        source: str | None,
-        reported_at_ms: int,
-        payment: Payment,
-        effects: tuple[Effect, ...],
-        verdict_seq: int | None,
-    ) -> None:
-        event = event_of(kind, payment, value, source, reported_at_ms, effects, verdict_seq)
-        step = step_of(event, self.fold.catalogue)
-        # The ledger comes first: an event that is not in the file must not change the state.
-        self.ledger.append_now(*event[1:])
-        self.fold.apply_step(step)
-        self.clock.advance(reported_at_ms)
-
-    def _known(self, transaction_id: str, kind: str) -> list[EarlierReport]:
-        return reports_in(self.ledger.reports(transaction_id, kind), self.fold.catalogue)
+        original = self._original(transaction_id)
+        known = reports_in(self.ledger.reports(transaction_id, one.kind), self.fold.catalogue)
+        effects = effects_of(one, original, known)
+        if effects is not None:
+            event = event_of(original.payment, one, effects, verdict_seq)
+            step = step_of(event, self.fold.catalogue)
+            # The ledger comes first: an event that is not in the file must not change the state.
+            self.ledger.append_now(*event[1:])
+            self.fold.apply_step(step)
+            self.clock.advance(one.reported_at_ms)
+        return FeedbackResult(Recorded(transaction_id, one.value), effects is None)
 
     def _original(self, transaction_id: str) -> Original:
         event = self.ledger.payment(transaction_id)
@@ -109,15 +89,7 @@ class EmbeddedFeedback:
         return found
 
 
-def event_of(
-    kind: str,
-    payment: Payment,
-    value: str,
-    source: str | None,
-    reported_at_ms: int,
-    effects: tuple[Effect, ...],
-    verdict_seq: int | None,
-) -> Event:
+def event_of(payment: Payment, one: EarlierReport, effects: tuple[Effect, ...], verdict_seq: int | None) -> Event:
     """The event of a report, without a sequence number.
 
     Raises: CannotFold for a payment that JSON cannot carry.
@@ -126,8 +98,9 @@ def event_of(
         raw = msgspec.Raw(payment_json(payment))
     except UNFOLDABLE as error:
         raise CannotFold(reason_of(error), "transaction_id") from error
-    body = encode(ReportEvent(payment.transaction_id, value, source, reported_at_ms, effects, raw, verdict_seq))
-    return Event(0, kind, payment.transaction_id, reported_at_ms, time.time_ns() // 1_000_000, body)
+    name, at_ms = payment.transaction_id, one.reported_at_ms
+    body = encode(ReportEvent(name, one.value, one.source, at_ms, effects, raw, verdict_seq))
+    return Event(0, one.kind, name, at_ms, time.time_ns() // 1_000_000, body)
 
 
 def reports_in(events: Iterable[Event], catalogue: Catalogue) -> list[EarlierReport]:

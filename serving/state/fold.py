@@ -7,17 +7,7 @@ from pathlib import Path
 from features.catalogue.catalogue import Catalogue
 from features.state.memory import State
 from features.state.profiles import Profiles
-from serving.ledger.event_bodies import (
-    Effect,
-    HistoryEvent,
-    ProfileEvent,
-    PromotionEvent,
-    ReportEvent,
-    decode_history,
-    decode_promotion,
-    decode_report,
-    encode,
-)
+from serving.ledger.event_bodies import HistoryEvent, ReportEvent, decode_report
 from serving.ledger.history_segment import Segment
 from serving.ledger.reader import Event
 from serving.state.foldable import (
@@ -33,19 +23,6 @@ from serving.state.foldable import (
     step_of,
 )
 from serving.state.set_aside import SetAside
-
-__all__ = [
-    "Effect",
-    "Fold",
-    "HistoryEvent",
-    "ProfileEvent",
-    "PromotionEvent",
-    "ReportEvent",
-    "decode_history",
-    "decode_promotion",
-    "decode_report",
-    "encode",
-]
 
 
 class Fold:
@@ -99,11 +76,11 @@ class Fold:
             case PaymentStep(payment=payment, enters=enters):
                 if enters and not state_included:
                     self.state.apply(payment)
-            case ReportStep(report=report, payment=payment, effects=effects):
+            case ReportStep(report=report, payment=payment):
                 self._note_verdict(report)
                 if not state_included:
                     # `step_of` has validated every effect: none of them raises after another was applied.
-                    for effect in effects:
+                    for effect in report.effects:
                         self.state.annotate(payment, effect.what, effect.weight)
             case ProfileStep(entity=entity, entity_id=entity_id, row=row, file_row=file_row):
                 self.profiles.put(entity, entity_id, row, file_row)

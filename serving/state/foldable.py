@@ -25,7 +25,6 @@ from features.state.profiles import PROFILE_KINDS, ProfileRow, decode_profile
 from serving.decision import receipt as receipts
 from serving.errors import ServiceError
 from serving.ledger.event_bodies import (
-    Effect,
     HistoryEvent,
     ReportEvent,
     decode_hashing,
@@ -80,11 +79,6 @@ class ReportStep(msgspec.Struct, frozen=True):
 
     report: ReportEvent
     payment: Payment
-
-    @property
-    def effects(self) -> tuple[Effect, ...]:
-        """What the report changes in the state."""
-        return self.report.effects
 
 
 class ProfileStep(msgspec.Struct, frozen=True):

@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 from features.domain.payment import Payment
 from serving.errors import Conflict
-from serving.state.fold import Effect
-from serving.state.outcomes import LabelReport, OutcomeReport
+from serving.ledger.event_bodies import Effect
 
 #: Outcomes and labels that change the state: each is a filter of the catalogue.
 EFFECTIVE_VALUES = ("declined", "reversed", "fraud", "legitimate")
@@ -24,7 +23,7 @@ class Original(NamedTuple):
 
 
 class EarlierReport(NamedTuple):
-    """An outcome or label that was recorded before; `reported_at_ms` is ms UTC."""
+    """An outcome or label as it is recorded; `reported_at_ms` is ms UTC."""
 
     kind: str
     value: str
@@ -32,38 +31,33 @@ class EarlierReport(NamedTuple):
     reported_at_ms: int
 
 
-def effects_of_outcome(
-    report: OutcomeReport, original: Original, known: Sequence[EarlierReport]
+def effects_of(
+    report: EarlierReport, original: Original, earlier: Sequence[EarlierReport]
 ) -> tuple[Effect, ...] | None:
-    """The effects of an outcome on the state, given earlier outcomes; None if it is one of them."""
-    if report.outcome == original.outcome or any(one.value == report.outcome for one in known):
-        return None
-    return _effects(report.outcome)
+    """The effects of a report on the state, given the earlier ones about its payment; None if it is one of them.
 
-
-def effects_of_label(
-    report: LabelReport, original: Original, known: Sequence[EarlierReport]
-) -> tuple[Effect, ...] | None:
-    """The effects of a label on the state, given earlier labels; None if it is one of them.
-
-    Raises: Conflict if a later report says otherwise.
+    Raises: Conflict if a later label disagrees.
     """
+    known = [one for one in earlier if one.kind == report.kind]
+    if report.kind == "outcome":
+        repeated = report.value == original.outcome or any(one.value == report.value for one in known)
+        return None if repeated else _effects(report.value)
+    if report in known:
+        return None
     current, current_ms = original.label, original.label_ms
     for one in known:
-        if (one.value, one.source, one.reported_at_ms) == (report.label, report.source, report.reported_at_ms):
-            return None
         if current is None or one.reported_at_ms >= current_ms:
             current, current_ms = one.value, one.reported_at_ms
-    if current is not None and current != report.label and report.reported_at_ms <= current_ms:
+    if current is not None and current != report.value and report.reported_at_ms <= current_ms:
         raise Conflict(
-            f"A later report says that transaction `{report.transaction_id}` is {current}.",
+            f"A later report says that transaction `{original.payment.transaction_id}` is {current}.",
             "Send the label with the time at which it was really reported.",
             "reported_at",
         )
-    if current == report.label:
+    if current == report.value:
         return ()
     undone = () if current is None else _effects(current, -1)
-    return (*undone, *_effects(report.label))
+    return (*undone, *_effects(report.value))
 
 
 def _effects(value: str, weight: int = 1) -> tuple[Effect, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -11,10 +11,9 @@ import msgspec
 from features.domain.payment import LABEL_SOURCES, LABELS, OUTCOMES
 from features.domain.payment_fields import FIRST_YEAR, LAST_YEAR, LONGEST_TEXT
 from features.errors import Problem, Refused
-from features.intake.parse import read_json
+from features.intake.parse import milliseconds, read_json
 from features.intake.validate import card_number_problems
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME_REPAIR = "Send RFC 3339 with an offset, e.g. 2026-11-11T00:00:03.120Z."
 
 
@@ -100,4 +99,4 @@ def _time_problems(value: Any, name: str) -> Iterator[Problem]:
 
 
 def _ms(text: str) -> int:
-    return (msgspec.convert(text, datetime) - _EPOCH) // timedelta(milliseconds=1)
+    return milliseconds(msgspec.convert(text, datetime))

@@ -1,33 +1,27 @@
-"""Startup: opens the bundle and folds the ledger into the state; refuses a wrong start."""
+"""Startup: opens a bundle and folds the ledger into the state."""
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from features.bundle.bundle import Bundle, read_bundle
 from features.catalogue.catalogue import Catalogue, catalogue_of
-from features.errors import BrokenBundle, RiskgateError
 from features.intake.pseudonyms import Pseudonyms
 from features.state.profiles import ProfileFile
 from serving.decision.evaluator import Evaluator
-from serving.errors import LedgerError
-from serving.ledger import open
+from serving.ledger.event_bodies import PromotionEvent, encode
 from serving.ledger.hash_key import pseudonyms_of
 from serving.ledger.promotions import promotions
 from serving.ledger.sqlite.ledger import Ledger
 from serving.model import bundle_archive
-from serving.settings import Settings
 from serving.state import snapshots
-from serving.state.fold import Fold, PromotionEvent, encode
+from serving.state.fold import Fold
 from serving.state.profile_events import profile_page
 from serving.state.set_aside import save_seqs, saved_events
-
-log = logging.getLogger("riskgate.start")
+from serving.store_config import LedgerConfig
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -38,55 +32,30 @@ class Opened(msgspec.Struct, frozen=True):
     evaluator: Evaluator
 
 
-def open_bundle(folder: Path, settings: Settings) -> Opened:
+def open_bundle(folder: Path, config: LedgerConfig) -> Opened:
     """Read a bundle, compare it with this code and keep a copy for `verify`.
 
     Raises: BrokenBundle, ContractMismatch.
     """
     bundle = read_bundle(folder)
-    catalogue = catalogue_of(bundle.contract)
-    evaluator = Evaluator(bundle, catalogue, pseudonyms_of(settings))
-    bundle_archive.keep(folder, bundle, settings.var / "bundles")
-    return Opened(bundle, catalogue, evaluator)
+    opened = opened_of(bundle, config.hash_key)
+    bundle_archive.keep(folder, bundle, config.bundles)
+    return opened
 
 
-def open_champion(find: Callable[[], Path], settings: Settings) -> tuple[Opened, str]:
-    """Returns the bundle to serve and, if the newest was rejected, the reason.
+def opened_of(bundle: Bundle, hash_key: str) -> Opened:
+    """A bundle that was read, compared with this code; the key hashes the identifiers of its lists.
 
-    A damaged bundle does not stop the service: the last champion in the ledger is served.
-    Raises: CannotStart, BrokenBundle when there was no champion yet, ContractMismatch.
+    Raises: ContractMismatch.
     """
-    folder = find()
-    try:
-        return open_bundle(folder, settings), ""
-    except BrokenBundle as error:
-        opened = _last_champion(settings)
-        if opened is None:
-            raise
-        reason = f"The bundle in {folder} is refused, {opened.bundle.model_name} stays in use: {error}"
-        log.critical("%s", reason)
-        return opened, reason
+    catalogue = catalogue_of(bundle.contract)
+    return Opened(bundle, catalogue, Evaluator(bundle, catalogue, pseudonyms_of(hash_key)))
 
 
-def _last_champion(settings: Settings) -> Opened | None:
-    try:
-        with open.opened(settings) as ledger:
-            known = promotions(ledger)
-        if not known:
-            return None
-        last = known[-1]
-        bundle = bundle_archive.kept_bundle(settings.var / "bundles", last.bundle, last.policy)
-        catalogue = catalogue_of(bundle.contract)
-        return Opened(bundle, catalogue, Evaluator(bundle, catalogue, pseudonyms_of(settings)))
-    except (LedgerError, RiskgateError) as error:
-        log.error("the last champion cannot be opened: %s", error)
-        return None
-
-
-def fold_ledger(ledger: Ledger, catalogue: Catalogue, settings: Settings) -> Fold:
+def fold_ledger(ledger: Ledger, catalogue: Catalogue, config: LedgerConfig) -> Fold:
     """State, profiles and segment after every event: from the latest snapshot and the tail, or the whole ledger."""
-    segments = settings.var / "segments"
-    snapshot = snapshots.newest(settings.var / "snapshots", ledger, catalogue)
+    segments = config.segments
+    snapshot = snapshots.newest(config.snapshots, ledger, catalogue)
     if snapshot is None:
         fold = Fold(catalogue, segments)
     else:
@@ -96,24 +65,24 @@ def fold_ledger(ledger: Ledger, catalogue: Catalogue, settings: Settings) -> Fol
             for event in ledger.of_kind(kind):
                 if event.seq <= seq:
                     fold.apply(event, state_included=True)
-        for event in saved_events(settings.var, ledger, seq):
+        for event in saved_events(config.var, ledger, seq):
             fold.recheck(event)
         fold.seq = seq
     for event in ledger.walk(fold.seq):
         fold.apply(event)
     fold.set_aside.write_log()
-    save_seqs(settings.var, fold.set_aside)
+    save_seqs(config.var, fold.set_aside)
     return fold
 
 
-def save_snapshot(fold: Fold, ledger: Ledger, settings: Settings) -> Path:
-    """Write the state with its position in the ledger, which must be flushed."""
-    return snapshots.save(fold.state, ledger, settings.var / "snapshots")
+def promotion_of(bundle: Bundle, code: str) -> PromotionEvent:
+    """The body of the event that says that this bundle decides from now on, with the code of that version."""
+    return PromotionEvent(bundle.digest, bundle.model_name, bundle.policy.digest, bundle.contract.hash, code)
 
 
-def note_promotion(ledger: Ledger, opened: Opened, features: str, code: str, now_ms: int) -> None:
-    """Write a `promotion` event if the last one names another bundle."""
-    own = PromotionEvent(opened.bundle.digest, opened.bundle.model_name, opened.bundle.policy.digest, features, code)
+def note_promotion(ledger: Ledger, opened: Opened, code: str, now_ms: int) -> None:
+    """Write a `promotion` event if the last one names another bundle or other code."""
+    own = promotion_of(opened.bundle, code)
     known = promotions(ledger)
     if not known or known[-1] != own:
         ledger.append_now("promotion", "", now_ms, time.time_ns() // 1_000_000, encode(own))

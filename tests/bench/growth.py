@@ -187,7 +187,7 @@ def main(var: Path, bundle: Path, events: int) -> None:
     settings = Settings(var=var, bundle=str(bundle), clock="replay")
     source = var / "past.parquet"
     pq.write_table(past(events), source, row_group_size=1 << 15)
-    append_history(settings, source)
+    append_history(settings.ledger, source)
     source.unlink()
     runtime = runtime_with(settings, bundle)
     runtime.load()

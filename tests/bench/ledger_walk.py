@@ -52,36 +52,36 @@ Work = Callable[[], str]
 
 
 def _rebuild(settings: Settings, folder: Path) -> Work:
-    opened, ledger = startup.open_bundle(folder, settings), PostgresLedger(settings)
+    opened, ledger = startup.open_bundle(folder, settings.ledger), PostgresLedger(settings.ledger)
     warm_up(opened)
-    client = redis_client(settings)
+    client = redis_client(settings.redis_url)
     client.delete(Keys(settings.redis_prefix).contract)  # without it there is no worker to wait for
     client.close()
-    return lambda: f"{rebuild(settings, ledger, opened).entities:,} entities"
+    return lambda: f"{rebuild(settings.redis, ledger, settings.ledger.segments, opened.catalogue).entities:,} entities"
 
 
 def _check(settings: Settings, folder: Path) -> Work:
-    opened, ledger = startup.open_bundle(folder, settings), PostgresLedger(settings)
+    opened, ledger = startup.open_bundle(folder, settings.ledger), PostgresLedger(settings.ledger)
     warm_up(opened)
-    return lambda: f"{compare(settings, ledger, opened).differing:,} differ"
+    return lambda: f"{compare(settings.redis, ledger, settings.ledger.segments, opened.catalogue).differing:,} differ"
 
 
 def _verify(settings: Settings, folder: Path) -> Work:
-    warm_up(startup.open_bundle(folder, settings))
+    warm_up(startup.open_bundle(folder, settings.ledger))
 
     def work() -> str:
-        result = verify_ledger(settings)
+        result = verify_ledger(settings.ledger)
         return f"{result.vectors:,} vectors, {result.mismatches:,} differ"
 
     return work
 
 
 def _export_history(settings: Settings, folder: Path) -> Work:
-    return lambda: f"{export(settings, folder.with_name('history.parquet')):,} rows"
+    return lambda: f"{export(settings.ledger, folder.with_name('history.parquet')):,} rows"
 
 
 def _export_vectors(settings: Settings, folder: Path) -> Work:
-    return lambda: f"{export_vectors(settings, folder.with_name('vectors.parquet')):,} rows"
+    return lambda: f"{export_vectors(settings.ledger, folder.with_name('vectors.parquet')):,} rows"
 
 
 def _index(settings: Settings, folder: Path) -> Work:
@@ -90,7 +90,7 @@ def _index(settings: Settings, folder: Path) -> Work:
 
     def work() -> str:
         folded = 0
-        with PostgresCases(settings).opened() as ledger, contextlib.closing(party_index.connect(path)) as index:
+        with PostgresCases(settings.ledger).opened() as ledger, contextlib.closing(party_index.connect(path)) as index:
             while count := party_index.catch_up(index, ledger, party_index.BULK_SLICES):
                 folded += count
         return f"{folded:,} payments"
@@ -134,7 +134,7 @@ def one_command(command: str, environment: dict[str, str], folder: Path) -> Figu
 
 def server_processes(settings: Settings) -> list[int]:
     """Redis, and the PostgreSQL process whose children do the work."""
-    client = redis_client(settings)
+    client = redis_client(settings.redis_url)
     found = [int(client.info("server")["process_id"])]
     client.close()
     with psycopg.connect(settings.postgres_url) as one:

@@ -18,7 +18,6 @@ from typing import Any
 import typer
 
 from features.intake.parse import payment_json, read_payment
-from serving.access.authenticator import Authenticator
 from serving.api.app import Application
 from serving.decision import receipt as receipts
 from serving.decision.decider import FeatureReading, Timings
@@ -27,6 +26,7 @@ from serving.decision.rules import matching
 from serving.decision.ulid import ulid
 from serving.engine.embedded.runtime import EmbeddedRuntime
 from serving.settings import Settings
+from serving.start_checks import authenticator_of
 from tests.bench.inputs.payments import bodies
 from tests.serving.asgi import runtime_with
 
@@ -53,7 +53,7 @@ async def measured(runtime: EmbeddedRuntime, count: int) -> Steps:
     """Every step over `count` payments, then the whole engine and the whole application over as many again."""
     engine = runtime.engine
     assert engine is not None
-    raw, evaluator = bodies(3 * count, 4_711), engine.evaluator
+    raw, evaluator = bodies(3 * count, 4_711), engine.decider.evaluator
     steps: Steps = {}
     steps["read and validate"], payments = timed(lambda body: read_payment(body, engine.catalogue), raw[:count])
     steps["canonical bytes"], contents = timed(payment_json, payments)
@@ -97,7 +97,7 @@ async def measured(runtime: EmbeddedRuntime, count: int) -> Steps:
 
     steps["whole engine"] = await grouped(whole, raw[count : 2 * count])
     application = Application()
-    application.serve(runtime, Authenticator(runtime.settings))
+    application.serve(runtime, authenticator_of(runtime.settings))
 
     async def asked(group: Sequence[bytes]) -> None:
         await asyncio.gather(*[request(application, body) for body in group])

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from serving.audit.verify import verify_ledger
-from serving.settings import Settings
+from serving.store_config import LedgerConfig
 from tests.bench import overload
 from tests.bench.processes.contenders import embedded, fresh, running
 from tests.serving.scoring_world import make_bundle
@@ -52,7 +52,7 @@ def test_a_short_rehearsal_sheds_by_money_answers_everything_and_proves_it(tmp_p
     assert told["refused_share_of_dearest_tenth"] <= told["refused_share_of_cheaper_half"] + 0.05
     assert after["failed"] == 0
     assert after["answered"] >= 0.9 * after["offered"], "when the load is gone nobody is refused"
-    result = verify_ledger(Settings(var=tmp_path / "var"))
+    result = verify_ledger(LedgerConfig(tmp_path / "var"))
     assert (result.mismatches, result.differences) == (0, [])
     assert result.payments >= told["answered"] + after["answered"]
     page = overload.page(

@@ -17,11 +17,12 @@ from features.catalogue.catalogue import Catalogue, catalogue_of
 from features.state.remote import EntityStrings
 from serving.audit.verify import verify_ledger
 from serving.ledger import open
+from serving.ledger.event_bodies import decode_promotion
 from serving.ledger.reader import LedgerReader
 from serving.model import bundle_archive
 from serving.redis_store.keys import Keys
 from serving.settings import Settings
-from serving.state.fold import Fold, decode_promotion
+from serving.state.fold import Fold
 from tests.chaos.proof import Proof, apart, packed, recorded_answers, unlike
 from tests.chaos.proxy import Proxy
 from tests.chaos.served import Served
@@ -116,7 +117,7 @@ class ProductionRig:
         """Once everything is recorded: callers, ledger and the strings in Redis, compared."""
         self.wait_until_ready()
         self._wait_until_recorded()
-        with open.opened(self.settings) as ledger:
+        with open.opened(self.settings.ledger) as ledger:
             recorded, doubled = recorded_answers(ledger)
             lost, acknowledged = unlike(recorded, answers)
             catalogue = self._catalogue(ledger)
@@ -127,7 +128,7 @@ class ProductionRig:
             row = one.execute("SELECT count(*) - count(DISTINCT payment_seq) FROM decisions").fetchone()
         assert row is not None
         state = apart(self._live(catalogue), packed(fold.state, catalogue))
-        verified = verify_ledger(self.settings)
+        verified = verify_ledger(self.settings.ledger)
         told = tuple(verified.differences)
         return Proof(acknowledged, lost, doubled + int(row[0]), state, verified.mismatches, len(recorded), told)
 

@@ -13,11 +13,12 @@ from features.state.memory import State
 from features.state.remote import EntityStrings
 from serving.audit.verify import verify_ledger
 from serving.decision.receipt import decode_body
+from serving.ledger.event_bodies import decode_promotion
 from serving.ledger.reader import LedgerReader
 from serving.ledger.sqlite.ledger import Ledger
 from serving.model import bundle_archive
 from serving.settings import Settings
-from serving.state.fold import Fold, decode_promotion
+from serving.state.fold import Fold
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,14 @@ class Proof:
 def prove(var: Path, answers: Mapping[str, Mapping[str, Any]]) -> Proof:
     """Compare what callers were answered with a receipt, the ledger, and the snapshot of the live state."""
     settings = Settings(var=var)
-    ledger = Ledger(settings.ledger_path, read_only=True)
+    ledger = Ledger(settings.ledger.sqlite, read_only=True)
     try:
         recorded, doubled = recorded_answers(ledger)
         lost, acknowledged = unlike(recorded, answers)
         apart = state_mismatches(settings, ledger)
     finally:
         ledger.release()
-    verified = verify_ledger(settings)
+    verified = verify_ledger(settings.ledger)
     told = tuple(verified.differences)
     return Proof(acknowledged, lost, doubled, apart, verified.mismatches, len(recorded), told)
 

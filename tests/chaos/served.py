@@ -7,8 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from features.bundle.bundle import read_bundle, write_bundle
-from serving.state.bundle_watcher import FILES
+from features.bundle.bundle import FILES, read_bundle, write_bundle
 
 
 class Served:

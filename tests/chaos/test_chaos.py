@@ -58,7 +58,7 @@ def test_the_proof_finds_a_lost_and_an_altered_answer(struck: Struck) -> None:
 def test_the_proof_finds_a_state_that_is_not_the_fold(struck: Struck) -> None:
     var, answers = struck
     settings = Settings(var=var)
-    ledger = Ledger(settings.ledger_path, read_only=True)
+    ledger = Ledger(settings.ledger.sqlite, read_only=True)
     catalogue = _catalogue(settings, ledger)
     last = [event for event in ledger.walk() if event.kind == "payment"][-1]
     ledger.release()

@@ -23,10 +23,11 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *("world_commands", "__main__"),
     ),
     "serving": (
-        *("__init__", "errors", "settings", "output", "messages", "model", "decision", "telemetry", "ledger/reader"),
-        *("ledger/sqlite", "ledger/postgres", "ledger", "cases", "state", "redis_store", "challenger", "engine"),
-        *("access", "server", "api", "overload", "audit", "recorder", "console/auth", "console/desk"),
-        *("console/pages", "console", "image", "start_checks", "service", "serve", "processes", "cli", "__main__"),
+        *("__init__", "errors", "store_config", "settings", "output", "private_file", "messages", "model", "decision"),
+        *("telemetry", "ledger/reader", "ledger/sqlite", "ledger/postgres", "ledger", "cases", "state", "redis_store"),
+        *("challenger", "engine", "access", "server", "api", "overload", "audit", "recorder", "console/auth"),
+        *("console/desk", "console/pages", "console", "image", "start_checks", "service", "serve", "processes"),
+        *("cli", "__main__"),
     ),
 }
 
@@ -50,8 +51,6 @@ BORDERS: dict[str, tuple[str, ...]] = {
         "serving/ledger/sqlite/case_table.py",
         "serving/ledger/sqlite/connection.py",
         "serving/ledger/sqlite/ledger.py",
-        "serving/cases/cases.py",
-        "serving/cases/queries.py",
         "serving/cases/sqlite.py",
         "serving/cases/party_index.py",
         "serving/ledger/sqlite/checkpoint.py",
@@ -75,6 +74,7 @@ SQL_BORDER: tuple[str, ...] = (
     "serving/ledger/postgres/schema.py",
     "serving/recorder/writer.py",
     "serving/cases/postgres.py",
+    "serving/cases/sqlite.py",
     "serving/recorder/verdicts.py",
     "serving/cases/cases.py",
     "serving/cases/queries.py",

@@ -9,17 +9,18 @@ from typing import Any
 
 import httpx
 
-from serving.access.authenticator import Authenticator
 from serving.api.app import Application
-from serving.engine.champion import open_champion
 from serving.engine.embedded.engine import EmbeddedEngine
 from serving.engine.embedded.runtime import EmbeddedRuntime
 from serving.settings import Settings
+from serving.start_checks import authenticator_of
+from serving.state.champion import BundleSource, open_champion
 
 
 def runtime_with(settings: Settings, bundle: Path) -> EmbeddedRuntime:
     """A runtime that serves this bundle."""
-    return EmbeddedRuntime(settings, open_champion(settings, lambda: bundle))
+    source = BundleSource(lambda: bundle, settings.ledger)
+    return EmbeddedRuntime(settings, open_champion(source))
 
 
 class Asked:
@@ -28,7 +29,7 @@ class Asked:
     def __init__(self, var: Path, bundle: Path, **settings: Any) -> None:
         self.runtime = runtime_with(Settings(var=var, clock="replay", **settings), bundle)
         self.application = Application()
-        self.application.serve(self.runtime, Authenticator(self.runtime.settings))
+        self.application.serve(self.runtime, authenticator_of(self.runtime.settings))
         self._runner = asyncio.Runner()
         transport = httpx.ASGITransport(self.application, raise_app_exceptions=False)
         self._client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:3000")

@@ -154,7 +154,7 @@ class Production:
         wait_for(lambda: client.xlen(key) == 0, "the recorder")
 
     def desk(self, service: Service) -> DeskLedger:
-        return PostgresCases(read_settings(self.environment(service.var.parent)))
+        return PostgresCases(read_settings(self.environment(service.var.parent)).ledger)
 
     def held(self, service: Service) -> Iterator[tuple[str, bytes]]:
         servers = self.servers(service.var.parent)

@@ -92,7 +92,7 @@ def test_training_reads_the_same_variables_alike() -> None:
 @pytest.mark.parametrize("end", ["\n", "\r\n", " \r\n"])
 def test_the_hash_key_makes_the_same_pseudonyms_with_a_line_end_and_without(end: str) -> None:
     key = " a key of forty characters, a blank first"
-    there, here = (pseudonyms_of(read_settings({"RISKGATE_HASH_KEY": text})) for text in (key + end, key))
+    there, here = (pseudonyms_of(read_settings({"RISKGATE_HASH_KEY": text}).hash_key) for text in (key + end, key))
     assert there is not None
     assert here is not None
     assert here.fingerprint == there.fingerprint == Pseudonyms(key).fingerprint
@@ -107,10 +107,10 @@ def test_a_ledger_whose_key_had_a_line_end_opens_with_the_line_end_spelled_out(
     body = msgspec.json.encode(HashingEvent(Pseudonyms(key + kept).fingerprint))
     ledger.append_now("hashing", "", 1, 1, body)
     with pytest.raises(CannotStart) as refused:
-        check_hash_key(ledger, read_settings({"RISKGATE_HASH_KEY": key + kept}))
+        check_hash_key(ledger, read_settings({"RISKGATE_HASH_KEY": key + kept}).hash_key)
     assert f"<the key>{written}'" in refused.value.repair
     assert key not in str(refused.value)
-    found = check_hash_key(ledger, read_settings({"RISKGATE_HASH_KEY": key + written}))
+    found = check_hash_key(ledger, read_settings({"RISKGATE_HASH_KEY": key + written}).hash_key)
     assert found is not None
     assert found.fingerprint == Pseudonyms(key + kept).fingerprint
     ledger.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from serving.cases.cases import AlreadyResolved, Case
+from serving.cases.cases import Case, check_open
 from serving.errors import ServiceError
 
 _READERS = frozenset({"analyst", "lead", "auditor", "admin"})
@@ -56,11 +56,7 @@ class Permission:
         Raises: NotAllowed; AlreadyResolved.
         """
         self._one_of(_DECIDERS, "resolve cases")
-        if not case.is_open:
-            raise AlreadyResolved(
-                f"This case was already resolved as {case.verdict} by {case.verdict_by}.",
-                "Go back to the queue; your verdict was not recorded and nothing was changed.",
-            )
+        check_open(case)
 
     def may_resolve(self, case: Case) -> bool:
         """Whether `resolve` would be allowed; decides only whether the form is shown."""

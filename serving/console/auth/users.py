@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import re
 import secrets
-import tempfile
 from pathlib import Path
 
 import msgspec
 
 from features.errors import RiskgateError
+from serving.private_file import replace_private
 
 #: The roles; `serving.console.auth.permission` says what each may do.
 ROLES = ("analyst", "lead", "auditor", "admin")
@@ -135,12 +134,7 @@ class Users:
                 f"{user.name} is a user already.", "Use --replace to give a new password or role.", "name"
             )
         users[user.name] = user
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        # mkstemp makes it readable by its owner only; the rename is atomic.
-        handle, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=self._path.name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(sorted(users.values(), key=lambda u: u.name))))
-        Path(temporary).replace(self._path)
+        replace_private(self._path, sorted(users.values(), key=lambda u: u.name))
 
     def authenticate(self, name: str, password: str) -> User | None:
         """The user if name and password are right, else None; both take the same time."""

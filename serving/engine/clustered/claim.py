@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Protocol
 
 import msgspec
 
@@ -13,32 +12,10 @@ from features.state.remote import Entry
 from serving.decision import receipt as receipts
 from serving.decision.decider import Decided, FeatureReading
 from serving.decision.evaluator import DEFAULT
+from serving.engine.clustered.ledger_lookup import LedgerLookup
 from serving.engine.scored import Scored, different_content, outside_window
 from serving.errors import LedgerUnavailable
-from serving.ledger.sqlite.ledger import Event
 from serving.redis_store.idempotency_record import IdempotencyRecord, content_digest
-
-
-class PaymentLookup(Protocol):
-    """Payments that Redis does not hold: those in PostgreSQL and in the imported history."""
-
-    def imported(self, transaction_id: str) -> bool:
-        """Whether the imported history holds that payment; reads memory only."""
-        ...
-
-    def payment(self, transaction_id: str) -> Event | None:
-        """The `payment` event of that id, None if there is none or it is undecided; blocks.
-
-        Raises: LedgerUnavailable.
-        """
-        ...
-
-    def content(self, transaction_id: str) -> bytes | None:
-        """The content of the payment of that id as it was admitted, decided or not; blocks.
-
-        Raises: LedgerUnavailable.
-        """
-        ...
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -81,7 +58,7 @@ def check_content(claim: Claim, digest: bytes) -> None:
         raise different_content(claim.payment.transaction_id)
 
 
-async def answer_from_ledger(claim: Claim, lookup: PaymentLookup) -> Scored:
+async def answer_from_ledger(claim: Claim, lookup: LedgerLookup) -> Scored:
     """The answer of a payment that the ledger holds, for a retry whose event time has left the clock's window.
 
     Raises: Conflict; Refused for a payment that is in no ledger.

@@ -22,17 +22,17 @@ from features.intake.parse import payment_json
 from features.state.codec import HEADER_BYTES
 from features.state.remote import EntityStrings, Entry, generation_of, header
 from serving.decision.clock import Clock
-from serving.decision.decider import Decider, DecidingEngine, FeatureReading, Timings, deadline_of
+from serving.decision.decider import Decider, FeatureReading, Timings, deadline_of
 from serving.decision.evaluator import DEFAULT, FULL, RULES_ONLY, STALE
 from serving.decision.receipt import Receipt
 from serving.engine.clustered.claim import (
     Claim,
-    PaymentLookup,
     check_content,
     empty_reading,
     replay_of,
     without_receipt,
 )
+from serving.engine.clustered.ledger_lookup import LedgerLookup
 from serving.engine.clustered.outbox import Outbox, PendingDecision, record_decision
 from serving.engine.clustered.profiles import SharedProfiles
 from serving.engine.clustered.retries import Retries
@@ -54,7 +54,7 @@ AFTER_ADMISSION_NS = 8_000_000
 QUIET_NS = 5_000_000_000
 
 
-class RedisEngine(DecidingEngine):
+class RedisEngine:
     """Scores payments against one bundle and a state that many workers share."""
 
     def __init__(
@@ -64,7 +64,7 @@ class RedisEngine(DecidingEngine):
         decider: Decider,
         state: RedisState,
         clock: Clock,
-        lookup: PaymentLookup,
+        lookup: LedgerLookup,
         now_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
         self.catalogue = catalogue

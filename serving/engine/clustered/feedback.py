@@ -7,8 +7,7 @@ recorder has written them long before they expire in Redis.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import msgspec
 
@@ -16,24 +15,21 @@ from features.domain.payment import Payment
 from features.intake.parse import stored_payment
 from features.state.remote import EntityStrings
 from serving.decision.clock import Clock
+from serving.engine.clustered.ledger_lookup import LedgerLookup
 from serving.errors import LedgerUnavailable
+from serving.ledger.event_bodies import Effect
 from serving.messages import Recorded
 from serving.redis_store.messages import EventHeader, StringAppend
 from serving.redis_store.state import RedisState
 from serving.redis_store.stream_lookup import unrecorded_content
 from serving.state.feedback import FeedbackResult, event_of, unknown_transaction
-from serving.state.fold import Effect
 from serving.state.foldable import UNFOLDABLE, CannotFold, ReportStep, reason_of, step_of
-from serving.state.label_precedence import EarlierReport, Original, effects_of_label, effects_of_outcome
+from serving.state.label_precedence import EarlierReport, Original, effects_of
 from serving.state.outcomes import LabelReport, OutcomeReport
 
 #: Attempts of one report against concurrent reports about the same payment.
 MAX_ATTEMPTS = 50
 
-
-#: Look up a payment, and the reports about it, in PostgreSQL and the imported history; both block.
-FindOriginal = Callable[[str], Original | None]
-FindReports = Callable[[str], Sequence[EarlierReport]]
 
 _reports_decoder = msgspec.json.Decoder(list[EarlierReport])
 
@@ -41,14 +37,11 @@ _reports_decoder = msgspec.json.Decoder(list[EarlierReport])
 class RedisFeedback:
     """Takes outcomes and labels for a state that many workers share (a `Feedback` of serving/engine/protocols.py)."""
 
-    def __init__(
-        self, state: RedisState, strings: EntityStrings, clock: Clock, original: FindOriginal, reports: FindReports
-    ) -> None:
+    def __init__(self, state: RedisState, strings: EntityStrings, clock: Clock, lookup: LedgerLookup) -> None:
         self.state = state
         self.strings = strings
         self.clock = clock
-        self._find_original = original
-        self._find_reports = reports
+        self.lookup = lookup
 
     async def take_outcome(self, report: OutcomeReport) -> FeedbackResult:
         """Record what the issuer did; a repeated outcome changes nothing.
@@ -56,7 +49,7 @@ class RedisFeedback:
         Raises: UnknownTransaction, CannotFold, LedgerUnavailable.
         """
         one = EarlierReport("outcome", report.outcome, None, report.event_time_ms)
-        return await self._take(report.transaction_id, one, partial(effects_of_outcome, report), None)
+        return await self._take(report.transaction_id, one, None)
 
     async def take_label(self, report: LabelReport, verdict_seq: int | None = None) -> FeedbackResult:
         """Record a label; a repeated one changes nothing, of two that disagree the later reported wins.
@@ -64,15 +57,9 @@ class RedisFeedback:
         Raises: UnknownTransaction, CannotFold, LedgerUnavailable, Conflict if a later report says otherwise.
         """
         one = EarlierReport("label", report.label, report.source, report.reported_at_ms)
-        return await self._take(report.transaction_id, one, partial(effects_of_label, report), verdict_seq)
+        return await self._take(report.transaction_id, one, verdict_seq)
 
-    async def _take(
-        self,
-        transaction_id: str,
-        one: EarlierReport,
-        effects_of: Callable[[Original, Sequence[EarlierReport]], tuple[Effect, ...] | None],
-        verdict_seq: int | None,
-    ) -> FeedbackResult:
+    async def _take(self, transaction_id: str, one: EarlierReport, verdict_seq: int | None) -> FeedbackResult:
         reply = Recorded(transaction_id, one.value)
         original = await self._original(transaction_id)
         for _ in range(MAX_ATTEMPTS):
@@ -80,8 +67,8 @@ class RedisFeedback:
             if former:
                 known: Sequence[EarlierReport] = _reports_decoder.decode(former)
             else:
-                known = await asyncio.to_thread(self._find_reports, transaction_id)
-            effects = effects_of(original, [other for other in known if other.kind == one.kind])
+                known = await asyncio.to_thread(self.lookup.reports, transaction_id)
+            effects = effects_of(one, original, known)
             if effects is None:
                 return FeedbackResult(reply, True)
             if await self._record(original.payment, one, effects, verdict_seq, former, [*known, one]):
@@ -98,13 +85,13 @@ class RedisFeedback:
         former: bytes,
         reports: Sequence[EarlierReport],
     ) -> bool:
-        event = event_of(one.kind, payment, one.value, one.source, one.reported_at_ms, effects, verdict_seq)
+        event = event_of(payment, one, effects, verdict_seq)
         step = step_of(event, self.strings.catalogue)
         assert isinstance(step, ReportStep)
         # `step.payment` is the payment as the event will be decoded, so a later fold of the ledger appends the same.
         foldings = [
             StringAppend(kind, key, tail)
-            for effect in step.effects
+            for effect in effects
             for kind, (key, tail) in self.strings.report(step.payment, effect.what, effect.weight).items()
         ]
         header = EventHeader(event.kind, event.transaction_id, event.event_time_ms, event.arrival_time_ms)
@@ -123,7 +110,7 @@ class RedisFeedback:
                 return Original(stored_payment(content), None, 0, None)
             except UNFOLDABLE as error:
                 raise CannotFold(reason_of(error), "transaction_id") from error
-        found = await asyncio.to_thread(self._find_original, transaction_id)
+        found = await asyncio.to_thread(self.lookup.original, transaction_id)
         if found is None:
             raise unknown_transaction(transaction_id)
         return found

@@ -101,7 +101,6 @@ class Outbox:
         self._make_receipt = make_receipt
         self._pending: OrderedDict[str, PendingDecision] = OrderedDict()
         self._added = asyncio.Event()
-        self.dropped = 0
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -112,11 +111,9 @@ class Outbox:
 
     def add(self, one: PendingDecision) -> None:
         """Keep a decision until it is recorded; a full outbox drops it."""
-        if len(self._pending) >= MAX_PENDING:
-            self.dropped += 1
-            return
-        self._pending.setdefault(one.payment.transaction_id, one)
-        self._added.set()
+        if len(self._pending) < MAX_PENDING:
+            self._pending.setdefault(one.payment.transaction_id, one)
+            self._added.set()
 
     async def run(self) -> None:
         """Record waiting decisions whenever Redis is available, until cancelled."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from features.catalogue.catalogue import Catalogue
 from features.errors import BrokenState
 from features.state.remote import EntityStrings, header
 from serving.decision import receipt as receipts
@@ -21,10 +23,9 @@ from serving.redis_store.idempotency_record import answered_record, content_dige
 from serving.redis_store.keys import Keys
 from serving.redis_store.server_checks import redis_client
 from serving.redis_store.stream_entry import stream_id_of
-from serving.settings import Settings
 from serving.state.fold import Fold
 from serving.state.set_aside import SetAside, encode_shared
-from serving.state.startup import Opened
+from serving.store_config import RedisConfig
 
 #: The value of the catalogue's key during a rebuild.
 REBUILDING = b"rebuilding"
@@ -58,24 +59,25 @@ class StateComparison(NamedTuple):
     set_aside: SetAside
 
 
-def rebuild(settings: Settings, ledger: LedgerReader, opened: Opened) -> Rebuilt:
+def rebuild(redis: RedisConfig, ledger: LedgerReader, segments: Path, catalogue: Catalogue) -> Rebuilt:
     """Replace every string by the fold of the ledger, and restore the idempotency records of the last days.
 
+    `segments` is the folder of imported histories.
     Raises: CannotStart when events of the stream are not in PostgreSQL yet.
     """
-    client, keys = redis_client(settings), Keys(settings.redis_prefix)
-    strings = EntityStrings(opened.catalogue)
+    client, keys = redis_client(redis.url), Keys(redis.prefix)
+    strings = EntityStrings(catalogue)
     if client.getset(keys.contract, REBUILDING) is not None:
         time.sleep(FENCE_SECONDS)
     _wait_until_recorded(client, keys)
-    fold, payments = Fold(opened.catalogue, settings.var / "segments"), 0
-    since_ms = time.time_ns() // 1_000_000 - settings.idempotency_seconds * 1000
+    fold, payments = Fold(catalogue, segments), 0
+    since_ms = time.time_ns() // 1_000_000 - redis.keep_seconds * 1000
     pipe = client.pipeline(transaction=False)
     for event in ledger.walk():
         folded = fold.apply(event)
         if folded and event.kind == "payment" and event.arrival_time_ms >= since_ms:
             record = _record(event.body, stream_id_of(event.seq))
-            left = settings.idempotency_seconds - max(0, time.time_ns() // 1_000_000 - event.arrival_time_ms) // 1000
+            left = redis.keep_seconds - max(0, time.time_ns() // 1_000_000 - event.arrival_time_ms) // 1000
             pipe.set(keys.transaction(event.transaction_id), record, ex=max(1, left), nx=True)
             payments += 1
             _send(pipe, _PAGE)
@@ -93,21 +95,23 @@ def rebuild(settings: Settings, ledger: LedgerReader, opened: Opened) -> Rebuilt
     if fold.profile_row:
         pipe.set(keys.profile_row, str(fold.profile_row))
     pipe.set(keys.set_aside, encode_shared(fold.set_aside))
-    pipe.set(keys.contract, contract_of(opened.catalogue.contract().hash))
+    pipe.set(keys.contract, contract_of(catalogue.contract().hash))
     _send(pipe, 0)
     client.close()
     return Rebuilt(entities, size, payments, fold.set_aside)
 
 
-def compare(settings: Settings, ledger: LedgerReader, opened: Opened, max_sentences: int = 5) -> StateComparison:
+def compare(
+    redis: RedisConfig, ledger: LedgerReader, segments: Path, catalogue: Catalogue, max_sentences: int = 5
+) -> StateComparison:
     """Compare every string, compacted, with the fold of the ledger byte for byte; changes nothing.
 
     Raises: CannotStart when events of the stream are not in PostgreSQL yet.
     """
-    client, keys = redis_client(settings), Keys(settings.redis_prefix)
+    client, keys = redis_client(redis.url), Keys(redis.prefix)
     _wait_until_recorded(client, keys)
-    strings = EntityStrings(opened.catalogue)
-    fold = Fold(opened.catalogue, settings.var / "segments")
+    strings = EntityStrings(catalogue)
+    fold = Fold(catalogue, segments)
     for event in ledger.walk():
         fold.apply(event)
     expected = {(kind, key): packed for kind, key, packed in strings.pack_state(fold.state)}

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from serving.decision.decider import Timings
-from serving.engine.clustered.claim import Claim, PaymentLookup, answer_from_ledger, check_content, replay_of
+from serving.engine.clustered.claim import Claim, answer_from_ledger, check_content, replay_of
+from serving.engine.clustered.ledger_lookup import LedgerLookup
 from serving.engine.scored import Scored
 from serving.errors import StateUnavailable
 from serving.redis_store.idempotency_record import IdempotencyRecord, strings_at
@@ -27,18 +28,16 @@ class RetryHost(Protocol):
     """What a retry needs of the engine."""
 
     state: RedisState
-    lookup: PaymentLookup
+    lookup: LedgerLookup
     now_ns: Callable[[], int]
 
     def without_state(self, claim: Claim, timings: Timings, explain_approved: bool) -> Scored:
         """The answer while Redis cannot be read."""
-        ...
 
     async def decide(
         self, claim: Claim, payment_id: bytes, strings: Strings, timings: Timings, explain_approved: bool
     ) -> Scored:
         """Decide a payment that is admitted."""
-        ...
 
 
 class Retries:

@@ -11,13 +11,12 @@ from features.state.remote import EntityStrings
 from serving.decision.decider import Decider
 from serving.decision.exposure import Exposure
 from serving.decision.receipt import code_version
-from serving.engine.champion import Champion
 from serving.engine.clustered import startup_checks
 from serving.engine.clustered.engine import RedisEngine
 from serving.engine.clustered.feedback import RedisFeedback
 from serving.engine.clustered.ledger_lookup import LedgerLookup
 from serving.engine.clustered.profiles import SharedProfiles
-from serving.engine.gauges import SET_ASIDE, measure_lag, show_bundle_watcher, show_decider
+from serving.engine.gauges import SET_ASIDE
 from serving.engine.gc_tuning import freeze_gc
 from serving.engine.profile_runtime import WARMUP_PAYMENT, ProfileRuntime
 from serving.errors import LedgerError, StateUnavailable
@@ -27,6 +26,7 @@ from serving.messages import Ready
 from serving.redis_store.connect import connect
 from serving.settings import Settings
 from serving.state.bundle_watcher import warm
+from serving.state.champion import Champion
 from serving.state.set_aside import SharedSetAside, decode_shared
 from serving.state.startup import Opened
 
@@ -46,9 +46,9 @@ class RedisRuntime(ProfileRuntime):
         Raises: CannotStart, InvalidHistory.
         """
         super().__init__(settings, champion)
-        self.ledger = PostgresLedger(settings, "riskgate-worker")
-        self.names = check_hash_key(self.ledger, settings)
-        self.lookup = LedgerLookup(self.ledger, settings.var / "segments", self.opened.catalogue)
+        self.ledger = PostgresLedger(settings.ledger, "riskgate-worker")
+        self.names = check_hash_key(self.ledger, settings.hash_key)
+        self.lookup = LedgerLookup(self.ledger, settings.ledger.segments, self.opened.catalogue)
         self.lookup.segment()
         self.engine: RedisEngine | None = None
         self.feedback: RedisFeedback | None = None
@@ -64,7 +64,7 @@ class RedisRuntime(ProfileRuntime):
         began = time.monotonic()
         opened = self.opened
         await asyncio.to_thread(warm_up, opened)
-        state = await connect(self.settings)
+        state = await connect(self.settings.redis)
         exposure = Exposure(self.settings.workers)
         decider = Decider(opened.evaluator, opened.catalogue, code_version(), exposure, notice=self._notice)
         engine = RedisEngine(
@@ -73,27 +73,21 @@ class RedisRuntime(ProfileRuntime):
         await startup_checks.agree_on_state(state, decider.features_hash, await asyncio.to_thread(self.ledger.has_past))
         state.expect(startup_checks.contract_of(decider.features_hash))
         await startup_checks.agree_on_hashing(state, self.names)
-        await startup_checks.note_promotion(state, opened, decider.features_hash, decider.code, self.clock.now_ms())
-        self.feedback = RedisFeedback(state, engine.strings, self.clock, self.lookup.original, self.lookup.reports)
+        await startup_checks.note_promotion(state, opened, decider.code, self.clock.now_ms())
+        self.feedback = RedisFeedback(state, engine.strings, self.clock, self.lookup)
         engine.shared_profiles = SharedProfiles(state, self.profiles, self.names, opened.catalogue)
         await engine.shared_profiles.read_all()
         self.set_aside = decode_shared(await state.get(state.keys.set_aside))
         self.engine, self.state_problem = engine, ""
-        self._show(engine)
+        self._show(lambda: engine.decider)
+        self._show_redis(engine)
         freeze_gc()
         log.info("ready: %s, %.1f s", decider.model, time.monotonic() - began)
 
     def begin(self) -> None:
         """Start the background work; needs the event loop."""
         assert self.engine is not None
-        self._start(
-            (
-                self.engine.outbox.run(),
-                self._follow_state(self.engine),
-                self.watcher.run(),
-                measure_lag(self.metrics),
-            )
-        )
+        self._start(self.engine.outbox.run(), self._follow_state(self.engine))
 
     async def end(self) -> None:
         """Flush the outbox to Redis, stop the background work and close the connections."""
@@ -155,18 +149,13 @@ class RedisRuntime(ProfileRuntime):
             raise LedgerError("the worker is not ready yet")
         decider = engine.decider
         try:
-            await startup_checks.note_promotion(
-                engine.state, opened, decider.features_hash, decider.code, self.clock.now_ms()
-            )
+            await startup_checks.note_promotion(engine.state, opened, decider.code, self.clock.now_ms())
         except StateUnavailable as error:
             raise LedgerError(str(error)) from error
-        engine.replace_evaluator(opened.evaluator)
+        engine.decider = decider.successor(opened.evaluator, engine.catalogue)
 
-    def _show(self, engine: RedisEngine) -> None:
-        show_decider(self.metrics, lambda: engine.decider)
-        show_bundle_watcher(self.metrics, self.watcher)
+    def _show_redis(self, engine: RedisEngine) -> None:
         watch = self.metrics.watch
-        watch("riskgate_ready", "1 when payments are scored in full.", lambda: float(self.ready().ready))
         watch("riskgate_redis_up", "1 while Redis answers.", lambda: float(engine.state.works))
         watch("riskgate_events_set_aside", SET_ASIDE, lambda: self.set_aside.count)
         watch("riskgate_unsettled", "Decisions answered and not recorded yet.", lambda: len(engine.outbox))

@@ -31,19 +31,15 @@ class SingleTripHost(Protocol):
 
     async def replay(self, claim: Claim, known: IdempotencyRecord, timings: Timings, explain_approved: bool) -> Scored:
         """The answer of a payment that Redis holds."""
-        ...
 
     def without_stream(self, claim: Claim) -> Scored:
         """The answer while the stream is full."""
-        ...
 
     def record_later(self, pending: PendingDecision) -> Scored:
         """The answer of a decision that goes into the outbox."""
-        ...
 
     def warn_rarely(self, what: str, error: StateUnavailable) -> None:
         """Log an outage of Redis at a limited rate."""
-        ...
 
 
 class SingleTrip:

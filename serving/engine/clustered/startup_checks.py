@@ -9,12 +9,12 @@ import msgspec
 from features.intake.pseudonyms import Pseudonyms
 from features.state.codec import FORMAT
 from serving.errors import CannotStart
+from serving.ledger.event_bodies import encode
 from serving.ledger.hash_key import KIND as HASHING
 from serving.ledger.hash_key import HashingEvent
 from serving.redis_store.messages import EventHeader
 from serving.redis_store.state import RedisState
-from serving.state.fold import PromotionEvent, encode
-from serving.state.startup import Opened
+from serving.state.startup import Opened, promotion_of
 
 _REBUILD = "Stop the workers and rebuild it from the ledger: python -m serving rebuild-state."
 
@@ -62,13 +62,12 @@ async def agree_on_hashing(state: RedisState, names: Pseudonyms | None) -> None:
         )
 
 
-async def note_promotion(state: RedisState, opened: Opened, features_hash: str, code: str, now_ms: int) -> None:
+async def note_promotion(state: RedisState, opened: Opened, code: str, now_ms: int) -> None:
     """Record a `promotion` event if another bundle decides from now on; one of the workers succeeds.
 
     Raises: StateUnavailable.
     """
-    bundle = opened.bundle
-    own = encode(PromotionEvent(bundle.digest, bundle.model_name, bundle.policy.digest, features_hash, code))
+    own = encode(promotion_of(opened.bundle, code))
     former = await state.get(state.keys.promotion) or b""
     if former != own and await state.exchange(state.keys.promotion, former, own) is None:
         await state.append(EventHeader("promotion", "", now_ms, time.time_ns() // 1_000_000), own)

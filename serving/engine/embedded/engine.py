@@ -20,7 +20,7 @@ from features.domain.payment import Payment
 from features.intake.parse import payment_json
 from serving.decision import receipt as receipts
 from serving.decision.clock import Clock
-from serving.decision.decider import Decided, Decider, DecidingEngine, FeatureReading, Timings, deadline_of
+from serving.decision.decider import Decided, Decider, FeatureReading, Timings, deadline_of
 from serving.decision.evaluator import DEFAULT, FULL, STALE, Evaluator
 from serving.engine.scored import Scored, different_content, in_imported_history, outside_window
 from serving.errors import LedgerError
@@ -43,8 +43,12 @@ class RecentAnswer(msgspec.Struct, frozen=True, gc=False):
     ticket: CommitTicket | None
 
 
-class EmbeddedEngine(DecidingEngine):
+class EmbeddedEngine:
     """Scores payments against one bundle, one state and one ledger; single-threaded by design."""
+
+    #: There is no server to wait for.
+    late = False
+    trip_ns = 0
 
     def __init__(
         self,

@@ -11,10 +11,10 @@ from typing import IO
 
 from features.errors import RiskgateError
 from serving.challenger.shadow_process import ShadowProcess, show_challenger
+from serving.challenger.shadow_scores import ShadowScores
 from serving.decision.receipt import code_version
-from serving.engine.champion import Champion
 from serving.engine.embedded.engine import EmbeddedEngine
-from serving.engine.gauges import measure_lag, show_bundle_watcher, show_engine, show_ledger
+from serving.engine.gauges import show_ledger, show_state
 from serving.engine.gc_tuning import freeze_gc
 from serving.engine.profile_runtime import WARMUP_PAYMENT, ProfileRuntime
 from serving.errors import Conflict, LedgerError
@@ -26,8 +26,9 @@ from serving.ledger.sqlite.ledger import Event, Ledger
 from serving.ledger.sqlite.process_lock import lock
 from serving.messages import Ready
 from serving.settings import Settings
-from serving.state import heap_prefault, startup
+from serving.state import heap_prefault, snapshots, startup
 from serving.state.bundle_watcher import warm
+from serving.state.champion import Champion
 from serving.state.feedback import EmbeddedFeedback
 from serving.state.foldable import UNFOLDABLE, reason_of
 from serving.state.outcomes import LabelReport
@@ -47,10 +48,11 @@ class EmbeddedRuntime(ProfileRuntime):
         Raises: CannotStart.
         """
         super().__init__(settings, champion)
+        self.config = settings.ledger
         self.shadow = ShadowProcess(settings)
         self.lock: IO[str] | None = lock(settings.var)
-        self.ledger = Ledger(settings.ledger_path, settings.ledger_sync)
-        self.names = bind_hash_key(self.ledger, settings)
+        self.ledger = Ledger(self.config.sqlite, self.config.sync)
+        self.names = bind_hash_key(self.ledger, settings.hash_key)
         self.engine: EmbeddedEngine | None = None
         self.feedback: EmbeddedFeedback | None = None
         #: Whether payments are waiting: deferrable work then waits too.
@@ -64,25 +66,25 @@ class EmbeddedRuntime(ProfileRuntime):
         """Fold the ledger and get ready to score; the time grows with the ledger."""
         began = time.monotonic()
         opened = self.opened
-        fold = startup.fold_ledger(self.ledger, opened.catalogue, self.settings)
+        fold = startup.fold_ledger(self.ledger, opened.catalogue, self.config)
         self.ledger.learn_ids()
         code = code_version()
         engine = EmbeddedEngine(
             catalogue=opened.catalogue, fold=fold, evaluator=opened.evaluator, ledger=self.ledger, clock=self.clock,
             code=code, notice=self._notice,
         )  # fmt: skip
-        startup.note_promotion(self.ledger, opened, engine.decider.features_hash, code, self.clock.now_ms())
+        startup.note_promotion(self.ledger, opened, code, self.clock.now_ms())
         if self.profiles is not None:
             startup.append_profiles(self.profiles, self.ledger, fold, self.names)
         self.feedback = EmbeddedFeedback(self.ledger, fold, self.clock)
         engine.fold.state.observe(WARMUP_PAYMENT)  # compiles the kernel before the first payment
         warm(opened)
         self.engine = engine
-        show_engine(self.metrics, engine)
+        self._show(lambda: engine.decider)
+        show_state(self.metrics, engine)
         show_ledger(self.metrics, self.ledger)
-        show_bundle_watcher(self.metrics, self.watcher)
-        show_challenger(self.metrics, self.settings, self.ledger)
-        self.metrics.watch("riskgate_ready", "1 when payments are scored in full.", lambda: float(self.ready().ready))
+        if self.settings.challenger:
+            show_challenger(self.metrics, ShadowScores(self.config.shadow), self.ledger)
         freeze_gc()
         log.info(
             "ready: %s, ledger at event %d, %d entities, %.1f s",
@@ -95,15 +97,11 @@ class EmbeddedRuntime(ProfileRuntime):
     def begin(self) -> None:
         """Start the background work; needs the event loop."""
         self._start(
-            (
-                run_checkpoints(self.ledger, self.settings.wal_limit_bytes, lambda: self.under_pressure()),
-                self._follow_ledger(),
-                self.watcher.run(),
-                measure_lag(self.metrics),
-                heap_prefault.run_prefault(lambda: None if self.engine is None else self.engine.fold.state),
-                wal_preallocate.run_preallocation(self.settings.ledger_path),
-                self.shadow.keep(),
-            )
+            run_checkpoints(self.ledger, self.settings.wal_limit_bytes, lambda: self.under_pressure()),
+            self._follow_ledger(),
+            heap_prefault.run_prefault(lambda: None if self.engine is None else self.engine.fold.state),
+            wal_preallocate.run_preallocation(self.config.sqlite),
+            self.shadow.keep(),
         )
 
     async def end(self) -> None:
@@ -114,7 +112,7 @@ class EmbeddedRuntime(ProfileRuntime):
         try:
             self.ledger.flush()
             if self.engine is not None and self.engine.ledger_works and self.ledger.broken is None:
-                path = startup.save_snapshot(self.engine.fold, self.ledger, self.settings)
+                path = snapshots.save(self.engine.fold.state, self.ledger, self.config.snapshots)
                 log.info("state written to %s", path)
         except (LedgerError, OSError) as error:
             log.error("no snapshot is written, the next start folds the whole ledger: %s", error)
@@ -139,8 +137,8 @@ class EmbeddedRuntime(ProfileRuntime):
         if engine is None or not engine.ledger_works:
             raise LedgerError("the ledger is not open for writing")
         decider, now_ms = engine.decider, self.clock.now_ms()
-        startup.note_promotion(self.ledger, opened, decider.features_hash, decider.code, now_ms)
-        engine.replace_evaluator(opened.evaluator)
+        startup.note_promotion(self.ledger, opened, decider.code, now_ms)
+        engine.decider = decider.successor(opened.evaluator, engine.catalogue)
 
     # -- in the background ---------------------------------------------------------------------
 
@@ -184,9 +182,9 @@ class EmbeddedRuntime(ProfileRuntime):
         """Fold the state again in a thread; payments get the policy's default decision meanwhile."""
         log.warning("the ledger can be written again; the state is folded again")
         began = time.monotonic()
-        reader = Ledger(self.settings.ledger_path, read_only=True)
+        reader = Ledger(self.config.sqlite, read_only=True)
         try:
-            fold = await asyncio.to_thread(startup.fold_ledger, reader, engine.catalogue, self.settings)
+            fold = await asyncio.to_thread(startup.fold_ledger, reader, engine.catalogue, self.config)
         finally:
             reader.release()
         feedback.fold = fold

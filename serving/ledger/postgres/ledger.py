@@ -5,7 +5,7 @@ from __future__ import annotations
 from serving.ledger.postgres import schema
 from serving.ledger.postgres.session import STATEMENT_SECONDS, PostgresReader, first_session
 from serving.ledger.reader import LedgerReader
-from serving.settings import Settings
+from serving.store_config import LedgerConfig
 
 
 class PostgresLedger(LedgerReader):
@@ -15,12 +15,13 @@ class PostgresLedger(LedgerReader):
     """
 
     def __init__(
-        self, settings: Settings, name: str = "riskgate-reader", statement_seconds: int = STATEMENT_SECONDS
+        self, config: LedgerConfig, name: str = "riskgate-reader", statement_seconds: int = STATEMENT_SECONDS
     ) -> None:
         """Connect, and refuse tables that this release does not know; `statement_seconds` 0: no time-out.
 
         Raises: CannotStart.
         """
-        with first_session(settings.postgres_url, name) as session:
-            schema.check(session, settings.postgres_url, settings.redis_prefix)
-        self._connection: PostgresReader = PostgresReader(settings.postgres_url, name, statement_seconds)
+        url = config.postgres_url
+        with first_session(url, name) as session:
+            schema.check(session, url, config.redis_prefix)
+        self._connection: PostgresReader = PostgresReader(url, name, statement_seconds)

@@ -82,9 +82,8 @@ async def _score(shared: Shared, count: int) -> None:
     start = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=10 * count)
     payments = [read_payment(body, shared.catalogue) for body in bodies(count, start)]
     async with shared.worker() as engine:
-        features = shared.catalogue.contract().hash
-        await startup_checks.note_promotion(engine.state, shared.opened, features, "code", payments[0].event_time_ms)
-        feedback = RedisFeedback(engine.state, engine.strings, engine.clock, lambda _: None, lambda _: ())
+        await startup_checks.note_promotion(engine.state, shared.opened, "code", payments[0].event_time_ms)
+        feedback = RedisFeedback(engine.state, engine.strings, engine.clock, engine.lookup)
         for begin in range(0, count, GROUP):
             await asyncio.gather(*(answer_of(engine, one) for one in payments[begin : begin + GROUP]))
             for number in range(begin, min(begin + GROUP, count)):

@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from types import NoneType
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 
 from features.domain.payment import Payment
-from features.domain.payment_fields import FIELDS, REQUIRED, WIRE_TYPES
+from features.domain.payment_fields import (
+    FIELDS,
+    REQUIRED,
+    Address,
+    Attributes,
+    Degrees,
+    Identifier,
+    Kind,
+    Moment,
+    Pattern,
+    Whole,
+    Word,
+)
 from features.intake.parse import Wire
+
+#: The Python type in which a value of each kind is decoded from JSON.
+WIRE_TYPES: dict[type[Kind], Any] = {
+    **dict.fromkeys((Identifier, Word, Pattern, Address), str),
+    Moment: datetime,
+    Whole: int,
+    Degrees: float,
+    Attributes: dict[str, float | str],
+}
 
 
 def test_the_declared_fields_are_those_of_the_wire_with_their_types_and_defaults() -> None:

@@ -15,7 +15,6 @@ from serving.api.openapi import SCOPES as DOCUMENTED
 from serving.api.openapi import document
 from serving.errors import CannotStart, Forbidden, TooManyRequests, Unauthorised
 from serving.server.sockets import check_listening
-from serving.settings import Settings
 from tests.serving.scoring_world import PARAMETERS
 
 NOW = datetime(2026, 11, 11, tzinfo=UTC)
@@ -43,7 +42,7 @@ def door_with(
         key, token = new_key(name, scopes, NOW, days=days)
         file.add(key)
         headers[name] = f"Bearer {token}".encode()
-    return Authenticator(Settings(keys=str(path)), wall), headers
+    return Authenticator(key_file=str(path), wall=wall), headers
 
 
 def test_a_key_opens_what_its_scopes_name_and_admin_opens_everything(tmp_path: Path) -> None:
@@ -114,11 +113,11 @@ def test_a_broken_key_file_leaves_the_former_keys_in_force_and_says_so(
 def test_the_single_key_of_the_settings_stands_beside_the_file(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     door_with(path, Wall(), till=(("score",), None))
-    authenticator = Authenticator(Settings(keys=str(path), api_key="rg_till_but-another"), Wall())
+    authenticator = Authenticator("rg_till_but-another", str(path), wall=Wall())
     with pytest.raises(Unauthorised):  # the id belongs to the file
         authenticator.authenticate(b"Bearer rg_till_but-another", "score")
-    assert Authenticator(Settings(api_key="rg_x_y")).authenticate(b"Bearer rg_x_y", "admin").id == "single"
-    assert Authenticator(Settings()).authenticate(None, "admin").id == "anybody"
+    assert Authenticator("rg_x_y").authenticate(b"Bearer rg_x_y", "admin").id == "single"
+    assert Authenticator().authenticate(None, "admin").id == "anybody"
 
 
 def test_each_key_has_its_own_rate_and_hears_when_to_come_back(tmp_path: Path) -> None:
@@ -127,7 +126,7 @@ def test_each_key_has_its_own_rate_and_hears_when_to_come_back(tmp_path: Path) -
         key, token = new_key(name, ("score",), NOW, rate=rate)
         file.add(key)
         tokens[name] = b"Bearer " + token.encode()
-    authenticator = Authenticator(Settings(keys=str(file.path)), Wall())
+    authenticator = Authenticator(key_file=str(file.path), wall=Wall())
     authenticator.authenticate(tokens["slow"], "score")
     with pytest.raises(TooManyRequests) as refused:
         authenticator.authenticate(tokens["slow"], "score")
@@ -150,10 +149,10 @@ def test_a_batch_counts_as_many_requests_as_it_has_payments() -> None:
 
 def test_a_keyless_service_listens_on_loopback_only(tmp_path: Path) -> None:
     with pytest.raises(CannotStart, match="without an API key"):
-        check_listening(["0.0.0.0"], Authenticator(Settings()).keyless)
+        check_listening(["0.0.0.0"], Authenticator().keyless)
     check_listening(["0.0.0.0"], keyless=False)
     with pytest.raises(CannotStart, match="key-add"):
-        Authenticator(Settings(keys=str(tmp_path / "missing.json")))
+        Authenticator(key_file=str(tmp_path / "missing.json"))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from serving.access.api_keys import InvalidKeys, KeyFile, new_key, user_name
 from serving.access.authenticator import Authenticator
 from serving.console.auth.users import InvalidUser, Users
 from serving.errors import CannotStart
-from serving.settings import Settings
 
 
 def key_file(folder: Path) -> Path:
@@ -33,11 +32,11 @@ def test_a_file_that_is_no_list_of_keys_is_one_sentence_with_a_repair_that_works
     path = tmp_path / "keys.json"
     path.write_bytes(content)
     with pytest.raises(InvalidKeys) as refused:
-        Authenticator(Settings(keys=str(path)))
+        Authenticator(key_file=str(path))
     assert str(path) in refused.value.message
     assert "remove it and add the keys again" in refused.value.repair
     path.unlink()  # what the sentence says
-    Authenticator(Settings(keys=str(key_file(tmp_path))))
+    Authenticator(key_file=str(key_file(tmp_path)))
 
 
 def refused_by_the_system(path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> InvalidKeys:
@@ -46,7 +45,7 @@ def refused_by_the_system(path: Path, number: int, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Path, "read_bytes", read_bytes)
     with pytest.raises(InvalidKeys) as refused:
-        Authenticator(Settings(keys=str(path)))
+        Authenticator(key_file=str(path))
     return refused.value
 
 
@@ -57,7 +56,7 @@ def test_a_file_of_another_user_names_who_must_be_able_to_read_it(
     if os.geteuid():
         path.chmod(0)
         with pytest.raises(InvalidKeys) as caught:
-            Authenticator(Settings(keys=str(path)))
+            Authenticator(key_file=str(path))
         error = caught.value
     else:  # root reads every file
         error = refused_by_the_system(path, errno.EACCES, monkeypatch)
@@ -69,21 +68,21 @@ def test_a_file_of_another_user_names_who_must_be_able_to_read_it(
 def test_a_folder_is_no_key_file(tmp_path: Path) -> None:
     for path in (tmp_path, key_file(tmp_path) / "keys.json"):
         with pytest.raises(InvalidKeys, match="to the file of keys itself"):
-            Authenticator(Settings(keys=str(path)))
+            Authenticator(key_file=str(path))
 
 
 def test_a_file_that_is_not_there_is_said_so_and_a_broken_disk_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(CannotStart, match="There is no key file"):
-        Authenticator(Settings(keys=str(tmp_path / "none.json")))
+        Authenticator(key_file=str(tmp_path / "none.json"))
     error = refused_by_the_system(key_file(tmp_path), errno.EIO, monkeypatch)
     assert "disk or the mount" in error.repair
 
 
 def test_while_it_serves_the_keys_read_before_stay_in_force(tmp_path: Path) -> None:
     path = key_file(tmp_path)
-    authenticator = Authenticator(Settings(keys=str(path)))
+    authenticator = Authenticator(key_file=str(path))
     path.write_bytes(b'[{"id": "\xff"}]')
     assert not authenticator.refresh()
     assert authenticator.keys == 1

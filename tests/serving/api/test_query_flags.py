@@ -33,7 +33,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Iterator[As
     yield one
     settings = one.runtime.settings
     one.close()
-    assert verify_ledger(settings).differences == []
+    assert verify_ledger(settings.ledger).differences == []
 
 
 def seen(asked: Asked, name: str, at_ms: int, payer: str) -> int:

@@ -16,10 +16,10 @@ from features.history.schema import own_schema
 from features.state.replay import fold, replay
 from serving.audit.import_history import append_history, store_history
 from serving.ledger import history_segment
+from serving.ledger.event_bodies import HistoryEvent, encode
 from serving.ledger.sqlite.ledger import Ledger
-from serving.settings import Settings
-from serving.state.fold import HistoryEvent, encode
 from serving.state.foldable import CannotFold
+from serving.store_config import LedgerConfig
 from tests.serving.scoring_world import DAY_MS, START_MS, Service, command, payment, rfc3339, running
 
 KNOWN = catalogue(CatalogueParameters())
@@ -43,7 +43,7 @@ def table(*rows: dict[str, Any]) -> pa.Table:
 def kept(folder: Path, history: pa.Table) -> pa.Table:
     source = folder / "history.parquet"
     pq.write_table(history, source)
-    event = store_history(Settings(var=folder), source, None, None)
+    event = store_history(folder / "segments", source, None, None)
     return pq.read_table(folder / "segments" / f"{event.sha256}.parquet")
 
 
@@ -105,7 +105,7 @@ def test_a_cut_out_of_range_is_refused(tmp_path: Path) -> None:
     source = tmp_path / "history.parquet"
     pq.write_table(table(row("a")), source)
     with pytest.raises(CannotFold, match="too large"):
-        store_history(Settings(var=tmp_path), source, 10**30, None)
+        store_history(tmp_path / "segments", source, 10**30, None)
 
 
 def label(service: Service, name: str, at_ms: int = START_MS) -> Any:
@@ -121,7 +121,7 @@ def verified(service: Service) -> None:
 def test_a_label_on_an_imported_payment_in_usd_is_taken_and_survives_kill_9(tmp_path: Path, bundle: Path) -> None:
     source = tmp_path / "history.parquet"
     pq.write_table(table(row("a", currency="usd"), row("b")), source)
-    append_history(Settings(var=tmp_path / "var"), source)
+    append_history(LedgerConfig(tmp_path / "var"), source)
     with running(tmp_path, bundle) as service:
         assert label(service, "a").status_code == 200
         assert service.score(payment("t-1", payer_id="u-1", payee_id="m-1")).status_code == 200

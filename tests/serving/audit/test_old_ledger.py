@@ -13,10 +13,11 @@ from features.domain.payment import OUTCOMES
 from features.intake.parse import payment_from, stored_payment
 from serving.audit.verify import verify_ledger
 from serving.decision.receipt import decode_answer, decode_body
+from serving.ledger.event_bodies import decode_promotion, decode_report
 from serving.ledger.sqlite.ledger import Ledger
 from serving.model import bundle_archive
 from serving.settings import Settings
-from serving.state.fold import Fold, decode_promotion, decode_report
+from serving.state.fold import Fold
 from tests.chaos.proof import apart, packed
 from tests.fixtures.ledgers import CLEAR_V1, OLD_LEDGERS, OldLedger
 from tests.serving.asgi import runtime_with
@@ -27,7 +28,7 @@ each_ledger = pytest.mark.parametrize("old", OLD_LEDGERS, ids=lambda old: old.ar
 
 def champion(settings: Settings) -> Path:
     """The kept copy of the bundle that decided last."""
-    ledger = Ledger(settings.ledger_path, read_only=True)
+    ledger = Ledger(settings.ledger.sqlite, read_only=True)
     last = decode_promotion(ledger.of_kind("promotion")[-1].body)
     ledger.release()
     return settings.var / "bundles" / bundle_archive.folder_name(last.bundle, last.policy)
@@ -35,14 +36,14 @@ def champion(settings: Settings) -> Path:
 
 @each_ledger
 def test_every_decision_of_an_old_ledger_is_recomputed_without_a_difference(old: OldLedger, tmp_path: Path) -> None:
-    result = verify_ledger(old.unpack(tmp_path))
+    result = verify_ledger(old.unpack(tmp_path).ledger)
     assert result.differences == []
     assert (result.events, result.payments, result.vectors) == (old.events, old.payments, old.vectors)
     assert (result.mismatches, result.undecided) == (0, 0)
 
 
 def test_the_old_ledger_holds_payments_of_every_kind(tmp_path: Path) -> None:
-    ledger = Ledger(CLEAR_V1.unpack(tmp_path).ledger_path, read_only=True)
+    ledger = Ledger(CLEAR_V1.unpack(tmp_path).ledger.sqlite, read_only=True)
     kinds: Counter[str] = Counter()
     found: set[object] = set()
     for event in ledger.walk():
@@ -92,7 +93,7 @@ def test_the_service_starts_on_an_old_ledger_and_its_state_is_the_fold_of_it(
 
     assert asyncio.run(go_on()) == bytes(recorded.answer)
     asyncio.run(runtime.end())
-    result = verify_ledger(settings)
+    result = verify_ledger(settings.ledger)
     assert (result.payments, result.mismatches) == (old.payments + 1, 0)
 
 

@@ -14,7 +14,7 @@ import pytest
 from features.errors import BrokenBundle
 from serving.audit.verify import VerifyResult, verify_ledger
 from serving.decision.vector_codec import vector_bytes, vector_from
-from serving.settings import Settings
+from serving.store_config import LedgerConfig
 from tests.serving.scoring_world import START_MS, Service, payment, rfc3339, running, suspicious
 
 
@@ -52,7 +52,7 @@ def fill(service: Service) -> None:
 
 
 def test_an_honest_ledger_has_no_mismatch(honest: Path) -> None:
-    result = verify_ledger(Settings(var=honest))
+    result = verify_ledger(LedgerConfig(honest))
     assert (result.payments, result.mismatches, result.differences) == (62, 0, [])
     assert result.vectors >= 60
 
@@ -71,7 +71,7 @@ def tampered(honest: Path, folder: Path, transaction_id: str, old: bytes, new: b
     )
     connection.commit()
     connection.close()
-    return verify_ledger(Settings(var=var))
+    return verify_ledger(LedgerConfig(var))
 
 
 def test_a_changed_decision_is_found(honest: Path, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_removed_payment_is_found_in_those_after_it(honest: Path, tmp_path: Pa
     connection.execute("DELETE FROM events WHERE transaction_id = 'p-1'")
     connection.commit()
     connection.close()
-    assert verify_ledger(Settings(var=var)).mismatches > 0
+    assert verify_ledger(LedgerConfig(var)).mismatches > 0
 
 
 def test_a_changed_model_is_found(honest: Path, tmp_path: Path) -> None:
@@ -133,4 +133,4 @@ def test_a_changed_model_is_found(honest: Path, tmp_path: Path) -> None:
     (model,) = var.glob("bundles/*/model.txt")
     model.write_text(model.read_text().replace("leaf_value=", "leaf_value=1", 1))
     with pytest.raises(BrokenBundle, match=r"model\.txt does not match the digest"):
-        verify_ledger(Settings(var=var))
+        verify_ledger(LedgerConfig(var))

@@ -34,7 +34,7 @@ def filled(
 
 
 def test_an_honest_ledger_has_no_mismatch(filled: tuple[Settings, Servers]) -> None:
-    result = verify_ledger(filled[0])
+    result = verify_ledger(filled[0].ledger)
     assert (result.payments, result.mismatches, result.differences) == (62, 0, [])
     assert result.undecided == 0
 
@@ -44,7 +44,7 @@ def test_an_undecided_payment_is_counted_and_is_no_mismatch(filled: tuple[Settin
     one = payment("t-nobody", payer_id="u-nobody")
     Stream(servers).add("payment", "t-nobody", payment_json(one), one.event_time_ms)
     take_down(servers)
-    result = verify_ledger(settings)
+    result = verify_ledger(settings.ledger)
     assert (result.payments, result.undecided, result.mismatches) == (62, 1, 0)
     assert "1 were admitted and never decided" in result.sentence()
 
@@ -66,7 +66,7 @@ def test_tampering_is_found(filled: tuple[Settings, Servers], change: str, least
         one.execute("CREATE TABLE kept_entries AS TABLE entries; CREATE TABLE kept_decisions AS TABLE decisions")
         assert one.execute(change).rowcount == 1  # type: ignore[call-overload]
         try:
-            assert verify_ledger(settings).mismatches >= least
+            assert verify_ledger(settings.ledger).mismatches >= least
         finally:
             one.execute(
                 "TRUNCATE entries, decisions; INSERT INTO entries TABLE kept_entries;"

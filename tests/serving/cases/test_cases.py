@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from features.domain.money import CURRENCY_CODES
 from serving.cases import cases, queries
-from serving.cases.cases import AlreadyResolved, UnknownCase
+from serving.cases.cases import AlreadyResolved, UnknownCase, Verdict
+from serving.cases.sqlite import SqliteCases, connect
 from serving.decision.case_row import risk_minor
 from tests.serving.console.desk_world import START_MS, DeskWorld, busy_desk, payment
 
@@ -31,15 +32,8 @@ def ids(world: DeskWorld, **asked: object) -> list[str]:
 
 
 def resolve(connection: sqlite3.Connection, transaction_id: str, verdict: str = "fraud", actor: str = "asha") -> int:
-    return cases.resolve(
-        connection,
-        transaction_id=transaction_id,
-        verdict=verdict,
-        note="Called the payer.",
-        actor=actor,
-        event_time_ms=START_MS + 1,
-        arrival_time_ms=START_MS + 2,
-    )
+    given = Verdict(transaction_id, verdict, "Called the payer.", actor, START_MS + 1, START_MS + 2)
+    return SqliteCases(Path("ledger.sqlite")).resolve(connection, given)
 
 
 def test_the_queue_is_sorted_by_money_at_risk_across_currencies(world: DeskWorld) -> None:
@@ -107,7 +101,7 @@ def test_of_many_concurrent_verdicts_exactly_one_is_recorded(world: DeskWorld) -
     ready = threading.Barrier(6)
 
     def analyst(name: str) -> None:
-        connection = queries.connect(world.ledger_path)
+        connection = connect(world.ledger_path)
         ready.wait()
         try:
             resolve(connection, "t-1", actor=name)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from serving.cases import party_index, queries
+from serving.cases import party_index
+from serving.cases.sqlite import connect
 from serving.ledger.sqlite.ledger import Ledger
 from tests.serving.console.desk_world import START_MS, DeskWorld, busy_desk, payment
 
@@ -79,7 +80,7 @@ def test_threads_that_fold_the_same_payments_count_nothing_twice(world: DeskWorl
 
     def fold(slices: int) -> None:
         with (
-            closing(queries.connect(world.ledger_path)) as ledger,
+            closing(connect(world.ledger_path)) as ledger,
             closing(party_index.connect(world.index_path)) as one,
         ):
             while party_index.catch_up(one, ledger, slices):

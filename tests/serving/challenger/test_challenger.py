@@ -20,7 +20,7 @@ from features.bundle.bundle import read_bundle, write_bundle
 from serving.challenger.comparison import of_rows, stability
 from serving.challenger.shadow_scores import ShadowScore, ShadowScores
 from serving.errors import CannotStart
-from serving.settings import Settings
+from serving.store_config import LedgerConfig
 from tests.serving.load import calling
 from tests.serving.scoring_world import Service, payment, running, suspicious
 
@@ -156,7 +156,7 @@ def test_without_a_challenger_there_is_nothing_to_compare(tmp_path: Path) -> Non
 
     ShadowScores(tmp_path / "shadow.sqlite").close()
     with pytest.raises(CannotStart, match="No challenger has scored here"):
-        compare(Settings(var=tmp_path))
+        compare(LedgerConfig(tmp_path))
 
 
 def test_without_a_challenger_the_past_is_not_scored(tmp_path: Path) -> None:

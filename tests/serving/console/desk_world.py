@@ -16,9 +16,9 @@ from serving.console.auth.users import Cost, Users, new_user
 from serving.decision.case_row import CaseRow
 from serving.decision.reasons import Reason
 from serving.decision.receipt import Answer, Receipt, encode_answer, encode_body
+from serving.ledger.event_bodies import ReportEvent, encode
 from serving.ledger.sqlite import connection
 from serving.ledger.sqlite.case_table import open_case
-from serving.state.fold import ReportEvent, encode
 
 #: 11 Nov 2026, 00:00:03.120 UTC, the first minute of the festival.
 START_MS = 1_794_355_203_120

@@ -41,7 +41,7 @@ def desk(servers: Servers, stream: Stream, tmp_path: Path) -> Iterator[Desk]:
     stream.admitted("t-undecided", event_time_ms=START_MS + 6)
     stream.reported("label", one, "legitimate", "customer_report")
     take_down(servers)
-    yield Desk(PostgresCases(settings_of(servers)), tmp_path / "desk.sqlite", replay_clock=True)
+    yield Desk(PostgresCases(settings_of(servers).ledger), tmp_path / "desk.sqlite", replay_clock=True)
 
 
 def queue(desk: Desk, **wanted: object) -> list[str]:
@@ -117,7 +117,7 @@ def test_a_verdict_becomes_a_label_once_even_if_the_first_try_fails(desk: Desk, 
 
 
 def test_a_server_that_went_away_is_told_as_an_unavailable_ledger(servers: Servers, stream: Stream) -> None:
-    cases = PostgresCases(settings_of(servers))
+    cases = PostgresCases(settings_of(servers).ledger)
     cases._url = "postgresql://postgres@127.0.0.1:1/none"
     with cases.opened() as ledger, pytest.raises(LedgerUnavailable):
         ledger.execute("SELECT 1")
@@ -127,7 +127,7 @@ def test_recorder_metrics_stand_in_prometheus_text(servers: Servers, stream: Str
     from prometheus_client import generate_latest
 
     metrics = RecorderMetrics()
-    Recorder(settings_of(servers), metrics).stopping.set()
+    Recorder(settings_of(servers).ledger, settings_of(servers).redis, metrics).stopping.set()
     text = generate_latest(metrics.registry).decode()
     for name in ("entries", "lag", "delay_seconds", "active", "failures_total", "batch_seconds"):
         assert f"riskgate_recorder_{name}" in text

@@ -159,7 +159,7 @@ def test_a_locked_ledger_is_told_and_nothing_is_recorded(
     world.scored(payment("t-1"))
     token = field(analyst.get("/case?id=t-1").text, "csrf")
     monkeypatch.setattr(
-        "serving.cases.queries.connect", lambda path: sqlite3.connect(path, isolation_level=None, timeout=0.01)
+        "serving.cases.sqlite.connect", lambda path: sqlite3.connect(path, isolation_level=None, timeout=0.01)
     )
     world.connection.execute("BEGIN IMMEDIATE")
     reply = analyst.post("/case?id=t-1", {"csrf": token, "verdict": "fraud", "note": "n"})

@@ -14,7 +14,7 @@ import pytest
 
 from features.bundle.bundle import read_bundle, write_bundle
 from serving.audit.verify import verify_ledger
-from serving.settings import Settings
+from serving.store_config import LedgerConfig
 from tests.serving.profiles import Profile, both_profiles, figures
 from tests.serving.scoring_world import START_MS, Service, payment, running, suspicious
 
@@ -104,7 +104,7 @@ def rewritten(var: Path, folder: Path, *changes: tuple[bytes, bytes]) -> tuple[i
         connection.execute("UPDATE events SET body = ? WHERE seq = ?", (body, seq))
     connection.commit()
     connection.close()
-    result = verify_ledger(Settings(var=folder / "var"))
+    result = verify_ledger(LedgerConfig(folder / "var"))
     assert result.mismatches in (0, len(touched))
     return len(touched), result.differences
 

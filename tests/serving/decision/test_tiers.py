@@ -22,6 +22,7 @@ from serving.engine.embedded.engine import EmbeddedEngine
 from serving.engine.embedded.runtime import EmbeddedRuntime
 from serving.errors import LedgerError
 from serving.settings import Settings
+from serving.store_config import LedgerConfig
 from tests.serving.asgi import runtime_with
 from tests.serving.scoring_world import payment
 
@@ -43,7 +44,7 @@ def runtime(bundle: Path, tmp_path: Path) -> Iterator[EmbeddedRuntime]:
     one.load()
     yield one
     asyncio.run(one.end())
-    assert verify_ledger(Settings(var=tmp_path / "var")).differences == []
+    assert verify_ledger(LedgerConfig(tmp_path / "var")).differences == []
 
 
 def score(runtime: EmbeddedRuntime, name: str, steps: Steps | None = None, **changes: Any) -> Answer:
@@ -124,7 +125,7 @@ def test_when_the_features_took_the_time_rules_alone_answer(runtime: EmbeddedRun
 
 
 def test_a_model_that_breaks_leaves_the_rules(runtime: EmbeddedRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_of(runtime).evaluator, "score", failing)
+    monkeypatch.setattr(engine_of(runtime).decider.evaluator, "score", failing)
     assert score(runtime, "a").tier == "rules_only"
 
 
@@ -178,7 +179,7 @@ def test_without_a_score_no_more_is_approved_in_a_minute_than_the_policy_allows(
     """The receipts hold the exposure spent before: `verify` (in the fixture) reproduces what the bound decided."""
     decider = engine_of(runtime).decider
     monkeypatch.setattr(decider, "exposure", FixedMinute(decider.exposure))
-    monkeypatch.setattr(engine_of(runtime).evaluator, "score", failing)
+    monkeypatch.setattr(engine_of(runtime).decider.evaluator, "score", failing)
     answers = [score(runtime, f"e-{place}", amount_minor=20_000) for place in range(7)]
     assert [one.decision for one in answers] == ["approve"] * 5 + ["challenge"] * 2
     assert answers[-1].reasons[0].code == "EXPOSURE_USED_UP"

@@ -59,9 +59,9 @@ def test_the_packing_is_compiled_before_the_first_payment(bundle: Path, tmp_path
         "import sys; from pathlib import Path\n"
         "from serving.decision import vector_codec\n"
         "from serving.state import startup\n"
-        "from serving.settings import Settings\n"
+        "from serving.store_config import LedgerConfig\n"
         "from serving.state.bundle_watcher import warm\n"
-        "warm(startup.open_bundle(Path(sys.argv[1]), Settings(var=Path(sys.argv[2]))))\n"
+        "warm(startup.open_bundle(Path(sys.argv[1]), LedgerConfig(Path(sys.argv[2]))))\n"
         "assert vector_codec.pack.signatures\n"
     )
     done = subprocess.run(

@@ -24,7 +24,9 @@ from serving.engine.embedded.engine import EmbeddedEngine
 from serving.errors import Conflict
 from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
-from serving.state.startup import Opened, fold_ledger, note_promotion, open_bundle, save_snapshot
+from serving.state import snapshots
+from serving.state.startup import Opened, fold_ledger, note_promotion, open_bundle
+from serving.store_config import LedgerConfig
 from tests.serving.scoring_world import START_MS, payment, suspicious
 
 IDS = st.integers(0, 5)
@@ -45,14 +47,14 @@ class IdempotencyMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        open_bundle(self.bundle, self.settings)
+        open_bundle(self.bundle, self.settings.ledger)
         self._start()
-        note_promotion(self.ledger, self.opened, self.opened.catalogue.contract().hash, "test", START_MS)
+        note_promotion(self.ledger, self.opened, "test", START_MS)
 
     def _start(self) -> None:
-        self.ledger = Ledger(self.settings.ledger_path)
+        self.ledger = Ledger(self.settings.ledger.sqlite)
         self.ledger.learn_ids()
-        self.fold = fold_ledger(self.ledger, self.opened.catalogue, self.settings)
+        self.fold = fold_ledger(self.ledger, self.opened.catalogue, self.settings.ledger)
         self.engine = EmbeddedEngine(
             catalogue=self.opened.catalogue,
             fold=self.fold,
@@ -115,7 +117,7 @@ class IdempotencyMachine(RuleBasedStateMachine):
     def restart(self, snapshot: bool) -> None:
         if snapshot:
             self.ledger.flush()
-            save_snapshot(self.fold, self.ledger, self.settings)
+            snapshots.save(self.fold.state, self.ledger, self.settings.ledger.snapshots)
             self.ledger.close()
         else:
             self.ledger.release()
@@ -140,7 +142,7 @@ class IdempotencyMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "ledger"):
             self.ledger.close()
-            result = verify_ledger(self.settings)
+            result = verify_ledger(self.settings.ledger)
             assert (result.payments, result.mismatches) == (len(self.answers), 0), result.differences
         self.runner.close()
         shutil.rmtree(self.settings.var.parent)
@@ -148,7 +150,7 @@ class IdempotencyMachine(RuleBasedStateMachine):
 
 def test_never_two_events_for_one_payment_and_never_another_answer(bundle: Path, tmp_path: Path) -> None:
     IdempotencyMachine.bundle = bundle
-    IdempotencyMachine.opened = open_bundle(bundle, Settings(var=tmp_path))
+    IdempotencyMachine.opened = open_bundle(bundle, LedgerConfig(tmp_path))
     run_state_machine_as_test(
         IdempotencyMachine,
         settings=settings(
@@ -162,7 +164,7 @@ def test_never_two_events_for_one_payment_and_never_another_answer(bundle: Path,
 
 def test_the_machine_notices_another_answer(bundle: Path, tmp_path: Path) -> None:
     IdempotencyMachine.bundle = bundle
-    IdempotencyMachine.opened = open_bundle(bundle, Settings(var=tmp_path))
+    IdempotencyMachine.opened = open_bundle(bundle, LedgerConfig(tmp_path))
     machine = IdempotencyMachine()
     machine.begin()
     machine.callers_at_once(1, [0, 0, 1])

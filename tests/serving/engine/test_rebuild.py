@@ -60,7 +60,7 @@ def quick_fence(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def ledger(shared: Shared, servers: Servers) -> Iterator[PostgresLedger]:
     schema.prepare(servers.postgres_url, servers.prefix)
-    one = PostgresLedger(shared.settings)
+    one = PostgresLedger(shared.settings.ledger)
     yield one
     one.release()
 
@@ -75,10 +75,10 @@ def test_lost_state_comes_back_bit_for_bit_and_with_it_the_answers(
 ) -> None:
     before = shared.live_state()
     lose(shared)
-    made = rebuild(shared.settings, ledger, shared.opened)
+    made = rebuild(*shared.stores(ledger))
     assert (made.entities, made.payments) == (len(before), len(payments))
     assert shared.live_state() == before
-    assert compare(shared.settings, ledger, shared.opened).differing == 0
+    assert compare(*shared.stores(ledger)).differing == 0
 
     async def run() -> None:
         async with shared.worker() as engine:
@@ -95,13 +95,13 @@ def test_lost_state_comes_back_bit_for_bit_and_with_it_the_answers(
 def test_a_string_that_differs_or_is_missing_is_found(
     shared: Shared, payments: list[Payment], ledger: PostgresLedger
 ) -> None:
-    assert compare(shared.settings, ledger, shared.opened).differing == 0
+    assert compare(*shared.stores(ledger)).differing == 0
     names = sorted(shared.keys.entity(kind, key) for kind, key in shared.live_state())
     shared.client.delete(names[0])
     other = shared.client.get(names[2])
     shared.client.set(names[1], other if names[1].split(b":")[1] == names[2].split(b":")[1] else b"broken")
     shared.client.set(shared.keys.entity(0, "u-nobody"), other)
-    found = compare(shared.settings, ledger, shared.opened)
+    found = compare(*shared.stores(ledger))
     assert found.differing == 3
     assert any("missing" in sentence for sentence in found.sentences)
 
@@ -120,7 +120,7 @@ def test_a_payment_that_was_never_decided_is_decided_by_its_retry_after_a_rebuil
     with recording(servers):
         wait_for(lambda: shared.client.xlen(shared.keys.events) == 0, "the recorder")
     lose(shared)
-    rebuild(shared.settings, ledger, shared.opened)
+    rebuild(*shared.stores(ledger))
 
     async def again() -> Any:
         async with shared.worker() as engine:
@@ -157,7 +157,7 @@ def test_undrained_events_refuse_a_rebuild(
     monkeypatch.setattr("serving.engine.clustered.rebuild.DRAIN_SECONDS", 0.0)
     shared.client.xadd(shared.keys.events, {"k": "payment"})
     with pytest.raises(CannotStart, match="not in PostgreSQL yet"):
-        rebuild(shared.settings, ledger, shared.opened)
+        rebuild(*shared.stores(ledger))
 
 
 def test_workers_refuse_state_of_another_catalogue_and_missing_state(shared: Shared) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from features.catalogue.catalogue import catalogue
 from serving.audit.verify import verify_ledger
+from serving.cases.cases import Verdict
 from serving.ledger.open import opened
 from serving.settings import read_settings
 from tests.serving.profiles import Profile, both_profiles, figures
@@ -125,7 +126,7 @@ def test_a_killed_service_starts_again_with_the_same_state_and_answers(profile: 
     assert again.json() == life.answered
     assert again.headers["idempotent-replay"] == "true"
     profile.settle(life.service)
-    assert verify_ledger(read_settings(life.service.environment)).mismatches == 0
+    assert verify_ledger(read_settings(life.service.environment).ledger).mismatches == 0
 
 
 def test_a_start_from_snapshot_and_tail_gives_the_same_state(bundle: Path, tmp_path: Path) -> None:
@@ -148,9 +149,9 @@ def test_a_start_from_snapshot_and_tail_gives_the_same_state(bundle: Path, tmp_p
 @both_profiles
 def test_a_service_killed_under_load_loses_nothing_it_acknowledged(profile: Profile, life: Life) -> None:
     profile.settle(life.service)
-    with opened(read_settings(life.service.environment)) as ledger:
+    with opened(read_settings(life.service.environment).ledger) as ledger:
         found = [event.transaction_id for event in ledger.walk() if event.kind == "payment"]
-    proved = verify_ledger(read_settings(life.service.environment)).figures()
+    proved = verify_ledger(read_settings(life.service.environment).ledger).figures()
     assert len(found) == len(set(found))
     assert len(life.acknowledged) >= 150
     assert set(life.acknowledged) <= set(found)
@@ -188,15 +189,7 @@ def give_a_verdict(profile: Profile, service: Service) -> None:
     profile.settle(service)
     desk = profile.desk(service)
     with desk.opened() as connection:
-        desk.resolve(
-            connection,
-            transaction_id="v-1",
-            verdict="fraud",
-            note="seen",
-            actor="asha",
-            event_time_ms=START_MS + 5_000,
-            arrival_time_ms=START_MS + 5_000,
-        )
+        desk.resolve(connection, Verdict("v-1", "fraud", "seen", "asha", START_MS + 5_000, START_MS + 5_000))
 
 
 def counted(service: Service, prefix: str) -> float:

@@ -26,7 +26,7 @@ def shared(server_urls: tuple[str, str], bundle: Path, tmp_path: Path) -> Iterat
 
 
 def feedback_of(engine: RedisEngine) -> RedisFeedback:
-    return RedisFeedback(engine.state, engine.strings, engine.clock, lambda _: None, lambda _: ())
+    return RedisFeedback(engine.state, engine.strings, engine.clock, engine.lookup)
 
 
 def label(name: str, value: str = "fraud", at_ms: int = START_MS, source: str = "chargeback") -> LabelReport:

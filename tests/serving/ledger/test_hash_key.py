@@ -138,7 +138,7 @@ def test_a_list_matches_whether_it_holds_clear_values_or_pseudonyms(listed: Serv
     answer = listed.score(payment(f"l-1-{entry}", instrument_id=entry)).json()
     assert answer["rules"] == ["block_list_instrument"]
     assert listed.score(payment(f"l-2-{entry}", instrument_id="vpa-unlisted")).json()["rules"] == []
-    assert verify_ledger(Settings(var=listed.var, hash_key=KEY)).mismatches == 0
+    assert verify_ledger(Settings(var=listed.var, hash_key=KEY).ledger).mismatches == 0
 
 
 def test_a_ledger_keeps_its_key_for_good(bundle: Path, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_ledger_keeps_its_key_for_good(bundle: Path, tmp_path: Path) -> None:
         assert other not in log
         (tmp_path / "refused.log").unlink()
         with pytest.raises(CannotStart):
-            verify_ledger(Settings(var=tmp_path / "var", hash_key=environment.get("RISKGATE_HASH_KEY", "")))
+            verify_ledger(Settings(var=tmp_path / "var", hash_key=environment.get("RISKGATE_HASH_KEY", "")).ledger)
 
 
 def test_a_ledger_of_clear_identifiers_accepts_no_key_later(bundle: Path, tmp_path: Path) -> None:
@@ -176,13 +176,13 @@ def test_an_imported_history_and_profiles_are_hashed_on_the_way_in(bundle: Path,
     def answers(name: str, **environment: str) -> dict[str, Any]:
         folder = tmp_path / name
         settings = read_settings({"RISKGATE_VAR": str(folder / "var"), **environment})
-        append_history(settings, tmp_path / "past.parquet")
+        append_history(settings.ledger, tmp_path / "past.parquet")
         shutil.copy(tmp_path / "profiles.sqlite", tmp_path / f"{name}.sqlite")
         environment["RISKGATE_PROFILES"] = str(tmp_path / f"{name}.sqlite")
         with running(folder, bundle, **environment) as service:
             service.score(payment("i-1", instrument_id=instrument))
             receipt = service.receipt("i-1")
-        assert verify_ledger(settings).mismatches == 0
+        assert verify_ledger(settings.ledger).mismatches == 0
         return {**receipt["values"], "seen": receipt["receipt"]["seen"][1]}
 
     clear, hashed = answers("clear"), answers("hashed", RISKGATE_HASH_KEY=KEY)

@@ -37,7 +37,7 @@ def world(server_urls: tuple[str, str]) -> Iterator[World]:
     with own_database(postgres) as database, pytest.MonkeyPatch.context() as patch:
         patch.setattr(reader, "PAGE", PAGE)
         schema.prepare(database, PREFIX)
-        ledger = PostgresLedger(settings_of(Servers(redis_url, database, PREFIX)))
+        ledger = PostgresLedger(settings_of(Servers(redis_url, database, PREFIX)).ledger)
         with first_session(database) as session:
             yield World(ledger, session)
         ledger.release()

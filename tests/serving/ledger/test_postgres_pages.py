@@ -74,7 +74,7 @@ def filled(server_urls: tuple[str, str]) -> Iterator[Servers]:
 @pytest.fixture(params=["a plan for these values", "a plan for any values"])
 def ledger(filled: Servers, request: pytest.FixtureRequest) -> Iterator[PostgresLedger]:
     """A reader whose statements are counted; after a few pages PostgreSQL may plan for any values."""
-    one = PostgresLedger(settings_of(filled))
+    one = PostgresLedger(settings_of(filled).ledger)
     mode = "force_custom_plan" if "these" in request.param else "force_generic_plan"
     one._connection._session = psycopg.connect(
         filled.postgres_url, autocommit=True, cursor_factory=Counting, options=f"-c plan_cache_mode={mode}"
@@ -150,7 +150,7 @@ def test_a_long_ledger_without_a_past_is_not_read_to_find_that_out(servers: Serv
         one.execute("INSERT INTO entries SELECT n, 'profile', '', n, n, '{}' FROM generate_series(1, 20000) n")
         if analysed:
             one.execute("VACUUM ANALYZE entries")
-    ledger = PostgresLedger(settings_of(servers))
+    ledger = PostgresLedger(settings_of(servers).ledger)
     ledger._connection._session = psycopg.connect(servers.postgres_url, autocommit=True, cursor_factory=Counting)
     assert blocks_of(lambda: ledger.has_past()) <= 12
     assert not ledger.has_past()

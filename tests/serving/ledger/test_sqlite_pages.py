@@ -12,9 +12,9 @@ import pytest
 from features.intake.parse import payment_json
 from serving.audit import export_history
 from serving.ledger import reader
+from serving.ledger.event_bodies import ReportEvent, encode
 from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
-from serving.state.fold import ReportEvent, encode
 from tests.serving.console.desk_world import START_MS, payment
 
 UNDECIDED = b',"receipt":null,"answer":null}'
@@ -38,10 +38,10 @@ def filled(var: Path, count: int) -> Settings:
 
 def test_an_export_in_many_pages_has_the_rows_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = filled(tmp_path, 100)
-    assert export_history.export(settings, tmp_path / "whole.parquet") == 100
+    assert export_history.export(settings.ledger, tmp_path / "whole.parquet") == 100
     monkeypatch.setattr(export_history, "ROWS_PER_TABLE", 7)
     monkeypatch.setattr(reader, "PAGE", 5)
-    assert export_history.export(settings, tmp_path / "pages.parquet") == 100
+    assert export_history.export(settings.ledger, tmp_path / "pages.parquet") == 100
     whole = pq.read_table(tmp_path / "whole.parquet")
     assert whole.equals(pq.read_table(tmp_path / "pages.parquet"))
     times = whole["event_time"].to_pylist()
@@ -52,12 +52,12 @@ def test_an_export_in_many_pages_has_the_rows_of_one(tmp_path: Path, monkeypatch
 def test_an_export_keeps_no_object_for_each_payment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_history, "ROWS_PER_TABLE", 250, raising=False)
     monkeypatch.setattr(reader, "PAGE", 250, raising=False)
-    export_history.export(filled(tmp_path / "warm", 10), tmp_path / "warm.parquet")
+    export_history.export(filled(tmp_path / "warm", 10).ledger, tmp_path / "warm.parquet")
     peaks = []
     for count in (1_000, 3_000):
         settings = filled(tmp_path / str(count), count)
         tracemalloc.start()
-        export_history.export(settings, tmp_path / f"{count}.parquet")
+        export_history.export(settings.ledger, tmp_path / f"{count}.parquet")
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     # An identifier and a report remain; a payment as Python objects takes kilobytes.

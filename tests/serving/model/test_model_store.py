@@ -12,7 +12,7 @@ import yaml
 
 from features.bundle.bundle import read_bundle
 from serving.errors import CannotStart
-from serving.model.model_store import bundle_folder, folder_of, models_of, pinned, stores_of
+from serving.model.model_store import bundle_folder, models_of, pinned, stores_of
 from serving.settings import TABLE, Settings, make_paths_absolute, use_own_model_store
 from tests.serving.scoring_world import command, free_port
 from training.runs.registry_gate import CHALLENGER_STORE, export
@@ -43,14 +43,14 @@ def test_training_writes_where_serving_reads_and_the_home_stays_empty(bundle: Pa
     tag, folder = exported(bundle, TrainingSettings(var=tmp_path / "var").model_store)
     assert folder == tmp_path / "var" / "bentoml" / "models" / Path(*tag.split(":"))
     for name in ("riskgate:latest", "riskgate", tag):
-        assert bundle_folder(Settings(var=tmp_path / "var", bundle=name)) == folder
+        assert bundle_folder(name, tmp_path / "var") == folder
     assert not list(home.iterdir())
 
 
 def test_a_challenger_is_found_in_the_same_store(bundle: Path, tmp_path: Path, home: Path) -> None:
     settings = TrainingSettings(var=tmp_path)
     _, folder = export(read_bundle(bundle), bundle, settings.model_store, CHALLENGER_STORE)
-    found = folder_of(Settings(var=tmp_path), f"{CHALLENGER_STORE}:latest", "RISKGATE_CHALLENGER")
+    found = bundle_folder(f"{CHALLENGER_STORE}:latest", tmp_path, "RISKGATE_CHALLENGER")
     assert found == folder
 
 
@@ -61,7 +61,7 @@ def test_a_home_of_bentoml_that_somebody_chose_is_used_by_both(
     monkeypatch.setenv("BENTOML_HOME", "$CHOSEN")
     _, folder = exported(bundle, TrainingSettings(var=tmp_path / "var").model_store)
     assert folder.is_relative_to(tmp_path / "chosen")
-    assert bundle_folder(Settings(var=tmp_path / "var")) == folder
+    assert bundle_folder("riskgate:latest", tmp_path / "var") == folder
 
 
 def test_a_bundle_of_an_earlier_release_is_named_with_what_to_do(bundle: Path, tmp_path: Path, home: Path) -> None:
@@ -71,19 +71,19 @@ def test_a_bundle_of_an_earlier_release_is_named_with_what_to_do(bundle: Path, t
     assert "Traceback" not in done.stderr
     assert f"the one of an earlier release is in {former}" in done.stderr
     assert "python -m training promote --version champion" in done.stderr
-    assert bundle_folder(Settings(var=tmp_path / "var", bundle=str(former))) == former, "the named way works"
+    assert bundle_folder(str(former), tmp_path / "var") == former, "the named way works"
 
 
 def test_without_any_bundle_the_store_is_named(tmp_path: Path, home: Path) -> None:
     with pytest.raises(CannotStart, match="python -m training promote") as refused:
-        bundle_folder(Settings(var=tmp_path / "var"))
+        bundle_folder("riskgate:latest", tmp_path / "var")
     assert str(tmp_path / "var" / "bentoml") in refused.value.message
 
 
 @pytest.mark.parametrize("name", ["riskgate:a b", "RISK/../gate:x", ":", "riskgate:1:2", "-"])
 def test_a_name_that_is_no_tag_is_refused_in_a_sentence(name: str, tmp_path: Path, home: Path) -> None:
     with pytest.raises(CannotStart, match="neither a folder nor a tag"):
-        bundle_folder(Settings(var=tmp_path / "var", bundle=name))
+        bundle_folder(name, tmp_path / "var")
 
 
 def test_our_processes_and_their_children_share_the_store(
@@ -145,14 +145,14 @@ def test_in_a_bento_the_latest_bundle_is_the_one_it_was_built_with(
     assert pinned("riskgate:latest", source) == pinned("riskgate", source) == older
     assert pinned(newer, source) == newer
     settings = Settings(var=tmp_path / "elsewhere")
-    assert bundle_folder(settings) == kept, "next to the bentos of its store"
+    assert bundle_folder(settings.bundle, settings.var) == kept, "next to the bentos of its store"
     # Exported, as `make bento` does: the model is in the bento itself, and the store may go.
     moved = tmp_path / "moved"
     shutil.copytree(source.parent, moved)
     shutil.copytree(store / "models", moved / "models")
     shutil.rmtree(store)
     monkeypatch.setattr("serving.model.model_store.SOURCE", moved / "src")
-    assert bundle_folder(settings) == moved / "models" / Path(*older.split(":"))
+    assert bundle_folder(settings.bundle, settings.var) == moved / "models" / Path(*older.split(":"))
 
 
 def test_a_bento_whose_model_is_nowhere_says_how_to_bring_it(
@@ -161,7 +161,7 @@ def test_a_bento_whose_model_is_nowhere_says_how_to_bring_it(
     source = bento_in(tmp_path / "copied", "riskgate:1-abc")
     monkeypatch.setattr("serving.model.model_store.SOURCE", source)
     with pytest.raises(CannotStart, match=r"`riskgate:1-abc`, with which this bento was built.*bentoml export"):
-        bundle_folder(Settings(var=tmp_path / "var"))
+        bundle_folder("riskgate:latest", tmp_path / "var")
 
 
 def test_a_bento_without_a_model_uses_the_stores_or_says_where_there_is_none(
@@ -171,9 +171,9 @@ def test_a_bento_without_a_model_uses_the_stores_or_says_where_there_is_none(
     monkeypatch.setattr("serving.model.model_store.SOURCE", source)
     assert models_of(source) == {}
     with pytest.raises(CannotStart, match="neither a folder nor a tag"):
-        bundle_folder(Settings(var=tmp_path / "var"))
+        bundle_folder("riskgate:latest", tmp_path / "var")
     _, folder = exported(bundle, tmp_path / "var" / "bentoml")
-    assert bundle_folder(Settings(var=tmp_path / "var")) == folder
+    assert bundle_folder("riskgate:latest", tmp_path / "var") == folder
 
 
 def test_a_checkout_is_no_bento(tmp_path: Path) -> None:

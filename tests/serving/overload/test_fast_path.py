@@ -17,7 +17,6 @@ import msgspec
 import pytest
 import uvicorn
 
-from serving.access.authenticator import Authenticator
 from serving.api.app import Application
 from serving.audit.verify import verify_ledger
 from serving.decision.evaluator import DEFAULT, RULES_ONLY
@@ -29,6 +28,8 @@ from serving.overload.connection import protocol_of
 from serving.overload.queued_payment import overload_reply
 from serving.server.headers import ALWAYS
 from serving.settings import Settings
+from serving.start_checks import authenticator_of
+from serving.store_config import LedgerConfig
 from tests.serving.asgi import runtime_with
 from tests.serving.scoring_world import BLOCKED, START_MS, payment
 
@@ -44,7 +45,7 @@ class Shedding:
         self.runtime.load()
         self.application = Application()
         self.queue = QueueAdmission(self.application).queue
-        self.application.serve(self.runtime, Authenticator(self.runtime.settings))
+        self.application.serve(self.runtime, authenticator_of(self.runtime.settings))
         config = uvicorn.Config(
             self.application, host="127.0.0.1", port=0, http=protocol_of(self.queue), lifespan="off",
             log_level="warning", access_log=False, server_header=False, date_header=False,
@@ -88,7 +89,7 @@ def shedding(
     one.tier = request.param  # type: ignore[attr-defined]
     yield one
     one.stop()
-    result = verify_ledger(Settings(var=one.var))
+    result = verify_ledger(LedgerConfig(one.var))
     assert (result.mismatches, result.differences) == (0, [])
 
 

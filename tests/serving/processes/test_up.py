@@ -20,7 +20,6 @@ from serving.processes.supervision import ProcessSpec, SupervisedProcess, stop_i
 from serving.processes.up import check_port
 from serving.redis_store.server_checks import check_redis
 from tests.serving.processes.processes import started
-from tests.serving.recorder.stream_world import settings_of
 from tests.serving.scoring_world import environment_of, payment
 from tests.serving.servers import PrivateRedis, Servers, free_port, wait_for
 
@@ -101,19 +100,19 @@ def test_a_redis_that_evicts_is_refused_and_one_that_forgets_is_warned_of(server
     evicting = PrivateRedis(tmp_path / "a", "--maxmemory-policy", "allkeys-lru")
     try:
         with pytest.raises(CannotStart, match="CONFIG SET maxmemory-policy noeviction"):
-            check_redis(settings_of(Servers(evicting.url, servers.postgres_url, "rg")))
+            check_redis(evicting.url)
     finally:
         evicting.stop()
     for option, repair in (("--appendonly no", "appendonly yes"), ("--appendfsync everysec", "appendfsync always")):
         forgetful = PrivateRedis(tmp_path / repair, *option.split())
         try:
-            (sentence,) = check_redis(settings_of(Servers(forgetful.url, servers.postgres_url, "rg")))
+            (sentence,) = check_redis(forgetful.url)
             assert repair in sentence
         finally:
             forgetful.stop()
     careful = PrivateRedis(tmp_path / "c")
     try:
-        assert check_redis(settings_of(Servers(careful.url, servers.postgres_url, "rg"))) == []
+        assert check_redis(careful.url) == []
     finally:
         careful.stop()
 

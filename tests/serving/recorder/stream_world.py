@@ -12,12 +12,12 @@ from features.domain.payment import Payment
 from features.intake.parse import payment_json
 from serving.decision.case_row import CaseRow
 from serving.decision.receipt import Answer, Receipt
+from serving.ledger.event_bodies import ReportEvent, encode
 from serving.ledger.postgres.session import first_session
 from serving.recorder import writer
 from serving.recorder.metrics import RecorderMetrics
 from serving.recorder.recorder import Recorder
 from serving.settings import read_settings
-from serving.state.fold import ReportEvent, encode
 from tests.serving.console.desk_world import REASONS, START_MS, payment
 from tests.serving.servers import Servers
 
@@ -81,7 +81,7 @@ class Stream:
 def take_down(servers: Servers) -> None:
     """Record all that stands in the stream, as the recorder does, and return."""
     settings = settings_of(servers)
-    one = Recorder(settings, RecorderMetrics())
+    one = Recorder(settings.ledger, settings.redis, RecorderMetrics())
     with first_session(servers.postgres_url) as session:
         while batch := one.read(writer.position(session)):
             writer.record(session, batch)

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[3]
 def recording(servers: Servers) -> Iterator[Recorder]:
     """A recorder in a thread of this process."""
     schema.prepare(servers.postgres_url, servers.prefix)
-    one = Recorder(settings_of(servers), RecorderMetrics())
+    one = Recorder(settings_of(servers).ledger, settings_of(servers).redis, RecorderMetrics())
     thread = threading.Thread(target=one.run, daemon=True)
     thread.start()
     try:
@@ -69,7 +69,7 @@ def test_a_payment_and_its_decision_become_one_event_of_the_ledger(servers: Serv
     with recording(servers):
         wait_for(lambda: recorded(servers) == 2, "the recorder")
         wait_for(lambda: stream.length() == 0, "the trimming of what is recorded")
-    ledger = PostgresLedger(settings_of(servers))
+    ledger = PostgresLedger(settings_of(servers).ledger)
     event = ledger.payment("t-1")
     ledger.release()
     assert event is not None
@@ -84,7 +84,7 @@ def test_an_undecided_payment_is_in_the_ledger_without_an_answer(servers: Server
     Stream(servers).admitted("t-undecided")
     with recording(servers):
         wait_for(lambda: recorded(servers) == 1, "the recorder")
-    ledger = PostgresLedger(settings_of(servers))
+    ledger = PostgresLedger(settings_of(servers).ledger)
     (event,) = ledger.walk()
     ledger.release()
     body = msgspec.json.decode(event.body)
@@ -98,7 +98,7 @@ def test_the_ledger_answers_as_the_embedded_one_does(servers: Servers) -> None:
     stream.reported("label", ones[1], "fraud", "chargeback")
     with recording(servers):
         wait_for(lambda: recorded(servers) == 12, "the recorder")
-    ledger = PostgresLedger(settings_of(servers))
+    ledger = PostgresLedger(settings_of(servers).ledger)
     walked = list(ledger.walk())
     assert [event.transaction_id for event in walked] == ["t-0", "t-1", "t-2", "t-3", "t-4", "t-0", "t-1"]
     assert [event.seq for event in walked] == sorted(event.seq for event in walked)

@@ -22,6 +22,7 @@ from serving.decision.decider import Decider
 from serving.decision.receipt import Answer, Body, decode_answer, decode_body
 from serving.engine.clustered.engine import RedisEngine
 from serving.engine.clustered.runtime import warm_up
+from serving.ledger.reader import LedgerReader
 from serving.ledger.sqlite.ledger import Event, Ledger
 from serving.redis_store.connection import RedisConnection, address_of
 from serving.redis_store.keys import Keys
@@ -30,6 +31,7 @@ from serving.redis_store.stream_entry import seq_of
 from serving.settings import Settings
 from serving.state import startup
 from serving.state.fold import Fold
+from serving.store_config import RedisConfig
 from tests.serving.scoring_world import payment
 
 STREAM_LIMIT = 100_000
@@ -47,6 +49,12 @@ class NoPast:
     def content(self, transaction_id: str) -> bytes | None:
         return None
 
+    def original(self, transaction_id: str) -> None:
+        return None
+
+    def reports(self, transaction_id: str) -> tuple[()]:
+        return ()
+
 
 class Shared:
     """What the workers of one test share: a Redis, a prefix, a bundle, a folder."""
@@ -54,7 +62,7 @@ class Shared:
     def __init__(self, url: str, prefix: str, bundle: Path, folder: Path) -> None:
         self.url, self.keys = url, Keys(prefix)
         self.settings = Settings(var=folder / "var", clock="replay")
-        self.opened = startup.open_bundle(bundle, self.settings)
+        self.opened = startup.open_bundle(bundle, self.settings.ledger)
         warm_up(self.opened)
         self.client: Any = redis.Redis.from_url(url)
 
@@ -103,12 +111,16 @@ class Shared:
         """Every decision recomputed in the order of the stream."""
         ledger = Ledger(self.settings.var / f"copy-{time.time_ns()}.sqlite")
         ledger.append_many([event[1:] for event in self.events()])
-        walk = Verification(self.settings, ledger, 5)
+        walk = Verification(ledger, self.settings.ledger, 5)
         walk.start_with(self.catalogue)
         for event in ledger.walk():
             walk.step(event)
         ledger.close()
         return walk.result
+
+    def stores(self, ledger: LedgerReader) -> tuple[RedisConfig, LedgerReader, Path, Catalogue]:
+        """What a rebuild of the state needs, in its order."""
+        return self.settings.redis, ledger, self.settings.ledger.segments, self.catalogue
 
     def live_state(self) -> dict[tuple[int, str], bytes]:
         """Every entity's record as Redis has it, packed after all its tail."""

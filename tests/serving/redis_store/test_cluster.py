@@ -245,11 +245,11 @@ def test_one_node_that_evicts_is_reason_enough_to_refuse_a_cluster(
     cluster: PrivateCluster, server_urls: tuple[str, str], shared: Shared
 ) -> None:
     settings = settings_of(Servers(cluster.url, f"{server_urls[1]}/postgres", "rg"))
-    assert check_redis(settings) == []
+    assert check_redis(settings.redis_url) == []
     last = shared.client.get_primaries()[-1]
     shared.client.config_set("maxmemory-policy", "allkeys-lru", target_nodes=last)
     try:
         with pytest.raises(CannotStart, match=f"{last.name} evicts keys"):
-            check_redis(settings)
+            check_redis(settings.redis_url)
     finally:
         shared.client.config_set("maxmemory-policy", "noeviction", target_nodes=last)

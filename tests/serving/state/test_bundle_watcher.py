@@ -21,9 +21,10 @@ from serving.audit.verify import verify_ledger
 from serving.decision.receipt import decode_body
 from serving.engine.embedded.engine import EmbeddedEngine
 from serving.engine.embedded.runtime import EmbeddedRuntime
+from serving.ledger.event_bodies import decode_promotion
 from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
-from serving.state.fold import decode_promotion
+from serving.store_config import LedgerConfig
 from tests.serving.asgi import runtime_with
 from tests.serving.load import calling
 from tests.serving.scoring_world import START_MS, Service, make_bundle, payment, running
@@ -80,7 +81,7 @@ def test_champions_change_under_load_without_a_lost_request_and_every_decision_v
         models = {answer["model"] for answer in heard.answers.values()}
         assert models == {"risk@1", "risk@2", "risk@3"}
         assert 'riskgate_bundle_info{bundle="' in service.client.get("/metrics").text
-    result = verify_ledger(Settings(var=tmp_path / "var"))
+    result = verify_ledger(LedgerConfig(tmp_path / "var"))
     assert result.mismatches == 0, result.differences
     assert set(result.models) == models
     assert heard.recorded() <= payments_in_the_order_of_promotions(tmp_path / "var" / "ledger.sqlite")
@@ -131,7 +132,7 @@ def test_a_broken_or_foreign_bundle_is_refused_with_a_sentence_and_the_old_one_s
     log = service.log.read_text()
     assert "risk@1 stays in use" in log
     assert "replaces risk@1 and decides from now on" in log
-    assert verify_ledger(Settings(var=tmp_path / "var")).mismatches == 0
+    assert verify_ledger(LedgerConfig(tmp_path / "var")).mismatches == 0
 
 
 @pytest.fixture
@@ -225,5 +226,5 @@ def test_a_restart_with_other_features_folds_the_past_again_and_verify_agrees(bu
     with running(tmp_path, bundle) as service:  # and back
         service.score(payment("c-0", START_MS + 20))
         assert service.receipt("c-0")["values"]["payer_count_24h"] == 10
-    result = verify_ledger(Settings(var=tmp_path / "var"))
+    result = verify_ledger(LedgerConfig(tmp_path / "var"))
     assert (result.mismatches, result.vectors) == (0, 11), result.differences

@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from serving.ledger.event_bodies import decode_promotion
 from serving.ledger.open import opened
 from serving.settings import read_settings
-from serving.state.fold import decode_promotion
 from tests.serving.load import calling
 from tests.serving.profiles import Production, ProductionService, figures
 from tests.serving.scoring_world import payment
@@ -51,7 +51,7 @@ def test_champions_change_in_all_workers_under_load_without_a_lost_request(
         assert service.stop() == 0
         proved = figures(service)
         assert (proved["mismatches"], proved["undecided"]) == (0, 0)
-        with opened(read_settings(service.environment)) as ledger:
+        with opened(read_settings(service.environment).ledger) as ledger:
             assert [decode_promotion(one.body).model for one in ledger.of_kind("promotion")] == ["risk@1", "risk@2"]
             names = [event.transaction_id for event in ledger.walk() if event.kind == "payment"]
         assert len(names) == len(set(names))

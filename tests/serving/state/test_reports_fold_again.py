@@ -30,13 +30,15 @@ from serving.decision.clock import ReplayClock
 from serving.decision.decider import Decided
 from serving.engine.embedded.engine import EmbeddedEngine
 from serving.ledger import history_segment
+from serving.ledger.event_bodies import HistoryEvent, encode
 from serving.ledger.sqlite.ledger import Ledger
 from serving.messages import refusal
 from serving.settings import Settings
 from serving.state.feedback import EmbeddedFeedback
-from serving.state.fold import Fold, HistoryEvent, encode
+from serving.state.fold import Fold
 from serving.state.outcomes import LabelReport, OutcomeReport
 from serving.state.startup import append_profiles, fold_ledger, open_bundle
+from serving.store_config import LedgerConfig
 from tests.serving.scoring_world import PARAMETERS, START_MS, payment
 
 KNOWN = catalogue(PARAMETERS)
@@ -82,7 +84,7 @@ def history_of(found: list[dict[str, Any]]) -> pa.Table:
 def started(var: Path) -> Iterator[tuple[Ledger, Fold]]:
     ledger = Ledger(var / "ledger.sqlite")
     try:
-        yield ledger, fold_ledger(ledger, KNOWN, Settings(var=var))
+        yield ledger, fold_ledger(ledger, KNOWN, LedgerConfig(var))
     finally:
         ledger.close()
 
@@ -110,7 +112,7 @@ def test_a_report_is_refused_and_not_written_or_folds_again_to_the_same_state(
             )
         else:
             try:
-                event = store_history(Settings(var=var), source, None, None)
+                event = store_history(var / "segments", source, None, None)
             except InvalidHistory as refused:
                 assert "row " in str(refused)
                 return
@@ -164,15 +166,16 @@ def test_rows_of_the_profile_file_that_cannot_be_folded_are_skipped(
 
 def test_a_payment_that_cannot_be_decided_leaves_no_trace_in_the_state(tmp_path: Path, bundle: Path) -> None:
     own = Settings(var=tmp_path / "var", clock="replay")
-    opened = open_bundle(bundle, own)
+    opened = open_bundle(bundle, own.ledger)
 
     def broken(_: Decided) -> None:
         raise RuntimeError("a listener failed")
 
     async def run() -> None:
-        ledger = Ledger(own.ledger_path)
+        ledger = Ledger(own.ledger.sqlite)
+        fold = fold_ledger(ledger, opened.catalogue, own.ledger)
         engine = EmbeddedEngine(
-            catalogue=opened.catalogue, fold=fold_ledger(ledger, opened.catalogue, own), evaluator=opened.evaluator,
+            catalogue=opened.catalogue, fold=fold, evaluator=opened.evaluator,
             ledger=ledger, clock=ReplayClock(), code="test",
         )  # fmt: skip
         await engine.answer(payment_from(payment("t-1"), opened.catalogue), time.perf_counter_ns())
@@ -181,11 +184,11 @@ def test_a_payment_that_cannot_be_decided_leaves_no_trace_in_the_state(tmp_path:
         assert b'"receipt_id":null' in answer.answer
         assert not engine.ledger_works  # the runtime folds the ledger again, and until then nothing is recorded
         engine.decider.notice = None
-        engine.ledger_restored(fold_ledger(ledger, opened.catalogue, own))
+        engine.ledger_restored(fold_ledger(ledger, opened.catalogue, own.ledger))
         await engine.answer(payment_from(payment("t-3"), opened.catalogue), time.perf_counter_ns())
         assert [event.transaction_id for event in ledger.walk()] == ["t-1", "t-3"]
         live = packed(engine.fold.state)
-        assert live == packed(fold_ledger(ledger, opened.catalogue, own).state)
+        assert live == packed(fold_ledger(ledger, opened.catalogue, own.ledger).state)
         ledger.close()
 
     asyncio.run(run())

@@ -17,10 +17,10 @@ from serving.audit.export_vectors import export_vectors
 from serving.audit.verify import VerifyResult, verify_ledger
 from serving.ledger.open import opened
 from serving.ledger.sqlite.ledger import Ledger
-from serving.settings import Settings
 from serving.state.fold import Fold
 from serving.state.foldable import CannotFold, checked_step_of, step_of
 from serving.state.startup import fold_ledger
+from serving.store_config import LedgerConfig
 from tests.serving.scoring_world import PARAMETERS, START_MS, Service, command, payment, rfc3339, running, suspicious
 from tests.serving.state.broken_events import broken_events
 
@@ -49,7 +49,7 @@ def report(service: Service, name: str, at_ms: int) -> httpx.Response:
 
 
 def honest_body(var: Path) -> bytes:
-    with opened(Settings(var=var)) as ledger:
+    with opened(LedgerConfig(var)) as ledger:
         event = ledger.payment("p-1")
     assert event is not None
     return event.body
@@ -71,7 +71,7 @@ def copied(honest: Path, folder: Path, *names: str) -> tuple[Path, list[int]]:
 def folded(var: Path) -> Fold:
     ledger = Ledger(var / "ledger.sqlite", read_only=True)
     try:
-        return fold_ledger(ledger, catalogue(PARAMETERS), Settings(var=var))
+        return fold_ledger(ledger, catalogue(PARAMETERS), LedgerConfig(var))
     finally:
         ledger.release()
 
@@ -80,7 +80,7 @@ def folded(var: Path) -> Fold:
 def test_a_broken_event_changes_nothing_and_is_named_without_its_values(name: str, honest: Path) -> None:
     known = catalogue(PARAMETERS)
     fold, twin = Fold(known, honest / "segments"), Fold(known, honest / "segments")
-    with opened(Settings(var=honest)) as ledger:
+    with opened(LedgerConfig(honest)) as ledger:
         for event in ledger.walk():
             assert fold.apply(event) and twin.apply(event)
     broken = event._make((999, *broken_events(honest_body(honest))[name]))
@@ -97,22 +97,22 @@ def test_a_broken_event_changes_nothing_and_is_named_without_its_values(name: st
 
 
 def test_what_the_service_writes_can_be_folded(honest: Path) -> None:
-    with opened(Settings(var=honest)) as ledger:
+    with opened(LedgerConfig(honest)) as ledger:
         for event in ledger.walk():
             step_of(event, catalogue(PARAMETERS))
             checked_step_of(event, catalogue(PARAMETERS))
 
 
 def test_verify_counts_them_separately_and_export_leaves_them_out(honest: Path, tmp_path: Path) -> None:
-    rows = export(Settings(var=honest), tmp_path / "before.parquet")
+    rows = export(LedgerConfig(honest), tmp_path / "before.parquet")
     var, seqs = copied(honest, tmp_path, *NAMES)
-    result = verify_ledger(Settings(var=var))
+    result = verify_ledger(LedgerConfig(var))
     assert (result.mismatches, result.differences, result.payments) == (0, [], 12)
     assert [one.seq for one in result.set_aside.named()] == seqs
     assert (result.unexplained(()), result.unexplained(seqs), result.unexplained(seqs[1:])) == (len(seqs), 0, 1)
     assert f"{len(seqs)} cannot be folded" in result.sentence()
-    assert export(Settings(var=var), tmp_path / "history.parquet") == rows
-    assert export_vectors(Settings(var=var), tmp_path / "vectors.parquet") == 12
+    assert export(LedgerConfig(var), tmp_path / "history.parquet") == rows
+    assert export_vectors(LedgerConfig(var), tmp_path / "vectors.parquet") == 12
     assert VerifyResult().sentence().endswith("nothing to compare.")
 
 

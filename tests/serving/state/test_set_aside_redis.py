@@ -39,14 +39,14 @@ FAR = 1 << 62
 def shared(servers: Servers, bundle: Path, tmp_path: Path) -> Shared:
     one = Shared(servers.redis_url, servers.prefix, bundle, tmp_path)
     one.settings = settings_of(servers, RISKGATE_VAR=str(tmp_path / "var"), RISKGATE_CLOCK="replay")
-    startup.open_bundle(bundle, one.settings)
+    startup.open_bundle(bundle, one.settings.ledger)
     return one
 
 
 @pytest.fixture
 def ledger(shared: Shared, servers: Servers) -> Iterator[PostgresLedger]:
     schema.prepare(servers.postgres_url, servers.prefix)
-    one = PostgresLedger(shared.settings)
+    one = PostgresLedger(shared.settings.ledger)
     yield one
     one.release()
 
@@ -90,14 +90,14 @@ def test_rebuild_compare_and_verify_agree_about_what_is_set_aside(
     monkeypatch.setattr("serving.engine.clustered.rebuild.FENCE_SECONDS", 0.01)
     before = shared.live_state()
     seqs = write_broken(servers, ledger)
-    found = compare(shared.settings, ledger, shared.opened)
+    found = compare(*shared.stores(ledger))
     assert (found.differing, [one.seq for one in found.set_aside.named()]) == (0, seqs)
-    made = rebuild(shared.settings, ledger, shared.opened)
+    made = rebuild(*shared.stores(ledger))
     assert [one.seq for one in made.set_aside.named()] == seqs
     assert shared.live_state() == before
     there = decode_shared(shared.client.get(shared.keys.set_aside))
     assert there.count == len(seqs) and str(seqs[0]) in there.note()
-    walk = Verification(shared.settings, ledger, 5)
+    walk = Verification(ledger, shared.settings.ledger, 5)
     walk.start_with(shared.catalogue)
     for event in ledger.walk():
         walk.step(event)
@@ -113,7 +113,7 @@ def test_a_report_about_a_broken_payment_is_refused_and_nothing_is_appended(
 
     async def run() -> None:
         async with shared.worker() as engine:
-            feedback = RedisFeedback(engine.state, engine.strings, engine.clock, past.original, past.reports)
+            feedback = RedisFeedback(engine.state, engine.strings, engine.clock, past)
             for name in ("payment-no-json", "payment-unknown-currency", "payment-missing-fields"):
                 with pytest.raises(CannotFold):
                     await feedback.take_label(label(name))

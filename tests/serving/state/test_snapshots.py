@@ -15,12 +15,13 @@ import pytest
 
 from features.catalogue.catalogue import Catalogue, catalogue_of
 from features.state.memory import Position, State
+from serving.ledger.event_bodies import decode_promotion
 from serving.ledger.sqlite.ledger import Ledger
 from serving.model import bundle_archive
 from serving.settings import Settings
 from serving.state import snapshots
-from serving.state.fold import Fold, decode_promotion
-from serving.state.startup import fold_ledger, save_snapshot
+from serving.state.fold import Fold
+from serving.state.startup import fold_ledger
 from tests.chaos.proof import apart, packed
 from tests.fixtures.ledgers import CLEAR_V1
 from tests.serving.asgi import runtime_with
@@ -51,7 +52,7 @@ class World(NamedTuple):
 def made(tmp_path_factory: pytest.TempPathFactory) -> World:
     settings = CLEAR_V1.unpack(tmp_path_factory.mktemp("made"))
     shutil.rmtree(settings.var / "snapshots")
-    ledger = Ledger(settings.ledger_path)
+    ledger = Ledger(settings.ledger.sqlite)
     last = decode_promotion(ledger.of_kind("promotion")[-1].body)
     bundle = bundle_archive.kept_bundle(settings.var / "bundles", last.bundle, last.policy)
     known = catalogue_of(bundle.contract)
@@ -77,11 +78,11 @@ def world(made: World, tmp_path: Path) -> World:
 
 def folded(world: World, used: int | None) -> None:
     """What a start does: it takes the snapshot of this position (None: none), and its state is the fold."""
-    ledger = Ledger(world.settings.ledger_path)
+    ledger = Ledger(world.settings.ledger.sqlite)
     try:
         found = snapshots.newest(world.folder, ledger, world.catalogue)
         assert (None if found is None else found[1]) == used
-        state = fold_ledger(ledger, world.catalogue, world.settings).state
+        state = fold_ledger(ledger, world.catalogue, world.settings.ledger).state
     finally:
         ledger.close()
     assert apart(packed(state, world.catalogue), packed(world.whole, world.catalogue)) == 0
@@ -134,7 +135,7 @@ def of_another_position(world: World) -> None:
 
 def of_another_ledger(world: World) -> None:
     """The same number of events, and another one at the position: a backup was restored and served since."""
-    with sqlite3.connect(world.settings.ledger_path) as connection:
+    with sqlite3.connect(world.settings.ledger.sqlite) as connection:
         connection.execute("UPDATE events SET arrival_time_ms = arrival_time_ms + 1 WHERE seq = ?", (NEWER,))
     connection.close()
 
@@ -184,10 +185,10 @@ def test_without_any_good_snapshot_the_whole_ledger_is_folded(world: World, capl
 
 
 def test_the_snapshot_of_a_ledger_that_was_set_back_is_not_used(world: World) -> None:
-    with sqlite3.connect(world.settings.ledger_path) as connection:
+    with sqlite3.connect(world.settings.ledger.sqlite) as connection:
         connection.execute("DELETE FROM events WHERE seq > ?", (NEWER - 10,))
     connection.close()
-    ledger = Ledger(world.settings.ledger_path)
+    ledger = Ledger(world.settings.ledger.sqlite)
     found = snapshots.newest(world.folder, ledger, world.catalogue)
     ledger.close()
     assert found is not None
@@ -198,8 +199,9 @@ def test_saving_keeps_the_new_one_and_the_one_before_it_and_clears_up(world: Wor
     for name in ("state-000000000010.state", "state-000000999999.state", "state-000000000299.partial", "notes.txt"):
         (world.folder / name).write_bytes(b"x")
     world.path(LAST + 7).mkdir()
-    ledger = Ledger(world.settings.ledger_path)
-    path = save_snapshot(fold_ledger(ledger, world.catalogue, world.settings), ledger, world.settings)
+    ledger = Ledger(world.settings.ledger.sqlite)
+    fold = fold_ledger(ledger, world.catalogue, world.settings.ledger)
+    path = snapshots.save(fold.state, ledger, world.settings.ledger.snapshots)
     ledger.close()
     assert path == world.path(LAST)
     kept = {world.path(NEWER), world.path(LAST), world.path(LAST + 7), world.folder / "notes.txt"}

@@ -91,7 +91,8 @@ def test_the_table_of_settings_is_the_settings() -> None:
 
 def test_a_bundle_of_a_deployment_without_attributes_serves_its_own_catalogue(tmp_path: Path) -> None:
     from serving.state.startup import open_bundle
+    from serving.store_config import LedgerConfig
 
     folder = make_bundle(tmp_path / "plain", parameters=CatalogueParameters())
-    opened = open_bundle(folder, Settings(var=tmp_path / "var"))
+    opened = open_bundle(folder, LedgerConfig(tmp_path / "var"))
     assert opened.catalogue.parameters.attributes == ()
