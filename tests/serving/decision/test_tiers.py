@@ -24,7 +24,6 @@ from tests.serving.asgi import runtime_with
 from tests.serving.full_disk import full_disk
 from tests.serving.scoring_world import payment
 
-
 #: A time, ns UTC, at which a minute begins.
 FULL_MINUTE_NS = 29_000_000 * 60 * 1_000_000_000
 
