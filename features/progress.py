@@ -129,10 +129,10 @@ class Lines:
 
 
 @contextmanager
-def progress(console: Console) -> Iterator[Stages]:
-    """Stages that are shown while the block runs."""
+def progress(console: Console, every_s: float = EVERY_SECONDS) -> Iterator[Stages]:
+    """Stages that are shown while the block runs; where the output is no terminal, a line every `every_s` seconds."""
     if not console.is_terminal:
-        lines = Lines(console, EVERY_SECONDS)
+        lines = Lines(console, every_s)
         try:
             yield lines
             lines.finish()
@@ -147,13 +147,13 @@ def progress(console: Console) -> Iterator[Stages]:
 
 
 @contextmanager
-def waiting(console: Console, what: str) -> Iterator[None]:
-    """One stage without a count: a spinner on a terminal; elsewhere a line only if it takes several seconds."""
+def waiting(console: Console, what: str, every_s: float = EVERY_SECONDS) -> Iterator[None]:
+    """One stage without a count: a spinner on a terminal; elsewhere a line only if it takes `every_s` seconds."""
     if console.is_terminal:
         with console.status(what):
             yield
         return
-    lines = Lines(console, EVERY_SECONDS, closing=False)
+    lines = Lines(console, every_s, closing=False)
     try:
         lines.stage(what)
         yield

@@ -10,8 +10,11 @@ from pathlib import Path
 from serving.errors import LedgerUnavailable
 from serving.ledger.reader import COLUMNS, Event, SqlConnection
 
+#: How long a statement of the desk waits while another process holds the ledger.
+BUSY_SECONDS = 5.0
 
-def connect(path: Path) -> sqlite3.Connection:
+
+def connect(path: Path, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
     """The desk's connection to the ledger of the service; never creates one.
 
     Raises: LedgerUnavailable if there is no ledger yet.
@@ -20,20 +23,20 @@ def connect(path: Path) -> sqlite3.Connection:
         raise LedgerUnavailable(
             f"There is no ledger at {path} yet.", "Start the scoring service first; it creates the ledger."
         )
-    connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+    connection = sqlite3.connect(path, isolation_level=None, timeout=busy_seconds)
     # The service runs the checkpoints; a verdict must not trigger one.
     connection.execute("PRAGMA wal_autocheckpoint=0")
     return connection
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[sqlite3.Connection]:
+def opened(path: Path, busy_seconds: float = BUSY_SECONDS) -> Iterator[sqlite3.Connection]:
     """A connection, closed at the end of the block.
 
-    Raises: LedgerUnavailable if the ledger is missing, locked for too long or unreadable.
+    Raises: LedgerUnavailable if the ledger is missing, locked for longer than `busy_seconds` or unreadable.
     """
     try:
-        with closing(connect(path)) as connection:
+        with closing(connect(path, busy_seconds)) as connection:
             yield connection
     except sqlite3.OperationalError as error:
         raise LedgerUnavailable(

@@ -22,15 +22,15 @@ SOURCE = Path(__file__).resolve().parents[2]
 FORMER_HOME = Path("~/bentoml")
 
 
-def bundle_folder(settings: Settings) -> Path:
-    """The folder of the champion's bundle.
+def bundle_folder(settings: Settings, source: Path = SOURCE) -> Path:
+    """The folder of the champion's bundle; `source` is the source tree, which may be in a bento.
 
     Raises: CannotStart when there is none.
     """
-    return folder_of(settings, settings.bundle, "RISKGATE_BUNDLE")
+    return folder_of(settings, settings.bundle, "RISKGATE_BUNDLE", source)
 
 
-def folder_of(settings: Settings, name: str, setting: str) -> Path:
+def folder_of(settings: Settings, name: str, setting: str, source: Path = SOURCE) -> Path:
     """The folder of a bundle by its path or its tag.
 
     Raises: CannotStart when there is none.
@@ -39,8 +39,8 @@ def folder_of(settings: Settings, name: str, setting: str) -> Path:
     if path.is_dir():
         return path
     home = bentoml_home(settings.var)
-    tag = pinned(name, SOURCE)
-    for store in (*stores_of(SOURCE), home / "models"):
+    tag = pinned(name, source)
+    for store in (*stores_of(source), home / "models"):
         found = in_store(store, tag)
         if found is not None:
             return found

@@ -58,16 +58,24 @@ class StateComparison(NamedTuple):
     set_aside: SetAside
 
 
-def rebuild(settings: Settings, ledger: LedgerReader, opened: Opened) -> Rebuilt:
+def rebuild(
+    settings: Settings,
+    ledger: LedgerReader,
+    opened: Opened,
+    *,
+    fence_seconds: float = FENCE_SECONDS,
+    drain_seconds: float = DRAIN_SECONDS,
+) -> Rebuilt:
     """Replace every string by the fold of the ledger, and restore the idempotency records of the last days.
 
+    `fence_seconds` is given to the workers to notice, `drain_seconds` to the recorder to empty the stream.
     Raises: CannotStart when events of the stream are not in PostgreSQL yet.
     """
     client, keys = redis_client(settings), Keys(settings.redis_prefix)
     strings = EntityStrings(opened.catalogue)
     if client.getset(keys.contract, REBUILDING) is not None:
-        time.sleep(FENCE_SECONDS)
-    _wait_until_recorded(client, keys)
+        time.sleep(fence_seconds)
+    _wait_until_recorded(client, keys, drain_seconds)
     fold, payments = Fold(opened.catalogue, settings.var / "segments"), 0
     since_ms = time.time_ns() // 1_000_000 - settings.idempotency_seconds * 1000
     pipe = client.pipeline(transaction=False)
@@ -105,7 +113,7 @@ def compare(settings: Settings, ledger: LedgerReader, opened: Opened, max_senten
     Raises: CannotStart when events of the stream are not in PostgreSQL yet.
     """
     client, keys = redis_client(settings), Keys(settings.redis_prefix)
-    _wait_until_recorded(client, keys)
+    _wait_until_recorded(client, keys, DRAIN_SECONDS)
     strings = EntityStrings(opened.catalogue)
     fold = Fold(opened.catalogue, settings.var / "segments")
     for event in ledger.walk():
@@ -136,8 +144,8 @@ def compare(settings: Settings, ledger: LedgerReader, opened: Opened, max_senten
     return StateComparison(len(live | expected.keys()), differing, tuple(sentences), fold.set_aside)
 
 
-def _wait_until_recorded(client: Any, keys: Keys) -> None:
-    last = time.monotonic() + DRAIN_SECONDS
+def _wait_until_recorded(client: Any, keys: Keys, drain_seconds: float) -> None:
+    last = time.monotonic() + drain_seconds
     while waiting := client.xlen(keys.events):
         if time.monotonic() > last:
             raise CannotStart(

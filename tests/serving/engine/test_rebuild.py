@@ -52,11 +52,6 @@ def payments(shared: Shared, servers: Servers) -> Iterator[list[Payment]]:
     yield made
 
 
-@pytest.fixture(autouse=True)
-def quick_fence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.engine.clustered.rebuild.FENCE_SECONDS", 0.01)
-
-
 @pytest.fixture
 def ledger(shared: Shared, servers: Servers) -> Iterator[PostgresLedger]:
     schema.prepare(servers.postgres_url, servers.prefix)
@@ -75,7 +70,7 @@ def test_lost_state_comes_back_bit_for_bit_and_with_it_the_answers(
 ) -> None:
     before = shared.live_state()
     lose(shared)
-    made = rebuild(shared.settings, ledger, shared.opened)
+    made = rebuild(shared.settings, ledger, shared.opened, fence_seconds=0.01)
     assert (made.entities, made.payments) == (len(before), len(payments))
     assert shared.live_state() == before
     assert compare(shared.settings, ledger, shared.opened).differing == 0
@@ -120,7 +115,7 @@ def test_a_payment_that_was_never_decided_is_decided_by_its_retry_after_a_rebuil
     with recording(servers):
         wait_for(lambda: shared.client.xlen(shared.keys.events) == 0, "the recorder")
     lose(shared)
-    rebuild(shared.settings, ledger, shared.opened)
+    rebuild(shared.settings, ledger, shared.opened, fence_seconds=0.01)
 
     async def again() -> Any:
         async with shared.worker() as engine:
@@ -151,13 +146,10 @@ def test_while_state_is_built_workers_decide_by_amount_and_append_nothing(shared
     assert shared.verified().differences == []
 
 
-def test_undrained_events_refuse_a_rebuild(
-    shared: Shared, ledger: PostgresLedger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("serving.engine.clustered.rebuild.DRAIN_SECONDS", 0.0)
+def test_undrained_events_refuse_a_rebuild(shared: Shared, ledger: PostgresLedger) -> None:
     shared.client.xadd(shared.keys.events, {"k": "payment"})
     with pytest.raises(CannotStart, match="not in PostgreSQL yet"):
-        rebuild(shared.settings, ledger, shared.opened)
+        rebuild(shared.settings, ledger, shared.opened, fence_seconds=0.01, drain_seconds=0.0)
 
 
 def test_workers_refuse_state_of_another_catalogue_and_missing_state(shared: Shared) -> None:
