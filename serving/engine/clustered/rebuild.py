@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from features.errors import BrokenState
@@ -63,19 +63,19 @@ def rebuild(
     ledger: LedgerReader,
     opened: Opened,
     *,
-    fence_seconds: float = FENCE_SECONDS,
-    drain_seconds: float = DRAIN_SECONDS,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Rebuilt:
     """Replace every string by the fold of the ledger, and restore the idempotency records of the last days.
 
-    `fence_seconds` is given to the workers to notice, `drain_seconds` to the recorder to empty the stream.
+    `sleep` waits for workers and recorder, `clock` says for how long it did; both in seconds.
     Raises: CannotStart when events of the stream are not in PostgreSQL yet.
     """
     client, keys = redis_client(settings), Keys(settings.redis_prefix)
     strings = EntityStrings(opened.catalogue)
     if client.getset(keys.contract, REBUILDING) is not None:
-        time.sleep(fence_seconds)
-    _wait_until_recorded(client, keys, drain_seconds)
+        sleep(FENCE_SECONDS)
+    _wait_until_recorded(client, keys, sleep, clock)
     fold, payments = Fold(opened.catalogue, settings.var / "segments"), 0
     since_ms = time.time_ns() // 1_000_000 - settings.idempotency_seconds * 1000
     pipe = client.pipeline(transaction=False)
@@ -113,7 +113,7 @@ def compare(settings: Settings, ledger: LedgerReader, opened: Opened, max_senten
     Raises: CannotStart when events of the stream are not in PostgreSQL yet.
     """
     client, keys = redis_client(settings), Keys(settings.redis_prefix)
-    _wait_until_recorded(client, keys, DRAIN_SECONDS)
+    _wait_until_recorded(client, keys)
     strings = EntityStrings(opened.catalogue)
     fold = Fold(opened.catalogue, settings.var / "segments")
     for event in ledger.walk():
@@ -144,15 +144,17 @@ def compare(settings: Settings, ledger: LedgerReader, opened: Opened, max_senten
     return StateComparison(len(live | expected.keys()), differing, tuple(sentences), fold.set_aside)
 
 
-def _wait_until_recorded(client: Any, keys: Keys, drain_seconds: float) -> None:
-    last = time.monotonic() + drain_seconds
+def _wait_until_recorded(
+    client: Any, keys: Keys, sleep: Callable[[float], None] = time.sleep, clock: Callable[[], float] = time.monotonic
+) -> None:
+    last = clock() + DRAIN_SECONDS
     while waiting := client.xlen(keys.events):
-        if time.monotonic() > last:
+        if clock() > last:
             raise CannotStart(
                 f"{waiting} events of the stream are not in PostgreSQL yet.",
                 "Let the recorder run (python -m serving recorder), then try again.",
             )
-        time.sleep(0.1)
+        sleep(0.1)
 
 
 def _record(body: bytes, stream_id: str) -> bytes:
