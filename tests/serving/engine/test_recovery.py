@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ from tests.serving.scoring_world import (
     running,
     suspicious,
 )
+from tests.serving.servers import wait_for
 
 pytestmark = pytest.mark.long
 
@@ -85,8 +87,8 @@ def life(profile: Profile, bundle: Path, tmp_path_factory: pytest.TempPathFactor
     with profile.running(folder, bundle) as first:
         traffic(first, "r")
         answered = first.score(payment("last", START_MS + 45_000)).json()
-        give_a_verdict(profile, first)
-        found = counted(first, "v-2")
+        give_a_verdict(profile, first, "v-1", "d-verdict")
+        found = counted(profile, first, "v-2")
         before = first.score(PROBE, "?dry_run=1").json()
         acknowledged = killed_under_load(first)
     with profile.running(folder, bundle) as second:
@@ -167,7 +169,7 @@ def test_a_second_service_on_the_same_ledger_is_refused(life: Life) -> None:
 @both_profiles
 def test_a_verdict_becomes_one_label_and_enters_the_features(profile: Profile, life: Life, tmp_path: Path) -> None:
     assert life.counted == 1
-    assert counted(life.service, "v-3") == 1
+    assert counted(profile, life.service, "v-3") == 1
     profile.settle(life.service)
     assert life.service.command("verify").returncode == 0
     target = tmp_path / "export.parquet"
@@ -182,15 +184,15 @@ def test_a_service_that_was_killed_before_ends_in_order_and_its_ledger_is_proved
     assert figures(life.service)["mismatches"] == 0
 
 
-def give_a_verdict(profile: Profile, service: Service) -> None:
-    decision = service.score(suspicious("v-1", device_id="d-verdict", payer_id="u-blocked")).json()["decision"]
+def give_a_verdict(profile: Profile, service: Service, name: str, device: str) -> None:
+    decision = service.score(suspicious(name, device_id=device, payer_id="u-blocked")).json()["decision"]
     assert decision in ("review", "decline")
     profile.settle(service)
     desk = profile.desk(service)
     with desk.opened() as connection:
         desk.resolve(
             connection,
-            transaction_id="v-1",
+            transaction_id=name,
             verdict="fraud",
             note="seen",
             actor="asha",
@@ -199,19 +201,22 @@ def give_a_verdict(profile: Profile, service: Service) -> None:
         )
 
 
-def counted(service: Service, prefix: str) -> float:
-    value = 0.0
-    for turn in range(40):
-        name = f"{prefix}-{turn}"
-        service.score(payment(name, START_MS + 10_000 + turn, device_id="d-verdict"))
-        value = service.receipt(name)["values"]["device_fraud_count_30d"]
-        if value:
-            break
-        time.sleep(0.1)
-    time.sleep(1.2)  # one more look at the verdicts must not count it again
-    service.score(payment(f"{prefix}-end", START_MS + 20_000, device_id="d-verdict"))
-    final: float = service.receipt(f"{prefix}-end")["values"]["device_fraud_count_30d"]
-    return final
+def frauds_of(service: Service, device: str, name: str, at_ms: int) -> float:
+    """The frauds of a device that a new payment of it sees."""
+    service.score(payment(name, at_ms, device_id=device))
+    count: float = service.receipt(name)["values"]["device_fraud_count_30d"]
+    return count
+
+
+def counted(profile: Profile, service: Service, prefix: str) -> float:
+    """How often the verdict about `v-1` counts once a verdict after it counts: the verdicts were read again by then."""
+    give_a_verdict(profile, service, f"{prefix}-later", f"d-{prefix}")
+    turns = itertools.count()
+    wait_for(
+        lambda: frauds_of(service, f"d-{prefix}", f"{prefix}-{(turn := next(turns))}", START_MS + 10_000 + turn) > 0,
+        "the later verdict",
+    )
+    return frauds_of(service, "d-verdict", f"{prefix}-end", START_MS + 20_000)
 
 
 @pytest.fixture(scope="module")
