@@ -210,12 +210,15 @@ def frauds_of(service: Service, device: str, name: str, at_ms: int) -> float:
 
 def counted(profile: Profile, service: Service, prefix: str) -> float:
     """How often the verdict about `v-1` counts once a verdict after it counts: the verdicts were read again by then."""
-    give_a_verdict(profile, service, f"{prefix}-later", f"d-{prefix}")
     turns = itertools.count()
-    wait_for(
-        lambda: frauds_of(service, f"d-{prefix}", f"{prefix}-{(turn := next(turns))}", START_MS + 10_000 + turn) > 0,
-        "the later verdict",
-    )
+
+    def counts(device: str) -> bool:
+        turn = next(turns)
+        return frauds_of(service, device, f"{prefix}-{turn}", START_MS + 10_000 + turn) > 0
+
+    wait_for(lambda: counts("d-verdict"), "the verdict")
+    give_a_verdict(profile, service, f"{prefix}-later", f"d-{prefix}")
+    wait_for(lambda: counts(f"d-{prefix}"), "the later verdict")
     return frauds_of(service, "d-verdict", f"{prefix}-end", START_MS + 20_000)
 
 
