@@ -112,10 +112,10 @@ Stages = Bars | Lines
 
 
 @contextmanager
-def progress(console: Console) -> Iterator[Stages]:
-    """Stages that are shown while the block runs."""
+def progress(console: Console, every_s: float = EVERY_SECONDS) -> Iterator[Stages]:
+    """Stages that are shown while the block runs; where the output is no terminal, a line every `every_s` seconds."""
     if not console.is_terminal:
-        with closing(Lines(console, EVERY_SECONDS)) as lines:
+        with closing(Lines(console, every_s)) as lines:
             yield lines
             lines.finish()
         return
@@ -127,13 +127,13 @@ def progress(console: Console) -> Iterator[Stages]:
 
 
 @contextmanager
-def waiting(console: Console, what: str) -> Iterator[None]:
-    """One stage without a count: a spinner on a terminal; elsewhere a line only if it takes several seconds."""
+def waiting(console: Console, what: str, every_s: float = EVERY_SECONDS) -> Iterator[None]:
+    """One stage without a count: a spinner on a terminal; elsewhere a line only if it takes `every_s` seconds."""
     if console.is_terminal:
         with console.status(what):
             yield
         return
-    with closing(Lines(console, EVERY_SECONDS, closing=False)) as lines:
+    with closing(Lines(console, every_s, closing=False)) as lines:
         lines.stage(what)
         yield
         lines.finish()

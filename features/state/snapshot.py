@@ -12,6 +12,7 @@ import io
 import os
 import stat
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 from features.errors import BrokenState
@@ -25,9 +26,10 @@ _CHUNK_BYTES = 1 << 20
 _REPAIR = "Delete it; the state is folded from the ledger."
 
 
-def write(path: Path, head: bytes, words: Words) -> None:
+def write(path: Path, head: bytes, words: Words, *, sync: Callable[[int], None] = os.fsync) -> None:
     """Write a snapshot to `path` atomically: after a power cut the file is the previous one or this one.
 
+    `sync` makes what was written to a file or folder durable.
     Raises: OSError; the partial file is removed then.
     """
     partial = path.with_suffix(".partial")
@@ -41,7 +43,7 @@ def write(path: Path, head: bytes, words: Words) -> None:
                     digest.update(chunk)
                     _write(file, chunk)
             _write(file, memoryview(digest.digest()))
-            os.fsync(file.fileno())
+            sync(file.fileno())
         partial.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -50,7 +52,7 @@ def write(path: Path, head: bytes, words: Words) -> None:
     # The rename is durable only after an fsync of the folder: a power cut could bring back the old file.
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(folder)
+        sync(folder)
     finally:
         os.close(folder)
 

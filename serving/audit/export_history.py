@@ -20,7 +20,7 @@ from features.history.normalise import normalised
 from features.history.schema import history_schema
 from serving.ledger.open import opened
 from serving.ledger.promotions import latest_catalogue
-from serving.ledger.reader import Event, LedgerReader
+from serving.ledger.reader import PAGE, Event, LedgerReader
 from serving.state.foldable import CannotFold, HistoryStep, PaymentStep, ReportStep, Step, checked_step_of
 from serving.store_config import LedgerConfig
 
@@ -37,19 +37,21 @@ ROWS_PER_TABLE = 1 << 14
 Row = dict[str, Any]
 
 
-def export(config: LedgerConfig, target: Path) -> int:
+def export(config: LedgerConfig, target: Path, *, page: int = PAGE, rows_per_table: int = ROWS_PER_TABLE) -> int:
     """Write imported history and scored payments in HISTORY_SCHEMA, sorted by event time; returns the number of rows.
 
-    The label of a payment is the one reported last, from any source. The target is written atomically.
+    The label of a payment is the one reported last, from any source. The target is written atomically. `page` events
+    of the ledger and `rows_per_table` payments are held as Python objects at a time.
     Raises: CannotStart when there is no ledger.
     """
     with opened(config) as ledger:
         known = latest_catalogue(ledger, config.bundles)
         schema = history_schema(known.parameters)
-        reports = _Reports(ledger, known)
+        reports = _Reports(ledger, known, page)
+        steps = _steps((event for event in ledger.walk(page=page) if event.kind == "payment"), known)
         tables = [
             _segment(config.segments, ledger, known, schema, reports),
-            *_payments(ledger, known, schema, reports),
+            *_payments(steps, schema, reports, rows_per_table),
         ]
     table = pa.concat_tables([one for one in tables if one is not None], promote_options="none")
     del tables
@@ -78,16 +80,16 @@ class _Reports:
     A ledger may hold an outcome of every payment: a tuple per report takes less memory than a dictionary.
     """
 
-    def __init__(self, ledger: LedgerReader, known: Catalogue) -> None:
+    def __init__(self, ledger: LedgerReader, known: Catalogue, page: int) -> None:
         self._outcomes: dict[str, tuple[int, str]] = {}
         self._labels: dict[str, tuple[int, str, str | None]] = {}
-        for _, step in _steps(ledger.each_of_kind("outcome"), known):
+        for _, step in _steps(ledger.each_of_kind("outcome", page=page), known):
             assert isinstance(step, ReportStep)
             report = step.report
             outcome = self._outcomes.get(report.transaction_id)
             if outcome is None or report.reported_at_ms >= outcome[0]:
                 self._outcomes[report.transaction_id] = (report.reported_at_ms, sys.intern(report.value))
-        for _, step in _steps(ledger.each_of_kind("label"), known):
+        for _, step in _steps(ledger.each_of_kind("label", page=page), known):
             assert isinstance(step, ReportStep)
             report = step.report
             label = self._labels.get(report.transaction_id)
@@ -108,12 +110,13 @@ class _Reports:
         return row
 
 
-def _payments(ledger: LedgerReader, known: Catalogue, schema: pa.Schema, reports: _Reports) -> Iterator[pa.Table]:
-    """The scored payments in tables of `ROWS_PER_TABLE`: rows of Python objects take ten times the memory."""
-    steps = _steps((event for event in ledger.walk() if event.kind == "payment"), known)
+def _payments(
+    steps: Iterator[tuple[Event, Step]], schema: pa.Schema, reports: _Reports, rows_per_table: int
+) -> Iterator[pa.Table]:
+    """The scored payments in tables of `rows_per_table`: rows of Python objects take ten times the memory."""
     rows = (_row(event, step, reports) for event, step in steps)
-    while page := list(itertools.islice(rows, ROWS_PER_TABLE)):
-        yield pa.Table.from_pylist(page, schema=schema)
+    while part := list(itertools.islice(rows, rows_per_table)):
+        yield pa.Table.from_pylist(part, schema=schema)
     yield schema.empty_table()
 
 

@@ -72,13 +72,14 @@ def connect(path: Path) -> sqlite3.Connection:
     return index
 
 
-def catch_up(index: sqlite3.Connection, ledger: SqlConnection, slices: int = 1) -> int:
+def catch_up(index: sqlite3.Connection, ledger: SqlConnection, slices: int = 1, *, slice_payments: int = SLICE) -> int:
     """Fold the next slices of the ledger's payments into the index; returns how many, 0 when it is up to date.
 
-    One short transaction: the ledger is read before it begins. Several threads may fold the same payments.
+    One short transaction: the ledger is read before it begins, `slice_payments` per statement. Several threads may
+    fold the same payments.
     """
     last = _last_folded(index, ledger)
-    rows = list(itertools.islice(_payments_after(ledger, last), slices * SLICE))
+    rows = list(itertools.islice(_payments_after(ledger, last, slice_payments), slices * slice_payments))
     index.execute("BEGIN IMMEDIATE")
     with index:
         # If another thread has emptied the index since, the next call starts at the first payment.
@@ -87,18 +88,20 @@ def catch_up(index: sqlite3.Connection, ledger: SqlConnection, slices: int = 1) 
     return len(rows)
 
 
-def _payments_after(ledger: SqlConnection, last: int) -> Iterator[tuple[int, str, str, str | None, str, int]]:
+def _payments_after(
+    ledger: SqlConnection, last: int, slice_payments: int
+) -> Iterator[tuple[int, str, str, str | None, str, int]]:
     """The index rows of the payments after a sequence number; each statement reads one slice of the ledger."""
     while True:
         found = ledger.execute(
             "SELECT seq, transaction_id, event_time_ms, body FROM events"
             " WHERE kind = 'payment' AND seq > ? ORDER BY seq LIMIT ?",
-            (last, SLICE),
+            (last, slice_payments),
         ).fetchall()
         for seq, transaction_id, event_time_ms, body in found:
             parties = _parties(body)
             yield seq, transaction_id, parties.payer_id, parties.device_id, parties.payee_id, event_time_ms
-        if len(found) < SLICE:
+        if len(found) < slice_payments:
             return
         last = found[-1][0]
 

@@ -11,12 +11,17 @@ from serving.cases import cases
 from serving.cases.cases import Verdict
 from serving.errors import LedgerUnavailable
 
+#: How long a statement of the desk waits while another process holds the ledger.
+BUSY_SECONDS = 5.0
+
 
 class SqliteCases:
     """The cases in the SQLite file of the ledger; each task has a connection of its own."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
+        """`busy_seconds` is how long a statement waits for a ledger that another process holds."""
         self._path = path
+        self._busy_seconds = busy_seconds
 
     @contextmanager
     def opened(self) -> Iterator[sqlite3.Connection]:
@@ -25,7 +30,7 @@ class SqliteCases:
         Raises: LedgerUnavailable if the ledger is missing, locked for too long or unreadable.
         """
         try:
-            with closing(connect(self._path)) as connection:
+            with closing(connect(self._path, self._busy_seconds)) as connection:
                 yield connection
         except sqlite3.OperationalError as error:
             raise LedgerUnavailable(
@@ -57,7 +62,7 @@ class SqliteCases:
         return int(cursor.lastrowid or 0)
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
     """The desk's connection to the ledger of the service; never creates one.
 
     Raises: LedgerUnavailable if there is no ledger yet.
@@ -66,7 +71,7 @@ def connect(path: Path) -> sqlite3.Connection:
         raise LedgerUnavailable(
             f"There is no ledger at {path} yet.", "Start the scoring service first; it creates the ledger."
         )
-    connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+    connection = sqlite3.connect(path, isolation_level=None, timeout=busy_seconds)
     # The service runs the checkpoints; a verdict must not trigger one.
     connection.execute("PRAGMA wal_autocheckpoint=0")
     return connection

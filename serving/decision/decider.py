@@ -87,9 +87,12 @@ class Decider:
         exposure: Exposure | None = None,
         breakers: Breakers | None = None,
         notice: Callable[[Decided], None] | None = None,
+        *,
+        wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         policy = evaluator.policy
         self.evaluator = evaluator
+        self.wall_ns = wall_ns  # UTC: the minute whose exposure a decision adds to
         self.notice = notice  # called with each decision; must be cheap and must not raise
         self.exposure = exposure or Exposure()
         self.breakers = breakers or breakers_of(policy)
@@ -102,7 +105,7 @@ class Decider:
     def successor(self, evaluator: Evaluator, catalogue: Catalogue) -> Decider:
         """The decider of the next payments, with another bundle of this catalogue; keeps exposure and baselines."""
         breakers = self.breakers.successor(evaluator.policy)
-        return Decider(evaluator, catalogue, self.code, self.exposure, breakers, self.notice)
+        return Decider(evaluator, catalogue, self.code, self.exposure, breakers, self.notice, wall_ns=self.wall_ns)
 
     def decide(
         self,
@@ -198,7 +201,7 @@ class Decider:
 
     def by_amount(self, payment: Payment, missing: tuple[str, ...]) -> tuple[Evaluation, bytes]:
         """The policy's default by amount band, without a receipt: when nothing can be recorded (law 4)."""
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = self.wall_ns() // 1_000_000
         evaluation = self.evaluator.evaluate(
             payment, None, None, explain=False, spent_minor=self._spent(payment, now_ms)
         )

@@ -79,25 +79,25 @@ class LedgerReader:
         )
         return [Event(*row) for row in rows]
 
-    def each_of_kind(self, kind: str) -> Iterator[Event]:
+    def each_of_kind(self, kind: str, *, page: int = PAGE) -> Iterator[Event]:
         """Every event of one kind other than payment, in order, one page of rows in memory."""
         after_seq = 0
         while True:
             rows = self._connection.execute(
                 f"SELECT {COLUMNS} FROM events WHERE kind = ? AND seq > ? AND kind <> 'payment'"
-                f" ORDER BY seq LIMIT {PAGE}",
+                f" ORDER BY seq LIMIT {page}",
                 (kind, after_seq),
             ).fetchall()
             yield from (Event(*row) for row in rows)
-            if len(rows) < PAGE:
+            if len(rows) < page:
                 return
             after_seq = rows[-1][0]
 
-    def walk(self, after_seq: int = 0) -> Iterator[Event]:
+    def walk(self, after_seq: int = 0, *, page: int = PAGE) -> Iterator[Event]:
         """Every event after a sequence number, in order, one page of rows in memory."""
         while True:
             rows = self._connection.execute(
-                f"SELECT {COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT {PAGE}", (after_seq,)
+                f"SELECT {COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT {page}", (after_seq,)
             ).fetchall()
             if not rows:
                 return

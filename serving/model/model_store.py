@@ -21,8 +21,10 @@ SOURCE = Path(__file__).resolve().parents[2]
 FORMER_HOME = Path("~/bentoml")
 
 
-def bundle_folder(name: str, var: Path, setting: str = "RISKGATE_BUNDLE") -> Path:
+def bundle_folder(name: str, var: Path, setting: str = "RISKGATE_BUNDLE", source: Path = SOURCE) -> Path:
     """The folder of a bundle by its path or its tag; `setting` is what names it.
+
+    `source` is the source tree, which may be in a bento.
 
     Raises: CannotStart when there is none.
     """
@@ -30,8 +32,8 @@ def bundle_folder(name: str, var: Path, setting: str = "RISKGATE_BUNDLE") -> Pat
     if path.is_dir():
         return path
     home = bentoml_home(var)
-    tag = pinned(name, SOURCE)
-    for store in (*stores_of(SOURCE), home / "models"):
+    tag = pinned(name, source)
+    for store in (*stores_of(source), home / "models"):
         found = in_store(store, tag)
         if found is not None:
             return found

@@ -12,8 +12,8 @@ from serving.overload.gauges import show_queue
 class QueueAdmission:
     """Admits the payments of an application through a queue (the `Admission` of serving/api/app.py)."""
 
-    def __init__(self, application: Application) -> None:
-        self.application, self.queue = application, AdmissionQueue()
+    def __init__(self, application: Application, queue: AdmissionQueue | None = None) -> None:
+        self.application, self.queue = application, queue or AdmissionQueue()
         application.admission = self
 
     @property

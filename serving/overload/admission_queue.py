@@ -62,9 +62,14 @@ class AdmissionQueue:
         self,
         now_ns: Callable[[], int] = time.perf_counter_ns,
         thread_time_ns: Callable[[], int] = time.thread_time_ns,
+        *,
+        tier_for: Callable[..., str] = tier_for,
+        max_kernel_age_ms: float = MAX_KERNEL_AGE_MS,
     ) -> None:
         self.now_ns = now_ns
         self.thread_time_ns = thread_time_ns  # processor time of the deciding thread
+        self.tier_for = tier_for  # the best tier of a payment, or `refused`
+        self.max_kernel_age_ms = max_kernel_age_ms
         self.peek = RequestPeek(None, {})  # until a bundle is served, amounts are not weighted
         self.ranks = AmountRanks()
         self.fast_path: DecideFast | None = None
@@ -153,7 +158,7 @@ class AdmissionQueue:
                 self._left, self._begun, self._turn_ns = self._slice(), 0.0, now
             connection.loop.call_soon(self._turn, connection.loop)
         room = self._left > 0.0 and not self._queue and self._slot_is_free()
-        if room and age_ms < MAX_KERNEL_AGE_MS:
+        if room and age_ms < self.max_kernel_age_ms:
             if self._count % SAMPLE_EVERY == 0 and self._rejection(head) is None:
                 self.ranks.learn(self.peek.read(data).money)
             self._begin(connection, data, head, Admitted(arrived_ns, FULL))
@@ -172,7 +177,8 @@ class AdmissionQueue:
         work_ms = self.work_ms
         if work_ms < STANDING_MS:
             self._last_short_ns = now
-        best_tier = tier_for(work_ms, age_ms, seen.deadline_ms, rank, standing=now - self._last_short_ns > STANDING_NS)
+        standing = now - self._last_short_ns > STANDING_NS
+        best_tier = self.tier_for(work_ms, age_ms, seen.deadline_ms, rank, standing=standing)
         if best_tier == REFUSED:
             self.refused += 1
             connection.transport.write(self.refusal)
@@ -260,6 +266,6 @@ class AdmissionQueue:
             # Its wait may have lowered the tier that it can get; age alone never refuses.
             age_ms = (now - one.arrived_ns) * 1e-6
             if age_ms > AGE_THRESHOLD * one.deadline_ms:
-                best_tier = max(best_tier, tier_for(0.0, age_ms, one.deadline_ms, one.rank), key=LADDER.index)
+                best_tier = max(best_tier, self.tier_for(0.0, age_ms, one.deadline_ms, one.rank), key=LADDER.index)
             self._begin(one.connection, one.data, one.head, Admitted(one.arrived_ns, best_tier))
         self._last_slice_ns = self.now_ns()  # the end of the slice: after a long one there must be time to read

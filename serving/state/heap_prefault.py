@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from features.kernel.heap import prefault
+from features.kernel.heap import Words, prefault
 from features.state.memory import State
 from serving.ledger.sqlite.low_priority import low_priority_executor
 
@@ -15,8 +15,17 @@ EVERY_SECONDS = 0.1
 AHEAD_BYTES, STEP_BYTES = 32 << 20, 2 << 20
 
 
-async def run_prefault(state: Callable[[], State | None]) -> None:
-    """Pre-fault in a low-priority thread until cancelled; the heap may be replaced meanwhile."""
+async def run_prefault(
+    state: Callable[[], State | None],
+    *,
+    every_seconds: float = EVERY_SECONDS,
+    prefault: Callable[[Words, int, int], bool] = prefault,
+) -> None:
+    """Pre-fault in a low-priority thread until cancelled; the heap may be replaced meanwhile.
+
+    `state` is asked every `every_seconds`; `prefault` pre-faults words of the heap from a first one on, or returns
+    False, which ends the task.
+    """
     loop, heap, ready = asyncio.get_running_loop(), None, 0
     # On slow memory this takes 80 ms of CPU, which payments need first.
     with low_priority_executor("heap-prefault") as thread:
@@ -30,4 +39,4 @@ async def run_prefault(state: Callable[[], State | None]) -> None:
                     first, ready = max(ready, used), used + AHEAD_BYTES // 8
                     if not await loop.run_in_executor(thread, prefault, heap, first, ready - first):
                         return  # not supported here
-            await asyncio.sleep(EVERY_SECONDS)
+            await asyncio.sleep(every_seconds)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,17 +59,26 @@ class StateComparison(NamedTuple):
     set_aside: SetAside
 
 
-def rebuild(redis: RedisConfig, ledger: LedgerReader, segments: Path, catalogue: Catalogue) -> Rebuilt:
+def rebuild(
+    redis: RedisConfig,
+    ledger: LedgerReader,
+    segments: Path,
+    catalogue: Catalogue,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Rebuilt:
     """Replace every string by the fold of the ledger, and restore the idempotency records of the last days.
 
-    `segments` is the folder of imported histories.
+    `segments` is the folder of imported histories. `sleep` waits for workers and recorder, `clock` says for how long it
+    did; both in seconds.
     Raises: CannotStart when events of the stream are not in PostgreSQL yet.
     """
     client, keys = redis_client(redis.url), Keys(redis.prefix)
     strings = EntityStrings(catalogue)
     if client.getset(keys.contract, REBUILDING) is not None:
-        time.sleep(FENCE_SECONDS)
-    _wait_until_recorded(client, keys)
+        sleep(FENCE_SECONDS)
+    _wait_until_recorded(client, keys, sleep, clock)
     fold, payments = Fold(catalogue, segments), 0
     since_ms = time.time_ns() // 1_000_000 - redis.keep_seconds * 1000
     pipe = client.pipeline(transaction=False)
@@ -140,15 +149,17 @@ def compare(
     return StateComparison(len(live | expected.keys()), differing, tuple(sentences), fold.set_aside)
 
 
-def _wait_until_recorded(client: Any, keys: Keys) -> None:
-    last = time.monotonic() + DRAIN_SECONDS
+def _wait_until_recorded(
+    client: Any, keys: Keys, sleep: Callable[[float], None] = time.sleep, clock: Callable[[], float] = time.monotonic
+) -> None:
+    last = clock() + DRAIN_SECONDS
     while waiting := client.xlen(keys.events):
-        if time.monotonic() > last:
+        if clock() > last:
             raise CannotStart(
                 f"{waiting} events of the stream are not in PostgreSQL yet.",
                 "Let the recorder run (python -m serving recorder), then try again.",
             )
-        time.sleep(0.1)
+        sleep(0.1)
 
 
 def _record(body: bytes, stream_id: str) -> bytes:

@@ -109,7 +109,7 @@ class EmbeddedEngine:
         self._check_time(payment)
         if not self.ledger_works:
             return self.without_ledger(payment)
-        arrival_ms = time.time_ns() // 1_000_000
+        arrival_ms = self.decider.wall_ns() // 1_000_000
         deadline_ns = deadline_of(payment, started_ns)
         begin_ns = self.now_ns()
         reading = self._read_and_fold(payment, best_tier if begin_ns < deadline_ns else DEFAULT)

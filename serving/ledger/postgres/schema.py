@@ -8,6 +8,8 @@ the view of an older release is not used.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from serving.errors import CannotStart
 from serving.ledger.postgres.events import EVENTS
 from serving.ledger.postgres.session import Session, first_session, place_of
@@ -70,7 +72,7 @@ CREATE VIEW events AS
 MIGRATIONS: dict[int, str] = {}
 
 
-def prepare(url: str, prefix: str) -> int:
+def prepare(url: str, prefix: str, *, migrations: Mapping[int, str] = MIGRATIONS) -> int:
     """Create the tables in an empty database or migrate older ones; returns the version.
 
     Safe when several processes start at once.
@@ -86,7 +88,7 @@ def prepare(url: str, prefix: str) -> int:
             return VERSION
         _refuse_others(url, int(found[0]), str(found[1]), prefix)
         for version in range(int(found[0]), VERSION):
-            connection.execute(MIGRATIONS[version])
+            connection.execute(migrations[version])
             connection.execute("UPDATE riskgate_schema SET version = %s", (version + 1,))
     return VERSION
 

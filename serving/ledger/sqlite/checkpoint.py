@@ -49,39 +49,57 @@ def checkpoint_once(path: Path) -> int:
         connection.close()
 
 
-def checkpoint_most(path: Path, descriptor: int) -> None:
+def checkpoint_most(path: Path, descriptor: int, once: Callable[[Path], int]) -> None:
     """Run checkpoints until little is left, then fsync the ledger file, which only a complete checkpoint does."""
     for _ in range(PASSES):
         began = time.monotonic()
-        checkpoint_once(path)
+        once(path)
         if time.monotonic() - began < SHORT_SECONDS:
             break
     os.fsync(descriptor)
 
 
-async def run_checkpoints(ledger: Ledger, limit_bytes: int, pressed: Callable[[], bool] = lambda: False) -> None:
+def is_due(new_bytes: int, seconds: float, pressed: bool, free: int) -> bool:
+    """Whether a checkpoint should run: in `seconds` since the last one, `new_bytes` of event bodies were written.
+
+    `pressed` says whether payments are queued; `free` is the free disk space in bytes.
+    """
+    postponed = pressed and free > PRESSED_FREE_BYTES
+    worth, wait = (PRESSED_BYTES, PRESSED_SECONDS) if postponed else (WORTH_BYTES, LONGEST_WAIT_SECONDS)
+    return new_bytes >= worth or (new_bytes > 0 and seconds >= wait)
+
+
+async def run_checkpoints(
+    ledger: Ledger,
+    limit_bytes: int,
+    pressed: Callable[[], bool] = lambda: False,
+    *,
+    every_seconds: float = EVERY_SECONDS,
+    due: Callable[[int, float, bool, int], bool] = is_due,
+    once: Callable[[Path], int] = checkpoint_once,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
     """Run checkpoints in a thread until cancelled; beyond `limit_bytes` let the next commit restart the WAL.
 
-    `pressed` says whether payments are queued.
+    `pressed` says whether payments are queued. `due` is asked every `every_seconds`; `once` runs one checkpoint;
+    `clock` gives seconds.
     """
-    loop, done, at = asyncio.get_running_loop(), ledger.body_bytes, time.monotonic()
+    loop, done, at = asyncio.get_running_loop(), ledger.body_bytes, clock()
     # Never closed: closing drops the POSIX locks of SQLite on the same file, which belong to the process.
     descriptor = os.open(ledger.path, os.O_RDONLY)
     with low_priority_executor("checkpoint") as thread:
         while True:
-            await asyncio.sleep(EVERY_SECONDS)
-            written, now = ledger.body_bytes, time.monotonic()
-            postponed = pressed() and free_bytes(descriptor) > PRESSED_FREE_BYTES
-            worth, wait = (PRESSED_BYTES, PRESSED_SECONDS) if postponed else (WORTH_BYTES, LONGEST_WAIT_SECONDS)
-            if written - done < worth and (written == done or now - at < wait):
+            await asyncio.sleep(every_seconds)
+            written, now = ledger.body_bytes, clock()
+            if not due(written - done, now - at, pressed(), free_bytes(descriptor)):
                 continue
             done, at = written, now
             try:
-                if await loop.run_in_executor(thread, checkpoint_once, ledger.path) > limit_bytes:
-                    await loop.run_in_executor(thread, checkpoint_most, ledger.path, descriptor)
+                if await loop.run_in_executor(thread, once, ledger.path) > limit_bytes:
+                    await loop.run_in_executor(thread, checkpoint_most, ledger.path, descriptor, once)
                     ledger.hold(True)
                     try:
-                        await asyncio.to_thread(checkpoint_once, ledger.path)  # commits wait: at normal priority
+                        await asyncio.to_thread(once, ledger.path)  # commits wait: at normal priority
                     finally:
                         ledger.hold(False)
             except sqlite3.Error as error:

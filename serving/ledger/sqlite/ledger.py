@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from serving.decision.case_row import CaseRow
@@ -53,11 +53,19 @@ class NotYetWritten(Exception):
 class Ledger(LedgerReader):
     """Appends events in groups and reads them back; one instance per process, one thread.
 
-    Reading and writing raise LedgerError.
+    Reading and writing raise LedgerError. `clock` gives seconds and decides how long commits are held or retried.
     """
 
-    def __init__(self, path: Path, sync: str = "normal", *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        sync: str = "normal",
+        *,
+        read_only: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.path = path
+        self._clock = clock
         with ledger_errors():
             self._sqlite: sqlite3.Connection = connect_read_only(path) if read_only else connect(path, sync)
         self._connection = ReadConnection(self._sqlite)
@@ -122,7 +130,7 @@ class Ledger(LedgerReader):
     def _end_of_turn(self) -> None:
         """Write what is queued, or schedule a retry while another process holds the ledger."""
         self._scheduled = False
-        now = time.monotonic()
+        now = self._clock()
         if now >= self._held_until and self._flush():
             self._locked_since = None
             return
@@ -140,7 +148,7 @@ class Ledger(LedgerReader):
 
     def hold(self, held: bool) -> None:
         """Hold commits for `HOLD_SECONDS` at most, or release them; `flush` ignores the hold."""
-        self._held_until = time.monotonic() + HOLD_SECONDS if held else 0.0
+        self._held_until = self._clock() + HOLD_SECONDS if held else 0.0
         if not held:
             self._end_of_turn()
 

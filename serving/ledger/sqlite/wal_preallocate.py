@@ -12,6 +12,7 @@ import ctypes
 import errno
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from serving.ledger.sqlite.low_priority import low_priority_executor
@@ -28,11 +29,20 @@ def log_of(ledger: Path) -> Path:
     return ledger.with_name(f"{ledger.name}-wal")
 
 
-def preallocate(path: Path, known: int = 0, ahead: int = AHEAD_BYTES, least: int = FROM_BYTES) -> int | None:
+def preallocate(
+    path: Path,
+    known: int = 0,
+    ahead: int = AHEAD_BYTES,
+    least: int = FROM_BYTES,
+    *,
+    least_free: int = LEAST_FREE_BYTES,
+    find_hole: Callable[[int, int, int], int] = os.lseek,
+) -> int | None:
     """Preallocate `ahead` bytes beyond the written part of a file; returns the length of that part.
 
     None where the system cannot preallocate. `known` is what an earlier call returned: the search for the end of
-    the written part starts there. A file shorter than `least` is left as it is.
+    the written part starts there. A file shorter than `least` is left as it is, and so is a disk with less than
+    `least_free` bytes free. `find_hole` is `lseek`, which is called with SEEK_HOLE.
     """
     if sys.platform != "linux":
         return None
@@ -43,8 +53,8 @@ def preallocate(path: Path, known: int = 0, ahead: int = AHEAD_BYTES, least: int
     try:
         size = os.fstat(descriptor).st_size
         # SEEK_HOLE reports preallocated, unwritten blocks as a hole.
-        written = os.lseek(descriptor, known if known < size else 0, os.SEEK_HOLE) if size else 0
-        if written < least or size - written > ahead // 2 or free_bytes(descriptor) < LEAST_FREE_BYTES:
+        written = find_hole(descriptor, known if known < size else 0, os.SEEK_HOLE) if size else 0
+        if written < least or size - written > ahead // 2 or free_bytes(descriptor) < least_free:
             return written
         # Not `posix_fallocate`: without support of the file system it writes zeros, over what SQLite writes.
         allocate = ctypes.CDLL(None, use_errno=True).fallocate
@@ -53,7 +63,7 @@ def preallocate(path: Path, known: int = 0, ahead: int = AHEAD_BYTES, least: int
             # Any other error (quota, limit) may pass.
             return None if ctypes.get_errno() in (errno.EOPNOTSUPP, errno.ENOSYS) else written
         # Without SEEK_HOLE support the file would grow with each call.
-        return written if os.lseek(descriptor, written, os.SEEK_HOLE) < size + ahead // 2 else None
+        return written if find_hole(descriptor, written, os.SEEK_HOLE) < size + ahead // 2 else None
     finally:
         os.close(descriptor)
 
@@ -64,14 +74,19 @@ def free_bytes(descriptor: int) -> int:
     return disk.f_bavail * disk.f_frsize
 
 
-async def run_preallocation(ledger: Path) -> None:
-    """Keep the WAL preallocated, in a low-priority thread, until cancelled."""
+async def run_preallocation(
+    ledger: Path,
+    *,
+    every_seconds: float = EVERY_SECONDS,
+    allocate: Callable[[Path, int], int | None] = preallocate,
+) -> None:
+    """Keep the WAL preallocated, in a low-priority thread, until cancelled or until `allocate` returns None."""
     loop, written = asyncio.get_running_loop(), 0
     with low_priority_executor("wal-preallocate") as thread:
         while True:
             with contextlib.suppress(OSError):  # the ledger reports a failing disk
-                found = await loop.run_in_executor(thread, preallocate, log_of(ledger), written)
+                found = await loop.run_in_executor(thread, allocate, log_of(ledger), written)
                 if found is None:
                     return  # not supported here
                 written = found
-            await asyncio.sleep(EVERY_SECONDS)
+            await asyncio.sleep(every_seconds)

@@ -6,7 +6,6 @@ import os
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -169,24 +168,17 @@ def test_a_whole_snapshot_of_another_catalogue_is_refused_by_name(saved: Path) -
         State.load(saved, catalogue(CatalogueParameters(label_delay_days=14)))
 
 
-def test_the_file_is_synced_before_it_gets_its_name_and_the_folder_after(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[str] = []
-    fsync, replace = os.fsync, os.replace
+def test_the_file_is_synced_before_it_gets_its_name_and_the_folder_after(tmp_path: Path) -> None:
+    path, partial = tmp_path / "one.state", tmp_path / "one.partial"
+    seen: list[tuple[Path, bool, int]] = []
 
-    def watched_fsync(descriptor: int) -> None:
-        seen.append(f"sync {Path(os.readlink(f'/proc/self/fd/{descriptor}')).name}")
-        fsync(descriptor)
+    def sync(descriptor: int) -> None:
+        synced = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        seen.append((synced, path.exists(), (path if path.exists() else partial).stat().st_size))
 
-    def watched_replace(source: Any, target: Any) -> None:
-        seen.append("rename")
-        replace(source, target)
-
-    monkeypatch.setattr(os, "fsync", watched_fsync)
-    monkeypatch.setattr(os, "replace", watched_replace)
-    small_state().save(tmp_path / "one.state")
-    assert seen == ["sync one.partial", "rename", f"sync {tmp_path.name}"]
+    snapshot.write(path, b"head", np.arange(1_000), sync=sync)
+    size = path.stat().st_size
+    assert seen == [(partial, False, size), (tmp_path, True, size)]
 
 
 def test_a_snapshot_that_cannot_be_written_leaves_nothing_and_the_one_before_stays(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from serving.settings import read_settings
 from tests.serving.processes.processes import ended, started
 from tests.serving.profiles import ProductionService
 from tests.serving.scoring_world import Service, command, free_port, payment, running
-from tests.serving.servers import PrivateRedis, Servers, own_database
+from tests.serving.servers import PrivateRedis, Servers, own_database, wait_for
 
 API_KEY, HASH_KEY, PASSWORD = (f"hush{secrets.token_hex(20)}" for _ in range(3))
 OWN = {"RISKGATE_API_KEY": API_KEY, "RISKGATE_HASH_KEY": HASH_KEY, "RISKGATE_LOG_DECISIONS": "all"}
@@ -72,7 +71,8 @@ def test_the_production_service_tells_none_even_when_its_servers_fail(
                 texts = use(service)
                 redis.kill()
                 texts += use(service)
-                time.sleep(1.5)  # those who look once a second notice too
+                for notice in ("the recorder waits", "connection to Redis was lost"):
+                    wait_for(lambda notice=notice: notice in service.log.read_text(), notice)
             finally:
                 service.stop()
         finally:

@@ -43,21 +43,17 @@ def test_the_payments_of_a_party_come_newest_first(index: sqlite3.Connection, wo
 
 
 def test_catching_up_in_slices_misses_nothing_and_counts_nothing_twice(
-    index: sqlite3.Connection, world: DeskWorld, monkeypatch: pytest.MonkeyPatch
+    index: sqlite3.Connection, world: DeskWorld
 ) -> None:
-    monkeypatch.setattr(party_index, "SLICE", 4)
     busy_desk(world)
-    assert [party_index.catch_up(index, world.connection) for _ in range(5)] == [4, 4, 4, 1, 0]
+    assert [party_index.catch_up(index, world.connection, slice_payments=4) for _ in range(5)] == [4, 4, 4, 1, 0]
     assert party_index.behind(index, world.connection) == 0
     world.scored(payment("t-late", event_time_ms=START_MS - 1), "approve", 0.1)
     assert party_index.behind(index, world.connection) == 1
     assert party_index.catch_up(index, world.connection) == 1
 
 
-def test_a_bulk_writes_each_page_of_the_index_once(
-    world: DeskWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(party_index, "SLICE", 20)
+def test_a_bulk_writes_each_page_of_the_index_once(world: DeskWorld, tmp_path: Path) -> None:
     ledger, dice = Ledger(tmp_path / "long.sqlite"), random.Random(4)
     body = '{{"payment":{{"payer_id":"u-{}","payee_id":"m-{}","device_id":"d-{}"}}}}'
     names = ((dice.randrange(2_000), dice.randrange(500), dice.randrange(1_600)) for _ in range(4_000))
@@ -67,7 +63,7 @@ def test_a_bulk_writes_each_page_of_the_index_once(
         path = tmp_path / f"index-{slices}.sqlite"
         with closing(party_index.connect(path)) as index:
             index.execute("PRAGMA wal_autocheckpoint=0")
-            while party_index.catch_up(index, ledger._connection, slices):
+            while party_index.catch_up(index, ledger._connection, slices, slice_payments=20):
                 pass
             written[slices] = path.with_name(f"{path.name}-wal").stat().st_size
             assert index.execute("SELECT count(*) FROM payment_index").fetchone() == (4_000,)

@@ -16,8 +16,8 @@ from serving.console.pages.catalogues import Catalogues
 from tests.serving.console.desk_world import PASSWORD, DeskWorld
 
 
-def console_of(world: DeskWorld) -> ASGIApp:
-    desk = Desk(SqliteCases(world.ledger_path), world.index_path, replay_clock=True)
+def console_of(world: DeskWorld, **ledger: float) -> ASGIApp:
+    desk = Desk(SqliteCases(world.ledger_path, **ledger), world.index_path, replay_clock=True)
     return create_app(desk, world.users, Catalogues(world.var / "bundles"))
 
 

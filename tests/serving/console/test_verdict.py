@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -153,19 +152,17 @@ def test_the_text_of_an_unknown_failure_never_reaches_the_browser(world: DeskWor
     assert "content-security-policy" in reply.headers
 
 
-def test_a_locked_ledger_is_told_and_nothing_is_recorded(
-    world: DeskWorld, analyst: Visitor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_locked_ledger_is_told_and_nothing_is_recorded(world: DeskWorld) -> None:
     world.scored(payment("t-1"))
+    analyst = Visitor(console_of(world, busy_seconds=0.01))
+    analyst.sign_in()
     token = field(analyst.get("/case?id=t-1").text, "csrf")
-    monkeypatch.setattr(
-        "serving.cases.sqlite.connect", lambda path: sqlite3.connect(path, isolation_level=None, timeout=0.01)
-    )
     world.connection.execute("BEGIN IMMEDIATE")
     reply = analyst.post("/case?id=t-1", {"csrf": token, "verdict": "fraud", "note": "n"})
     world.connection.execute("ROLLBACK")
     assert reply.status_code == 503
     assert world.verdicts() == []
+    analyst.close()
 
 
 def test_a_damaged_file_of_users_lets_nobody_in_and_tells_the_browser_nothing(

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from features.domain.payment import Payment
 from features.intake.parse import payment_from
-from features.state import memory
-from features.state.profiles import Profiles
+from features.state.profiles import PayerProfile
 from serving.audit.verify import verify_ledger
-from serving.decision.exposure import Exposure
+from serving.decision.evaluator import Evaluator
 from serving.decision.receipt import Answer, Receipt, decode_answer, decode_body
 from serving.engine.embedded.engine import EmbeddedEngine
 from serving.engine.embedded.runtime import EmbeddedRuntime
@@ -24,7 +22,11 @@ from serving.errors import LedgerError
 from serving.settings import Settings
 from serving.store_config import LedgerConfig
 from tests.serving.asgi import runtime_with
+from tests.serving.full_disk import full_disk
 from tests.serving.scoring_world import payment
+
+#: A time, ns UTC, at which a minute begins.
+FULL_MINUTE_NS = 29_000_000 * 60 * 1_000_000_000
 
 
 class Steps:
@@ -80,18 +82,14 @@ def receipt_of(runtime: EmbeddedRuntime, name: str) -> Receipt:
     return decode_body(event.body).receipt
 
 
-class FixedMinute(Exposure):
-    """Everything happens within one minute, however slow the test is."""
-
-    def __init__(self, inner: Exposure) -> None:
-        super().__init__()
-
-    def _turn(self, arrival_ms: int) -> None:
-        """The minute never ends."""
+class BrokenModel(Evaluator):
+    def score(self, vector: Any) -> tuple[float, float]:
+        raise RuntimeError("broken on purpose")
 
 
-def failing(*_: Any, **__: Any) -> Any:
-    raise RuntimeError("broken on purpose")
+def break_model(runtime: EmbeddedRuntime) -> None:
+    opened = runtime.opened
+    engine_of(runtime).replace_evaluator(BrokenModel(opened.bundle, opened.catalogue))
 
 
 def test_with_time_and_everything_at_hand_the_tier_is_full(runtime: EmbeddedRuntime) -> None:
@@ -124,68 +122,69 @@ def test_when_the_features_took_the_time_rules_alone_answer(runtime: EmbeddedRun
     assert (answer.decision, answer.reasons[0].code) == ("challenge", "NOT_SCORED")
 
 
-def test_a_model_that_breaks_leaves_the_rules(runtime: EmbeddedRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_of(runtime).decider.evaluator, "score", failing)
+def test_a_model_that_breaks_leaves_the_rules(runtime: EmbeddedRuntime) -> None:
+    break_model(runtime)
     assert score(runtime, "a").tier == "rules_only"
 
 
-def test_profiles_that_break_make_the_answer_stale_and_are_named(
-    runtime: EmbeddedRuntime, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    encode = memory.encode_profiles
-
-    def broken(payment: Payment, profiles: Profiles | None, words: Any) -> None:
-        if profiles is not None:
-            raise RuntimeError("broken on purpose")
-        encode(payment, profiles, words)
-
-    monkeypatch.setattr(memory, "encode_profiles", broken)
+def test_profiles_that_break_make_the_answer_stale_and_are_named(runtime: EmbeddedRuntime) -> None:
+    unreadable = PayerProfile(event_time_ms=0, created_time_ms=0, home_country="?")
+    engine_of(runtime).fold.profiles.put("payer", payment("a")["payer_id"], unreadable)
     answer = score(runtime, "a")
     assert (answer.tier, answer.missing) == ("stale", ("profiles",))
     assert answer.score is not None
-    monkeypatch.setattr(memory, "encode_profiles", encode)
     score(runtime, "b")
     assert seen_by_payer(runtime, "b") == 1
 
 
-def test_features_that_break_leave_the_amount(runtime: EmbeddedRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_of(runtime).fold.state, "_step", failing)
+def test_features_that_break_leave_the_amount(runtime: EmbeddedRuntime) -> None:
+    state = engine_of(runtime).fold.state
+    heap, records = state.heap, tuple(dict(known.items()) for known in state.records)
+    state.adopt(np.empty(0, np.int64), records, 0)
     assert score(runtime, "a").tier == "default"
+    state.adopt(heap, records, 0)
 
 
 def test_a_ledger_that_cannot_be_written_leaves_a_decision_without_a_receipt_and_heals(
-    runtime: EmbeddedRuntime, monkeypatch: pytest.MonkeyPatch
+    runtime: EmbeddedRuntime,
 ) -> None:
-    write: Callable[..., None] = runtime.ledger._write
-
-    def full_disk(*_: Any) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
-
-    monkeypatch.setattr(runtime.ledger, "_write", full_disk)
-    answer = score(runtime, "a")
-    assert (answer.tier, answer.missing, answer.receipt_id) == ("default", ("ledger",), None)
-    assert runtime.ready().ready is False
-    assert score(runtime, "b", payer_id="u-new").receipt_id is None
-    monkeypatch.setattr(runtime.ledger, "_write", write)
+    with full_disk(runtime.ledger.path):
+        answer = score(runtime, "a")
+        assert (answer.tier, answer.missing, answer.receipt_id) == ("default", ("ledger",), None)
+        assert runtime.ready().ready is False
+        assert score(runtime, "b", payer_id="u-new").receipt_id is None
     assert runtime.feedback is not None
     asyncio.run(runtime.rebuild(engine_of(runtime), runtime.feedback))
     healed = score(runtime, "a")
     assert (healed.tier, runtime.ready().ready) == ("full", True)
 
 
-def test_without_a_score_no_more_is_approved_in_a_minute_than_the_policy_allows(
-    runtime: EmbeddedRuntime, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_score_no_more_is_approved_in_a_minute_than_the_policy_allows(runtime: EmbeddedRuntime) -> None:
     """The receipts hold the exposure spent before: `verify` (in the fixture) reproduces what the bound decided."""
-    decider = engine_of(runtime).decider
-    monkeypatch.setattr(decider, "exposure", FixedMinute(decider.exposure))
-    monkeypatch.setattr(engine_of(runtime).decider.evaluator, "score", failing)
+    now_ns = FULL_MINUTE_NS
+    engine_of(runtime).decider.wall_ns = lambda: now_ns
+    break_model(runtime)
     answers = [score(runtime, f"e-{place}", amount_minor=20_000) for place in range(7)]
     assert [one.decision for one in answers] == ["approve"] * 5 + ["challenge"] * 2
     assert answers[-1].reasons[0].code == "EXPOSURE_USED_UP"
     assert receipt_of(runtime, "e-6").spent_minor == 100_000
-    monkeypatch.undo()
+    now_ns += 59_000_000_000
+    assert score(runtime, "e-last", amount_minor=20_000).decision == "challenge"
+    now_ns += 1_000_000_000
+    assert score(runtime, "e-next", amount_minor=20_000).decision == "approve"
+    engine_of(runtime).replace_evaluator(runtime.opened.evaluator)
     assert score(runtime, "e-scored").decision == "approve"
+
+
+def test_without_a_ledger_no_more_is_approved_in_a_minute_either(runtime: EmbeddedRuntime) -> None:
+    now_ns = FULL_MINUTE_NS
+    engine_of(runtime).decider.wall_ns = lambda: now_ns
+    with full_disk(runtime.ledger.path):
+        answers = [score(runtime, f"e-{place}", amount_minor=20_000) for place in range(7)]
+        now_ns += 60_000_000_000
+        answers.append(score(runtime, "e-next", amount_minor=20_000))
+    assert {one.missing for one in answers} == {("ledger",)}
+    assert [one.decision for one in answers] == ["approve"] * 5 + ["challenge"] * 2 + ["approve"]
 
 
 def test_an_open_breaker_turns_declines_of_the_model_into_reviews_and_is_named_in_answer_and_receipt(

@@ -15,7 +15,7 @@ import pytest
 from features.domain.payment import Payment
 from serving.decision.receipt import decode_answer
 from serving.engine.clustered import startup_checks
-from serving.engine.clustered.rebuild import compare, rebuild
+from serving.engine.clustered.rebuild import DRAIN_SECONDS, FENCE_SECONDS, REBUILDING, compare, rebuild
 from serving.errors import CannotStart, StateUnavailable
 from serving.ledger.postgres import schema
 from serving.ledger.postgres.ledger import PostgresLedger
@@ -52,17 +52,16 @@ def payments(shared: Shared, servers: Servers) -> Iterator[list[Payment]]:
     yield made
 
 
-@pytest.fixture(autouse=True)
-def quick_fence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.engine.clustered.rebuild.FENCE_SECONDS", 0.01)
-
-
 @pytest.fixture
 def ledger(shared: Shared, servers: Servers) -> Iterator[PostgresLedger]:
     schema.prepare(servers.postgres_url, servers.prefix)
     one = PostgresLedger(shared.settings.ledger)
     yield one
     one.release()
+
+
+def no_wait(seconds: float) -> None:
+    """For a rebuild without workers."""
 
 
 def lose(shared: Shared) -> None:
@@ -75,7 +74,7 @@ def test_lost_state_comes_back_bit_for_bit_and_with_it_the_answers(
 ) -> None:
     before = shared.live_state()
     lose(shared)
-    made = rebuild(*shared.stores(ledger))
+    made = rebuild(*shared.stores(ledger), sleep=no_wait)
     assert (made.entities, made.payments) == (len(before), len(payments))
     assert shared.live_state() == before
     assert compare(*shared.stores(ledger)).differing == 0
@@ -120,7 +119,7 @@ def test_a_payment_that_was_never_decided_is_decided_by_its_retry_after_a_rebuil
     with recording(servers):
         wait_for(lambda: shared.client.xlen(shared.keys.events) == 0, "the recorder")
     lose(shared)
-    rebuild(*shared.stores(ledger))
+    rebuild(*shared.stores(ledger), sleep=no_wait)
 
     async def again() -> Any:
         async with shared.worker() as engine:
@@ -151,13 +150,37 @@ def test_while_state_is_built_workers_decide_by_amount_and_append_nothing(shared
     assert shared.verified().differences == []
 
 
-def test_undrained_events_refuse_a_rebuild(
-    shared: Shared, ledger: PostgresLedger, monkeypatch: pytest.MonkeyPatch
+def test_the_state_is_replaced_after_every_worker_had_time_to_see_the_fence(
+    shared: Shared, payments: list[Payment], ledger: PostgresLedger
 ) -> None:
-    monkeypatch.setattr("serving.engine.clustered.rebuild.DRAIN_SECONDS", 0.0)
+    contract, before = startup_checks.contract_of(shared.catalogue.contract().hash), shared.live_state()
+    shared.client.set(shared.keys.contract, contract)
+    shared.client.set(shared.keys.entity(0, "u-nobody"), b"of before the rebuild")
+    waits: list[tuple[float, bytes, bool]] = []
+
+    def sleep(seconds: float) -> None:
+        kept = shared.client.exists(shared.keys.entity(0, "u-nobody"))
+        waits.append((seconds, shared.client.get(shared.keys.contract), bool(kept)))
+
+    rebuild(*shared.stores(ledger), sleep=sleep)
+    assert waits == [(FENCE_SECONDS, REBUILDING, True)]
+    assert (shared.client.get(shared.keys.contract), shared.live_state()) == (contract, before)
+    lose(shared)
+    rebuild(*shared.stores(ledger), sleep=sleep)
+    assert len(waits) == 1, "without state no worker uses any"
+
+
+def test_undrained_events_refuse_a_rebuild(shared: Shared, ledger: PostgresLedger) -> None:
+    seconds = 0.0
+
+    def sleep(more: float) -> None:
+        nonlocal seconds
+        seconds += more
+
     shared.client.xadd(shared.keys.events, {"k": "payment"})
     with pytest.raises(CannotStart, match="not in PostgreSQL yet"):
-        rebuild(*shared.stores(ledger))
+        rebuild(*shared.stores(ledger), sleep=sleep, clock=lambda: seconds)
+    assert DRAIN_SECONDS <= seconds < DRAIN_SECONDS + 1
 
 
 def test_workers_refuse_state_of_another_catalogue_and_missing_state(shared: Shared) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ from tests.serving.scoring_world import (
     running,
     suspicious,
 )
+from tests.serving.servers import wait_for
 
 pytestmark = pytest.mark.long
 
@@ -86,8 +88,8 @@ def life(profile: Profile, bundle: Path, tmp_path_factory: pytest.TempPathFactor
     with profile.running(folder, bundle) as first:
         traffic(first, "r")
         answered = first.score(payment("last", START_MS + 45_000)).json()
-        give_a_verdict(profile, first)
-        found = counted(first, "v-2")
+        give_a_verdict(profile, first, "v-1", "d-verdict")
+        found = counted(profile, first, "v-2")
         before = first.score(PROBE, "?dry_run=1").json()
         acknowledged = killed_under_load(first)
     with profile.running(folder, bundle) as second:
@@ -168,7 +170,7 @@ def test_a_second_service_on_the_same_ledger_is_refused(life: Life) -> None:
 @both_profiles
 def test_a_verdict_becomes_one_label_and_enters_the_features(profile: Profile, life: Life, tmp_path: Path) -> None:
     assert life.counted == 1
-    assert counted(life.service, "v-3") == 1
+    assert counted(profile, life.service, "v-3") == 1
     profile.settle(life.service)
     assert life.service.command("verify").returncode == 0
     target = tmp_path / "export.parquet"
@@ -183,28 +185,34 @@ def test_a_service_that_was_killed_before_ends_in_order_and_its_ledger_is_proved
     assert figures(life.service)["mismatches"] == 0
 
 
-def give_a_verdict(profile: Profile, service: Service) -> None:
-    decision = service.score(suspicious("v-1", device_id="d-verdict", payer_id="u-blocked")).json()["decision"]
+def give_a_verdict(profile: Profile, service: Service, name: str, device: str) -> None:
+    decision = service.score(suspicious(name, device_id=device, payer_id="u-blocked")).json()["decision"]
     assert decision in ("review", "decline")
     profile.settle(service)
     desk = profile.desk(service)
     with desk.opened() as connection:
-        desk.resolve(connection, Verdict("v-1", "fraud", "seen", "asha", START_MS + 5_000, START_MS + 5_000))
+        desk.resolve(connection, Verdict(name, "fraud", "seen", "asha", START_MS + 5_000, START_MS + 5_000))
 
 
-def counted(service: Service, prefix: str) -> float:
-    value = 0.0
-    for turn in range(40):
-        name = f"{prefix}-{turn}"
-        service.score(payment(name, START_MS + 10_000 + turn, device_id="d-verdict"))
-        value = service.receipt(name)["values"]["device_fraud_count_30d"]
-        if value:
-            break
-        time.sleep(0.1)
-    time.sleep(1.2)  # one more look at the verdicts must not count it again
-    service.score(payment(f"{prefix}-end", START_MS + 20_000, device_id="d-verdict"))
-    final: float = service.receipt(f"{prefix}-end")["values"]["device_fraud_count_30d"]
-    return final
+def frauds_of(service: Service, device: str, name: str, at_ms: int) -> float:
+    """The frauds of a device that a new payment of it sees."""
+    service.score(payment(name, at_ms, device_id=device))
+    count: float = service.receipt(name)["values"]["device_fraud_count_30d"]
+    return count
+
+
+def counted(profile: Profile, service: Service, prefix: str) -> float:
+    """How often the verdict about `v-1` counts once a verdict after it counts: the verdicts were read again by then."""
+    turns = itertools.count()
+
+    def counts(device: str) -> bool:
+        turn = next(turns)
+        return frauds_of(service, device, f"{prefix}-{turn}", START_MS + 10_000 + turn) > 0
+
+    wait_for(lambda: counts("d-verdict"), "the verdict")
+    give_a_verdict(profile, service, f"{prefix}-later", f"d-{prefix}")
+    wait_for(lambda: counts(f"d-{prefix}"), "the later verdict")
+    return frauds_of(service, "d-verdict", f"{prefix}-end", START_MS + 20_000)
 
 
 @pytest.fixture(scope="module")

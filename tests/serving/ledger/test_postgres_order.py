@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.decision.receipt import UNDECIDED
-from serving.ledger import reader
 from serving.ledger.postgres import schema
 from serving.ledger.postgres.ledger import PostgresLedger
 from serving.ledger.postgres.session import Session, first_session
@@ -34,8 +33,7 @@ class World(NamedTuple):
 @pytest.fixture(scope="module")
 def world(server_urls: tuple[str, str]) -> Iterator[World]:
     redis_url, postgres = server_urls
-    with own_database(postgres) as database, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reader, "PAGE", PAGE)
+    with own_database(postgres) as database:
         schema.prepare(database, PREFIX)
         ledger = PostgresLedger(settings_of(Servers(redis_url, database, PREFIX)).ledger)
         with first_session(database) as session:
@@ -116,13 +114,13 @@ def test_the_walk_is_the_ordered_union(world: World, batches: list[list[StreamEn
         writer.record(world.session, batch)
         union.record(batch)
     ledger, events = world.ledger, union.events()
-    assert list(ledger.walk()) == events
-    assert list(ledger.walk(after)) == [one for one in events if one.seq > after]
+    assert list(ledger.walk(page=PAGE)) == events
+    assert list(ledger.walk(after, page=PAGE)) == [one for one in events if one.seq > after]
     assert (ledger.count(), ledger.last_seq()) == (len(events), max((one.seq for one in events), default=0))
     assert ledger.has_past() == any(one.kind == "payment" for one in events)
     for kind in ("label", "outcome", "profile"):
         of_kind = [one for one in events if one.kind == kind]
-        assert list(ledger.each_of_kind(kind)) == ledger.of_kind(kind) == of_kind
+        assert list(ledger.each_of_kind(kind, page=PAGE)) == ledger.of_kind(kind) == of_kind
         assert ledger.of_kind(kind, after) == [one for one in of_kind if one.seq > after]
 
 
@@ -135,7 +133,7 @@ def test_a_walk_amid_the_recorder_misses_nothing_and_reads_each_page_as_of_one_m
     batches = [sorted(batch) for batch in batches]
     ordered = sorted(one for batch in batches for one in batch)
     batches = [ordered[at : at + 3] for at in range(0, len(ordered), 3)]  # one recorder, in the order of the stream
-    union, walk, seen, moments = Union(), world.ledger.walk(), list[Event](), list[list[Event]]()
+    union, walk, seen, moments = Union(), world.ledger.walk(page=PAGE), list[Event](), list[list[Event]]()
     for batch in batches:
         writer.record(world.session, batch)
         union.record(batch)
@@ -166,5 +164,5 @@ def test_the_view_of_the_first_release_has_the_same_rows(world: World) -> None:
         " substring(d.body FROM 2) END FROM entries p LEFT JOIN decisions d ON d.payment_seq = p.seq ORDER BY p.seq"
     )
     rows = world.session.execute(joined).fetchall()
-    assert [Event(*row) for row in rows] == list(world.ledger.walk())
+    assert [Event(*row) for row in rows] == list(world.ledger.walk(page=PAGE))
     assert world.session.execute("TABLE events ORDER BY seq").fetchall() == rows

@@ -12,7 +12,6 @@ import psycopg
 import pytest
 
 from serving.cases import party_index, queries
-from serving.ledger import reader
 from serving.ledger.postgres import schema
 from serving.ledger.postgres.ledger import PostgresLedger
 from tests.serving.recorder.stream_world import settings_of
@@ -161,11 +160,10 @@ def test_a_long_ledger_without_a_past_is_not_read_to_find_that_out(servers: Serv
     ledger.release()
 
 
-def test_a_walk_holds_no_more_rows_than_a_page(ledger: PostgresLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_walk_holds_no_more_rows_than_a_page(ledger: PostgresLedger) -> None:
     Counting.blocks.clear()
-    monkeypatch.setattr(reader, "PAGE", 100)
-    assert len(list(islice(ledger.walk(), 250))) == 250
-    assert len(list(islice(ledger.each_of_kind("label"), 150))) == 150
+    assert len(list(islice(ledger.walk(page=100), 250))) == 250
+    assert len(list(islice(ledger.each_of_kind("label", page=100), 150))) == 150
     assert len(Counting.blocks) == 3 + 2
 
 

@@ -40,13 +40,14 @@ def test_another_schema_version_is_refused_with_the_repair(servers: Servers, ver
         check(servers)
 
 
-def test_a_migration_keeps_what_is_recorded(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_migration_keeps_what_is_recorded(servers: Servers) -> None:
     schema.prepare(servers.postgres_url, servers.prefix)
     with psycopg.connect(servers.postgres_url, autocommit=True) as one:
         one.execute("INSERT INTO entries VALUES (7, 'promotion', '', 1, 2, '\\x7b7d')")
-    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
-    monkeypatch.setitem(schema.MIGRATIONS, schema.VERSION - 1, "CREATE TABLE later (seq bigint)")
-    assert schema.prepare(servers.postgres_url, servers.prefix) == schema.VERSION
+        one.execute("UPDATE riskgate_schema SET version = version - 1")
+    migrations = schema.MIGRATIONS | {schema.VERSION - 1: "CREATE TABLE later (seq bigint)"}
+    assert schema.prepare(servers.postgres_url, servers.prefix, migrations=migrations) == schema.VERSION
+    assert servers.rows("SELECT version FROM riskgate_schema") == [(schema.VERSION,)]
     assert servers.rows("SELECT seq, body FROM events") == [(7, b"{}")]
     assert servers.rows("SELECT count(*) FROM later") == [(0,)]
 

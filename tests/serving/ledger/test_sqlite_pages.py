@@ -7,11 +7,9 @@ from pathlib import Path
 
 import msgspec
 import pyarrow.parquet as pq
-import pytest
 
 from features.intake.parse import payment_json
 from serving.audit import export_history
-from serving.ledger import reader
 from serving.ledger.event_bodies import ReportEvent, encode
 from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
@@ -36,12 +34,10 @@ def filled(var: Path, count: int) -> Settings:
     return Settings(var=var)
 
 
-def test_an_export_in_many_pages_has_the_rows_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_in_many_pages_has_the_rows_of_one(tmp_path: Path) -> None:
     settings = filled(tmp_path, 100)
     assert export_history.export(settings.ledger, tmp_path / "whole.parquet") == 100
-    monkeypatch.setattr(export_history, "ROWS_PER_TABLE", 7)
-    monkeypatch.setattr(reader, "PAGE", 5)
-    assert export_history.export(settings.ledger, tmp_path / "pages.parquet") == 100
+    assert export_history.export(settings.ledger, tmp_path / "pages.parquet", page=5, rows_per_table=7) == 100
     whole = pq.read_table(tmp_path / "whole.parquet")
     assert whole.equals(pq.read_table(tmp_path / "pages.parquet"))
     times = whole["event_time"].to_pylist()
@@ -49,15 +45,13 @@ def test_an_export_in_many_pages_has_the_rows_of_one(tmp_path: Path, monkeypatch
     assert (whole["outcome"].null_count, whole["label"].null_count) == (0, 88)
 
 
-def test_an_export_keeps_no_object_for_each_payment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_history, "ROWS_PER_TABLE", 250, raising=False)
-    monkeypatch.setattr(reader, "PAGE", 250, raising=False)
-    export_history.export(filled(tmp_path / "warm", 10).ledger, tmp_path / "warm.parquet")
+def test_an_export_keeps_no_object_for_each_payment(tmp_path: Path) -> None:
+    export_history.export(filled(tmp_path / "warm", 10).ledger, tmp_path / "warm.parquet", page=250, rows_per_table=250)
     peaks = []
     for count in (1_000, 3_000):
         settings = filled(tmp_path / str(count), count)
         tracemalloc.start()
-        export_history.export(settings.ledger, tmp_path / f"{count}.parquet")
+        export_history.export(settings.ledger, tmp_path / f"{count}.parquet", page=250, rows_per_table=250)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     # An identifier and a report remain; a payment as Python objects takes kilobytes.

@@ -134,46 +134,39 @@ def bento_in(folder: Path, *models: str) -> Path:
     return folder / "src"
 
 
-def test_in_a_bento_the_latest_bundle_is_the_one_it_was_built_with(
-    bundle: Path, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_in_a_bento_the_latest_bundle_is_the_one_it_was_built_with(bundle: Path, tmp_path: Path, home: Path) -> None:
     store = tmp_path / "var" / "bentoml"
     older, kept = exported(bundle, store)
     newer, _ = exported(bundle, store, version="2")
     source = bento_in(store / "bentos" / "riskgate" / "abc", older)
-    monkeypatch.setattr("serving.model.model_store.SOURCE", source)
     assert pinned("riskgate:latest", source) == pinned("riskgate", source) == older
     assert pinned(newer, source) == newer
     settings = Settings(var=tmp_path / "elsewhere")
-    assert bundle_folder(settings.bundle, settings.var) == kept, "next to the bentos of its store"
+    assert bundle_folder(settings.bundle, settings.var, source=source) == kept, "next to the bentos of its store"
     # Exported, as `make bento` does: the model is in the bento itself, and the store may go.
     moved = tmp_path / "moved"
     shutil.copytree(source.parent, moved)
     shutil.copytree(store / "models", moved / "models")
     shutil.rmtree(store)
-    monkeypatch.setattr("serving.model.model_store.SOURCE", moved / "src")
-    assert bundle_folder(settings.bundle, settings.var) == moved / "models" / Path(*older.split(":"))
+    in_bento = moved / "models" / Path(*older.split(":"))
+    assert bundle_folder(settings.bundle, settings.var, source=moved / "src") == in_bento
 
 
-def test_a_bento_whose_model_is_nowhere_says_how_to_bring_it(
-    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bento_whose_model_is_nowhere_says_how_to_bring_it(tmp_path: Path, home: Path) -> None:
     source = bento_in(tmp_path / "copied", "riskgate:1-abc")
-    monkeypatch.setattr("serving.model.model_store.SOURCE", source)
     with pytest.raises(CannotStart, match=r"`riskgate:1-abc`, with which this bento was built.*bentoml export"):
-        bundle_folder("riskgate:latest", tmp_path / "var")
+        bundle_folder("riskgate:latest", tmp_path / "var", source=source)
 
 
 def test_a_bento_without_a_model_uses_the_stores_or_says_where_there_is_none(
-    bundle: Path, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Path, tmp_path: Path, home: Path
 ) -> None:
     source = bento_in(tmp_path / "bare")
-    monkeypatch.setattr("serving.model.model_store.SOURCE", source)
     assert models_of(source) == {}
     with pytest.raises(CannotStart, match="neither a folder nor a tag"):
-        bundle_folder("riskgate:latest", tmp_path / "var")
+        bundle_folder("riskgate:latest", tmp_path / "var", source=source)
     _, folder = exported(bundle, tmp_path / "var" / "bentoml")
-    assert bundle_folder("riskgate:latest", tmp_path / "var") == folder
+    assert bundle_folder("riskgate:latest", tmp_path / "var", source=source) == folder
 
 
 def test_a_checkout_is_no_bento(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import http.client
 import json
 import socket
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -22,29 +21,34 @@ from serving.audit.verify import verify_ledger
 from serving.decision.evaluator import DEFAULT, RULES_ONLY
 from serving.decision.receipt import decode_body
 from serving.messages import Error
-from serving.overload import admission_queue
 from serving.overload.admission import QueueAdmission
+from serving.overload.admission_queue import AdmissionQueue
 from serving.overload.connection import protocol_of
+from serving.overload.load_shedding import REFUSED, tier_for
 from serving.overload.queued_payment import overload_reply
 from serving.server.headers import ALWAYS
 from serving.settings import Settings
 from serving.start_checks import authenticator_of
 from serving.store_config import LedgerConfig
 from tests.serving.asgi import runtime_with
+from tests.serving.full_disk import full_disk
 from tests.serving.scoring_world import BLOCKED, START_MS, payment
 
 KEY = "a-key-of-some-length"
 
 
 class Shedding:
-    """The application behind uvicorn in this process, with every payment shed to one tier."""
+    """The application behind uvicorn in this process, with every payment shed to one tier while there is one."""
 
-    def __init__(self, var: Path, bundle: Path) -> None:
+    def __init__(self, var: Path, bundle: Path, tier: str) -> None:
         self.var = var
+        self.tier: str | None = tier
         self.runtime = runtime_with(Settings(var=var, clock="replay", api_key=KEY), bundle)
         self.runtime.load()
         self.application = Application()
-        self.queue = QueueAdmission(self.application).queue
+        # No payment is too young to be shed.
+        self.queue = AdmissionQueue(tier_for=self.tier_for, max_kernel_age_ms=-1.0)
+        QueueAdmission(self.application, self.queue)
         self.application.serve(self.runtime, authenticator_of(self.runtime.settings))
         config = uvicorn.Config(
             self.application, host="127.0.0.1", port=0, http=protocol_of(self.queue), lifespan="off",
@@ -56,6 +60,9 @@ class Shedding:
         while not self.server.started:
             time.sleep(0.01)
         self.port: int = self.server.servers[0].sockets[0].getsockname()[1]
+
+    def tier_for(self, *load: Any, **standing: Any) -> str:
+        return self.tier or tier_for(*load, **standing)
 
     def stop(self) -> None:
         self.server.should_exit = True
@@ -80,13 +87,8 @@ class Shedding:
 
 
 @pytest.fixture(params=[RULES_ONLY, DEFAULT])
-def shedding(
-    request: pytest.FixtureRequest, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Shedding]:
-    monkeypatch.setattr(admission_queue, "MAX_KERNEL_AGE_MS", -1.0)
-    monkeypatch.setattr(admission_queue, "tier_for", lambda *_, **__: request.param)
-    one = Shedding(tmp_path / "var", bundle)
-    one.tier = request.param  # type: ignore[attr-defined]
+def shedding(request: pytest.FixtureRequest, bundle: Path, tmp_path: Path) -> Iterator[Shedding]:
+    one = Shedding(tmp_path / "var", bundle, request.param)
     yield one
     one.stop()
     result = verify_ledger(LedgerConfig(one.var))
@@ -95,7 +97,7 @@ def shedding(
 
 def test_a_shed_payment_is_decided_recorded_and_says_so(shedding: Shedding) -> None:
     status, _, answer = shedding.send(payment("a"))
-    assert (status, answer["tier"], answer["score"]) == (200, shedding.tier, None)  # type: ignore[attr-defined]
+    assert (status, answer["tier"], answer["score"]) == (200, shedding.tier, None)
     assert "model" in answer["missing"]
     assert shedding.queue.shed[answer["tier"]] == 1
     event = shedding.runtime.ledger.payment("a")
@@ -116,10 +118,11 @@ def test_large_and_listed_payments_are_not_approved_for_being_shed(shedding: She
 
 
 def test_exposure_bounds_what_is_approved_while_shedding(shedding: Shedding) -> None:
-    minute = int(time.time() // 60)
+    assert shedding.runtime.engine is not None
+    now_ns = time.time_ns()
+    shedding.runtime.engine.decider.wall_ns = lambda: now_ns
     found = [shedding.send(payment(f"e-{n}", amount_minor=30_000))[2]["decision"] for n in range(6)]
-    if int(time.time() // 60) == minute:
-        assert found == ["approve"] * 3 + ["challenge"] * 3
+    assert found == ["approve"] * 3 + ["challenge"] * 3
 
 
 def test_a_retry_gets_the_same_answer_and_other_content_a_conflict(shedding: Shedding) -> None:
@@ -173,14 +176,8 @@ def read_replies(line: socket.socket, count: int) -> list[bytes]:
     return bodies
 
 
-def test_a_ledger_that_fails_leaves_a_decision_without_a_receipt(
-    shedding: Shedding, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full_disk(*_: Any) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(shedding.runtime.ledger, "_write", full_disk)
+def test_a_ledger_that_fails_leaves_a_decision_without_a_receipt(shedding: Shedding) -> None:
+    with full_disk(shedding.runtime.ledger.path):
         status, _, answer = shedding.send(payment("lost"))
         assert (status, answer["tier"], answer["missing"], answer["receipt_id"]) == (200, DEFAULT, ["ledger"], None)
     engine, feedback = shedding.runtime.engine, shedding.runtime.feedback
@@ -199,21 +196,17 @@ def test_the_refusal_has_the_shape_of_every_error() -> None:
     assert msgspec.json.decode(body, type=Error).error.code == "overloaded"
 
 
-def test_refused_payments_leave_no_trace_and_the_connection_goes_on(
-    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one = Shedding(tmp_path / "var", bundle)
+def test_refused_payments_leave_no_trace_and_the_connection_goes_on(bundle: Path, tmp_path: Path) -> None:
+    one = Shedding(tmp_path / "var", bundle, REFUSED)
     try:
         with socket.create_connection(("127.0.0.1", one.port), timeout=10) as line:
-            with monkeypatch.context() as full:
-                full.setattr(admission_queue, "MAX_KERNEL_AGE_MS", -1.0)
-                full.setattr(admission_queue, "tier_for", lambda *_, **__: "refused")
-                line.sendall(one.request(payment("r")) * 2)  # two at once go the ordinary way: decided
-                assert all(b'"full"' in reply for reply in read_replies(line, 2))
-                line.sendall(one.request(payment("refused")))
-                assert b"overloaded" in read_replies(line, 1)[0]
+            line.sendall(one.request(payment("r")) * 2)  # two at once go the ordinary way: decided
+            assert all(b'"full"' in reply for reply in read_replies(line, 2))
+            line.sendall(one.request(payment("refused")))
+            assert b"overloaded" in read_replies(line, 1)[0]
             assert one.queue.refused == 1
             assert one.runtime.ledger.payment("refused") is None
+            one.tier = None
             line.sendall(one.request(payment("refused")))
             assert b'"full"' in read_replies(line, 1)[0]
         text = one.runtime.metrics.text().decode()

@@ -6,7 +6,6 @@ import asyncio
 import json
 import shutil
 import signal
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,8 +23,10 @@ from serving.engine.embedded.runtime import EmbeddedRuntime
 from serving.ledger.event_bodies import decode_promotion
 from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
+from serving.state.startup import open_bundle
 from serving.store_config import LedgerConfig
 from tests.serving.asgi import runtime_with
+from tests.serving.full_disk import full_disk
 from tests.serving.load import calling
 from tests.serving.scoring_world import START_MS, Service, make_bundle, payment, running
 
@@ -162,15 +163,12 @@ def test_a_bundle_that_is_still_being_written_is_left_alone(
 
 
 def test_while_the_ledger_cannot_be_written_the_new_bundle_waits(
-    runtime: EmbeddedRuntime, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runtime: EmbeddedRuntime, bundle: Path, tmp_path: Path
 ) -> None:
-    def full_disk(*_: object) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
-
     put(version(bundle, "6", tmp_path / "v6"), tmp_path / "served")
     asyncio.run(runtime.watcher.check())
-    with monkeypatch.context() as broken:
-        broken.setattr(runtime.ledger, "_write", full_disk)
+    open_bundle(tmp_path / "served", runtime.settings)  # its copy is on the disk already
+    with full_disk(runtime.ledger.path):
         assert asyncio.run(runtime.watcher.check()) is False
         assert engine_of(runtime).decider.model == "risk@1"
     assert asyncio.run(runtime.watcher.check()) is True

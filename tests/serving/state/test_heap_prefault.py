@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Any
 
 import numpy as np
-import pytest
 
-from serving.state import heap_prefault
+from serving.state.heap_prefault import AHEAD_BYTES, STEP_BYTES, run_prefault
 
 
 class Held:
@@ -20,38 +18,48 @@ class Held:
         self.heap[0] = used
 
 
-def test_memory_beyond_the_used_heap_is_prefaulted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_beyond_the_used_heap_is_prefaulted() -> None:
     asked: list[tuple[bool, int, int]] = []
-    words, step = heap_prefault.AHEAD_BYTES // 8, heap_prefault.STEP_BYTES // 8
+    words, step = AHEAD_BYTES // 8, STEP_BYTES // 8
     first, second = Held(100), Held(7)
-    now: list[Any] = [None]
+    now: Any = None
+    looks = 0
+
+    def state() -> Any:
+        nonlocal looks
+        looks += 1
+        return now
 
     def prefault(heap: Any, at: int, count: int) -> bool:
         asked.append((heap is first.heap, at, count))
         return len(asked) < 4
 
-    monkeypatch.setattr(heap_prefault, "prefault", prefault)
-    monkeypatch.setattr(heap_prefault, "EVERY_SECONDS", 0.001)
+    async def look() -> None:
+        """Let the task look at the state, and act on what it found: it looks again afterwards."""
+        last = looks + 2
+        async with asyncio.timeout(5):
+            while looks < last:
+                await asyncio.sleep(0.001)
 
     async def run() -> None:
-        ahead = asyncio.create_task(heap_prefault.run_prefault(lambda: now[0]))
-        await asyncio.sleep(0.02)
+        nonlocal now
+        ahead = asyncio.create_task(run_prefault(state, every_seconds=0.001, prefault=prefault))
+        await look()
         assert asked == []
-        now[0] = first
-        await asyncio.sleep(0.05)
+        now = first
+        await look()
         assert asked == [(True, 100, words)]
         first.heap[0] += step - 1  # there is enough yet
-        await asyncio.sleep(0.05)
+        await look()
         assert len(asked) == 1
         first.heap[0] += 1
-        await asyncio.sleep(0.05)
+        await look()
         assert asked[1:] == [(True, 100 + words, step)]
-        now[0] = second  # folded again
-        await asyncio.sleep(0.05)
+        now = second  # folded again
+        await look()
         assert asked[2:] == [(False, 7, words)]
         second.heap[0] += 2 * words  # the system refuses: no further call
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(ahead, 5)
-        assert ahead.done() and len(asked) == 4
+        await asyncio.wait_for(ahead, 5)
+        assert len(asked) == 4
 
     asyncio.run(run())

@@ -85,14 +85,13 @@ def write_broken(servers: Servers, ledger: PostgresLedger) -> list[int]:
 
 
 def test_rebuild_compare_and_verify_agree_about_what_is_set_aside(
-    shared: Shared, recorded: None, servers: Servers, ledger: PostgresLedger, monkeypatch: pytest.MonkeyPatch
+    shared: Shared, recorded: None, servers: Servers, ledger: PostgresLedger
 ) -> None:
-    monkeypatch.setattr("serving.engine.clustered.rebuild.FENCE_SECONDS", 0.01)
     before = shared.live_state()
     seqs = write_broken(servers, ledger)
     found = compare(*shared.stores(ledger))
     assert (found.differing, [one.seq for one in found.set_aside.named()]) == (0, seqs)
-    made = rebuild(*shared.stores(ledger))
+    made = rebuild(*shared.stores(ledger), sleep=lambda seconds: None)
     assert [one.seq for one in made.set_aside.named()] == seqs
     assert shared.live_state() == before
     there = decode_shared(shared.client.get(shared.keys.set_aside))
