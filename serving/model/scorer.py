@@ -5,6 +5,8 @@ At load, rows that reach many leaves are scored by both; a model with different 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -26,7 +28,8 @@ class Scorer:
     Raises: BrokenBundle for a model that cannot be read or that LightGBM scores differently.
     """
 
-    def __init__(self, model_text: str) -> None:
+    def __init__(self, model_text: str, *, reference: Callable[[str, int], Reference] = Reference) -> None:
+        """`reference` opens LightGBM's own scorer of a model text with that many columns."""
         forest = read_forest(model_text)
         paths = paths_of(forest)
         self.names = forest.names
@@ -40,7 +43,7 @@ class Scorer:
         ]
         largest = int(np.diff(forest.roots.astype(np.int64)).max(initial=1))
         self._room = np.zeros((5, LANES * (largest + 1)))
-        self._compare(Reference(model_text, len(self.names)))
+        self._compare(reference(model_text, len(self.names)))
 
     def margin(self, vector: Vector) -> float:
         """The raw score (log-odds before calibration) of one feature vector, float64[columns]."""

@@ -37,9 +37,17 @@ class Drainable(Protocol):
 class Drain:
     """Replaces the server's signal handlers; the first signal begins draining, the second ends it immediately."""
 
-    def __init__(self, application: Drainable, min_seconds: float, max_seconds: float) -> None:
-        """Keep the port open for `least_seconds` after SIGTERM, and never longer than `most_seconds`."""
+    def __init__(
+        self,
+        application: Drainable,
+        min_seconds: float,
+        max_seconds: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Keep the port open for `min_seconds` of `clock` after SIGTERM, and never longer than `max_seconds`."""
         self.application = application
+        self._clock = clock
         self.min_seconds = min(min_seconds, max_seconds)
         self.max_seconds = max_seconds
         #: Called just before the server stops.
@@ -82,11 +90,11 @@ class Drain:
         self._task = self._loop.create_task(self._drain(number, least))
 
     async def _drain(self, number: int, min_seconds: float) -> None:
-        began = quiet_since = time.monotonic()
+        began = quiet_since = self._clock()
         requests = self.application.requests
         while True:
             await asyncio.sleep(LOOK_EVERY_SECONDS)
-            now = time.monotonic()
+            now = self._clock()
             if self.application.requests != requests:
                 quiet_since, requests = now, self.application.requests
             quiet = now - quiet_since >= QUIET_SECONDS

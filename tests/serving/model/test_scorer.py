@@ -116,11 +116,24 @@ def test_a_model_that_is_not_walked_here_is_refused_with_a_repair(before: str, a
     assert refused.value.repair
 
 
-def test_a_model_that_lightgbm_scores_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+class OtherMargins(Reference):
+    def margin(self, row: Any) -> float:
+        return 0.25
+
+
+class OtherReasons(Reference):
+    def contributions(self, row: Any) -> Any:
+        return np.add(super().contributions(row), 0.25)
+
+
+@pytest.mark.parametrize(
+    ("reference", "sentence"),
+    [(OtherMargins, r"LightGBM scores a row 0\.25"), (OtherReasons, r"LightGBM explains a row with values 0\.25")],
+)
+def test_a_model_that_lightgbm_scores_otherwise_is_refused(reference: type[Reference], sentence: str) -> None:
     text = trained(**KINDS["one split"]).model_to_string()
-    monkeypatch.setattr(Reference, "margin", lambda self, row: 0.25)
-    with pytest.raises(BrokenBundle, match=r"LightGBM scores a row 0\.25"):
-        Scorer(text)
+    with pytest.raises(BrokenBundle, match=sentence):
+        Scorer(text, reference=reference)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 16])

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from serving.server.drain import Drain
+from serving.server.drain import QUIET_SECONDS, Drain
 
 FOR_EVER = 3_600.0
 
@@ -22,6 +22,25 @@ class Callers:
 
     def drain(self) -> None:
         self.left = True
+
+
+class Clock:
+    """Seconds that a test sets; counts how often the drain looks at it."""
+
+    def __init__(self) -> None:
+        self.seconds, self.looks = 100.0, 0
+
+    def __call__(self) -> float:
+        self.looks += 1
+        return self.seconds
+
+    async def pass_by(self, seconds: float) -> None:
+        """Let time pass, and the drain notice it."""
+        self.seconds += seconds
+        last = self.looks + 2
+        async with asyncio.timeout(5):
+            while self.looks < last:
+                await asyncio.sleep(0.005)
 
 
 class Server:
@@ -67,15 +86,34 @@ def test_the_first_signal_sends_callers_away_and_the_server_stops_when_they_have
 
 def test_callers_who_go_on_asking_are_answered_until_the_longest_time_is_over(server: Server) -> None:
     async def run() -> None:
-        callers = Callers()
-        drain = Drain(callers, 0.0, 0.6)
+        callers, clock = Callers(), Clock()
+        drain = Drain(callers, 0.0, 30.0, clock=clock)
         drain.install()
         signal.raise_signal(signal.SIGTERM)
-        began = asyncio.get_running_loop().time()
-        while not server.stopped:
+        await clock.pass_by(0.0)
+        for _ in range(4):
             callers.requests += 1
-            await asyncio.sleep(0.005)
-        assert asyncio.get_running_loop().time() - began >= 0.6
+            await clock.pass_by(7.0)
+        assert server.stopped == []
+        clock.seconds += 2.0
+        callers.requests += 1
+        await server.until_stopped()
+
+    asyncio.run(run())
+
+
+def test_the_port_closes_once_callers_are_quiet_and_not_before(server: Server) -> None:
+    async def run() -> None:
+        callers, clock = Callers(), Clock()
+        Drain(callers, 0.0, FOR_EVER, clock=clock).install()
+        signal.raise_signal(signal.SIGTERM)
+        await clock.pass_by(QUIET_SECONDS / 2)
+        callers.requests += 1
+        await clock.pass_by(QUIET_SECONDS / 2)
+        await clock.pass_by(QUIET_SECONDS / 2)
+        assert server.stopped == [], "the quiet counts from the last request"
+        clock.seconds += QUIET_SECONDS / 2
+        await server.until_stopped()
 
     asyncio.run(run())
 
@@ -92,9 +130,11 @@ def test_the_minimum_holds_for_a_balancer_and_not_for_ctrl_c(server: Server) -> 
 
 def test_a_second_signal_ends_it(server: Server) -> None:
     async def run() -> None:
-        Drain(Callers(), FOR_EVER, FOR_EVER).install()
+        clock = Clock()
+        Drain(Callers(), FOR_EVER, FOR_EVER, clock=clock).install()
         signal.raise_signal(signal.SIGTERM)
-        await asyncio.sleep(0.5)  # longer than the quiet after which it would end without the minimum
+        await clock.pass_by(0.0)
+        await clock.pass_by(FOR_EVER - 1.0)  # quiet, but the minimum is not over
         assert server.stopped == []
         signal.raise_signal(signal.SIGTERM)
         assert server.stopped == [signal.SIGTERM]
