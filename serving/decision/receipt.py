@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from ulid_transform import ulid_at_time
 
 from serving.decision.reasons import Reason
 from serving.decision.vector_codec import vector_from
@@ -85,6 +86,15 @@ _encoder = msgspec.json.Encoder()
 _admitted_decoder = msgspec.json.Decoder(_Admitted)
 _body_decoder = msgspec.json.Decoder(Body)
 _answer_decoder = msgspec.json.Decoder(Answer)
+
+
+def new_receipt_id(arrival_ms: int) -> str:
+    """A ULID of 26 characters, sortable by the time of arrival (milliseconds UTC); unique, but not a secret.
+
+    >>> new_receipt_id(0)[:10], new_receipt_id(1)[:10], len(new_receipt_id(0))
+    ('0000000000', '0000000001', 26)
+    """
+    return ulid_at_time((arrival_ms + 0.5) / 1000)  # it truncates: the half keeps the millisecond from rounding down
 
 
 def encode_answer(answer: Answer) -> bytes:
