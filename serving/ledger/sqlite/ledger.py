@@ -105,19 +105,18 @@ class Ledger(LedgerReader):
 
     def learn_ids(self) -> None:
         """Load the ids of all payments into the Bloom filter that `may_hold` asks; a second per million."""
-        ids = BloomFilter()
         with ledger_errors():
+            (count,) = self._sqlite.execute("SELECT count(*) FROM events WHERE kind = 'payment'").fetchone()
             rows = self._sqlite.execute("SELECT transaction_id FROM events WHERE kind = 'payment'")
-            ids.add_all(hash(transaction_id) for (transaction_id,) in rows)
-        self._ids = ids
+            self._ids = BloomFilter((transaction_id for (transaction_id,) in rows), count)
 
     def may_hold(self, transaction_id: str) -> bool:
         """Whether a payment of that id may be in the file or queued for it; False is certain."""
-        return self._ids is None or hash(transaction_id) in self._ids
+        return self._ids is None or transaction_id in self._ids
 
     def _remember_id(self, kind: str, transaction_id: str) -> None:
         if self._ids is not None and kind == "payment":
-            self._ids.add(hash(transaction_id))
+            self._ids.add(transaction_id)
 
     def _end_of_turn(self) -> None:
         """Write what is queued, or schedule a retry while another process holds the ledger."""
