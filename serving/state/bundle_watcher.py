@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import numpy as np
+from prometheus_client import Counter
 
 from features.errors import RiskgateError
 from serving.decision.vector_codec import vector_bytes
@@ -20,7 +21,6 @@ from serving.errors import CannotStart, LedgerError
 from serving.settings import Settings
 from serving.state import startup
 from serving.state.startup import Opened
-from serving.telemetry.metrics import LabelledCounter
 
 log = logging.getLogger("riskgate.swap")
 
@@ -38,7 +38,7 @@ class BundleWatcher:
         find: Callable[[], Path],
         opened: Opened,
         activate: Callable[[Opened], Awaitable[None]],
-        counted: LabelledCounter,
+        counted: Counter,
         seen: Fingerprint | None = None,
     ) -> None:
         self.settings = settings
@@ -89,7 +89,7 @@ class BundleWatcher:
             return False
         former, self.opened = self.opened, opened
         self._announced, self.refused = current, ""
-        self.counted.add("taken")
+        self.counted.labels("taken").inc()
         log.info("%s replaces %s and decides from now on", opened.bundle.model_name, former.bundle.model_name)
         return True
 
@@ -107,7 +107,7 @@ class BundleWatcher:
 
     def _reject(self, sentence: str) -> None:
         self.refused = f"A new bundle is refused, {self.opened.bundle.model_name} stays in use: {sentence}"
-        self.counted.add("refused")
+        self.counted.labels("refused").inc()
         log.error("%s", self.refused, extra={"bundle": self.opened.bundle.digest[:12]})
 
 

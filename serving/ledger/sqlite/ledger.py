@@ -13,6 +13,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from prometheus_client import Histogram
+
 from serving.decision.case_row import CaseRow
 from serving.errors import LedgerError
 from serving.ledger.reader import Event, LedgerReader
@@ -27,7 +29,7 @@ from serving.ledger.sqlite.connection import (
     ledger_error,
     ledger_errors,
 )
-from serving.telemetry.histogram import MILLISECONDS, SIZES, Histogram
+from serving.telemetry.buckets import MILLISECONDS, SIZES
 
 __all__ = ["Event", "Ledger", "NotYetWritten"]
 
@@ -71,10 +73,13 @@ class Ledger(LedgerReader):
         #: The first commit that failed. Until `resume_writes` nothing is written: later events were decided from a
         #: state that holds what was not recorded.
         self.broken: LedgerError | None = None
-        #: Seconds per commit, events per commit, and commits that failed.
-        self.commit_seconds = Histogram(MILLISECONDS)
-        self.commit_events = Histogram(SIZES)
-        self.failures = 0
+        self.commit_seconds = Histogram(
+            "riskgate_ledger_commit_seconds", "Time of one commit, seconds.", buckets=MILLISECONDS, registry=None
+        )
+        self.commit_events = Histogram(
+            "riskgate_ledger_commit_events", "Events in one commit.", buckets=SIZES, registry=None
+        )
+        self.failures = 0  # commits
         self.body_bytes = 0  # of the events written so far
 
     # -- writing -------------------------------------------------------------------------------
