@@ -17,6 +17,7 @@ from serving.api import docs_page, openapi
 from serving.api.asgi import JSON, REPLAYED, Receive, Reply, html_reply, json_reply, read_body
 from serving.api.body_timeout import BodyTimeout
 from serving.api.query_flags import Flags
+from serving.api.schemas import MAX_BATCH_PAYMENTS, Decisions
 from serving.decision.receipt import decode_record, readable
 from serving.engine.protocols import Engine, Runtime
 from serving.engine.scored import Scored
@@ -25,7 +26,6 @@ from serving.messages import Error, ErrorBody, Live, Ready, refusal
 from serving.state.outcomes import read_label, read_outcome
 from serving.telemetry.metrics import CONTENT_TYPE
 
-MAX_BATCH_PAYMENTS = 1_000
 #: Payments of a batch that are scored before other requests get their turn.
 BATCH_SLICE = 32
 
@@ -107,7 +107,7 @@ class Handlers:
         for first in range(0, len(payments), BATCH_SLICE):
             decisions += await self._slice(runtime, engine, payments[first : first + BATCH_SLICE], request.flags)
             await asyncio.sleep(0)
-        return json_reply({"decisions": decisions})
+        return json_reply(Decisions(decisions))
 
     async def _slice(self, runtime: Runtime, engine: Engine, raw: list[Any], flags: Flags) -> list[msgspec.Raw | Error]:
         decisions: list[msgspec.Raw | Error] = []

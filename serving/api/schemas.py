@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
-from features.bundle.policy import DECISIONS
 from features.catalogue.catalogue import CatalogueParameters
-from features.domain.payment import LABEL_SOURCES, LABELS, OUTCOMES
+from features.domain.payment import LABEL_SOURCES, LABELS, OUTCOMES, Payment
 from features.domain.payment_fields import (
     EXAMPLE,
     FIELDS,
@@ -22,10 +23,11 @@ from features.domain.payment_fields import (
     Whole,
     Word,
 )
-from serving.decision.evaluator import TIERS
-from serving.decision.receipt import Receipt as ReceiptBody
+from serving.decision import receipt
+from serving.decision.receipt import one_of
 from serving.messages import Error, Live, Ready, Recorded
 
+MAX_BATCH_PAYMENTS = 1_000
 TEXT = {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT}
 _TIME = {"type": "string", "format": "date-time", "description": "RFC 3339 with an offset."}
 
@@ -35,27 +37,70 @@ def ref(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _object(properties: dict[str, Any], optional: tuple[str, ...] = (), extra: bool = False) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": [name for name in properties if name not in optional],
-        "additionalProperties": extra,
-    }
+# The types below are read for their schemas. What a caller sends is checked by serving/state/outcomes.py and by
+# features/intake/, which report every problem.
+
+Identifier = Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT)]
+Time = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset.")]
 
 
-def _nullable(kind: str) -> dict[str, Any]:
-    return {"type": [kind, "null"]}
+class Outcome(msgspec.Struct):
+    """What the issuer did with a payment."""
+
+    transaction_id: Identifier
+    outcome: Annotated[str, one_of(OUTCOMES)]
+    event_time: Time
+
+
+class Label(msgspec.Struct):
+    """Whether a payment was fraud, and who says so."""
+
+    transaction_id: Identifier
+    label: Annotated[str, one_of(LABELS)]
+    source: Annotated[str, one_of(LABEL_SOURCES)]
+    reported_at: Time
+
+
+class Batch(msgspec.Struct):
+    """Payments, decided in this order."""
+
+    payments: Annotated[tuple[Payment, ...], Meta(max_length=MAX_BATCH_PAYMENTS)]
+
+
+class Decision(receipt.Answer, frozen=True):
+    """The decision about one payment."""
+
+
+class Decisions(msgspec.Struct):
+    """A decision or an error for each payment of a batch, in its order."""
+
+    decisions: list[Annotated[Any, Meta(extra_json_schema={"anyOf": [ref("Decision"), ref("Error")]})]]
+
+
+class ReceiptBody(receipt.Receipt, frozen=True):
+    """What one decision was made from.
+
+    `seen` counts the events that the state of payer, instrument, device, ip, payee and pair held (-1: not sent);
+    digests are SHA-256 in hex, timings microseconds.
+    """
+
+    vector: Annotated[bytes | None, Meta(description="The features as served: float64, little endian; NaN is missing.")]
+
+
+class Receipt(msgspec.Struct):
+    """The record of one decision."""
+
+    seq: Annotated[int, Meta(description="Place in the ledger.")]
+    payment: Payment
+    answer: Decision
+    receipt: ReceiptBody
+    values: Annotated[dict[str, Any] | None, Meta(description="The vector by feature name; null is missing.")]
 
 
 def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
     if "anyOf" in schema:
         return {"anyOf": [*schema["anyOf"], {"type": "null"}]}
     return {**schema, "type": [schema["type"], "null"]}
-
-
-def _one_of(words: tuple[str, ...]) -> dict[str, Any]:
-    return {"type": "string", "enum": list(words)}
 
 
 def _payment(parameters: CatalogueParameters) -> dict[str, Any]:
@@ -75,8 +120,13 @@ def _payment(parameters: CatalogueParameters) -> dict[str, Any]:
         if isinstance(field.default, int):
             schema["default"] = field.default
         properties[field.name] = schema
-    optional = tuple(field.name for field in FIELDS if not field.required)
-    return {**_object(properties, optional), "example": EXAMPLE}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [field.name for field in FIELDS if field.required],
+        "additionalProperties": False,
+        "example": EXAMPLE,
+    }
 
 
 def _of_kind(kind: Kind) -> dict[str, Any]:
@@ -86,7 +136,7 @@ def _of_kind(kind: Kind) -> dict[str, Any]:
         case Whole():
             return {"type": "integer", "minimum": kind.low, "maximum": kind.high}
         case Word():
-            return _one_of(kind.words)
+            return {"type": "string", "enum": list(kind.words)}
         case Pattern():
             return {"type": "string", "pattern": f"^{kind.pattern.pattern}$"}
         case Address():
@@ -99,81 +149,15 @@ def _of_kind(kind: Kind) -> dict[str, Any]:
             return dict(TEXT)
 
 
-def _derived() -> dict[str, Any]:
-    """The schemas of replies that are derived from their types alone."""
-    _, shapes = msgspec.json.schema_components(
-        [Error, Live, Ready, Recorded, ReceiptBody], ref_template="#/components/schemas/{name}"
-    )
-    for shape in shapes.values():
-        shape["additionalProperties"] = False
-        shape["description"] = " ".join(shape["description"].split())
-        for field in shape["properties"].values():
-            field.pop("default", None)  # a default matters to a sender, and these are replies
-    receipt = shapes["ReceiptBody"] = shapes.pop("Receipt")
-    receipt["title"] = "ReceiptBody"  # client generators name classes by the title: it stands once
-    receipt["description"] = (
-        "What one decision was made from. `seen` counts the events that the state of payer, instrument, device, ip, "
-        "payee and pair held (-1: not sent); digests are SHA-256 in hex, timings microseconds."
-    )
-    receipt["properties"]["vector"]["description"] = "The features as served: float64, little endian; NaN is missing."
-    return shapes
+_NAMED = (Outcome, Label, Batch, Decision, Decisions, Receipt, Error, Live, Ready, Recorded)
 
 
 def schemas_of(parameters: CatalogueParameters) -> dict[str, Any]:
     """Every schema by name, for a service with these catalogue parameters."""
-    reason = _object(
-        {
-            "code": {"type": "string"},
-            "text": {"type": "string"},
-            "feature": _nullable("string"),
-            "value": _nullable("number"),
-            "contribution": {**_nullable("number"), "description": "Share of the score in log-odds; null for a rule."},
-        }
-    )
-    decision = _object(
-        {
-            "transaction_id": {"type": "string"},
-            "decision": _one_of(DECISIONS),
-            "score": {**_nullable("number"), "description": "Calibrated probability of fraud; null without a model."},
-            "reasons": {"type": "array", "items": ref("Reason"), "maxItems": 4},
-            "rules": {"type": "array", "items": {"type": "string"}},
-            "tier": _one_of(TIERS),
-            "missing": {
-                "type": "array",
-                "items": {"type": "string"},
-                "description": "What the decision had to do without: features, profiles, state, model, contributions, "
-                "ledger; `breaker:model` or `breaker:` and a rule where an open breaker softened a decline.",
-            },
-            "model": {"type": "string"},
-            "policy": {"type": "string"},
-            "features": {"type": "string"},
-            "receipt_id": {**_nullable("string"), "description": "Null when nothing was recorded (dry run)."},
-        }
-    )
-    receipt = _object(
-        {
-            "seq": {"type": "integer", "description": "Place in the ledger."},
-            "payment": ref("Payment"),
-            "answer": ref("Decision"),
-            "receipt": ref("ReceiptBody"),
-            "values": {"type": ["object", "null"], "description": "The vector by feature name; null is missing."},
-        }
-    )
-    return {
-        "Payment": _payment(parameters),
-        "Decision": decision,
-        "Reason": reason,
-        "Outcome": _object({"transaction_id": TEXT, "outcome": _one_of(OUTCOMES), "event_time": _TIME}),
-        "Label": _object(
-            {
-                "transaction_id": TEXT,
-                "label": _one_of(LABELS),
-                "source": _one_of(LABEL_SOURCES),
-                "reported_at": _TIME,
-            }
-        ),
-        "Batch": _object({"payments": {"type": "array", "maxItems": 1000, "items": ref("Payment")}}),
-        "Decisions": _object({"decisions": {"type": "array", "items": {"anyOf": [ref("Decision"), ref("Error")]}}}),
-        "Receipt": receipt,
-        **_derived(),
-    }
+    _, schemas = msgspec.json.schema_components(_NAMED, ref_template="#/components/schemas/{name}")
+    for schema in schemas.values():
+        schema["additionalProperties"] = False
+        schema["description"] = " ".join(schema["description"].split())
+        for field in schema["properties"].values():
+            field.pop("default", None)  # a default matters to a sender, and these are replies
+    return {**schemas, "Payment": _payment(parameters)}

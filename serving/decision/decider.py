@@ -22,8 +22,7 @@ from serving.decision.case_row import CaseRow, at_risk_minor
 from serving.decision.decision import Decision
 from serving.decision.evaluator import DEFAULT, RULES_ONLY, Evaluation, Evaluator
 from serving.decision.exposure import Exposure
-from serving.decision.receipt import Answer, Receipt
-from serving.decision.ulid import ulid
+from serving.decision.receipt import Answer, Receipt, new_receipt_id
 from serving.decision.vector_codec import vector_bytes
 
 log = logging.getLogger("riskgate.engine")
@@ -153,7 +152,7 @@ class Decider:
             missing = (*missing, *evaluation.softened_by)
         if scored is not None and not explain and (evaluation.decision is not Decision.APPROVE or explain_approved):
             missing = (*missing, "contributions")
-        receipt_id = ulid(timings.arrival_ms)
+        receipt_id = new_receipt_id(timings.arrival_ms)
         answer = self._answer(payment, evaluation, tier, missing, receipt_id)
         done_ns = now_ns()
         receipt = Receipt(

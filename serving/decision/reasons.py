@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 
 from serving.decision.rules import SCORE, Hit, Listed
 
@@ -19,16 +21,13 @@ _LIST_SENTENCES = {
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """One reason: a stable code, a sentence, the strongest feature of its family and that feature's value as served.
-
-    `contribution` is the family's share of the score in log-odds; None for a rule or a list.
-    """
+    """One reason: a stable code, a sentence, the strongest feature of its family and that feature's value as served."""
 
     code: str
     text: str
     feature: str | None
     value: float | None
-    contribution: float | None
+    contribution: Annotated[float | None, Meta(description="Share of the score in log-odds; null for a rule.")]
 
 
 class Families:

@@ -4,31 +4,46 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
+from ulid_transform import ulid_at_time
 
-from serving.decision.reasons import Reason
+from features.bundle.policy import DECISIONS
+from serving.decision.evaluator import TIERS
+from serving.decision.reasons import MOST_REASONS, Reason
 from serving.decision.vector_codec import vector_from
 from serving.errors import BrokenReceipt
+
+
+def one_of(words: tuple[str, ...]) -> Meta:
+    """For the OpenAPI document: one of these words. It is not checked when a value is decoded."""
+    return Meta(extra_json_schema={"enum": list(words)})
 
 
 class Answer(msgspec.Struct, frozen=True):
     """The reply of `POST /v1/score`, in the order of the contract."""
 
     transaction_id: str
-    decision: str
-    score: float | None
-    reasons: tuple[Reason, ...]
+    decision: Annotated[str, one_of(DECISIONS)]
+    score: Annotated[float | None, Meta(description="Calibrated probability of fraud; null without a model.")]
+    reasons: Annotated[tuple[Reason, ...], Meta(extra_json_schema={"maxItems": MOST_REASONS})]
     rules: tuple[str, ...]
-    tier: str
-    missing: tuple[str, ...]
+    tier: Annotated[str, one_of(TIERS)]
+    missing: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="What the decision had to do without: features, profiles, state, model, contributions, ledger; "
+            "`breaker:model` or `breaker:` and a rule where an open breaker softened a decline."
+        ),
+    ]
     model: str
     policy: str
     features: str
-    receipt_id: str | None
+    receipt_id: Annotated[str | None, Meta(description="Null when nothing was recorded (dry run).")]
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -86,6 +101,15 @@ _admitted_decoder = msgspec.json.Decoder(_Admitted)
 #: The answer that was sent, and the ledger body of a scored payment (payment and answer still as bytes), decoded.
 decode_answer = msgspec.json.Decoder(Answer).decode
 decode_body = msgspec.json.Decoder(Body).decode
+
+
+def new_receipt_id(arrival_ms: int) -> str:
+    """A ULID of 26 characters, sortable by the time of arrival (milliseconds UTC); unique, but not a secret.
+
+    >>> new_receipt_id(0)[:10], new_receipt_id(1)[:10], len(new_receipt_id(0))
+    ('0000000000', '0000000001', 26)
+    """
+    return ulid_at_time((arrival_ms + 0.5) / 1000)  # it truncates: the half keeps the millisecond from rounding down
 
 
 def encode_answer(answer: Answer) -> bytes:

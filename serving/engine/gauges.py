@@ -55,8 +55,8 @@ def show_ledger(metrics: Metrics, ledger: Ledger) -> None:
     metrics.watch("riskgate_ledger_seq", "Sequence number of the latest event.", lambda: ledger.last_seq())
     metrics.watch("riskgate_ledger_wal_bytes", "Size of the write-ahead log and its room.", lambda: _size(wal))
     metrics.count("riskgate_ledger_failures", "Commits that failed.", lambda: ledger.failures)
-    metrics.histogram("riskgate_ledger_commit_seconds", "Time of one commit, seconds.", ledger.commit_seconds)
-    metrics.histogram("riskgate_ledger_commit_events", "Events in one commit.", ledger.commit_events)
+    metrics.registry.register(ledger.commit_seconds)
+    metrics.registry.register(ledger.commit_events)
 
 
 def show_bundle_watcher(metrics: Metrics, watcher: BundleWatcher) -> None:

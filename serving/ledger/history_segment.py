@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rbloom import Bloom
 
 from features.catalogue.catalogue import Catalogue
 from features.domain.payment import Payment
@@ -26,7 +27,7 @@ from features.history.schema import complete, own_schema
 from features.intake.parse import milliseconds
 from features.state.memory import State
 from features.state.replay import fold
-from serving.ledger.sqlite.bloom_filter import BloomFilter
+from serving.ledger.sqlite.bloom_filter import FALSE_POSITIVES
 
 #: Raised by a damaged file, and by values that no encoder knows.
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, LookupError, OverflowError)
@@ -96,7 +97,7 @@ class Segment:
         sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         self._starts = np.concatenate([[0], np.cumsum(sizes)]) if sizes else np.zeros(1, dtype=np.int64)
         self._groups: OrderedDict[int, pa.Table] = OrderedDict()
-        self._seen: BloomFilter | None = None
+        self._seen: Bloom | None = None
 
     def fold(self, catalogue: Catalogue) -> State:
         """The state after every payment and report before `until_ms`, by bulk replay.
@@ -116,8 +117,8 @@ class Segment:
 
     def __contains__(self, transaction_id: str) -> bool:
         if self._seen is None:  # built on first use: a binary search in ten million hashes misses every CPU cache
-            self._seen = BloomFilter()
-            self._seen.add_all(np.asarray(self._hashes))
+            self._seen = Bloom(max(1, len(self._hashes)), FALSE_POSITIVES)
+            self._seen.update(self._hashes.data)
         return hash_of(transaction_id) in self._seen and self.row(transaction_id) is not None
 
     def row(self, transaction_id: str) -> dict[str, Any] | None:

@@ -12,13 +12,13 @@ import logging
 from collections.abc import Awaitable, Callable
 
 import numpy as np
+from prometheus_client import Counter
 
 from features.errors import RiskgateError
 from serving.decision.vector_codec import vector_bytes
 from serving.errors import CannotStart, LedgerError
 from serving.state.champion import Champion, fingerprint_of
 from serving.state.startup import Opened, open_bundle
-from serving.telemetry.metrics import LabelledCounter
 
 log = logging.getLogger("riskgate.swap")
 
@@ -30,7 +30,7 @@ class BundleWatcher:
         self,
         champion: Champion,
         activate: Callable[[Opened], Awaitable[None]],
-        counted: LabelledCounter,
+        counted: Counter,
         every_seconds: int,
     ) -> None:
         """`every_seconds` 0: check only when `check_now` is called."""
@@ -79,7 +79,7 @@ class BundleWatcher:
             return False
         former, self.opened = self.opened, opened
         self._announced, self.refused = current, ""
-        self.counted.add("taken")
+        self.counted.labels("taken").inc()
         log.info("%s replaces %s and decides from now on", opened.bundle.model_name, former.bundle.model_name)
         return True
 
@@ -97,7 +97,7 @@ class BundleWatcher:
 
     def _reject(self, sentence: str) -> None:
         self.refused = f"A new bundle is refused, {self.opened.bundle.model_name} stays in use: {sentence}"
-        self.counted.add("refused")
+        self.counted.labels("refused").inc()
         log.error("%s", self.refused, extra={"bundle": self.opened.bundle.digest[:12]})
 
 

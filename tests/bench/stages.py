@@ -23,7 +23,6 @@ from serving.decision import receipt as receipts
 from serving.decision.decider import FeatureReading, Timings
 from serving.decision.evaluator import FULL
 from serving.decision.rules import matching
-from serving.decision.ulid import ulid
 from serving.engine.embedded.runtime import EmbeddedRuntime
 from serving.settings import Settings
 from serving.start_checks import authenticator_of
@@ -66,7 +65,7 @@ async def measured(runtime: EmbeddedRuntime, count: int) -> Steps:
         lambda pair: matching(evaluator.rules, pair[0], pair[1][1]), list(zip(vectors, scores, strict=True))
     )
     steps["exact contributions, when flagged"], _ = timed(evaluator.scorer.contributions, vectors[: count // 4])
-    steps["receipt id"], _ = timed(ulid, [payment.event_time_ms for payment in payments])
+    steps["receipt id"], _ = timed(receipts.new_receipt_id, [payment.event_time_ms for payment in payments])
 
     def decide(pair: Any) -> Any:
         payment, vector = pair

@@ -1,64 +1,40 @@
-"""A growing blocked Bloom filter of ids, two bytes per id (Putze, Sanders and Singler 2007).
+"""A Bloom filter that grows: a full one is followed by one of twice the size.
 
 A negative is certain and spares nearly every payment a query of the ledger; about one new id in three hundred is a
-false positive. Each id sets four bits of one 64-bit word, so a look-up touches one cache line. A full filter is
-followed by one of twice the size.
+false positive.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
-import numpy as np
-import numpy.typing as npt
+from rbloom import Bloom
 
-IDS_PER_WORD = 4
-FIRST_WORDS = 1 << 18  # two megabytes: a million ids
-_BIT = tuple(1 << place for place in range(64))
-_SHIFTS = (40, 46, 52, 58)  # the bits of a hash that choose the bits of the word; the lower ones choose the word
+FALSE_POSITIVES = 1 / 300
+FIRST_IDS = 1 << 20  # a megabyte and a half
 
 
 class BloomFilter:
-    """A growing set of 64-bit hashes with false positives and no false negatives."""
+    """A growing set of ids with false positives and no false negatives."""
 
-    def __init__(self) -> None:
-        self._words: list[array[int]] = []
-        self._room = 0
+    def __init__(self, ids: Iterable[Hashable] = (), count: int = 0) -> None:
+        """Start with these ids, `count` of them: they share one filter, which is half empty."""
+        self._capacity = max(FIRST_IDS, 2 * count)
+        self._room = self._capacity - count
+        self._filters = [Bloom(self._capacity, FALSE_POSITIVES)]
+        self._filters[0].update(ids)
 
-    def __contains__(self, hashed: int) -> bool:
-        bits = _BIT[hashed >> 40 & 63] | _BIT[hashed >> 46 & 63] | _BIT[hashed >> 52 & 63] | _BIT[hashed >> 58 & 63]
-        for words in self._words:
-            if words[hashed & (len(words) - 1)] & bits == bits:
+    def __contains__(self, one: Hashable) -> bool:
+        for ids in self._filters:
+            if one in ids:
                 return True
         return False
 
-    def add(self, hashed: int) -> None:
-        """Add one hash."""
+    def add(self, one: Hashable) -> None:
+        """Add one id."""
         if self._room == 0:
-            self._grow(1)
+            self._capacity *= 2
+            self._room = self._capacity
+            self._filters.append(Bloom(self._capacity, FALSE_POSITIVES))
         self._room -= 1
-        words = self._words[-1]
-        bits = _BIT[hashed >> 40 & 63] | _BIT[hashed >> 46 & 63] | _BIT[hashed >> 52 & 63] | _BIT[hashed >> 58 & 63]
-        words[hashed & (len(words) - 1)] |= bits
-
-    def add_all(self, hashes: Iterable[int] | npt.NDArray[np.uint64]) -> None:
-        """Add many hashes, vectorised: the ids of a ledger at start."""
-        many = hashes if isinstance(hashes, np.ndarray) else np.fromiter(hashes, np.int64).view(np.uint64)
-        if len(many) == 0:
-            return
-        self._grow(len(many))
-        words = np.frombuffer(self._words[-1], np.uint64)
-        one = np.uint64(1)
-        bits = np.zeros(len(many), np.uint64)
-        for shift in _SHIFTS:
-            bits |= one << (many >> np.uint64(shift) & np.uint64(63))
-        np.bitwise_or.at(words, many & np.uint64(len(words) - 1), bits)
-        self._room -= len(many)
-
-    def _grow(self, count: int) -> None:
-        size = max(FIRST_WORDS, 2 * len(self._words[-1]) if self._words else 0)
-        while size * IDS_PER_WORD < count:
-            size *= 2
-        self._words.append(array("Q", bytes(8 * size)))
-        self._room = size * IDS_PER_WORD
+        self._filters[-1].add(one)

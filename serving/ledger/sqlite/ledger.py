@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from prometheus_client import Histogram
+
 from serving.decision.case_row import CaseRow
 from serving.errors import LedgerError
 from serving.ledger.reader import Event, LedgerReader
@@ -27,7 +29,7 @@ from serving.ledger.sqlite.connection import (
     ledger_error,
     ledger_errors,
 )
-from serving.telemetry.histogram import MILLISECONDS, SIZES, Histogram
+from serving.telemetry.buckets import MILLISECONDS, SIZES
 
 __all__ = ["Event", "Ledger", "NotYetWritten"]
 
@@ -79,10 +81,13 @@ class Ledger(LedgerReader):
         #: The first commit that failed. Until `resume_writes` nothing is written: later events were decided from a
         #: state that holds what was not recorded.
         self.broken: LedgerError | None = None
-        #: Seconds per commit, events per commit, and commits that failed.
-        self.commit_seconds = Histogram(MILLISECONDS)
-        self.commit_events = Histogram(SIZES)
-        self.failures = 0
+        self.commit_seconds = Histogram(
+            "riskgate_ledger_commit_seconds", "Time of one commit, seconds.", buckets=MILLISECONDS, registry=None
+        )
+        self.commit_events = Histogram(
+            "riskgate_ledger_commit_events", "Events in one commit.", buckets=SIZES, registry=None
+        )
+        self.failures = 0  # commits
         self.body_bytes = 0  # of the events written so far
 
     # -- writing -------------------------------------------------------------------------------
@@ -113,19 +118,18 @@ class Ledger(LedgerReader):
 
     def learn_ids(self) -> None:
         """Load the ids of all payments into the Bloom filter that `may_hold` asks; a second per million."""
-        ids = BloomFilter()
         with ledger_errors():
+            (count,) = self._sqlite.execute("SELECT count(*) FROM events WHERE kind = 'payment'").fetchone()
             rows = self._sqlite.execute("SELECT transaction_id FROM events WHERE kind = 'payment'")
-            ids.add_all(hash(transaction_id) for (transaction_id,) in rows)
-        self._ids = ids
+            self._ids = BloomFilter((transaction_id for (transaction_id,) in rows), count)
 
     def may_hold(self, transaction_id: str) -> bool:
         """Whether a payment of that id may be in the file or queued for it; False is certain."""
-        return self._ids is None or hash(transaction_id) in self._ids
+        return self._ids is None or transaction_id in self._ids
 
     def _remember_id(self, kind: str, transaction_id: str) -> None:
         if self._ids is not None and kind == "payment":
-            self._ids.add(hash(transaction_id))
+            self._ids.add(transaction_id)
 
     def _end_of_turn(self) -> None:
         """Write what is queued, or schedule a retry while another process holds the ledger."""
