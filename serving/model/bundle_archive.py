@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 
 from features.bundle.bundle import FILES, Bundle, read_bundle
@@ -22,16 +23,28 @@ def keep(source: Path, bundle: Bundle, kept: Path) -> Path:
     target = kept / folder_name(bundle.digest, bundle.policy.digest)
     if not _is(target, bundle):
         kept.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        for name in FILES:
-            shutil.copyfile(source / name, partial / name)
-        if not _is(partial, bundle):
-            raise BrokenBundle(f"The bundle in {source} changed while it was read.", "Export it again, in one piece.")
-        shutil.rmtree(target, ignore_errors=True)
-        partial.replace(target)
+        # A folder of its own: the workers of a machine keep the same bundle at the same time.
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=kept) as folder:
+            partial = Path(folder) / target.name
+            partial.mkdir()
+            for name in FILES:
+                shutil.copyfile(source / name, partial / name)
+            if not _is(partial, bundle):
+                raise BrokenBundle(
+                    f"The bundle in {source} changed while it was read.", "Export it again, in one piece."
+                )
+            _put(partial, target, bundle)
     return target
+
+
+def _put(partial: Path, target: Path, bundle: Bundle) -> None:
+    """Move a whole copy to its place, unless another process was faster."""
+    try:
+        partial.replace(target)
+    except OSError:
+        if not _is(target, bundle):
+            shutil.rmtree(target, ignore_errors=True)
+            partial.replace(target)
 
 
 def _is(folder: Path, bundle: Bundle) -> bool:

@@ -73,7 +73,10 @@ class BundleWatcher:
         except LedgerError as error:
             log.warning("the new bundle waits for the ledger: %s", error)
             return False
-        except (RiskgateError, OSError) as error:
+        except OSError as error:  # such as a full disk: the bundle may be good, so it is tried again
+            self._reject(str(error))
+            return False
+        except RiskgateError as error:
             self._announced = current
             self._reject(str(error))
             return False
@@ -96,7 +99,10 @@ class BundleWatcher:
         return opened
 
     def _reject(self, sentence: str) -> None:
-        self.refused = f"A new bundle is refused, {self.opened.bundle.model_name} stays in use: {sentence}"
+        refused = f"A new bundle is refused, {self.opened.bundle.model_name} stays in use: {sentence}"
+        if refused == self.refused:  # said already
+            return
+        self.refused = refused
         self.counted.labels("refused").inc()
         log.error("%s", self.refused, extra={"bundle": self.opened.bundle.digest[:12]})
 

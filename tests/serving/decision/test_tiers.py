@@ -89,7 +89,12 @@ class BrokenModel(Evaluator):
 
 def break_model(runtime: EmbeddedRuntime) -> None:
     opened = runtime.opened
-    engine_of(runtime).replace_evaluator(BrokenModel(opened.bundle, opened.catalogue))
+    serve(runtime, BrokenModel(opened.bundle, opened.catalogue))
+
+
+def serve(runtime: EmbeddedRuntime, evaluator: Evaluator) -> None:
+    engine = engine_of(runtime)
+    engine.decider = engine.decider.successor(evaluator, engine.catalogue)
 
 
 def test_with_time_and_everything_at_hand_the_tier_is_full(runtime: EmbeddedRuntime) -> None:
@@ -172,7 +177,7 @@ def test_without_a_score_no_more_is_approved_in_a_minute_than_the_policy_allows(
     assert score(runtime, "e-last", amount_minor=20_000).decision == "challenge"
     now_ns += 1_000_000_000
     assert score(runtime, "e-next", amount_minor=20_000).decision == "approve"
-    engine_of(runtime).replace_evaluator(runtime.opened.evaluator)
+    serve(runtime, runtime.opened.evaluator)
     assert score(runtime, "e-scored").decision == "approve"
 
 

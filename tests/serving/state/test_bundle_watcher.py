@@ -162,12 +162,14 @@ def test_a_bundle_that_is_still_being_written_is_left_alone(
     assert asyncio.run(look()) is False
 
 
-def test_while_the_ledger_cannot_be_written_the_new_bundle_waits(
-    runtime: EmbeddedRuntime, bundle: Path, tmp_path: Path
+@pytest.mark.parametrize("kept", [True, False], ids=["ledger", "copy"])
+def test_while_the_disk_is_full_the_new_bundle_waits(
+    kept: bool, runtime: EmbeddedRuntime, bundle: Path, tmp_path: Path
 ) -> None:
     put(version(bundle, "6", tmp_path / "v6"), tmp_path / "served")
     asyncio.run(runtime.watcher.check())
-    open_bundle(tmp_path / "served", runtime.settings)  # its copy is on the disk already
+    if kept:
+        open_bundle(tmp_path / "served", runtime.settings.ledger)  # its copy is on the disk already
     with full_disk(runtime.ledger.path):
         assert asyncio.run(runtime.watcher.check()) is False
         assert engine_of(runtime).decider.model == "risk@1"
