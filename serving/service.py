@@ -18,6 +18,7 @@ import click
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.context import server_context
 from bentoml.exceptions import BentoMLException
+from prometheus_client import values
 
 from features.errors import RiskgateError
 from serving.access.authenticator import Authenticator
@@ -40,6 +41,9 @@ from serving.telemetry.logs import set_up
 log = logging.getLogger("riskgate")
 # BentoML logs there that a bento was loaded, before it calls anything that could set up our log.
 logging.getLogger("bentoml._internal.service.loader").setLevel(logging.WARNING)
+
+# Under `bentoml serve` prometheus_client would count in files that the workers share; each of ours has its own metrics.
+values.ValueClass = values.MutexValue
 
 #: The routes that BentoML answers itself before any mounted application, with replies outside our contract; they cannot
 #: be disabled (docs/decisions/0010-bentoml-serves.md).

@@ -10,6 +10,7 @@ from features.intake.pseudonyms import Pseudonyms
 from serving.access.authenticator import Authenticator, Caller, is_local
 from serving.access.loopback_only import refusal_of
 from serving.api.asgi import ADMITTED, Receive, Reply, Scope, Send, closing, error_reply, send_reply
+from serving.api.docs_page import FILES
 from serving.api.handlers import Handlers, Request
 from serving.api.query_flags import flags_of
 from serving.decision.evaluator import FULL
@@ -65,6 +66,7 @@ class Application:
             "/openapi.json": Route("GET", handlers.openapi, None),
             "/docs": Route("GET", handlers.page, None),
             "/": Route("GET", handlers.page, None),
+            **{f"/docs/{name}": Route("GET", handlers.page_file, None) for name in FILES},
         }
         self._receipt = Route("GET", handlers.receipt, "read")
 

@@ -23,6 +23,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 #: The key of the ASGI scope under which the admission queue puts how a payment was admitted.
 ADMITTED = "riskgate.admitted"
+#: A longer body is sent in slices, so that a slow reader does not make the server hold all of it.
+SLICE_BYTES = 1 << 16
 JSON = (b"content-type", b"application/json")
 REPLAYED = (JSON, (b"idempotent-replay", b"true"))
 _encoder = msgspec.json.Encoder()
@@ -42,7 +44,7 @@ def json_reply(body: Any, status: int = 200, headers: tuple[tuple[bytes, bytes],
 
 
 def html_reply(page: str) -> Reply:
-    """A reply with a page that loads no external resources."""
+    """A reply with a page that loads nothing from elsewhere."""
     return Reply(200, page.encode(), ((b"content-type", b"text/html; charset=utf-8"), *PAGE))
 
 
@@ -137,4 +139,8 @@ async def send_reply(send: Send, reply: Reply, always: tuple[Header, ...] = ALWA
     """Send a whole reply; `always` are the headers of every reply."""
     length = (b"content-length", str(len(reply.body)).encode())
     await send({"type": "http.response.start", "status": reply.status, "headers": [*reply.headers, *always, length]})
-    await send({"type": "http.response.body", "body": reply.body})
+    last = max(0, len(reply.body) - 1) // SLICE_BYTES * SLICE_BYTES
+    for first in range(0, last, SLICE_BYTES):
+        part = reply.body[first : first + SLICE_BYTES]
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": reply.body[last:]})

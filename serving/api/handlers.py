@@ -195,7 +195,12 @@ class Handlers:
 
     async def page(self, request: Request) -> Reply:
         """`GET /docs`: the OpenAPI document as a page."""
-        return html_reply(docs_page.render(self._document(), request.server))
+        return html_reply(docs_page.render(request.server))
+
+    async def page_file(self, request: Request) -> Reply:
+        """`GET /docs/{file}`: a file that the page loads."""
+        content, kind = docs_page.file(request.path.removeprefix("/docs/"))
+        return Reply(200, content, ((b"content-type", kind),))
 
     def _document(self) -> dict[str, Any]:
         runtime, authenticator = self.backend.runtime, self.backend.authenticator

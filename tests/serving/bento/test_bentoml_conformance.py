@@ -14,6 +14,7 @@ import uvicorn.config
 from _bentoml_impl.worker import service as worker
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from serving.api.docs_page import swagger_ui
 from tests.serving.scoring_world import ROOT
 
 #: Looked at by hand for these; another version wants the same look before it is pinned.
@@ -72,3 +73,21 @@ def test_the_server_hears_signals_before_the_service_starts_and_stops_by_its_han
 def test_the_protocol_is_made_with_what_the_bounds_pass_on() -> None:
     names = list(inspect.signature(HttpToolsProtocol).parameters)
     assert names == ["config", "server_state", "app_state", "_loop"]
+
+
+def test_bentoml_brings_swagger_ui_and_is_not_imported_for_it() -> None:
+    script = (
+        "import sys, serving.api.docs_page as d; [d.file(name) for name in d.FILES];assert 'bentoml' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+    assert b"SwaggerUIBundle" in (swagger_ui() / "swagger-ui-bundle.js").read_bytes()
+
+
+def test_each_worker_counts_in_its_own_memory(tmp_path: Path) -> None:
+    script = (
+        "import serving.service; from serving.telemetry.metrics import Metrics; m = Metrics(); m.replayed();"
+        "assert b'riskgate_idempotent_replays_total 1.0' in m.text()"
+    )
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, check=True)
+    assert list(tmp_path.iterdir()) == []

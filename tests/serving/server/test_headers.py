@@ -21,7 +21,8 @@ PATHS = document(PARAMETERS)["paths"]
 REQUESTS = [
     *((verb.upper(), path.replace("{transaction_id}", "nobody")) for path, verbs in PATHS.items() for verb in verbs),
     *(("DELETE", path) for path in PATHS),
-    ("GET", "/"), ("GET", "/docs"), ("GET", "/openapi.json"), ("GET", "/nothing"), ("HEAD", "/docs"),
+    ("GET", "/"), ("GET", "/docs"), ("GET", "/docs/page.js"), ("GET", "/openapi.json"), ("GET", "/nothing"),
+    ("HEAD", "/docs"),
 ]  # fmt: skip
 
 
@@ -33,6 +34,7 @@ def test_every_reply_of_the_service_carries_them(service: Service, method: str, 
     if reply.headers["content-type"].startswith("text/html"):
         assert "default-src 'none'" in reply.headers["content-security-policy"]
         assert "frame-ancestors 'none'" in reply.headers["content-security-policy"]
+        assert "unsafe" not in reply.headers["content-security-policy"]
     assert "server" not in reply.headers
     assert "strict-transport-security" not in reply.headers
 
