@@ -10,13 +10,15 @@ from rich.console import Console
 from rich.padding import Padding
 
 from features.catalogue.choose import chosen_catalogue
-from features.errors import RiskgateError
+from features.command_line import Commands
 from features.feast_store import command
 from features.history.parquet import count_rows
 from features.progress import progress
 from features.state.replay import replay_to_parquet
 
-app = typer.Typer(help="What was known at a moment: the feature catalogue and its replay.", no_args_is_help=True)
+app = typer.Typer(
+    cls=Commands, help="What was known at a moment: the feature catalogue and its replay.", no_args_is_help=True
+)
 app.add_typer(command.app, name="store")
 console = Console()
 
@@ -55,12 +57,8 @@ def replay(
 
 
 def main() -> None:
-    """Run the command line; a refusal is one sentence on standard error and exit code 2."""
-    try:
-        app()
-    except RiskgateError as problem:
-        Console(stderr=True).print(str(problem), style="red", soft_wrap=True, highlight=False)
-        raise SystemExit(2) from problem
+    """Run the command line."""
+    app()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -26,6 +27,10 @@ class RiskgateError(Exception):
 
     code = "error"
 
+    def __init_subclass__(cls) -> None:
+        """An error has one name: its code is the name of its class in snake case."""
+        cls.code = vars(cls).get("code", re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower())
+
     def __init__(self, message: str, repair: str = "", field: str | None = None) -> None:
         super().__init__(f"{message} {repair}".strip())
         self.message = message
@@ -35,8 +40,6 @@ class RiskgateError(Exception):
 
 class Malformed(RiskgateError):
     """The body is not one JSON object (HTTP 400)."""
-
-    code = "malformed"
 
 
 class Refused(RiskgateError):
@@ -52,8 +55,6 @@ class Refused(RiskgateError):
 class InvalidDeclaration(RiskgateError):
     """A catalogue, policy or mapping contradicts itself; `problems` lists every reason."""
 
-    code = "invalid_declaration"
-
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__(" ".join(problems))
         self.problems = tuple(problems)
@@ -62,34 +63,22 @@ class InvalidDeclaration(RiskgateError):
 class InvalidHistory(RiskgateError):
     """A history of payments cannot be replayed as it is."""
 
-    code = "invalid_history"
-
 
 class ContractMismatch(RiskgateError):
     """A model, or stored state, belongs to other features than this code computes."""
-
-    code = "contract_mismatch"
 
 
 class BrokenBundle(RiskgateError):
     """A bundle on disk is incomplete, altered or contradicts itself."""
 
-    code = "broken_bundle"
-
 
 class BrokenState(RiskgateError):
     """Stored window state is not what this code writes."""
-
-    code = "broken_state"
 
 
 class RegistryUnavailable(RiskgateError):
     """The database that holds Feast's registry cannot be used."""
 
-    code = "registry_unavailable"
-
 
 class StoreUnavailable(RiskgateError):
     """The server that holds the online state does not answer."""
-
-    code = "store_unavailable"

@@ -8,13 +8,16 @@ from typing import Annotated
 import msgspec
 import typer
 
+from features.command_line import Commands
 from features.progress import waiting
 from serving.errors import CannotStart
-from serving.output import exit_on_refusal, out, write_report
+from serving.output import out, write_report
 from serving.settings import Settings, log_form, read_settings, use_own_model_store
 from serving.telemetry.logs import set_up
 
-app = typer.Typer(no_args_is_help=True, help="Serve payment-fraud decisions, and prove each of them again.")
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, help="Serve payment-fraud decisions, and prove each of them again."
+)
 
 
 @app.command()
@@ -29,8 +32,7 @@ def run(
     """Serve the API with the bundle of RISKGATE_BUNDLE until stopped (Ctrl-C writes a snapshot)."""
     from serving.serve import serve
 
-    with exit_on_refusal():
-        raise typer.Exit(serve(_with(read_settings(), port, host), share_port=share_port, own_port=own_port))
+    raise typer.Exit(serve(_with(read_settings(), port, host), share_port=share_port, own_port=own_port))
 
 
 @app.command()
@@ -44,10 +46,9 @@ def verify(
     """Recompute every decision of the ledger from its events and compare bit for bit."""
     from serving.audit.verify import progress_of, verify_ledger
 
-    with exit_on_refusal():
-        settings = read_settings()
-        with progress_of(settings.ledger) as progress:
-            result = verify_ledger(settings.ledger, first_differences, progress)
+    settings = read_settings()
+    with progress_of(settings.ledger) as progress:
+        result = verify_ledger(settings.ledger, first_differences, progress)
     if report is not None:
         write_report(report, result.figures())
     for difference in result.differences:
@@ -67,7 +68,7 @@ def import_history(
     ] = None,
 ) -> None:
     """Import past payments into an empty ledger as one event."""
-    with exit_on_refusal(), waiting(out, "checking and storing the history"):
+    with waiting(out, "checking and storing the history"):
         settings = read_settings()
         if settings.production:  # imported here: the embedded profile needs no driver of a server
             from serving.recorder import import_history as to_postgres
@@ -89,7 +90,7 @@ def export_history(
     """Write every payment with its outcome and label, verdicts included, for the next training run."""
     from serving.audit.export_history import export
 
-    with exit_on_refusal(), waiting(out, "exporting the history"):
+    with waiting(out, "exporting the history"):
         rows = export(read_settings().ledger, target)
     out.print(f"{rows:,} payments were written to {target}.")
 
@@ -99,7 +100,7 @@ def export_vectors(target: Annotated[Path, typer.Argument(help="Parquet to write
     """Write every feature vector and score as served, for comparison with a replay."""
     from serving.audit.export_vectors import export_vectors
 
-    with exit_on_refusal(), waiting(out, "exporting vectors and scores"):
+    with waiting(out, "exporting vectors and scores"):
         rows = export_vectors(read_settings().ledger, target)
     out.print(f"{rows:,} vectors were written to {target}.")
 
@@ -109,7 +110,7 @@ def snapshot() -> None:
     """Fold the ledger of a stopped service and write its state, so that the next start is quick."""
     from serving.audit.import_history import write_snapshot
 
-    with exit_on_refusal(), waiting(out, "folding the ledger"):
+    with waiting(out, "folding the ledger"):
         path = write_snapshot(read_settings().ledger)
     out.print(f"The state was written to {path}.")
 
@@ -123,13 +124,12 @@ def hash_id(
     from features.intake.pseudonyms import PREFIXES
     from serving.ledger.hash_key import pseudonyms_of
 
-    with exit_on_refusal():
-        names = pseudonyms_of(read_settings().hash_key)
-        if names is None:
-            raise CannotStart("RISKGATE_HASH_KEY is not set: identifiers are stored in clear.", "Set it first.")
-        if kind not in PREFIXES:
-            raise CannotStart(f"Identifiers of kind `{kind}` are not hashed.", "Pass instrument or ip.")
-        typer.echo(names.of(kind, identifier))
+    names = pseudonyms_of(read_settings().hash_key)
+    if names is None:
+        raise CannotStart("RISKGATE_HASH_KEY is not set: identifiers are stored in clear.", "Set it first.")
+    if kind not in PREFIXES:
+        raise CannotStart(f"Identifiers of kind `{kind}` are not hashed.", "Pass instrument or ip.")
+    typer.echo(names.of(kind, identifier))
 
 
 def _with(settings: Settings, port: int | None, host: str | None) -> Settings:

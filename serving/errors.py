@@ -12,8 +12,6 @@ class LedgerError(Exception):
 class CannotStart(RiskgateError):
     """A start that would be wrong or unsafe; always fatal."""
 
-    code = "cannot_start"
-
 
 class ServiceError(RiskgateError):
     """A refused request; `status` is the HTTP status of the reply."""
@@ -24,49 +22,42 @@ class ServiceError(RiskgateError):
 class Unauthorised(ServiceError):
     """No API key, or a wrong one."""
 
-    code = "unauthorised"
     status = 401
 
 
 class Forbidden(ServiceError):
     """An API key without the scope that the request needs."""
 
-    code = "forbidden"
     status = 403
 
 
 class ForeignCaller(ServiceError):
     """A service without keys was called under a host name that is not loopback, or by a page of another origin."""
 
-    code = "foreign_caller"
     status = 403
 
 
 class UnreadType(ServiceError):
     """A body with an unsupported content type."""
 
-    code = "unread_type"
     status = 415
 
 
 class UnknownTransaction(ServiceError):
     """A transaction this service has not scored and no imported history holds."""
 
-    code = "unknown_transaction"
     status = 404
 
 
 class UnknownRoute(ServiceError):
     """A path that is not in the contract."""
 
-    code = "unknown_route"
     status = 404
 
 
 class WrongMethod(ServiceError):
     """A path of the contract called with another HTTP method."""
 
-    code = "wrong_method"
     status = 405
 
     def __init__(self, message: str, repair: str, allowed: str) -> None:
@@ -77,28 +68,24 @@ class WrongMethod(ServiceError):
 class Conflict(ServiceError):
     """The same id with other content, or a report that contradicts a later one."""
 
-    code = "conflict"
     status = 409
 
 
 class SlowBody(ServiceError):
     """A body that did not arrive in time."""
 
-    code = "slow_body"
     status = 408
 
 
 class TooLarge(ServiceError):
     """A body beyond the limit."""
 
-    code = "too_large"
     status = 413
 
 
 class TooManyRequests(ServiceError):
     """A caller beyond its rate; `seconds` is the Retry-After."""
 
-    code = "too_many_requests"
     status = 429
 
     def __init__(self, message: str, repair: str, seconds: int = 1) -> None:
@@ -109,25 +96,20 @@ class TooManyRequests(ServiceError):
 class Overloaded(ServiceError):
     """More requests in flight than even an empty endpoint could answer in time."""
 
-    code = "overloaded"
     status = 503
 
 
 class LedgerUnavailable(ServiceError):
     """The ledger cannot be read or written: reports are refused, payments still get a decision."""
 
-    code = "ledger_unavailable"
     status = 503
 
 
 class StateUnavailable(LedgerUnavailable):
     """Redis does not answer in time: payments are decided at a lower tier, reports are refused."""
 
-    code = "state_unavailable"
-
 
 class BrokenReceipt(ServiceError):
     """A receipt whose bytes were changed after they were written."""
 
-    code = "broken_receipt"
     status = 500

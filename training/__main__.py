@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from features.catalogue.catalogue import catalogue_of
-from features.errors import RiskgateError
+from features.command_line import Commands
 from features.progress import waiting
 from training.data.source_map import Dataset, known_datasets, load
 from training.settings import TABLE, Settings, read_settings, use_own_model_store
 from training.world_commands import evaluate_world, festival, simulate
 
 app = typer.Typer(
+    cls=Commands,
     help="What we learned: from a history of payments to a calibrated model, its policy and its report.",
     no_args_is_help=True,
     add_completion=False,
@@ -244,13 +245,9 @@ def _rows(path: Path) -> int:
 
 
 def main() -> None:
-    """Run the command line; a refusal is one sentence on standard error and exit code 2."""
+    """Run the command line."""
     use_own_model_store()
-    try:
-        app()
-    except RiskgateError as problem:
-        Console(stderr=True).print(str(problem), style="red", soft_wrap=True, highlight=False)
-        raise SystemExit(2) from problem
+    app()
 
 
 if __name__ == "__main__":

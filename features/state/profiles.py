@@ -24,8 +24,6 @@ from features.errors import RiskgateError
 class InvalidProfile(RiskgateError):
     """A profile that cannot be read or belongs to another entity."""
 
-    code = "invalid_profile"
-
 
 class PayerProfile(msgspec.Struct, frozen=True, kw_only=True, tag="payer", tag_field="entity"):
     """One version of a payer's profile; times are ms UTC, verification_level is 0 (none) to 3."""

@@ -32,8 +32,6 @@ _RESTORE = "Restore it, or remove it and add the keys again (python -m serving k
 class InvalidKeys(RiskgateError):
     """A key file, or a key, that cannot be used as it is."""
 
-    code = "invalid_keys"
-
 
 class Key(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One key: its id, the SHA-256 of its token (hex), its scopes and its lifetime.

@@ -28,14 +28,12 @@ _CASE_COLUMNS = (
 class UnknownCase(ServiceError):
     """No case was opened for this transaction."""
 
-    code = "unknown_case"
     status = 404
 
 
 class AlreadyResolved(ServiceError):
     """The case already has a verdict, which is never overwritten."""
 
-    code = "already_resolved"
     status = 409
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from serving.errors import CannotStart
-from serving.output import exit_on_refusal, out, write_report
+from serving.output import out, write_report
 from serving.settings import read_settings
 
 challenger_app = typer.Typer(no_args_is_help=True, help="Challengers, which score the champion's payments.")
@@ -26,24 +26,23 @@ def challenge(
     from serving.ledger import open
     from serving.model.model_store import bundle_folder
 
-    with exit_on_refusal():
-        settings = read_settings()
-        named = bundle or settings.challenger
-        if not named:
-            raise CannotStart("No challenger is given.", "Set RISKGATE_CHALLENGER, or pass --bundle FOLDER-OR-TAG.")
+    settings = read_settings()
+    named = bundle or settings.challenger
+    if not named:
+        raise CannotStart("No challenger is given.", "Set RISKGATE_CHALLENGER, or pass --bundle FOLDER-OR-TAG.")
 
-        def find() -> Path:
-            return bundle_folder(named, settings.var, "RISKGATE_CHALLENGER")
+    def find() -> Path:
+        return bundle_folder(named, settings.var, "RISKGATE_CHALLENGER")
 
-        if following:
-            follow(settings.ledger, find)
-        scores = ShadowScores(settings.ledger.shadow)
-        challenger = Challenger(find(), settings.hash_key, scores)
-        with open.opened(settings.ledger) as ledger:
-            challenger.catch_up(ledger, challenger.begin(ledger, past=True))
-        scores.close()
-        for line in compare(settings.ledger).sentences():
-            out.print(line)
+    if following:
+        follow(settings.ledger, find)
+    scores = ShadowScores(settings.ledger.shadow)
+    challenger = Challenger(find(), settings.hash_key, scores)
+    with open.opened(settings.ledger) as ledger:
+        challenger.catch_up(ledger, challenger.begin(ledger, past=True))
+    scores.close()
+    for line in compare(settings.ledger).sentences():
+        out.print(line)
 
 
 @challenger_app.command("compare")
@@ -53,8 +52,7 @@ def compare_both(
     """Compare the challenger active last with the champion on the same payments."""
     from serving.challenger.comparison import compare
 
-    with exit_on_refusal():
-        found = compare(read_settings().ledger)
+    found = compare(read_settings().ledger)
     for line in found.sentences():
         out.print(line)
     if report is not None:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from serving.access.api_keys import SCOPES, KeyFile, new_key
 from serving.errors import CannotStart
-from serving.output import exit_on_refusal, out
+from serving.output import out
 from serving.settings import read_settings
 
 key_app = typer.Typer(no_args_is_help=True, help="API keys: add, list, revoke.")
@@ -27,9 +27,8 @@ def key_add(
     note: Annotated[str, typer.Option(help="Whose key it is.")] = "",
 ) -> None:
     """Add an API key; its secret is shown once, on standard output, and not stored."""
-    with exit_on_refusal():
-        key, token = new_key(name, scope, datetime.now(UTC), rate=rate, days=days, note=note)
-        _file().add(key)
+    key, token = new_key(name, scope, datetime.now(UTC), rate=rate, days=days, note=note)
+    _file().add(key)
     out.print(f"The key `{name}` opens {', '.join(key.scopes)}. This is shown once; send it as a bearer token:")
     typer.echo(token)
 
@@ -37,8 +36,7 @@ def key_add(
 @key_app.command("key-list")
 def key_list() -> None:
     """List the API keys: never their secrets."""
-    with exit_on_refusal():
-        keys = _file().read()
+    keys = _file().read()
     now = datetime.now(UTC)
     table = Table("id", "scopes", "rate", "created", "expires", "state", "note", box=None)
     for key in keys.values():
@@ -52,8 +50,7 @@ def key_list() -> None:
 @key_app.command("key-revoke")
 def key_revoke(name: Annotated[str, typer.Argument(help="The key's id.")]) -> None:
     """Revoke a key; a running service notices within a second."""
-    with exit_on_refusal():
-        _file().revoke(name, datetime.now(UTC))
+    _file().revoke(name, datetime.now(UTC))
     out.print(f"The key `{name}` is revoked.")
 
 

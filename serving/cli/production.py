@@ -13,7 +13,7 @@ from prometheus_client import start_http_server
 
 from serving.engine.gc_tuning import freeze_gc
 from serving.errors import CannotStart
-from serving.output import exit_on_refusal, out
+from serving.output import out
 from serving.settings import Settings, environment_of, read_settings
 from serving.state.set_aside import SetAside
 
@@ -35,20 +35,19 @@ def recorder() -> None:
     from serving.recorder.recorder import Recorder
     from serving.redis_store.server_checks import check_postgres, check_redis
 
-    with exit_on_refusal():
-        settings = production_settings()
-        for sentence in (*check_redis(settings.redis_url), *check_postgres(settings.postgres_url)):
-            log.warning("%s", sentence)
-        schema.prepare(settings.postgres_url, settings.redis_prefix)
-        metrics = RecorderMetrics()
-        labeller = VerdictLabeller(settings.ledger, settings.redis, settings.clock)
-        one = Recorder(settings.ledger, settings.redis, metrics, (labeller,))
-        _stop_on_signal(one)
-        server = _serve_metrics(settings.recorder_port, metrics)
-        freeze_gc()
-        one.run()
-        if server is not None:
-            server.shutdown()
+    settings = production_settings()
+    for sentence in (*check_redis(settings.redis_url), *check_postgres(settings.postgres_url)):
+        log.warning("%s", sentence)
+    schema.prepare(settings.postgres_url, settings.redis_prefix)
+    metrics = RecorderMetrics()
+    labeller = VerdictLabeller(settings.ledger, settings.redis, settings.clock)
+    one = Recorder(settings.ledger, settings.redis, metrics, (labeller,))
+    _stop_on_signal(one)
+    server = _serve_metrics(settings.recorder_port, metrics)
+    freeze_gc()
+    one.run()
+    if server is not None:
+        server.shutdown()
     log.info("the recorder has stopped gracefully")
 
 
@@ -59,9 +58,8 @@ def up(
     """Check both servers, then run recorder, scoring processes and review desk until Ctrl-C."""
     from serving.processes.up import bring_up
 
-    with exit_on_refusal():
-        settings = production_settings()
-        raise typer.Exit(bring_up(settings, environment_of(settings), out.print, until_ready=exit_when_ready))
+    settings = production_settings()
+    raise typer.Exit(bring_up(settings, environment_of(settings), out.print, until_ready=exit_when_ready))
 
 
 @production_app.command()
@@ -70,10 +68,9 @@ def migrate() -> None:
     from serving.ledger.postgres import schema
     from serving.ledger.postgres.session import place_of
 
-    with exit_on_refusal():
-        settings = production_settings()
-        version = schema.prepare(settings.postgres_url, settings.redis_prefix)
-        out.print(f"{place_of(settings.postgres_url)} has schema version {version}.")
+    settings = production_settings()
+    version = schema.prepare(settings.postgres_url, settings.redis_prefix)
+    out.print(f"{place_of(settings.postgres_url)} has schema version {version}.")
 
 
 @production_app.command("rebuild-state")
@@ -86,20 +83,19 @@ def rebuild_state(
     from serving.model.model_store import bundle_folder
     from serving.state import startup
 
-    with exit_on_refusal():
-        settings = production_settings()
-        opened = startup.open_bundle(bundle_folder(settings.bundle, settings.var), settings.ledger)
-        work = (settings.redis, PostgresLedger(settings.ledger, "riskgate-rebuild"), settings.ledger.segments)
-        if not check:
-            rebuilt = rebuild(*work, opened.catalogue)
-            _print_set_aside(rebuilt.set_aside)
-            out.print(
-                f"{rebuilt.entities:,} entities have their state again ({rebuilt.string_bytes:,} bytes), "
-                f"{rebuilt.payments:,} payments their answers."
-            )
-            return
-        found = compare(*work, opened.catalogue)
-        _print_set_aside(found.set_aside)
+    settings = production_settings()
+    opened = startup.open_bundle(bundle_folder(settings.bundle, settings.var), settings.ledger)
+    work = (settings.redis, PostgresLedger(settings.ledger, "riskgate-rebuild"), settings.ledger.segments)
+    if not check:
+        rebuilt = rebuild(*work, opened.catalogue)
+        _print_set_aside(rebuilt.set_aside)
+        out.print(
+            f"{rebuilt.entities:,} entities have their state again ({rebuilt.string_bytes:,} bytes), "
+            f"{rebuilt.payments:,} payments their answers."
+        )
+        return
+    found = compare(*work, opened.catalogue)
+    _print_set_aside(found.set_aside)
     for sentence in found.sentences:
         out.print(sentence, style="red")
     out.print(f"{found.entities:,} entities compared with the ledger, {found.differing:,} differ.")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from features.command_line import Commands
 from serving.console.auth.users import ROLES, Users, new_user
-from serving.output import exit_on_refusal, out
+from serving.output import out
 from serving.settings import read_settings
 from serving.store_config import LedgerConfig
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 #: The file of the desk's users, below RISKGATE_VAR.
 USERS = "users.json"
 
-console_app = typer.Typer(no_args_is_help=True, help="The review desk: people decide about flagged payments.")
+console_app = typer.Typer(
+    cls=Commands, no_args_is_help=True, help="The review desk: people decide about flagged payments."
+)
 
 
 @console_app.command("console")
@@ -35,13 +38,12 @@ def console(
     from serving.console.pages.catalogues import Catalogues
     from serving.server.bounded_http import BoundedHttp
 
-    with exit_on_refusal():
-        settings = read_settings()
-        users = Users(settings.var / USERS)
-        if not users.all():
-            out.print("There are no users yet. Add one: python -m serving user-add NAME")
-        desk = Desk(ledger_of(settings.ledger), settings.var / "desk.sqlite", replay_clock=settings.clock == "replay")
-        app = create_app(desk, users, Catalogues(settings.ledger.bundles), settings.hsts_seconds)
+    settings = read_settings()
+    users = Users(settings.var / USERS)
+    if not users.all():
+        out.print("There are no users yet. Add one: python -m serving user-add NAME")
+    desk = Desk(ledger_of(settings.ledger), settings.var / "desk.sqlite", replay_clock=settings.clock == "replay")
+    app = create_app(desk, users, Catalogues(settings.ledger.bundles), settings.hsts_seconds)
     address, listening = host or settings.host, settings.console_port if port is None else port
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     out.print(f"Review desk: http://{address}:{listening}/ (stop with Ctrl-C)")
@@ -69,8 +71,7 @@ def user_add(
     replace: Annotated[bool, typer.Option(help="Give an existing user a new password and role.")] = False,
 ) -> None:
     """Add a user of the review desk, or give one a new password."""
-    with exit_on_refusal():
-        Users(read_settings().var / USERS).put(new_user(name, password, role), replace=replace)
+    Users(read_settings().var / USERS).put(new_user(name, password, role), replace=replace)
     out.print(f"{name} may sign in as {role}.")
 
 

@@ -24,14 +24,12 @@ _LAST_PAGE = 100_000
 class BadForm(ServiceError):
     """A request body that is not a form of the review desk."""
 
-    code = "bad_form"
     status = 400
 
 
 class ForeignForm(ServiceError):
     """A form without the CSRF token of this session: sent by another site, or left open too long."""
 
-    code = "foreign_form"
     status = 403
 
     def __init__(self) -> None:

@@ -27,7 +27,6 @@ MAX_CONCURRENT_CHECKS = 2
 class NotSignedIn(ServiceError):
     """A request that needs a session; a GET is redirected to the sign-in form."""
 
-    code = "not_signed_in"
     status = 401
 
 

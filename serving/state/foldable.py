@@ -54,7 +54,6 @@ _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 class CannotFold(ServiceError):
     """An event that cannot become part of the state; `reason` repeats none of its values."""
 
-    code = "cannot_fold"
     status = 422
 
     def __init__(self, reason: str, field: str | None = None) -> None:

@@ -23,8 +23,6 @@ STOPS_WITHIN_S = 30.0
 class ServiceTrouble(RiskgateError):
     """The service did not start, stopped, or answered what it should not."""
 
-    code = "service_trouble"
-
 
 def free_port() -> int:
     """A port that nobody listens on just now."""

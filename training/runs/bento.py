@@ -18,8 +18,6 @@ EXPORT = "import bentoml, sys; bentoml.export_bento(sys.argv[1], sys.argv[2], ou
 class NotBuilt(RiskgateError):
     """The bento could not be built."""
 
-    code = "not_built"
-
 
 class Built(NamedTuple):
     """A bento's tag in the project's store, its model, and the exported folder."""

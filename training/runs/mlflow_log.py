@@ -35,8 +35,6 @@ BUNDLE_FOLDER, REPORT_FILE, PLOTS_FOLDER = "bundle", "report.json", "plots"
 class TrackingUnavailable(RiskgateError):
     """The server that keeps runs and versions does not answer."""
 
-    code = "tracking_unavailable"
-
 
 class Version(msgspec.Struct, frozen=True):
     """A registered version, the run it came from and the figures of that run."""

@@ -45,8 +45,6 @@ FEWEST_FRAUDS = 20
 class NotPromoted(RiskgateError):
     """A version may not become champion."""
 
-    code = "not_promoted"
-
 
 class PromotionResult(msgspec.Struct, frozen=True):
     """The promoted version, the version it replaced, and its tag in the model store."""

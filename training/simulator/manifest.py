@@ -21,8 +21,6 @@ FILE = "manifest.json"
 class WorldMismatch(RiskgateError):
     """A folder holds days of another world, or its manifest cannot be read."""
 
-    code = "world_mismatch"
-
 
 class Manifest(msgspec.Struct, kw_only=True):
     """The content of a folder; `days` maps a date to its number of payments."""

@@ -18,7 +18,6 @@ _DECIDERS = frozenset({"analyst", "lead"})
 class NotAllowed(ServiceError):
     """The actor's role does not permit this."""
 
-    code = "not_allowed"
     status = 403
 
 

@@ -18,7 +18,6 @@ MAX_KEYS = 10_000
 class TooManyAttempts(ServiceError):
     """Too many failed sign-ins; `retry_after_seconds` says how long to wait."""
 
-    code = "too_many_attempts"
     status = 429
 
     def __init__(self, retry_after_seconds: int) -> None:

@@ -24,8 +24,6 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 class InvalidUser(RiskgateError):
     """A user that cannot be added, or a users file that cannot be read."""
 
-    code = "invalid_user"
-
 
 class Cost(msgspec.Struct, frozen=True):
     """The cost parameters of scrypt: memory is 128 * n * r bytes.
