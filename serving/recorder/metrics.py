@@ -7,7 +7,7 @@ import time
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from serving.ledger.reader import COUNT_BITS
-from serving.recorder.writer import Written
+from serving.recorder.postgres_writer import Written
 
 _BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 

@@ -19,7 +19,7 @@ from serving.ledger.postgres import schema
 from serving.ledger.postgres.session import Session, ledger_errors, place_of, session
 from serving.recorder import writer
 from serving.recorder.metrics import RecorderMetrics
-from serving.recorder.writer import Written
+from serving.recorder.postgres_writer import Written
 from serving.redis_store.server_checks import REDIS_ERRORS, redis_client
 from serving.redis_store.stream_entry import StreamEntry, UnreadableEntry, parse_entry, seq_of, stream_id_of
 from serving.store_config import LedgerConfig, RedisConfig

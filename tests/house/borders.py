@@ -60,7 +60,7 @@ BORDERS: dict[str, tuple[str, ...]] = {
     "sqlalchemy": ("features/feast_store/client.py",),
     "redis": ("serving/redis_store/", "features/feast_store/redis_reader.py", "training/load_test/environment.py"),
     "hiredis": ("serving/redis_store/",),
-    "psycopg": ("serving/ledger/postgres/", "serving/recorder/writer.py", "training/load_test/environment.py"),
+    "psycopg": ("serving/ledger/postgres/", "serving/recorder/postgres_writer.py", "training/load_test/environment.py"),
     "requests": (),
 }
 
@@ -72,7 +72,7 @@ SQL_BORDER: tuple[str, ...] = (
     "serving/ledger/reader.py",
     "serving/ledger/postgres/events.py",
     "serving/ledger/postgres/schema.py",
-    "serving/recorder/writer.py",
+    "serving/recorder/postgres_writer.py",
     "serving/cases/postgres.py",
     "serving/cases/sqlite.py",
     "serving/recorder/verdicts.py",
@@ -88,6 +88,7 @@ SQL_BORDER: tuple[str, ...] = (
 # Modules of serving that only compute, what each may import beside the list below, and the list.
 PURE: dict[str, tuple[str, ...]] = {
     "decision/decision": (),
+    "decision/thresholds": (),
     "decision/rules": (),
     "decision/reasons": (),
     "model/scorer": (),

@@ -23,7 +23,7 @@ from serving.decision.case_row import at_risk_minor as part_at_risk
 from serving.ledger.event_bodies import PromotionEvent, encode
 from serving.ledger.sqlite.case_table import open_case
 from serving.ledger.sqlite.connection import connect
-from serving.recorder.writer import _case_columns
+from serving.recorder.postgres_writer import _case_columns
 from tests.serving.console.desk_visitor import Visitor
 from tests.serving.console.desk_world import CHEAP, PASSWORD
 from tests.serving.profiles import Profile, both_profiles
