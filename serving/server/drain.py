@@ -39,7 +39,7 @@ class Drain:
     """Replaces the server's signal handlers; the first signal begins draining, the second ends it immediately."""
 
     def __init__(self, application: Drainable, min_seconds: float, max_seconds: float) -> None:
-        """Keep the port open for `least_seconds` after SIGTERM, and never longer than `most_seconds`."""
+        """Keep the port open for `min_seconds` after SIGTERM, and never longer than `max_seconds`."""
         self.application = application
         self.min_seconds = min(min_seconds, max_seconds)
         self.max_seconds = max_seconds
@@ -79,8 +79,8 @@ class Drain:
     def _begin(self, number: int) -> None:
         self.application.drain()
         # Ctrl-C (SIGINT) comes from a person who waits; an orchestrator sends SIGTERM.
-        least = self.min_seconds if number == signal.SIGTERM else 0.0
-        self._task = self._loop.create_task(self._drain(number, least))
+        min_seconds = self.min_seconds if number == signal.SIGTERM else 0.0
+        self._task = self._loop.create_task(self._drain(number, min_seconds))
 
     async def _drain(self, number: int, min_seconds: float) -> None:
         began = quiet_since = time.monotonic()
