@@ -20,7 +20,7 @@ from serving.ledger.hash_key import HashingEvent, check_hash_key
 from serving.ledger.postgres import schema
 from serving.ledger.postgres.ledger import PostgresLedger
 from serving.ledger.postgres.session import first_session
-from serving.recorder import writer
+from serving.recorder import postgres_writer
 from serving.redis_store.server_checks import redis_client
 from serving.redis_store.stream_entry import StreamEntry
 from serving.store_config import LedgerConfig, RedisConfig
@@ -50,7 +50,7 @@ def append_history(config: LedgerConfig, redis: RedisConfig, source: Path, until
             body = msgspec.json.encode(HashingEvent(names.fingerprint))
             entries.insert(0, StreamEntry(HASHING_SEQ, HASHING, "", now_ms, now_ms, body, None, None))
         with first_session(config.postgres_url, "riskgate-import") as session:
-            writer.insert(session, entries)
+            postgres_writer.insert(session, entries)
     finally:
         ledger.release()
     return event

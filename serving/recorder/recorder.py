@@ -17,7 +17,7 @@ from features.errors import RiskgateError
 from serving.errors import LedgerError
 from serving.ledger.postgres import schema
 from serving.ledger.postgres.session import Session, ledger_errors, place_of, session
-from serving.recorder import writer
+from serving.recorder import postgres_writer
 from serving.recorder.metrics import RecorderMetrics
 from serving.recorder.postgres_writer import Written
 from serving.redis_store.server_checks import REDIS_ERRORS, redis_client
@@ -89,7 +89,7 @@ class Recorder:
     def _wait_for_lead(self, own: Session) -> bool:
         logged = False
         while not self.stopping.is_set():
-            if writer.try_lead(own):
+            if postgres_writer.try_lead(own):
                 log.info("this recorder records %s", self.key)
                 return True
             if not logged:
@@ -124,13 +124,13 @@ class Recorder:
 
     def _write(self, own: Session, batch: list[StreamEntry | UnreadableEntry]) -> Written:
         try:
-            return writer.record(own, batch)
-        except writer.REFUSED as error:
+            return postgres_writer.record(own, batch)
+        except postgres_writer.REFUSED as error:
             log.error("the tables refuse an entry of a batch (%s); it is stored as unreadable", type(error).__name__)
-            return writer.record_each(own, batch)
+            return postgres_writer.record_each(own, batch)
 
     def _start_position(self, own: Session) -> int:
-        after = writer.position(own)
+        after = postgres_writer.position(own)
         if not after or self.latest() >= after:
             return after
         # Redis lost the stream. If its clock is behind, new ids would be lower than the recorded ones.
@@ -138,7 +138,7 @@ class Recorder:
             self._create_stream(after)
             return after
         log.error("the stream ends before the recorded position (%s): it is read from its start", stream_id_of(after))
-        writer.restart_position(own)
+        postgres_writer.restart_position(own)
         return 0
 
     def _create_stream(self, after: int) -> None:

@@ -86,8 +86,8 @@ class Drain:
     def _begin(self, number: int) -> None:
         self.application.drain()
         # Ctrl-C (SIGINT) comes from a person who waits; an orchestrator sends SIGTERM.
-        least = self.min_seconds if number == signal.SIGTERM else 0.0
-        self._task = self._loop.create_task(self._drain(number, least))
+        min_seconds = self.min_seconds if number == signal.SIGTERM else 0.0
+        self._task = self._loop.create_task(self._drain(number, min_seconds))
 
     async def _drain(self, number: int, min_seconds: float) -> None:
         began = quiet_since = self._clock()

@@ -13,7 +13,18 @@ ARROWS: dict[str, tuple[str, ...]] = {
 # and for types too. A name is a folder or a file; the longest that fits a file is its room.
 ROOMS: dict[str, tuple[str, ...]] = {
     "features": (
-        *("__init__", "errors", "settings", "progress", "private_folder", "jit", "domain", "catalogue", "kernel"),
+        *(
+            "__init__",
+            "errors",
+            "settings",
+            "progress",
+            "command_line",
+            "private_folder",
+            "jit",
+            "domain",
+            "catalogue",
+            "kernel",
+        ),
         *("intake", "history", "state", "bundle", "feast_store", "__main__"),
     ),
     "training": (

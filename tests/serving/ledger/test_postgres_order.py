@@ -15,7 +15,7 @@ from serving.ledger.postgres import schema
 from serving.ledger.postgres.ledger import PostgresLedger
 from serving.ledger.postgres.session import Session, first_session
 from serving.ledger.reader import Event
-from serving.recorder import writer
+from serving.recorder import postgres_writer
 from serving.redis_store.stream_entry import StreamEntry
 from tests.serving.recorder.stream_world import settings_of
 from tests.serving.servers import Servers, own_database
@@ -111,7 +111,7 @@ def test_the_walk_is_the_ordered_union(world: World, batches: list[list[StreamEn
     emptied(world)
     union = Union()
     for batch in batches:
-        writer.record(world.session, batch)
+        postgres_writer.record(world.session, batch)
         union.record(batch)
     ledger, events = world.ledger, union.events()
     assert list(ledger.walk(page=PAGE)) == events
@@ -135,7 +135,7 @@ def test_a_walk_amid_the_recorder_misses_nothing_and_reads_each_page_as_of_one_m
     batches = [ordered[at : at + 3] for at in range(0, len(ordered), 3)]  # one recorder, in the order of the stream
     union, walk, seen, moments = Union(), world.ledger.walk(page=PAGE), list[Event](), list[list[Event]]()
     for batch in batches:
-        writer.record(world.session, batch)
+        postgres_writer.record(world.session, batch)
         union.record(batch)
         moments.append(union.events())
         # A walk that has caught up ends; and every page must be full, for the comparison below cuts `seen` into pages..
@@ -156,7 +156,7 @@ def test_the_view_of_the_first_release_has_the_same_rows(world: World) -> None:
         StreamEntry(4, "label", "t-1", 4, 4, b"{}", None, None),
         payment(5),
     ]
-    writer.record(world.session, batch)
+    postgres_writer.record(world.session, batch)
     joined = (
         "SELECT p.seq, p.kind, p.transaction_id, p.event_time_ms, p.arrival_time_ms, CASE WHEN p.kind <> 'payment'"
         " THEN p.body WHEN d.body IS NULL THEN '{\"payment\":'::bytea || p.body ||"

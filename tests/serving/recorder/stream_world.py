@@ -14,7 +14,7 @@ from serving.decision.case_row import CaseRow
 from serving.decision.receipt import Answer, Receipt
 from serving.ledger.event_bodies import ReportEvent, encode
 from serving.ledger.postgres.session import first_session
-from serving.recorder import writer
+from serving.recorder import postgres_writer
 from serving.recorder.metrics import RecorderMetrics
 from serving.recorder.recorder import Recorder
 from serving.settings import read_settings
@@ -83,5 +83,5 @@ def take_down(servers: Servers) -> None:
     settings = settings_of(servers)
     one = Recorder(settings.ledger, settings.redis, RecorderMetrics())
     with first_session(servers.postgres_url) as session:
-        while batch := one.read(writer.position(session)):
-            writer.record(session, batch)
+        while batch := one.read(postgres_writer.position(session)):
+            postgres_writer.record(session, batch)
