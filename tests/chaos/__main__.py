@@ -19,7 +19,8 @@ from tests.chaos import faults, production_faults
 from tests.chaos.drill import Drill, drill_of
 from tests.chaos.production_rig import ProductionRig
 from tests.chaos.rig import Rig
-from tests.serving.scoring_world import free_port, make_bundle
+from tests.serving.scoring_world import make_bundle
+from training.client.service_process import free_port
 
 out = Console(stderr=True, highlight=False, soft_wrap=True)
 

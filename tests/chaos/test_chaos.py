@@ -16,7 +16,8 @@ from tests.chaos.drill import Drill, recovered
 from tests.chaos.faults import file_limit, killed, locked_briefly, torn_log
 from tests.chaos.proof import _catalogue, prove
 from tests.chaos.rig import Rig
-from tests.serving.scoring_world import free_port, make_bundle
+from tests.serving.scoring_world import make_bundle
+from training.client.service_process import free_port
 
 Struck = tuple[Path, dict[str, Any]]
 

@@ -22,8 +22,9 @@ from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import read_settings
 from tests.serving import scoring_world
 from tests.serving.processes.processes import ended, started, until_ready
-from tests.serving.scoring_world import BY_ITSELF, Service, Way, free_port
+from tests.serving.scoring_world import BY_ITSELF, Service, Way
 from tests.serving.servers import Servers, own_database, own_prefix, wait_for
+from training.client.service_process import free_port
 
 #: For files whose tests hold in both profiles: `pytestmark = both_profiles`.
 both_profiles = pytest.mark.parametrize("profile", ["embedded", "production"], indirect=True, scope="module")

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from features.bundle.policy import STARTER_RULES, Policy
 from features.catalogue.catalogue import Attribute, Catalogue, CatalogueParameters, catalogue
 from features.history.schema import history_schema
 from features.state.replay import replay
+from training.client.service_process import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_MS = 1_794_355_203_120  # 11 Nov 2026, 00:00:03.120 UTC
@@ -243,12 +243,6 @@ def command(environment: dict[str, str], *arguments: str) -> subprocess.Complete
         timeout=120,
         check=False,
     )
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -11,7 +11,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,6 +22,8 @@ from typing import Any
 import psycopg
 import pytest
 import redis
+
+from training.client.service_process import free_port
 
 POSTGRES_USERS = ("postgres", "nobody")
 STANDARD_REDIS = "redis://127.0.0.1:6379/0"
@@ -58,12 +59,6 @@ def missing(what: str, package: str) -> Any:
     if os.environ.get("CI") == "true":
         pytest.fail(text)
     pytest.skip(text)
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 class PrivateRedis:

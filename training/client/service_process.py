@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from training.settings import environment_of_child
 HOST = "127.0.0.1"
 STARTS_WITHIN_S = 120.0
 STOPS_WITHIN_S = 30.0
+#: Below those that a kernel gives to outgoing connections, which could take a port before its listener does.
+_PORTS = range(20_000, 30_000)
 
 
 class ServiceTrouble(RiskgateError):
@@ -26,20 +29,16 @@ class ServiceTrouble(RiskgateError):
 
 def free_port() -> int:
     """A port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)
 
 
 def free_ports(count: int) -> int:
     """The first of so many ports in a row that nobody listens on just now."""
     while True:
-        first = free_port()
-        try:
-            refuse_busy_ports({str(n): first + n for n in range(count)})
-        except (ServiceTrouble, OverflowError):
-            continue
-        return first
+        first = random.choice(_PORTS)
+        with suppress(ServiceTrouble):
+            refuse_busy_ports({str(port): port for port in range(first, first + count)})
+            return first
 
 
 def refuse_busy_ports(ports: dict[str, int]) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+
+from training.client.service_process import free_port
 
 QUIET = {"BENTOML_DO_NOT_TRACK": "true", "FEAST_USAGE": "False", "PYTHONUNBUFFERED": "1"}
 
@@ -101,13 +102,6 @@ def on_redis(bundle: Path, var: Path, servers: dict[str, str]) -> Contender:
         environment=ours.environment | servers | {"RISKGATE_RECORDER_PORT": str(free_port())},
         beside=((sys.executable, "-m", "serving", "recorder"),),
     )
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ import pytest
 from serving.settings import read_settings
 from tests.serving.processes.processes import ended, started
 from tests.serving.profiles import ProductionService
-from tests.serving.scoring_world import Service, command, free_port, payment, running
+from tests.serving.scoring_world import Service, command, payment, running
 from tests.serving.servers import PrivateRedis, Servers, own_database, wait_for
+from training.client.service_process import free_port
 
 API_KEY, HASH_KEY, PASSWORD = (f"hush{secrets.token_hex(20)}" for _ in range(3))
 OWN = {"RISKGATE_API_KEY": API_KEY, "RISKGATE_HASH_KEY": HASH_KEY, "RISKGATE_LOG_DECISIONS": "all"}

@@ -20,7 +20,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-import pyarrow as pa
 import pytest
 from rich.console import Console
 
@@ -219,7 +218,7 @@ def test_the_curl_lines_of_the_demo_work_as_printed(tmp_path: Path, bundle: Path
         shown = payment("demo-1", event_time="2026-11-11T12:00:00Z", mcc="5411", payer_id="u-7")
         first = service.score(shown).json()
         demo = Demo(
-            port=service.port, console_port=1, password="secret", history=pa.table({}), typologies={"demo-1": None},
+            port=service.port, console_port=1, password="secret", typologies={"demo-1": None},
             answers=[DemoAnswer("demo-1", first["decision"])], example=json.dumps(shown).encode(), seconds=1.0,
         )  # fmt: skip
         console = Console(record=True, width=160, file=io.StringIO())

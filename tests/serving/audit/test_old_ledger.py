@@ -21,7 +21,8 @@ from serving.state.fold import Fold
 from tests.chaos.proof import apart, packed
 from tests.fixtures.ledgers import CLEAR_V1, OLD_LEDGERS, OldLedger
 from tests.serving.asgi import runtime_with
-from tests.serving.scoring_world import Service, command, free_port, payment
+from tests.serving.scoring_world import Service, command, payment
+from training.client.service_process import free_port
 
 each_ledger = pytest.mark.parametrize("old", OLD_LEDGERS, ids=lambda old: old.archive)
 

@@ -20,7 +20,8 @@ from bentoml._internal.bento.build_config import BentoPathSpec
 
 from tests.house.serving_pins import PINS
 from tests.serving.bento.bento_world import BentoElsewhere, requirements_of
-from tests.serving.scoring_world import ROOT, free_port, payment
+from tests.serving.scoring_world import ROOT, payment
+from training.client.service_process import free_port
 from training.runs.bento import Built
 
 

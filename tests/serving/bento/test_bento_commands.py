@@ -12,8 +12,9 @@ import pytest
 from tests.serving.bento.bento_world import BentoElsewhere
 from tests.serving.processes.processes import ended, until_ready
 from tests.serving.profiles import Production
-from tests.serving.scoring_world import free_port, payment, suspicious
+from tests.serving.scoring_world import payment, suspicious
 from tests.training.histories import small_history
+from training.client.service_process import free_port
 from training.runs.bento import Built
 
 PAYMENTS = 12

@@ -26,10 +26,10 @@ from tests.serving.scoring_world import (
     Way,
     bentoml_command,
     environment_of,
-    free_port,
     payment,
     running,
 )
+from training.client.service_process import free_port
 
 #: Marks every reply that passed through a middleware of the BentoML service.
 MARKED = """

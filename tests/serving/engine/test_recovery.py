@@ -27,7 +27,6 @@ from tests.serving.scoring_world import (
     Service,
     command,
     environment_of,
-    free_port,
     history,
     payment,
     rfc3339,
@@ -35,6 +34,7 @@ from tests.serving.scoring_world import (
     suspicious,
 )
 from tests.serving.servers import wait_for
+from training.client.service_process import free_port
 
 pytestmark = pytest.mark.long
 

@@ -31,13 +31,13 @@ from tests.serving.scoring_world import (
     START_MS,
     Service,
     command,
-    free_port,
     history,
     payment,
     rfc3339,
     running,
     suspicious,
 )
+from training.client.service_process import free_port
 
 pytestmark = pytest.mark.long
 

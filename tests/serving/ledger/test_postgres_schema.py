@@ -10,7 +10,8 @@ import pytest
 from serving.errors import CannotStart
 from serving.ledger.postgres import schema
 from serving.ledger.postgres.session import first_session, place_of
-from tests.serving.servers import Servers, free_port
+from tests.serving.servers import Servers
+from training.client.service_process import free_port
 
 
 def check(servers: Servers) -> None:

@@ -14,7 +14,8 @@ from features.bundle.bundle import read_bundle
 from serving.errors import CannotStart
 from serving.model.model_store import bundle_folder, models_of, pinned, stores_of
 from serving.settings import TABLE, Settings, make_paths_absolute, use_own_model_store
-from tests.serving.scoring_world import command, free_port
+from tests.serving.scoring_world import command
+from training.client.service_process import free_port
 from training.runs.registry_gate import CHALLENGER_STORE, export
 from training.settings import Settings as TrainingSettings
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.serving.scoring_world import free_port
+from training.client.service_process import free_port
 
 CONFIG = """
 daemon off;

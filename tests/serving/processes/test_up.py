@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import re
@@ -21,7 +20,8 @@ from serving.processes.up import check_port
 from serving.redis_store.server_checks import check_redis
 from tests.serving.processes.processes import started
 from tests.serving.scoring_world import environment_of, payment
-from tests.serving.servers import PrivateRedis, Servers, free_port, wait_for
+from tests.serving.servers import PrivateRedis, Servers, wait_for
+from training.client.service_process import free_port, free_ports
 
 ROOT = Path(__file__).resolve().parents[3]
 PATIENT = "import signal, time; signal.signal(signal.SIGTERM, lambda *_: exit(0)); time.sleep(60)"
@@ -135,16 +135,6 @@ def processes(log: Path) -> dict[str, int]:
     return {name: int(number) for name, number in PIDS.findall(log.read_text())}
 
 
-def free_row(count: int) -> int:
-    """The first of so many free ports in a row."""
-    while True:
-        first = free_port()
-        with contextlib.suppress(CannotStart):
-            for port in range(first, first + count):
-                check_port("127.0.0.1", port)
-            return first
-
-
 def test_one_command_runs_all_of_it_brings_back_what_dies_and_ends_every_process(
     servers: Servers, bundle: Path, tmp_path: Path
 ) -> None:
@@ -152,7 +142,7 @@ def test_one_command_runs_all_of_it_brings_back_what_dies_and_ends_every_process
     environment = {
         **environment_of(tmp_path / "var", bundle, servers.environment),
         "RISKGATE_PORT": str(port), "RISKGATE_CONSOLE_PORT": str(free_port()),
-        "RISKGATE_RECORDER_PORT": str(free_row(3)), "RISKGATE_WORKERS": "2",
+        "RISKGATE_RECORDER_PORT": str(free_ports(3)), "RISKGATE_WORKERS": "2",
     }  # fmt: skip
     whole = started(environment, log, "up")
     try:

@@ -23,7 +23,8 @@ from serving.recorder.metrics import RecorderMetrics
 from serving.recorder.recorder import Recorder
 from serving.redis_store.stream_entry import seq_of
 from tests.serving.recorder.stream_world import Stream, settings_of
-from tests.serving.servers import PrivatePostgres, PrivateRedis, Servers, free_port, own_database, wait_for
+from tests.serving.servers import PrivatePostgres, PrivateRedis, Servers, own_database, wait_for
+from training.client.service_process import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 

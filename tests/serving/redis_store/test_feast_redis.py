@@ -14,7 +14,8 @@ from features.state.memory import State
 from tests.serving.engine.test_redis_engine import stream
 from tests.serving.engine.test_redis_feedback import feedback_of, label
 from tests.serving.redis_store.redis_world import Shared, answer_of
-from tests.serving.servers import free_port, own_prefix
+from tests.serving.servers import own_prefix
+from training.client.service_process import free_port
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Feast and its dependencies warn on import and on use
 

@@ -25,7 +25,8 @@ from serving.state.startup import fold_ledger
 from tests.chaos.proof import apart, packed
 from tests.fixtures.ledgers import CLEAR_V1
 from tests.serving.asgi import runtime_with
-from tests.serving.scoring_world import Service, free_port
+from tests.serving.scoring_world import Service
+from training.client.service_process import free_port
 
 OLDER, NEWER, LAST = 250, 300, CLEAR_V1.events
 #: A start with other code than the ledger names appends one event that says so.

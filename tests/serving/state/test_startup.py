@@ -13,7 +13,8 @@ from features.catalogue.catalogue import CatalogueParameters
 from features.domain.contract import Contract
 from serving.errors import CannotStart
 from serving.settings import TABLE, Settings, read_settings
-from tests.serving.scoring_world import command, free_port, make_bundle
+from tests.serving.scoring_world import command, make_bundle
+from training.client.service_process import free_port
 
 
 def refused(tmp_path: Path, bundle: Path | str, **environment: str) -> str:

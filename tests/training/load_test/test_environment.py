@@ -10,8 +10,8 @@ import psycopg
 import pytest
 import redis
 
-from tests.serving.servers import PrivateCluster, free_port, servers_here
-from training.client.service_process import ServiceTrouble, free_ports, refuse_busy_ports
+from tests.serving.servers import PrivateCluster, servers_here
+from training.client.service_process import ServiceTrouble, free_port, free_ports, refuse_busy_ports
 from training.load_test.environment import profile_of, servers
 from training.settings import Settings
 

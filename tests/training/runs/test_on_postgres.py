@@ -11,9 +11,10 @@ import pytest
 
 from features.catalogue.catalogue import catalogue
 from features.errors import RegistryUnavailable, RiskgateError
-from tests.serving.servers import free_port, own_database, servers_here
+from tests.serving.servers import own_database, servers_here
 from tests.training.histories import small_history
 from tests.training.runs.test_pipeline import DELAY, RECIPE
+from training.client.service_process import free_port
 from training.data.frame import frame
 from training.runs.mlflow_log import bundle_of, track, version_of
 from training.runs.pipeline import score_with, train
