@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 from features.domain.payment import Payment
 from serving.decision import concentration
 from serving.decision.breaker import LEAST_PAYMENTS, SLOT_MS, SLOTS, Breakers
-from serving.decision.concentration import FEWEST_SAMPLES, LARGEST_SHARE, LEAST, SAMPLES, Concentration, UsualParties
+from serving.decision.concentration import (
+    CELLS,
+    FEWEST_SAMPLES,
+    LARGEST_SHARE,
+    LEAST,
+    SAMPLES,
+    Concentration,
+    UsualParties,
+)
 
 START_MS = 1_794_355_200_000
 KINDS = (*concentration.OWN, *concentration.SHARED)
@@ -61,6 +69,17 @@ def test_the_same_number_of_declines_of_unrelated_parties_opens_it() -> None:
     assert breakers.open == ("model",)
 
 
+def apart(kind: str, count: int) -> list[str]:
+    """So many parties in cells of their own: a collision, which depends on the process, makes two of them one."""
+    by_cell: dict[int, str] = {}
+    for number in itertools.count():
+        name = f"{kind}-evil-{number}"
+        by_cell.setdefault(hash(name) % CELLS, name)
+        if len(by_cell) == count:
+            return list(by_cell.values())
+    raise AssertionError
+
+
 def test_ten_attackers_are_many_parties_and_nine_are_not() -> None:
     """The border of the bound: thirty declines must be of at least ten devices, payers and so on."""
     for attackers, opened in ((9, ()), (10, ("model",))):
@@ -69,9 +88,9 @@ def test_ten_attackers_are_many_parties_and_nine_are_not() -> None:
         for payments in range(3):
             breakers.observe(now + payments * SLOTS * SLOT_MS, (), paid())
         now += 3 * SLOTS * SLOT_MS
+        evil = {kind: apart(kind, attackers) for kind in KINDS}
         for place in range(30 * attackers):
-            one = place % attackers
-            breakers.observe(now, ("model",), paid(**{kind: f"{kind}-evil-{one}" for kind in KINDS}))
+            breakers.observe(now, ("model",), paid(**{kind: evil[kind][place % attackers] for kind in KINDS}))
         assert breakers.open == opened
 
 
