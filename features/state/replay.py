@@ -30,7 +30,7 @@ from features.state.profiles import Profiles
 
 Ints = npt.NDArray[np.int64]
 Vector = npt.NDArray[np.float64]
-Progress = Callable[[int], None]  # called with the number of events replayed since the last call
+Progress = Callable[[int], None]  # called with the number of payments replayed since the last call
 
 CHUNK = 1 << 15
 KEYS = ("transaction_id", "event_time", "payer_id", "instrument_id", "device_id", "ip", "payee_id")
@@ -90,8 +90,8 @@ class _Run:
         self.table = np.zeros(int(self.codes.max(initial=0)) + 1, np.int64)
         self.heap = new_heap()
 
-    def chunks(self) -> Iterator[tuple[int, int, Vector]]:
-        """(first row, events replayed, features of the rows from there) of each chunk; the array is reused."""
+    def chunks(self) -> Iterator[tuple[int, Vector]]:
+        """(first row, features of the rows from there) of each chunk; the array is reused."""
         begin, row, columns = 0, 0, len(self.catalogue.names)
         plan = self.plan
         cum = np.zeros(plan.scratch, np.int64)
@@ -109,7 +109,7 @@ class _Run:
                     self.codes, recs, seen, self.events.times, self.amounts, self.extra, self.profile, out, row,
                     plan.slack_words,
                 )  # fmt: skip
-            yield row, end - begin, out
+            yield row, out
             begin, row = end, row + payments
 
     def state(self) -> State:
@@ -158,12 +158,12 @@ def replay_some(
     """
     run, at = _Run(history, catalogue, profiles, None, as_kept=False), 0
     kept = np.empty((int(keep.sum()), len(catalogue.names)))
-    for row, done, out in run.chunks():
+    for row, out in run.chunks():
         chosen = out[keep[row : row + len(out)]]
         kept[at : at + len(chosen)] = chosen
         at += len(chosen)
         if progress:
-            progress(done)
+            progress(len(out))
     return kept
 
 
@@ -204,9 +204,9 @@ def fold(
 ) -> State:
     """The online state after a stored history (its events before `until_ms`), by bulk replay."""
     run = _Run(history, catalogue, None, until_ms, as_kept=True)
-    for _, done, _ in run.chunks():
+    for _, out in run.chunks():
         if progress:
-            progress(done)
+            progress(len(out))
     return run.state()
 
 
@@ -220,14 +220,14 @@ def _batches(run: _Run, progress: Progress | None, rooms: Sequence[Vector] = ())
     """The features as record batches; `rooms`, float64[columns, CHUNK] each, are used in turn as buffers."""
     schema = features_schema(run.catalogue)
     turns = cycle(rooms)
-    for row, done, out in run.chunks():
+    for row, out in run.chunks():
         keys = run.history.slice(row, len(out))
         columns = [keys[k].combine_chunks() for k in KEYS]
         room = next(turns)[:, : len(out)] if rooms else np.empty((out.shape[1], len(out)))
         np.copyto(room, out.T)
         columns += [pa.array(column) for column in room]
         if progress:
-            progress(done)
+            progress(len(out))
         yield pa.record_batch(columns, schema=schema)
 
 

@@ -107,7 +107,7 @@ def frame(
         since: keep payments from this time on; the windows still see all earlier ones.
         store: folder of the Feast store that provides the features (created and applied if absent); None uses the
             kernel directly, which gives the same values.
-        progress: called with the number of events replayed since the last call.
+        progress: called with the number of payments replayed since the last call.
         registry: the database of Feast's registry; empty means a file in `store`.
 
     Raises:

@@ -6,6 +6,7 @@ import datetime as dt
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,10 +124,9 @@ def serve_protocol(job: HandbookJob, name: str) -> ProtocolResult:
     with waiting(job.console, "letting the past into the service's ledger"):
         pq.write_table(before(job.history, from_ms), own / "past.parquet", compression="lz4")
         serving(["import-history", str(own / "past.parquet"), "--until-ms", str(from_ms)], log, **place)
-    with (
-        waiting(job.console, "starting the service"),
-        running(["run", "--port", str(port)], port, "/readyz", log, **place),
-    ):
+    with ExitStack() as ending:
+        with waiting(job.console, "starting the service"):
+            ending.enter_context(running(["run", "--port", str(port)], port, "/readyz", log, **place))
         # Scores are judged here, not how soon they come: a busy machine must not cost a payment its score.
         messages = stream(job.history, from_ms, until_ms, deadline_ms=LONGEST_DEADLINE_MS)
         answers, labels, seconds = _send(job, port, messages, log, from_ms, until_ms)

@@ -16,7 +16,7 @@ from training.runs.run import Listener
 
 
 class _Shown:
-    """A training run as stages that are shown; `payments` is the expected number of replayed events."""
+    """A training run as stages that are shown; `payments` is the number of payments to replay."""
 
     def __init__(self, stages: Stages, payments: int) -> None:
         self.stages, self.payments, self.replayed = stages, payments, 0
@@ -35,7 +35,7 @@ class _Shown:
 
 @contextmanager
 def progress(console: Console, payments: int = 0) -> Iterator[Listener]:
-    """A listener that shows a run while the block lasts; `payments` is the expected number of events."""
+    """A listener that shows a run while the block lasts; `payments` is the number of payments to replay."""
     with stages_shown(console) as stages:
         shown = _Shown(stages, payments)
         yield Listener(shown.stage, shown.events, shown.trees)

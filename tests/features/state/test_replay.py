@@ -134,6 +134,15 @@ def test_a_label_does_not_count_before_it_became_known() -> None:
     assert [counts[i] for i in range(0, 50, 5)] == [0.0] * 6 + [1.0] * 4  # payee m0 is in rows 0, 5, 10, ...
 
 
+def test_progress_counts_payments_and_not_what_was_reported_about_them() -> None:
+    history = rows()
+    history[0] |= {"label": "fraud", "label_time": START_MS + 30 * 60_000}
+    counted: list[int] = []
+    replay(history_of(history), CATALOGUE, progress=counted.append)
+    fold(history_of(history), CATALOGUE, progress=counted.append)
+    assert sum(counted) == 2 * len(history)
+
+
 def test_a_file_of_features_appears_whole_and_equals_the_table(tmp_path: Path) -> None:
     pq.write_table(history_of(rows()), tmp_path / "history.parquet")
     done = replay_to_parquet(tmp_path / "history.parquet", tmp_path / "features.history.parquet", CATALOGUE)
