@@ -52,7 +52,6 @@ def replay(
     with progress(console) as shown:
         shown.stage("replaying", rows)
         done = replay_to_parquet(history, target, chosen, progress=shown.advance)
-        shown.update(done, done)
     console.print(f"{done:,} payments, {len(chosen.names)} features each: {target}")
 
 

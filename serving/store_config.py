@@ -50,7 +50,7 @@ class LedgerConfig:
 
 @dataclass(frozen=True)
 class RedisConfig:
-    """The online state in Redis, and how much is kept there beside it; the repr shows no URL."""
+    """The online state in Redis, and the limits of what is kept there; the repr shows no URL."""
 
     url: str = field(repr=False)
     prefix: str

@@ -31,7 +31,8 @@ class Metrics:
     """The metrics of one process, in a registry of its own."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # of the whole process: a series beside each counter that no panel shows
+        # Of the whole process: prometheus_client would add a `_created` series to each counter; no panel shows one.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
         seconds = Histogram(
             "riskgate_score_seconds",

@@ -18,25 +18,32 @@ def figures(*names: str) -> Figures:
         "embedded": Round(summary_of(requests=2000, latency_ms=2.0), 200.0),
         "redis": Round(summary_of(requests=1000, latency_ms=4.0), 300.0),
     }
-    told: Figures = {"date": machine.date(), "machine": machine.machine(), "versions": machine.versions()}
-    told["load"] = {"connections": 8, "rounds": 1, "seconds": 1.0, "warm_seconds": 0.0}
-    return told | compared({name: typical([seen[name]]) for name in names})
+    measured: Figures = {"date": machine.date(), "machine": machine.machine(), "versions": machine.versions()}
+    measured["load"] = {"connections": 8, "rounds": 1, "seconds": 1.0, "warm_seconds": 0.0}
+    return measured | compared({name: typical([seen[name]]) for name in names})
 
 
 def test_ratios_compare_each_of_ours_with_its_own_rival() -> None:
-    told = figures(*NAMES)
-    assert told["embedded"]["ratio_to_stitched"] == 20.0
-    assert told["embedded"]["p99_ratio_to_stitched"] == 0.1
-    assert told["embedded"]["cpu_ratio_to_stitched"] == 20.0
-    assert told["embedded"]["share_of_empty"] == 0.5
-    assert told["redis"]["ratio_to_stitched"] == 5.0
-    assert told["redis"]["p99_ratio_to_stitched"] == 0.4
+    measured = figures(*NAMES)
+    assert measured["embedded"]["ratio_to_stitched"] == 20.0
+    assert measured["embedded"]["p99_ratio_to_stitched"] == 0.1
+    assert measured["embedded"]["cpu_ratio_to_stitched"] == 20.0
+    assert measured["embedded"]["share_of_empty"] == 0.5
+    assert measured["redis"]["ratio_to_stitched"] == 5.0
+    assert measured["redis"]["p99_ratio_to_stitched"] == 0.4
 
 
 def test_the_page_names_machine_date_versions_and_every_contender() -> None:
-    told = figures(*NAMES)
-    page = report.page(told)
-    for word in (told["date"], told["machine"]["processor"], "bentoml", *report.TITLES.values(), "20.0 times", "50%"):
+    measured = figures(*NAMES)
+    page = report.page(measured)
+    for word in (
+        measured["date"],
+        measured["machine"]["processor"],
+        "bentoml",
+        *report.TITLES.values(),
+        "20.0 times",
+        "50%",
+    ):
         assert word in page
 
 
@@ -51,13 +58,13 @@ def test_parts_that_were_not_measured_are_not_told() -> None:
 
 
 def test_every_part_that_was_measured_is_told() -> None:
-    told = figures(*NAMES)
+    measured = figures(*NAMES)
     load = {"offered_per_second": 500.0, "p50_ms": 1.0, "p99_ms": 2.5, "p999_ms": 3.0, "failed": 0}
-    told["embedded"]["open_loop"] = {"50": load | {"generator_late_p99_ms": 0.1}}
-    told["stages"] = {"rules": 1.5}
+    measured["embedded"]["open_loop"] = {"50": load | {"generator_late_p99_ms": 0.1}}
+    measured["stages"] = {"rules": 1.5}
     size = {"entities": 10, "state_bytes_per_entity": 99, "ready_seconds": 1.0}
-    told["growth"] = {"1e4": size | {"us_per_payment": 100.0}, "1e7": size | {"us_per_payment": 110.0}}
-    page = report.page(told)
+    measured["growth"] = {"1e4": size | {"us_per_payment": 100.0}, "1e7": size | {"us_per_payment": 110.0}}
+    page = report.page(measured)
     assert "| embedded | 50 % | 500 | 1.00 | 2.50 | 3.00 | 0 | 0.10 |" in page
     assert "| rules | 1.5 |" in page
     assert "| 1e7 | 10 | 110.0 | 1.10 | 99 | 1.0 |" in page

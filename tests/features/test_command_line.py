@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.__main__ import main
-from features.catalogue.catalogue import catalogue
+from features.catalogue.catalogue import CatalogueParameters, catalogue
+from features.history.schema import history_schema
 
 
 def run(arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
@@ -74,3 +76,13 @@ def test_the_contract_of_today_shows_todays_catalogue(
     assert json.loads(path.read_bytes())["kernel"]
     code, text = run(["show", "--contract", str(path)], capsys, monkeypatch)
     assert code == 0 and catalogue().contract().hash[:8] in text
+
+
+def test_a_target_that_cannot_be_written_is_named_in_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    pq.write_table(pa.Table.from_pylist([], schema=history_schema(CatalogueParameters())), tmp_path / "history.parquet")
+    target = tmp_path / "file" / "features.parquet"
+    code, text = run(["replay", str(tmp_path / "history.parquet"), str(target)], capsys, monkeypatch)
+    assert code == os.EX_IOERR and f"{tmp_path / 'file'}: File exists." in text and "Traceback" not in text

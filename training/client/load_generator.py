@@ -46,7 +46,7 @@ def send(port: int, path: str, bodies: Sequence[bytes], due_s: Floats, connectio
         port: of the service on this machine.
         path: of the endpoint.
         bodies: JSON, one per request.
-        due_s: when each is due; all at once make a closed loop.
+        due_s: when each is due; the same time for all makes a closed loop.
         connections: how many requests may be unanswered.
     """
     return asyncio.run(_Sender(port, path, bodies, due_s, connections).run())

@@ -28,12 +28,12 @@ class ServiceTrouble(RiskgateError):
 
 
 def free_port() -> int:
-    """A port that nobody listens on just now."""
+    """A port that is free just now."""
     return free_ports(1)
 
 
 def free_ports(count: int) -> int:
-    """The first of so many ports in a row that nobody listens on just now."""
+    """The first of so many ports in a row that are free just now."""
     while True:
         first = random.choice(_PORTS)
         with suppress(ServiceTrouble):

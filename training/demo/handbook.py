@@ -97,7 +97,9 @@ def handbook(data: Path, settings: Settings, console: Console) -> tuple[Protocol
         history = pq.read_table(source)
     with progress(console, history.num_rows) as listener:
         listener.stage("replaying 183 days through the kernel")
-        payments = frame(history, Catalogue(dataset.catalogue_parameters()), since=FRAME_FROM, progress=listener.events)
+        payments = frame(
+            history, Catalogue(dataset.catalogue_parameters()), since=FRAME_FROM, progress=listener.advance
+        )
     job = HandbookJob(dataset, history, payments, file_digest(source), folder, console)
     return tuple(serve_protocol(job, name) for name in ("week", "long"))
 
@@ -162,8 +164,8 @@ def _send(
                 labels += 1
                 continue
             answers.append(read(body))
-            if len(answers) % 500 == 0 and listener.events:
-                listener.events(500)
+            if len(answers) % 500 == 0 and listener.advance:
+                listener.advance(500)
     return answers, labels, time.monotonic() - began
 
 

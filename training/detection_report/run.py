@@ -62,13 +62,13 @@ def evaluated(
     with progress(console, found.payments if found else usual.payments) as listener:
         if found is None or not found.complete:
             listener.stage("living through the world")
-            on_day = listener.events or (lambda _: None)
+            on_day = listener.advance or (lambda _: None)
             found = storage.write_world(found.parameters if found else usual, folder, on_day=on_day)
         listener.stage("reading what is known of the parties")
         profiles = storage.read_profiles(folder)
         catalogue = Catalogue(load("world").catalogue_parameters())
         listener.stage("replaying the history")
-        parts = periods(folder, found.parameters, catalogue, profiles, plan, listener.events)
+        parts = periods(folder, found.parameters, catalogue, profiles, plan, listener.advance)
         result = judge(parts, catalogue, parameters, SMALL_TREES, found.world, found.payments, listener.stage)
     return result, parts.test
 

@@ -27,10 +27,10 @@ from training.simulator.manifest import read_manifest
 
 @dataclass(frozen=True)
 class Listener:
-    """Callbacks for the progress of a run: stages, events replayed, trees grown."""
+    """Callbacks for the progress of a run: stages, payments replayed, trees grown."""
 
     stage: Stage = lambda _: None
-    events: Progress | None = None
+    advance: Progress | None = None
     trees: TreeDone | None = None
 
 
@@ -100,7 +100,7 @@ def frame_of(
         read_profiles(profiles_path),
         None if since is None else since.to_pydatetime(),
         settings.var / "feast" / dataset.name if through_feast else None,
-        listener.events,
+        listener.advance,
         settings.feast_registry,
     )
 

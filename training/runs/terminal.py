@@ -25,7 +25,7 @@ class _Shown:
         self.replayed = 0
         self.stages.stage(name)
 
-    def events(self, done: int) -> None:
+    def advance(self, done: int) -> None:
         self.replayed += done
         self.stages.update(self.replayed, self.payments or None)
 
@@ -38,7 +38,7 @@ def progress(console: Console, payments: int = 0) -> Iterator[Listener]:
     """A listener that shows a run while the block lasts; `payments` is the number of payments to replay."""
     with stages_shown(console) as stages:
         shown = _Shown(stages, payments)
-        yield Listener(shown.stage, shown.events, shown.trees)
+        yield Listener(shown.stage, shown.advance, shown.trees)
 
 
 def table_of_figures(title: str, words: Sequence[str], figures: Sequence[str]) -> Table:

@@ -12,7 +12,7 @@ RIVALS = {"embedded": "stitched", "redis": "stitched_redis"}
 
 def compared(contenders: dict[str, Figures]) -> dict[str, Figures]:
     """The contenders with each of ours set against its rival and against the empty endpoint."""
-    told = dict(contenders)
+    figures = dict(contenders)
     for name, rival_name in RIVALS.items():
         ours, rival, empty = (contenders.get(one) for one in (name, rival_name, "empty"))
         if ours is None:
@@ -24,5 +24,5 @@ def compared(contenders: dict[str, Figures]) -> dict[str, Figures]:
             ratios["cpu_ratio_to_stitched"] = round(rival["cpu_us_per_request"] / ours["cpu_us_per_request"], 2)
         if empty:
             ratios["share_of_empty"] = round(ours["requests_per_second"] / empty["requests_per_second"], 3)
-        told[name] = ours | ratios
-    return told
+        figures[name] = ours | ratios
+    return figures

@@ -1,4 +1,4 @@
-"""The archive holds a whole copy of each served bundle, whoever else keeps it at the same time."""
+"""The archive holds a whole copy of each served bundle, even while several workers keep it at the same time."""
 
 from __future__ import annotations
 
