@@ -1,80 +1,157 @@
-"""Detects clear card numbers (docs/design.md, law 7): 13-19 consecutive digits in a string that pass the Luhn check.
+"""Finds clear card numbers (docs/design.md, law 7) in texts, JSON numbers and, quickly, in the bytes of a request.
 
-Blanks and dashes between digits do not hide a card number, nor do adjacent numbers. About one in ten random numbers
-of that length passes the check too, so identifiers should not be bare numbers of 13-19 digits.
+A card number is a whole run of digits of an issuer's length that begins with the issuer's range and passes the Luhn
+check; or such a number in groups of 4-4-4-4(-3), 4-6-5 or 4-6-4 with up to three other characters between them; or
+such a number at the start of a longer run, with its expiry date (MMYY or YYMM) behind it. Letters beside a run do not
+hide it. What only looks like one is listed in features/card_numbers/lookalikes.py.
 """
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
-_GAP = r"[\s\-\u2010-\u2015]"
-#: Groups of digits separated by at most two blanks or dashes, 13 digits or more in all.
-_RUN = re.compile(rf"\d(?:{_GAP}{{0,2}}\d){{12,}}")
-_GAPS = re.compile(rf"{_GAP}+")
-_FEWEST, _MOST = 13, 19
-#: Characters of one string that are scanned; longer strings are refused for their length.
-_SCANNED = 4_096
-#: Digits become 0 and all else x, so that a run of 13 digits is one search for a fixed text.
-_DIGITS = bytes(48 if 48 <= byte <= 57 else 120 for byte in range(256))
-_SHORTEST = b"0" * 13
+from features.card_numbers.issuers import LONGEST, SHORTEST, lengths_of, luhn
+from features.card_numbers.lookalikes import lookalikes_in
+from features.card_numbers.spellings import Reading, readings_of
+
+__all__ = ["CardNumber", "card_numbers_in", "holds_card_number", "is_card_number", "luhn", "may_hold_card_number"]
+
+_RUN = re.compile(r"[0-9]+")
+#: Fourteen digits, four of them together, with gaps as they stand between groups: without them there is no number.
+_ENOUGH = re.compile(r"[0-9]{4}(?:[\W_]{0,3}[0-9]){10}")
+#: Where the groups of a number of that length may end.
+_GROUPS = {14: {4, 10}, 15: {4, 10}, 16: {4, 8, 12}, 19: {4, 8, 12, 16}}
+_MOST_GROUPS, _WIDEST_GAP = 5, 3
+#: Years of an expiry date.
+_FIRST_YEAR, _LAST_YEAR = 20, 45
+#: A longer run has this many digits or more: 17 and 18 are those of a snowflake.
+_SHORTEST_WITH_EXPIRY = 19
+#: A JSON number that ends with more zeros is a round amount.
+_MOST_ZEROS = 5
+_LARGEST_NUMBER = 10**30
+
+#: Digits become 0, the sign of an exponent e, and all else x: then a run of digits is one search for a fixed text.
+_KINDS = bytes(48 if 48 <= byte <= 57 else 101 if byte in b"eE" else 120 for byte in range(256))
+_PUNCTUATION = bytes(byte for byte in range(128) if not chr(byte).isalnum())
+_FEWEST_DIGITS = b"0" * SHORTEST
+#: A number with an exponent and as many digits as the shortest card number without its zeros at the end.
+_WITH_EXPONENT = b"0" * (SHORTEST - _MOST_ZEROS) + b"e"
+_EXPONENT = re.compile(rb"[0-9][eE][+-]?[0-9]")
 
 
-def luhn(digits: str) -> bool:
-    """Whether a string of digits passes the Luhn check (ISO/IEC 7812-1, annex B).
+class CardNumber(NamedTuple):
+    """A clear card number in a text: `text[start:end]` with the expiry date glued to it, and its digits in ASCII."""
 
-    >>> luhn("4111111111111111"), luhn("4111111111111112")
-    (True, False)
+    start: int
+    end: int
+    digits: str
+
+
+def card_numbers_in(text: str) -> list[CardNumber]:
+    """The clear card numbers of a text in their order; takes as long as the text is long.
+
+    >>> card_numbers_in("card 4111 1111-1111 1111 please")
+    [CardNumber(start=5, end=24, digits='4111111111111111')]
     """
-    total = 0
-    for i, char in enumerate(reversed(digits)):
-        digit = int(char)
-        if i % 2:
-            digit = 2 * digit - 9 if digit > 4 else 2 * digit
-        total += digit
-    return total % 10 == 0
+    found: list[CardNumber] = []
+    for reading in readings_of(text):
+        if _ENOUGH.search(reading.text) is not None:
+            found += [one for one in _in_reading(reading) if not _overlap(one, found)]
+    return sorted(found)
 
 
 def holds_card_number(text: str) -> bool:
-    """Whether a string contains what looks like a clear card number.
+    """Whether a text contains what looks like a clear card number.
 
-    >>> holds_card_number("card 4111 1111-1111 1111 please"), holds_card_number("2 x 4111111111111111 26 12")
-    (True, True)
+    >>> holds_card_number("2 x 4111111111111111 26 12"), holds_card_number("357110665803512")
+    (True, False)
     """
-    return any(_among(_GAPS.split(run.group())) for run in _RUN.finditer(text, 0, _SCANNED))
-
-
-def _among(groups: list[str]) -> bool:
-    """Whether adjacent groups of digits form a card number, possibly between other numbers."""
-    for first in range(len(groups)):
-        digits = ""
-        for group in groups[first:]:
-            digits += group
-            if len(digits) > _MOST:
-                break
-            if len(digits) >= _FEWEST and luhn(digits):
-                return True
-    return False
+    return bool(card_numbers_in(text))
 
 
 def is_card_number(number: float) -> bool:
     """Whether a JSON number looks like a clear card number.
 
-    The test is stricter than for strings: 15 to 19 digits that begin with a network's digit (2 to 6). Timestamps in
-    milliseconds and microseconds have 13 and 16 digits, and one in ten would pass the Luhn check.
-
     >>> is_card_number(4111111111111111), is_card_number(4111111111111111.0), is_card_number(1794355203120)
     (True, True, False)
     """
-    if not 2e14 <= number < 7e18 or number != int(number):
+    number = abs(number)
+    if not 10 ** (SHORTEST - 1) <= number < _LARGEST_NUMBER or number != int(number):
         return False
     digits = str(int(number))
-    return digits[0] in "23456" and luhn(digits)
+    return len(digits) - len(digits.rstrip("0")) <= _MOST_ZEROS and holds_card_number(digits)
 
 
 def may_hold_card_number(body: bytes) -> bool:
-    """A quick test of raw JSON: False means that no string in it can contain a card number.
+    """A quick test of raw JSON: False means that no string and no number in it is a clear card number.
 
     Escapes and non-ASCII characters could hide digits, so they give True: the decoded strings must be scanned.
     """
-    return _SHORTEST in body.translate(_DIGITS, b" -") or b"\\" in body or not body.isascii()
+    if b"\\" in body or b"%" in body or not body.isascii():
+        return True
+    kinds = body.translate(_KINDS, _PUNCTUATION)
+    if _FEWEST_DIGITS not in kinds and _WITH_EXPONENT not in kinds:
+        return False
+    # The strings of such a body are parts of it, and what is found in a part is found in the whole.
+    return _EXPONENT.search(body) is not None or _ENOUGH.search(body.decode()) is not None
+
+
+def _overlap(one: CardNumber, others: list[CardNumber]) -> bool:
+    return any(one.start < other.end and other.start < one.end for other in others)
+
+
+def _in_reading(reading: Reading) -> list[CardNumber]:
+    text, found = reading.text, []
+    runs = [run.span() for run in _RUN.finditer(text)]
+    others: list[tuple[int, int]] | None = None
+    first = 0
+    while first < len(runs):
+        number = _number_at(text, runs, first)
+        first += 1
+        if number is None:
+            continue
+        if others is None:
+            others = lookalikes_in(text)
+        if any(start < number.end and number.start < end for start, end in others):
+            continue
+        while first < len(runs) and runs[first][0] < number.end:
+            first += 1
+        found.append(CardNumber(*reading.span(number.start, number.end), number.digits))
+    return found
+
+
+def _number_at(text: str, runs: list[tuple[int, int]], first: int) -> CardNumber | None:
+    """The card number that begins with a run of digits; of several the one of the issuer's likeliest length."""
+    digits, last, ends = "", 0, set[int]()
+    candidates: list[tuple[int, CardNumber]] = []
+    for start, end in runs[first : first + _MOST_GROUPS]:
+        before = len(digits)
+        if before:
+            if start - last > _WIDEST_GAP or any(char.isalnum() for char in text[last:start]):
+                break
+            ends.add(before)
+        last = end
+        digits += text[start:end]
+        if len(digits) < SHORTEST:
+            continue
+        for rank, length in enumerate(lengths_of(digits)):
+            if before < length <= len(digits) and ends <= _GROUPS[length]:
+                rest = digits[length:]
+                if (not rest or _is_expiry(rest, len(digits))) and luhn(digits[:length]):
+                    candidates.append((rank, CardNumber(runs[first][0], end, digits[:length])))
+        if len(digits) >= LONGEST:
+            break
+    return min(candidates)[1] if candidates else None
+
+
+def _is_expiry(rest: str, digits: int) -> bool:
+    """Whether what stands behind a number in the same run begins with an expiry date; `digits` counts all of the run.
+
+    >>> _is_expiry("1226", 20), _is_expiry("2612123", 23), _is_expiry("5555", 20)
+    (True, True, False)
+    """
+    if digits < _SHORTEST_WITH_EXPIRY or len(rest) < 4:
+        return False
+    one, two = int(rest[:2]), int(rest[2:4])
+    return any(1 <= month <= 12 and _FIRST_YEAR <= year <= _LAST_YEAR for month, year in ((one, two), (two, one)))
