@@ -5,16 +5,23 @@ Names, Feast fields, column order, reason texts and documentation derive from it
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from features.catalogue import payment_features
 from features.catalogue.aggregate import DAY, Aggregate
 from features.catalogue.calendar import Calendar, calendar_problems
 from features.catalogue.typologies import REASONS, Ratio, Typology, ratios, typologies
+from features.domain.addresses import window_address
 from features.domain.contract import KERNEL_VERSION, Contract
 from features.domain.money import CURRENCIES, reference_weights
+from features.domain.payment import CHANNELS, RAILS
 from features.domain.utc_offsets import UTC_OFFSET_MINUTES
 from features.errors import InvalidDeclaration
+
+#: Bits of the prefix that counts as one entity where each IPv6 address stands alone.
+ALONE = 128
 
 
 class Attribute(msgspec.Struct, frozen=True):
@@ -30,6 +37,7 @@ class Attribute(msgspec.Struct, frozen=True):
 class CatalogueParameters(msgspec.Struct, frozen=True):
     """What a deployment chooses: reference currency (ISO 4217), label delay in days, own attributes, calendar.
 
+    `ipv6_windows` is the prefix by which IPv6 addresses count as one entity, 64 or 128 bits (contracts of before: 128).
     `hour_rates` are 24 expected rates by local hour relative to the day's mean; `busy_days` are pairs of a day
     (`11-11`) and its traffic in ordinary days' payments.
     """
@@ -39,6 +47,7 @@ class CatalogueParameters(msgspec.Struct, frozen=True):
     attributes: tuple[Attribute, ...] = ()
     hour_rates: tuple[float, ...] = ()
     busy_days: tuple[tuple[str, float], ...] = ()
+    ipv6_windows: int = 64
 
 
 class Feature(msgspec.Struct, frozen=True):
@@ -81,7 +90,18 @@ class Catalogue:
         self.index = {name: i for i, name in enumerate(self.names)}
         self.reasons = dict(REASONS)
         self.weights = reference_weights(parameters.reference_currency)
+        #: The key of an address's windows.
+        self.address_key: Callable[[str], str] = str if parameters.ipv6_windows == ALONE else window_address
+        self.rails, self.channels = frozenset(RAILS), frozenset(CHANNELS)
+        #: The Python types of the caller's own fields.
+        self.attribute_types: dict[str, tuple[type, ...]] = {
+            one.name: (str,) if one.categories else (int, float) for one in parameters.attributes
+        }
         self.calendar = Calendar(parameters.hour_rates, parameters.busy_days)
+
+    def words_of(self, field: str) -> frozenset[str]:
+        """The vocabulary of `rail` or `channel`."""
+        return self.rails if field == "rail" else self.channels
 
     def contract(self) -> Contract:
         """The contract of a model that is trained on this catalogue."""
@@ -96,6 +116,7 @@ class Catalogue:
                 "busy_days": [list(pair) for pair in self.parameters.busy_days],
                 "currency_weights": {code: list(pair) for code, pair in self.weights.items()},
                 "utc_offset_minutes": UTC_OFFSET_MINUTES,
+                **({} if self.parameters.ipv6_windows == ALONE else {"ipv6_windows": self.parameters.ipv6_windows}),
             },
             columns=tuple((f.name, f.declaration) for f in self.features),
         )
@@ -105,6 +126,8 @@ def _problems(parameters: CatalogueParameters) -> list[str]:
     found = []
     if parameters.reference_currency not in CURRENCIES:
         found.append(f"reference_currency {parameters.reference_currency!r} is unknown: use an ISO 4217 code we list.")
+    if parameters.ipv6_windows not in (64, ALONE):
+        found.append("ipv6_windows must be 64 or 128.")
     if not 1 <= parameters.label_delay_days <= 90:
         found.append("label_delay_days must lie in 1..90.")
     found += calendar_problems(parameters.hour_rates, parameters.busy_days)
@@ -155,5 +178,5 @@ def catalogue(parameters: CatalogueParameters | None = None) -> Catalogue:
 def catalogue_of(contract: Contract) -> Catalogue:
     """The catalogue this code builds from a contract's parameters; compare `contract()` of both before use."""
     keep = {f.name for f in msgspec.structs.fields(CatalogueParameters)}
-    chosen = {k: v for k, v in contract.parameters.items() if k in keep}
+    chosen = {"ipv6_windows": ALONE} | {k: v for k, v in contract.parameters.items() if k in keep}
     return Catalogue(msgspec.convert(chosen, CatalogueParameters))

@@ -12,6 +12,7 @@ import msgspec
 from features.errors import RiskgateError
 from features.intake.parse import payment_from, read_json, read_payment
 from features.intake.pseudonyms import Pseudonyms
+from features.intake.tokens import Tokens
 from serving.access.authenticator import Authenticator, Caller
 from serving.api import docs_page, openapi
 from serving.api.asgi import JSON, REPLAYED, Receive, Reply, html_reply, json_reply, read_body
@@ -48,6 +49,7 @@ class Backend(Protocol):
 
     runtime: Runtime | None
     names: Pseudonyms | None
+    tokens: Tokens | None
     authenticator: Authenticator | None
 
     def engine(self) -> tuple[Runtime, Engine]:
@@ -74,8 +76,11 @@ class Handlers:
         """`POST /v1/score`: decide about one payment."""
         runtime, engine = self.backend.engine()
         body = await self._read(request, runtime.settings.body_limit_bytes)
-        payment = read_payment(body, engine.catalogue, self.backend.names)
-        if request.flags.dry_run:
+        backend, flags = self.backend, request.flags
+        payment = read_payment(body, engine.catalogue, backend.names, backend.tokens, strict=flags.strict)
+        if payment.warnings:
+            runtime.metrics.warned(payment.warnings)
+        if flags.dry_run:
             return Reply(200, (await engine.dry_run(payment)).answer)
         scored = await engine.answer(
             payment, request.started_ns, explain_approved=request.flags.explain, best_tier=request.best_tier
@@ -112,14 +117,17 @@ class Handlers:
     async def _slice(self, runtime: Runtime, engine: Engine, raw: list[Any], flags: Flags) -> list[msgspec.Raw | Error]:
         decisions: list[msgspec.Raw | Error] = []
         under_way: list[tuple[int, int, asyncio.Task[Scored]]] = []
+        backend = self.backend
         for place, one in enumerate(raw):
             began_ns = time.perf_counter_ns()
             decisions.append(msgspec.Raw(b""))
             try:
-                payment = payment_from(one, engine.catalogue, self.backend.names)
+                payment = payment_from(one, engine.catalogue, backend.names, backend.tokens, strict=flags.strict)
             except RiskgateError as error:
                 decisions[place] = refusal(error)[1]
                 continue
+            if payment.warnings:
+                runtime.metrics.warned(payment.warnings)
             # Tasks take their first step in the order in which they are made: the order of the batch.
             answer = (
                 engine.dry_run(payment)

@@ -182,6 +182,7 @@ class Decider:
             spent_minor=spent_minor,
             breakers=open_breakers,
             profile_row=reading.profile_row,
+            warnings=payment.warnings,
         )
         decided = Decided(evaluation, tier, receipt, answer, self._case(payment, evaluation, timings.arrival_ms))
         if self.notice is not None:
@@ -221,17 +222,18 @@ class Decider:
         self, payment: Payment, evaluation: Evaluation, tier: str, missing: tuple[str, ...], receipt_id: str | None
     ) -> bytes:
         answer = Answer(
-            payment.transaction_id,
-            evaluation.decision.word,
-            evaluation.score,
-            evaluation.reasons,
-            evaluation.rules,
-            tier,
-            missing,
-            self.model,
-            self.policy_digest,
-            self.features_hash,
-            receipt_id,
+            transaction_id=payment.transaction_id,
+            decision=evaluation.decision.word,
+            score=evaluation.score,
+            reasons=evaluation.reasons,
+            rules=evaluation.rules,
+            tier=tier,
+            missing=missing,
+            warnings=payment.warnings,
+            model=self.model,
+            policy=self.policy_digest,
+            features=self.features_hash,
+            receipt_id=receipt_id,
         )
         return receipts.encode_answer(answer)
 

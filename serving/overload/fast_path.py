@@ -45,7 +45,9 @@ class FastPath:
         try:
             runtime, engine = self.application.engine()
             self.application.authenticate(key, "score")
-            payment = read_payment(body, engine.catalogue, self.application.names)
+            payment = read_payment(body, engine.catalogue, self.application.names, self.application.tokens)
+            if payment.warnings:
+                runtime.metrics.warned(payment.warnings)
             if not isinstance(engine, EmbeddedEngine):
                 server: ServerEngine = engine  # type: ignore[assignment]  # every other engine is one
                 self._begin(runtime, server, payment, admitted, send)
