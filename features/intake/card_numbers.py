@@ -63,7 +63,8 @@ def card_numbers_in(text: str) -> list[CardNumber]:
     found: list[CardNumber] = []
     for reading in readings_of(text):
         if _ENOUGH.search(reading.text) is not None:
-            found += [one for one in _in_reading(reading) if not _overlap(one, found)]
+            taken = [(one.start, one.end) for one in found]
+            found += [one for one in _in_reading(reading) if not _overlap(one, taken)]
     return sorted(found)
 
 
@@ -103,8 +104,8 @@ def may_hold_card_number(body: bytes) -> bool:
     return _WITH_EXPONENT in kinds and _EXPONENT.search(body) is not None
 
 
-def _overlap(number: CardNumber, spans: Iterable[tuple[int, ...]]) -> bool:
-    return any(number.start < end and start < number.end for start, end, *_ in spans)
+def _overlap(number: CardNumber, spans: Iterable[tuple[int, int]]) -> bool:
+    return any(number.start < end and start < number.end for start, end in spans)
 
 
 def _in_reading(reading: Reading) -> list[CardNumber]:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
 from features.intake.pseudonyms import Pseudonyms
+from features.intake.tokens import Tokens
 from serving.access.authenticator import Authenticator, Caller, is_local
 from serving.access.loopback_only import refusal_of
 from serving.api.asgi import ADMITTED, Receive, Reply, Scope, Send, closing, error_reply, send_reply
@@ -48,6 +49,7 @@ class Application:
         self.failed = False  # the runtime could not be prepared: the process ends
         self.authenticator: Authenticator | None = None
         self.names: Pseudonyms | None = None
+        self.tokens: Tokens | None = None
         self.draining = False  # the process stops: replies close their connections
         self.always = ALWAYS
         self.admission: Admission | None = None
@@ -75,6 +77,7 @@ class Application:
         self.runtime, self.authenticator = runtime, authenticator
         settings, watch = runtime.settings, runtime.metrics.watch
         self.names = pseudonyms_of(settings.hash_key)
+        self.tokens = runtime.tokens
         self.always = security_headers(settings.hsts_seconds)
         self._most_under_way = settings.in_flight_limit
         watch("riskgate_keys", "Valid keys of the key file.", lambda: authenticator.keys)

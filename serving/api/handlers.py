@@ -12,6 +12,7 @@ import msgspec
 from features.errors import RiskgateError
 from features.intake.parse import payment_from, read_json, read_payment
 from features.intake.pseudonyms import Pseudonyms
+from features.intake.tokens import Tokens
 from serving.access.authenticator import Authenticator, Caller
 from serving.api import docs_page, openapi
 from serving.api.asgi import JSON, REPLAYED, Receive, Reply, html_reply, json_reply, read_body
@@ -48,6 +49,7 @@ class Backend(Protocol):
 
     runtime: Runtime | None
     names: Pseudonyms | None
+    tokens: Tokens | None
     authenticator: Authenticator | None
 
     def engine(self) -> tuple[Runtime, Engine]:
@@ -163,8 +165,13 @@ class Handlers:
 
     async def receipt(self, request: Request) -> Reply:
         """`GET /v1/receipts/{transaction_id}`: the record of one decision."""
-        _, engine = self.backend.engine()
-        event = await engine.payment_event(request.path.removeprefix("/v1/receipts/"))
+        runtime, engine = self.backend.engine()
+        sent = request.path.removeprefix("/v1/receipts/")
+        stored, token = runtime.tokens.replace(sent)
+        event = await engine.payment_event(stored)
+        if event is None and token is not None:
+            # An older ledger: some of these spellings were no card numbers to the release that wrote it.
+            event = await engine.payment_event(sent)
         if event is None:
             raise UnknownTransaction(
                 "No payment of this transaction_id was scored here.", "Correct the transaction_id.", "transaction_id"
