@@ -77,7 +77,7 @@ class Application:
         self.runtime, self.authenticator = runtime, authenticator
         settings, watch = runtime.settings, runtime.metrics.watch
         self.names = pseudonyms_of(settings.hash_key)
-        self.tokens = Tokens(settings.hash_key or "")
+        self.tokens = runtime.tokens
         self.always = security_headers(settings.hsts_seconds)
         self._most_under_way = settings.in_flight_limit
         watch("riskgate_keys", "Valid keys of the key file.", lambda: authenticator.keys)

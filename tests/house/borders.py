@@ -25,7 +25,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
             "catalogue",
             "kernel",
         ),
-        *("intake", "history", "state", "bundle", "feast_store", "__main__"),
+        *("card_numbers", "intake", "history", "state", "bundle", "feast_store", "__main__"),
     ),
     "training": (
         *("__init__", "settings", "html", "recipe", "data", "model", "evaluation", "simulator/parameters"),
@@ -83,6 +83,7 @@ SQL_BORDER: tuple[str, ...] = (
     "serving/ledger/reader.py",
     "serving/ledger/postgres/events.py",
     "serving/ledger/postgres/schema.py",
+    "serving/ledger/postgres/token_keys.py",
     "serving/recorder/postgres_writer.py",
     "serving/cases/postgres.py",
     "serving/cases/sqlite.py",

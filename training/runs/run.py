@@ -11,7 +11,9 @@ import pyarrow as pa
 from features.catalogue.catalogue import Catalogue
 from features.errors import InvalidHistory
 from features.feast_store.views import service_name
+from features.history.card_numbers import is_marked, tokenised
 from features.history.parquet import read_table
+from features.intake.tokens import Tokens
 from features.state.profiles import ProfileFile, Profiles
 from training.data.frame import Frame, Progress, frame
 from training.data.source_map import Dataset
@@ -60,7 +62,7 @@ def run(
     """
     catalogue, recipe = Catalogue(dataset.catalogue_parameters()), dataset.recipe(recipe_name)
     listener.stage("reading the history")
-    history = read_history(history_path)
+    history = read_history(history_path, settings.tokens())
     payments = frame_of(dataset, history, catalogue, settings, recipe_name, profiles_path, through_feast, listener)
     del history
     trained = train(
@@ -105,11 +107,12 @@ def frame_of(
     )
 
 
-def read_history(path: Path) -> pa.Table:
-    """The history in a file or in the folder of a simulated world.
+def read_history(path: Path, tokens: Tokens | None = None) -> pa.Table:
+    """The history in a file or in the folder of a simulated world; `tokens` replaces its clear card numbers.
 
     Raises:
-        InvalidHistory: there is none, or the world is incomplete.
+        InvalidHistory: there is none, or the world is incomplete; it holds clear card numbers and there are no
+            `tokens`, or tokens of another key.
     """
     if path.is_dir():
         return storage.read_history(path)
@@ -119,7 +122,8 @@ def read_history(path: Path) -> pa.Table:
             "Make one from a source file: python -m training history DATASET --data FOLDER. "
             "The simulated one is made by python -m training simulate.",
         )
-    return read_table(path)
+    history = read_table(path)
+    return history if is_marked(history, tokens, str(path)) else tokenised(history, tokens, str(path))
 
 
 def digest_of(path: Path) -> str:
