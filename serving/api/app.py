@@ -152,6 +152,8 @@ class Application:
             return found
         if path.startswith(RECEIPTS):
             return self._receipt
+        if path == "*":  # the server as a whole (RFC 9110 §9.3.7)
+            raise WrongMethod("The service as a whole answers no OPTIONS.", "Ask for a path.", "GET, HEAD, POST")
         raise UnknownRoute("There is nothing at this path.", "See /openapi.json for what this service answers.")
 
     def _route_name(self, path: str) -> str:
