@@ -164,6 +164,8 @@ class Riskgate:
             log.warning("%s", warning)
         if authenticator.keyless:
             log.warning("no API key is set: the service accepts every call and listens on loopback only")
+        if settings.sandbox == "1":
+            log.warning("the sandbox is on: ids that begin with test_approve and the like get the answer they ask for")
         self._set_up_connections(settings, descriptors)
         self._drain = Drain(application, settings.drain_min_seconds, settings.drain_seconds)
         self._drain.before_end.append(self._stop_accepting)

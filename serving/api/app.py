@@ -14,6 +14,7 @@ from serving.api.asgi import ADMITTED, Receive, Reply, Scope, Send, closing, err
 from serving.api.docs_page import FILES
 from serving.api.handlers import Handlers, Request
 from serving.api.query_flags import flags_of
+from serving.api.sandbox import with_sandbox
 from serving.decision.evaluator import FULL
 from serving.engine.protocols import Engine, Runtime
 from serving.errors import Overloaded, UnknownRoute, WrongMethod
@@ -76,6 +77,8 @@ class Application:
 
     def serve(self, runtime: Runtime, authenticator: Authenticator) -> None:
         """Answer with this runtime, for the callers that the authenticator accepts, from now on."""
+        if runtime.settings.sandbox == "1":
+            runtime = with_sandbox(runtime)
         self.runtime, self.authenticator = runtime, authenticator
         settings, watch = runtime.settings, runtime.metrics.watch
         self.names = pseudonyms_of(settings.hash_key)

@@ -91,7 +91,8 @@ class Handlers:
             runtime.metrics.replayed()
             return Reply(200, scored.answer, REPLAYED)
         seconds = (time.perf_counter_ns() - request.started_ns) * 1e-9
-        runtime.metrics.decided(scored.decision, scored.tier, seconds)
+        if not scored.test:
+            runtime.metrics.decided(scored.decision, scored.tier, seconds)
         return Reply(200, scored.answer, timings_us=scored.timings_us)
 
     async def batch(self, request: Request) -> Reply:
@@ -143,7 +144,7 @@ class Handlers:
             except RiskgateError as error:
                 decisions[place] = refusal(error)[1]
                 continue
-            if not scored.replayed and not flags.dry_run:
+            if not (scored.replayed or scored.test or flags.dry_run):
                 seconds = (time.perf_counter_ns() - began_ns) * 1e-9
                 runtime.metrics.decided(scored.decision, scored.tier, seconds)
             decisions[place] = msgspec.Raw(scored.answer)

@@ -170,7 +170,8 @@ class FastPath:
             self._reply(Reply(200, scored.answer, REPLAYED), asked)
             return
         took_ns = time.perf_counter_ns() - asked.admitted.arrived_ns
-        runtime.metrics.decided(scored.decision, scored.tier, took_ns * 1e-9)
+        if not scored.test:
+            runtime.metrics.decided(scored.decision, scored.tier, took_ns * 1e-9)
         runtime.metrics.answered(_ROUTE, 200)
         answer, timing = scored.answer, server_timing(took_ns, scored.timings_us)
         asked.send(_DECIDED % (self._head, date_line(), asked.lines, timing, len(answer), answer))
