@@ -163,10 +163,10 @@ def test_looking_for_card_numbers_takes_no_longer_than_the_text_is_long() -> Non
     assert time.perf_counter() - began < 2
 
 
-@given(st.integers(10**11, 10**18 - 1))
+@given(st.integers(4 * 10**14, 5 * 10**14 - 1))
 def test_exactly_one_check_digit_makes_a_card_number(prefix: int) -> None:
     assert sum(luhn(f"{prefix}{d}") for d in range(10)) == 1
-    assert any(holds_card_number(f"a{prefix}{d}b") for d in range(10))
+    assert sum(holds_card_number(f"a {prefix}{d} b") for d in range(10)) == 1
 
 
 @given(st.text(max_size=40))
@@ -179,7 +179,9 @@ _values = st.one_of(
     st.none(), st.booleans(), st.integers(-(10**13), 10**13), st.floats(-1e9, 1e9), st.text(max_size=20),
     st.sampled_from([*RAILS, *CHANNELS, "INR", "usd", "IN", "uk", "NA", "5411", "742", "10.0.0.1", "::1", "0.0.0.0"]),
     st.sampled_from(["2026-11-11T00:00:00Z", CARD, "unknown", "N/A", "0000", " x ", "12.5", "Jose\u0301", "-", "a\nb"]),
-    st.dictionaries(st.sampled_from(["basket_items", "sign_in", "x", "bin", "eci", "funding"]), st.integers(0, 9) | st.text(max_size=5)),
+    st.dictionaries(
+        st.sampled_from(["basket_items", "sign_in", "x", "bin", "eci", "funding"]), st.integers(0, 9) | st.text(max_size=5)
+    ),
 )  # fmt: skip
 
 
