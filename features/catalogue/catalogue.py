@@ -12,7 +12,9 @@ from features.catalogue.aggregate import DAY, Aggregate
 from features.catalogue.calendar import Calendar, calendar_problems
 from features.catalogue.typologies import REASONS, Ratio, Typology, ratios, typologies
 from features.domain.contract import KERNEL_VERSION, Contract
-from features.domain.money import CURRENCIES, reference_weights
+from features.catalogue.vocabulary import codes_of, vocabulary_problems
+from features.domain.money import CURRENCIES, reference_minor, reference_weights, weight_problems
+from features.domain.payment import CHANNELS, RAILS
 from features.domain.utc_offsets import UTC_OFFSET_MINUTES
 from features.errors import InvalidDeclaration
 
@@ -31,7 +33,9 @@ class CatalogueParameters(msgspec.Struct, frozen=True):
     """What a deployment chooses: reference currency (ISO 4217), label delay in days, own attributes, calendar.
 
     `hour_rates` are 24 expected rates by local hour relative to the day's mean; `busy_days` are pairs of a day
-    (`11-11`) and its traffic in ordinary days' payments.
+    (`11-11`) and its traffic in ordinary days' payments. `currency_weights` is the whole table of weights for the
+    reference currency (features/domain/money.py), empty for this release's own: a contract keeps its table. `rails`
+    and `channels` are words of the deployment's own beside RAILS and CHANNELS.
     """
 
     reference_currency: str = "INR"
@@ -39,6 +43,9 @@ class CatalogueParameters(msgspec.Struct, frozen=True):
     attributes: tuple[Attribute, ...] = ()
     hour_rates: tuple[float, ...] = ()
     busy_days: tuple[tuple[str, float], ...] = ()
+    currency_weights: dict[str, tuple[int, int]] = {}
+    rails: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
 
 
 class Feature(msgspec.Struct, frozen=True):
@@ -80,8 +87,15 @@ class Catalogue:
             raise InvalidDeclaration(problems)
         self.index = {name: i for i, name in enumerate(self.names)}
         self.reasons = dict(REASONS)
-        self.weights = reference_weights(parameters.reference_currency)
+        self.weights = parameters.currency_weights or reference_weights(parameters.reference_currency)
+        self.minor_per_major = {code: 10.0 ** CURRENCIES[code][0] for code in self.weights if code in CURRENCIES}
+        self.rail_codes, self.channel_codes = codes_of(RAILS, parameters.rails), codes_of(CHANNELS, parameters.channels)
+        self.rails, self.channels = frozenset(self.rail_codes), frozenset(self.channel_codes)
         self.calendar = Calendar(parameters.hour_rates, parameters.busy_days)
+
+    def reference_minor(self, amount_minor: int, currency: str) -> int:
+        """The amount in reference minor units; UNKNOWN_AMOUNT (-1) for a currency without a weight."""
+        return reference_minor(amount_minor, currency, self.weights)
 
     def contract(self) -> Contract:
         """The contract of a model that is trained on this catalogue."""
@@ -96,15 +110,22 @@ class Catalogue:
                 "busy_days": [list(pair) for pair in self.parameters.busy_days],
                 "currency_weights": {code: list(pair) for code, pair in self.weights.items()},
                 "utc_offset_minutes": UTC_OFFSET_MINUTES,
+                **{name: list(words) for name, words in self._own_words().items() if words},
             },
             columns=tuple((f.name, f.declaration) for f in self.features),
         )
+
+    def _own_words(self) -> dict[str, tuple[str, ...]]:
+        return {"rails": self.parameters.rails, "channels": self.parameters.channels}
 
 
 def _problems(parameters: CatalogueParameters) -> list[str]:
     found = []
     if parameters.reference_currency not in CURRENCIES:
         found.append(f"reference_currency {parameters.reference_currency!r} is unknown: use an ISO 4217 code we list.")
+    if parameters.currency_weights:
+        found += weight_problems(parameters.currency_weights, parameters.reference_currency)
+    found += vocabulary_problems("rails", parameters.rails) + vocabulary_problems("channels", parameters.channels)
     if not 1 <= parameters.label_delay_days <= 90:
         found.append("label_delay_days must lie in 1..90.")
     found += calendar_problems(parameters.hour_rates, parameters.busy_days)
@@ -153,7 +174,15 @@ def catalogue(parameters: CatalogueParameters | None = None) -> Catalogue:
 
 
 def catalogue_of(contract: Contract) -> Catalogue:
-    """The catalogue this code builds from a contract's parameters; compare `contract()` of both before use."""
+    """The catalogue this code builds from a contract's parameters; compare `contract()` of both before use.
+
+    A contract of an older release keeps its own table of weights: its receipts verify, and a currency that it lacks
+    has no weight.
+    """
     keep = {f.name for f in msgspec.structs.fields(CatalogueParameters)}
     chosen = {k: v for k, v in contract.parameters.items() if k in keep}
-    return Catalogue(msgspec.convert(chosen, CatalogueParameters))
+    parameters = msgspec.convert(chosen, CatalogueParameters)
+    reference = parameters.reference_currency
+    if reference in CURRENCIES and parameters.currency_weights == reference_weights(reference):
+        parameters = msgspec.structs.replace(parameters, currency_weights={})
+    return Catalogue(parameters)
