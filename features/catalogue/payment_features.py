@@ -65,7 +65,7 @@ REQUEST_FEATURES = (
         "0 or 1",
         "Whether it is between midnight and 6 at the payer.",
     ),
-    ("rail", "baseline", "CHANNEL_RISK", "code", "The rail: upi, wallet, card or netbanking."),
+    ("rail", "baseline", "CHANNEL_RISK", "code", "The rail, such as upi, wallet, card or pix."),
     ("channel", "baseline", "CHANNEL_RISK", "code", "The channel, from online to collect request."),
     ("mcc", "bust-out merchant", "CHANNEL_RISK", "ISO 18245 code", "Merchant category code of the payment."),
     (
@@ -133,19 +133,24 @@ def age_days(ts: int, since_ms: float) -> float:
 
 @compiled
 def is_round(extra: Vector) -> bool:
-    """Whether the amount as sent is a whole multiple of a hundred major units."""
+    """Whether the amount as sent is a whole multiple of a hundred major units; no if its minor unit is unknown."""
     return bool(extra[AMOUNT_AS_SENT] > 0 and extra[AMOUNT_AS_SENT] % (100.0 * extra[MINOR_PER_MAJOR]) == 0.0)
 
 
 @compiled
 def fill_request(layout: Ints, ts: int, amount: int, extra: Vector, out: Vector) -> None:
-    """Write the features of the payment alone, in the order of REQUEST_FEATURES, and the attributes."""
+    """Write the features of the payment alone, in the order of REQUEST_FEATURES, and the attributes.
+
+    amount: reference minor units, negative if unknown (features/domain/money.py).
+    """
     local_ms = ts + int(extra[UTC_OFFSET]) * MINUTE
     weekday = (local_ms // DAY + _EPOCH_WEEKDAY) % 7
     hour = (local_ms % DAY) / HOUR
-    out[0] = float(amount)
-    out[1] = np.log10(1.0 + amount)
-    out[2] = 1.0 if is_round(extra) else 0.0
+    out[0] = float(amount) if amount >= 0 else np.nan
+    out[1] = np.log10(1.0 + amount) if amount >= 0 else np.nan
+    out[2] = np.nan
+    if not np.isnan(extra[MINOR_PER_MAJOR]):
+        out[2] = 1.0 if is_round(extra) else 0.0
     out[3] = (extra[AMOUNT_AS_SENT] % extra[MINOR_PER_MAJOR]) / extra[MINOR_PER_MAJOR]
     out[4] = hour
     out[5] = float(weekday)
@@ -181,7 +186,9 @@ def fill_profile(layout: Ints, ts: int, extra: Vector, profile: Vector, out: Vec
 def fill_ratios(ratios: Ints, amount: int, out: Vector) -> None:
     """Write the ratios; rows are (numerator column or -1 for the amount, denominator column, target column)."""
     for r in range(ratios.shape[0]):
-        above = float(amount) if ratios[r, 0] < 0 else out[ratios[r, 0]]
+        above = out[ratios[r, 0]]
+        if ratios[r, 0] < 0:
+            above = float(amount) if amount >= 0 else np.nan
         below = out[ratios[r, 1]]
         out[ratios[r, 2]] = above / below if below > 0.0 else np.nan
 
@@ -204,7 +211,7 @@ def mask_of(layout: Ints, ts: int, amount: int, extra: Vector) -> int:
         mask |= 1 << _P2P_BIT
     if channel == _STATIC_QR:
         mask |= 1 << _QR_BIT
-    if amount <= layout[SMALL_AMOUNT]:
+    if 0 <= amount <= layout[SMALL_AMOUNT]:
         mask |= 1 << _SMALL_BIT
     if is_round(extra):
         mask |= 1 << _ROUND_BIT

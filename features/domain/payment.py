@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
-RAILS = ("upi", "wallet", "card", "netbanking")
-CHANNELS = ("online", "in_app", "qr_static", "qr_dynamic", "pos", "p2p", "collect")
+#: A word's place is its code in the features: words are only ever appended, so that the codes of old models stay.
+RAILS = (
+    *("upi", "wallet", "card", "netbanking"),
+    *("sepa", "sepa_instant", "pix", "ach", "fednow", "rtp", "imps", "neft", "bnpl", "cash", "other"),
+)
+CHANNELS = (
+    *("online", "in_app", "qr_static", "qr_dynamic", "pos", "p2p", "collect"),
+    *("contactless", "atm", "moto", "recurring", "branch", "ivr", "other"),
+)
+#: The word that any word outside a vocabulary counts as.
+OTHER = "other"
 OUTCOMES = ("authorised", "declined", "reversed", "settled")
 LABELS = ("fraud", "legitimate")
 LABEL_SOURCES = ("chargeback", "customer_report", "network_alert", "review")

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from features.domain.money import CURRENCIES, LARGEST_AMOUNT_MINOR
+from features.domain.currencies import CURRENCIES
+from features.domain.money import LARGEST_AMOUNT_MINOR
 from features.domain.payment import CHANNELS, DEFAULT_DEADLINE_MS, RAILS
 
 LONGEST_TEXT = 128

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.domain.money import CURRENCIES, LARGEST_AMOUNT_MINOR
+from features.domain.currencies import CURRENCIES
+from features.domain.money import LARGEST_AMOUNT_MINOR
 from features.domain.payment import Payment
 from features.domain.payment_fields import COUNTRY
 from features.errors import InvalidHistory

@@ -61,7 +61,8 @@ def card_numbers_in(text: str) -> list[CardNumber]:
     [CardNumber(start=5, end=24, digits='4111111111111111')]
     """
     found: list[CardNumber] = []
-    for reading in readings_of(text):
+    # The innermost reading first: an escape within an escape is digits between percent signs, as groups are.
+    for reading in reversed(list(readings_of(text))):
         if _ENOUGH.search(reading.text) is not None:
             taken = [(one.start, one.end) for one in found]
             found += [one for one in _in_reading(reading) if not _overlap(one, taken)]

@@ -185,7 +185,7 @@ def _number(sent: Any, where: str, findings: Findings) -> float | None:
     elif not is_finite(number):
         findings.warn(where, "out_of_range", "The value is beyond every number we keep (1.8e308) and was left out.")
     elif findings.number_without_card_number(where, number):
-        return number if isinstance(sent, str | bool) else sent  # a whole number stays one
+        return number
     return None
 
 

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from features.catalogue.aggregate import FILTERS, HOPS, Aggregate, How
 from features.catalogue.catalogue import Catalogue
 from features.catalogue.payment_features import PROFILE_FEATURES, REQUEST_FEATURES
-from features.domain.money import CURRENCIES
 from features.domain.payment import ENTITIES
 from features.errors import InvalidDeclaration
 from features.kernel import step, tiles
@@ -161,7 +160,7 @@ def plan_of(catalogue: Catalogue) -> Plan:
         for above, below, name, *_ in catalogue.ratios
     ]
     numerator, denominator = catalogue.weights["USD"]
-    small = 10 ** CURRENCIES["USD"][0] * numerator // denominator
+    small = int(catalogue.minor_per_major["USD"]) * numerator // denominator
     return compile_plan(
         catalogue.aggregates, first_attribute + attributes, divisions, (first_attribute, attributes, small)
     )

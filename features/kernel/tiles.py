@@ -20,6 +20,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from features.domain.money import UNKNOWN_AMOUNT
 from features.jit import compiled
 from features.kernel.heap import LARGEST_CAPACITY, Words, allocate_block, free_block
 
@@ -29,7 +30,7 @@ Table = npt.NDArray[np.int64]
 NEWEST, SEEN, TILES, CAPACITY, FILLED, TIDY_AT, RECORD_WORDS = 0, 1, 2, 3, 4, 5, 6
 # how a field of a tile accumulates
 COUNT, SUM, MAX = 0, 1, 2
-NOTHING_YET = -1  # of a maximum: amounts are never negative
+NOTHING_YET = UNKNOWN_AMOUNT  # of a maximum: amounts are never negative, so an unknown one changes none
 COUNT_BITS = 32
 # columns of the field table: how, filter bit, word of the tile, shift of a count inside its word
 FIELD_HOW, FIELD_BIT, FIELD_WORD, FIELD_SHIFT = 0, 1, 2, 3
@@ -109,7 +110,7 @@ def add(
     """Add one event to the tile of its time; 1 if it is too late for every window, else 0.
 
     `finest` is the smallest hop, ms. `mask` has a bit for each filter the event passes. `weight` is 1, or -1 to
-    take a correction back (counts and sums only).
+    take a correction back (counts and sums only). An unknown `amount` (UNKNOWN_AMOUNT) adds to counts only.
     """
     last = bounds.shape[0] - 1
     if ts < boundary(heap[record + NEWEST], bounds[last, 0], bounds[last, 1]):
@@ -140,7 +141,7 @@ def add(
             if fields[f, FIELD_HOW] == COUNT:
                 heap[at] += weight << fields[f, FIELD_SHIFT]
             elif fields[f, FIELD_HOW] == SUM:
-                heap[at] += weight * amount
+                heap[at] += weight * max(amount, 0)
             elif weight > 0:
                 heap[at] = max(heap[at], amount)
     return 0

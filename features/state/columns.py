@@ -11,17 +11,14 @@ import pyarrow as pa
 
 from features.catalogue import payment_features
 from features.catalogue.catalogue import Catalogue
-from features.domain.money import CURRENCIES, CURRENCY_CODES
-from features.domain.payment import CHANNELS, RAILS, Payment
+from features.domain.money import LARGEST_REFERENCE_MINOR, UNKNOWN_AMOUNT
+from features.domain.payment import OTHER, Payment
 from features.domain.utc_offsets import UTC_OFFSET_MINUTES
 from features.history.schema import each_word, times_ms, valid
 from features.state.profiles import InstrumentProfile, InvalidProfile, PayeeProfile, PayerProfile, ProfileRow, Profiles
 
 Vector = npt.NDArray[np.float64]
 
-_RAIL_CODE = {name: float(i) for i, name in enumerate(RAILS)}
-_CHANNEL_CODE = {name: float(i) for i, name in enumerate(CHANNELS)}
-_MINOR_PER_MAJOR = {code: float(10**digits) for code, (digits, _) in CURRENCIES.items()}
 _OFFSETS = {country: float(minutes) for country, minutes in UTC_OFFSET_MINUTES.items()}
 OTHER_CATEGORY = -1.0
 MISSING = float("nan")
@@ -42,16 +39,16 @@ def category_code(value: float | str, categories: tuple[str, ...]) -> float:
 
 
 def reference_amount(payment: Payment, catalogue: Catalogue) -> int:
-    """The amount in reference minor units."""
-    numerator, denominator = catalogue.weights[payment.currency]
-    return payment.amount_minor * numerator // denominator
+    """The amount in reference minor units; UNKNOWN_AMOUNT for a currency without a weight."""
+    return catalogue.reference_minor(payment.amount_minor, payment.currency)
 
 
 def encode_extra(payment: Payment, catalogue: Catalogue, extra: Vector) -> None:
     """Fill `extra` (features/catalogue/payment_features.py) for one payment."""
     payer_country, payee_country = payment.payer_country, payment.payee_country
-    extra[payment_features.RAIL] = _RAIL_CODE[payment.rail]
-    extra[payment_features.CHANNEL] = _CHANNEL_CODE[payment.channel]
+    rails, channels = catalogue.rail_codes, catalogue.channel_codes
+    extra[payment_features.RAIL] = rails[payment.rail] if payment.rail in rails else rails[OTHER]
+    extra[payment_features.CHANNEL] = channels[payment.channel] if payment.channel in channels else channels[OTHER]
     extra[payment_features.MCC] = MISSING if payment.mcc is None else float(payment.mcc)
     extra[payment_features.PAYER_COUNTRY] = country_code(payer_country)
     extra[payment_features.PAYEE_COUNTRY] = country_code(payee_country)
@@ -60,7 +57,7 @@ def encode_extra(payment: Payment, catalogue: Catalogue, extra: Vector) -> None:
     extra[payment_features.HAS_DEVICE] = 0.0 if payment.device_id is None else 1.0
     extra[payment_features.HAS_LOCATION] = 0.0 if payment.latitude is None or payment.longitude is None else 1.0
     extra[payment_features.AMOUNT_AS_SENT] = payment.amount_minor
-    extra[payment_features.MINOR_PER_MAJOR] = _MINOR_PER_MAJOR[payment.currency]
+    extra[payment_features.MINOR_PER_MAJOR] = catalogue.minor_per_major.get(payment.currency, MISSING)
     extra[payment_features.EXPECTED_RATE] = catalogue.calendar.rate_at(
         payment.event_time_ms, extra[payment_features.UTC_OFFSET]
     )
@@ -122,23 +119,23 @@ def _number(value: int | None) -> float:
     return MISSING if value is None else float(value)
 
 
-def _mapped(column: Any, mapping: dict[str, float], otherwise: float) -> Vector:
-    """Each text of a column through a mapping; `otherwise` for another or none."""
-    return each_word(column, lambda word: mapping.get(word, otherwise), otherwise)
+def _mapped(column: Any, mapping: dict[str, float], otherwise: float, empty: float | None = None) -> Vector:
+    """Each text of a column through a mapping; `otherwise` for another, and for none unless `empty` stands for it."""
+    return each_word(column, lambda word: mapping.get(word, otherwise), otherwise if empty is None else empty)
 
 
 def amounts_of(history: pa.Table, catalogue: Catalogue) -> npt.NDArray[np.int64]:
     """Reference minor units of every payment, int64[n]; the same integers as `reference_amount`."""
     sent = history["amount_minor"].to_numpy().astype(np.int64)
-    codes = _mapped(history["currency"], {c: float(i) for i, c in enumerate(CURRENCY_CODES)}, -1.0).astype(np.int64)
-    out: npt.NDArray[np.int64] = np.empty(len(sent), np.int64)
-    for code in np.unique(codes):
-        numerator, denominator = catalogue.weights[CURRENCY_CODES[code]]
-        chosen = codes == code
-        if numerator == denominator:
-            out[chosen] = sent[chosen]
+    known = list(catalogue.weights)
+    codes = _mapped(history["currency"], {c: float(i) for i, c in enumerate(known)}, -1.0).astype(np.int64)
+    out = np.full(len(sent), UNKNOWN_AMOUNT, np.int64)
+    for code in np.unique(codes[codes >= 0]):
+        currency, chosen = known[code], codes == code
+        if catalogue.weights[currency] == (1, 1):
+            out[chosen] = np.minimum(sent[chosen], LARGEST_REFERENCE_MINOR)
         else:  # Python integers: the product may exceed 64 bits
-            out[chosen] = [int(a) * numerator // denominator for a in sent[chosen]]
+            out[chosen] = [catalogue.reference_minor(amount, currency) for amount in sent[chosen].tolist()]
     return out
 
 
@@ -146,8 +143,9 @@ def extras_of(history: pa.Table, catalogue: Catalogue) -> Vector:
     """`extra` of every payment of a completed history, float64[n, words]; the same numbers as `encode_extra`."""
     n = history.num_rows
     extra = np.full((n, extra_words(catalogue)), MISSING)
-    extra[:, payment_features.RAIL] = _mapped(history["rail"], _RAIL_CODE, MISSING)
-    extra[:, payment_features.CHANNEL] = _mapped(history["channel"], _CHANNEL_CODE, MISSING)
+    for column, codes in (("rail", catalogue.rail_codes), ("channel", catalogue.channel_codes)):
+        place = payment_features.RAIL if column == "rail" else payment_features.CHANNEL
+        extra[:, place] = _mapped(history[column], codes, codes[OTHER], MISSING)
     extra[:, payment_features.MCC] = each_word(history["mcc"], float, MISSING)
     extra[:, payment_features.PAYER_COUNTRY] = each_word(history["payer_country"], country_code, MISSING)
     extra[:, payment_features.PAYEE_COUNTRY] = each_word(history["payee_country"], country_code, MISSING)
@@ -160,7 +158,7 @@ def extras_of(history: pa.Table, catalogue: Catalogue) -> Vector:
     extra[:, payment_features.HAS_DEVICE] = valid(history["device_id"])
     extra[:, payment_features.HAS_LOCATION] = valid(history["latitude"]) & valid(history["longitude"])
     extra[:, payment_features.AMOUNT_AS_SENT] = history["amount_minor"].to_numpy()
-    extra[:, payment_features.MINOR_PER_MAJOR] = _mapped(history["currency"], _MINOR_PER_MAJOR, 1.0)
+    extra[:, payment_features.MINOR_PER_MAJOR] = _mapped(history["currency"], catalogue.minor_per_major, MISSING)
     extra[:, payment_features.EXPECTED_RATE] = catalogue.calendar.rates_at(
         times_ms(history["event_time"]), extra[:, payment_features.UTC_OFFSET]
     )

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.catalogue.catalogue import Catalogue
-from features.domain.payment import Payment
+from features.domain.payment_fields import FIELDS
 from features.history.card_numbers import marked
 from features.history.normalise import normalised
 from features.history.schema import history_schema
@@ -29,9 +29,7 @@ from serving.store_config import LedgerConfig
 log = logging.getLogger("riskgate.export")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FROM_PAYMENT = tuple(
-    name for name in Payment.__struct_fields__ if name not in ("event_time_ms", "attributes", "deadline_ms")
-)
+_FROM_PAYMENT = tuple(field.name for field in FIELDS if field.of_history and field.name != "event_time")
 
 #: Payments held as Python objects at a time.
 ROWS_PER_TABLE = 1 << 14

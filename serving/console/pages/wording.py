@@ -6,7 +6,7 @@ import math
 import re
 from datetime import UTC, datetime
 
-from features.domain.money import CURRENCIES
+from features.domain.currencies import CURRENCIES
 from features.domain.payment import CHANNELS, RAILS
 
 _SIGNS = {"INR": "₹", "EUR": "€", "GBP": "£", "USD": "US$"}

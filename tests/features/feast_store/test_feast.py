@@ -55,9 +55,9 @@ def a_world(seed: int, payments: int) -> tuple[pa.Table, Profiles]:
                 "transaction_id": f"t-{i}",
                 "event_time": at,
                 "amount_minor": int(rng.choice([0, 1, 99, 10_000, 123_456, 5_000_000])),
-                "currency": str(rng.choice(["INR", "USD", "JPY", "KWD"])),
-                "rail": str(rng.choice(RAILS)),
-                "channel": str(rng.choice(CHANNELS)),
+                "currency": str(rng.choice(["INR", "USD", "JPY", "KWD", "PEN", "XOF", "USDT"])),
+                "rail": str(rng.choice([*RAILS, "carrier pigeon"])),
+                "channel": str(rng.choice([*CHANNELS, "carrier pigeon"])),
                 "payer_id": f"u-{rng.integers(3)}",
                 "instrument_id": f"c-{rng.integers(4)}",
                 "payee_id": f"m-{rng.integers(3)}",
@@ -101,7 +101,7 @@ def a_world(seed: int, payments: int) -> tuple[pa.Table, Profiles]:
 
 
 def payment_of(row: dict[str, object], at_ms: int) -> Payment:
-    names = set(Payment.__struct_fields__) - {"event_time_ms", "attributes", "deadline_ms"}
+    names = set(Payment.__struct_fields__) & set(row)
     attributes = {n.removeprefix("attr_"): v for n, v in row.items() if n.startswith("attr_") and v is not None}
     return Payment(event_time_ms=at_ms, attributes=attributes, **{n: row[n] for n in names})  # type: ignore[arg-type]
 

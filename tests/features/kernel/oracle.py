@@ -21,7 +21,7 @@ def key_of(payment: Payment, entity: str) -> tuple[str, ...] | None:
 
 
 def passes(payment: Payment, where: str) -> bool:
-    """Whether a payment (in INR, in India) passes a filter that is known immediately."""
+    """Whether a payment (in INR or of unknown amount, in India) passes a filter that is known immediately."""
     offset = {"IN": 330, "SG": 480, None: 0}[payment.payer_country or payment.payee_country]
     minutes = (payment.event_time_ms // 60_000 + offset) % 1440
     return {
@@ -33,8 +33,8 @@ def passes(payment: Payment, where: str) -> bool:
         "collect": payment.channel == "collect",
         "p2p": payment.channel == "p2p",
         "static_qr": payment.channel == "qr_static",
-        "small": payment.amount_minor <= 8500,
-        "round": payment.amount_minor > 0 and payment.amount_minor % 10_000 == 0,
+        "small": payment.currency == "INR" and payment.amount_minor <= 8500,
+        "round": payment.currency == "INR" and payment.amount_minor > 0 and payment.amount_minor % 10_000 == 0,
     }[where]
 
 
@@ -97,7 +97,8 @@ class Oracle:
             others = {key_of(s.payment, a.of or "") for s in window} - {None}
             return float(min(len(others), a.cap))
         number = sum(weight(s, a.where) for s in window)
-        amounts = [s.payment.amount_minor for s in window for _ in range(weight(s, a.where))]
+        counted = [s.payment for s in window for _ in range(weight(s, a.where))]
+        amounts = [payment.amount_minor for payment in counted if payment.currency == "INR"]
         if a.how is How.SINCE_FIRST:
             times = [s.payment.event_time_ms for s in window if weight(s, a.where) > 0]
             return (now - min(times) // hop * hop) / 1000 if times else math.nan
@@ -107,6 +108,6 @@ class Oracle:
             return float(sum(amounts))
         if a.how is How.SHARE:
             return number / len(window) if window else math.nan
-        if not amounts:
-            return math.nan
-        return float(max(amounts)) if a.how is How.MAX else sum(amounts) / len(amounts)
+        if a.how is How.MAX:
+            return float(max(amounts)) if amounts else math.nan
+        return sum(amounts) / len(counted) if counted else math.nan

@@ -187,6 +187,8 @@ def test_amounts_attributes_and_countries_are_read_alike_at_both_speeds() -> Non
             reference_currency="INR",
             label_delay_days=3,
             attributes=(Attribute("basket_items"), Attribute("sign_in", "categorical", ("otp", "pin"))),
+            rails=("ussd",),
+            channels=("kiosk",),
         )
     )
     payments = [
@@ -195,8 +197,8 @@ def test_amounts_attributes_and_countries_are_read_alike_at_both_speeds() -> Non
             event_time_ms=START_MS + i,
             amount_minor=1000 * i + 7,
             currency=currency,
-            rail="card",
-            channel="online",
+            rail=["card", "fednow", "ussd", "carrier pigeon"][i % 4],
+            channel=["online", "ivr", "kiosk", ""][i % 4],
             payer_id="u",
             instrument_id="i",
             payee_id="m",
@@ -208,7 +210,7 @@ def test_amounts_attributes_and_countries_are_read_alike_at_both_speeds() -> Non
             ip="10.0.0.1" if i % 5 else None,
             attributes=[{}, {"basket_items": 3.0}, {"sign_in": "pin"}, {"sign_in": "face"}][i % 4],
         )
-        for i, currency in enumerate(["INR", "USD", "JPY", "KWD", "EUR", "VND"] * 4)
+        for i, currency in enumerate(["INR", "USD", "JPY", "KWD", "EUR", "VND", "USDT", "CLF"] * 4)
     ]
     from features.history.schema import history_schema
 
