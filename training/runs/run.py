@@ -145,10 +145,11 @@ def read_profiles(path: Path | None, tokens: Tokens | None = None) -> Profiles |
     if not path.is_file():
         raise InvalidHistory(f"There is no profile file {path}.", "Leave --profiles out, or name the file.")
     profiles = ProfileFile(path).load()
-    for instrument, row in list(profiles.versions("instrument")) if tokens is not None else ():
-        kept, token = tokens.replace(instrument)
-        if token is not None:
-            profiles.put("instrument", kept, row)
+    if tokens is not None:
+        for instrument, row in list(profiles.versions("instrument")):
+            kept, token = tokens.replace(instrument)
+            if token is not None:
+                profiles.put("instrument", kept, row)
     return profiles
 
 
