@@ -11,8 +11,8 @@ from features.catalogue import payment_features
 from features.catalogue.aggregate import DAY, Aggregate
 from features.catalogue.calendar import Calendar, calendar_problems
 from features.catalogue.typologies import REASONS, Ratio, Typology, ratios, typologies
-from features.domain.contract import KERNEL_VERSION, Contract
 from features.catalogue.vocabulary import codes_of, vocabulary_problems
+from features.domain.contract import KERNEL_VERSION, Contract
 from features.domain.money import CURRENCIES, reference_minor, reference_weights, weight_problems
 from features.domain.payment import CHANNELS, RAILS
 from features.domain.utc_offsets import UTC_OFFSET_MINUTES
@@ -94,7 +94,7 @@ class Catalogue:
         self.calendar = Calendar(parameters.hour_rates, parameters.busy_days)
 
     def reference_minor(self, amount_minor: int, currency: str) -> int:
-        """The amount in reference minor units; UNKNOWN_AMOUNT (-1) for a currency without a weight."""
+        """The amount in reference minor units; UNKNOWN_AMOUNT for a currency without a weight."""
         return reference_minor(amount_minor, currency, self.weights)
 
     def contract(self) -> Contract:
