@@ -73,8 +73,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         """SHA-256 of the canonical bytes, in hex."""
         return hashlib.sha256(self.to_json()).hexdigest()
 
-    def problems(self, feature_names: Collection[str]) -> list[str]:
-        """Every contradiction, each with its repair; empty for a sound policy."""
+    def problems(self, feature_names: Collection[str], channels: Collection[str] = CHANNELS) -> list[str]:
+        """Every contradiction, each with its repair; empty for a sound policy.
+
+        feature_names, channels: those of the model's catalogue.
+        """
         found = []
         if not 0.0 <= self.challenge_at <= self.review_at <= self.decline_at <= 1.0:
             found.append("thresholds must satisfy 0 <= challenge_at <= review_at <= decline_at <= 1.")
@@ -101,9 +104,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
             found.append("default_bands must ascend and end with one that has no upper amount.")
         if any(b.decision not in DECISIONS for b in self.default_bands):
             found.append(f"default_bands decide one of {', '.join(DECISIONS)}.")
-        return found + self._problems_of_bounds(names)
+        return found + self._problems_of_bounds(names, channels)
 
-    def _problems_of_bounds(self, rules: Collection[str]) -> list[str]:
+    def _problems_of_bounds(self, rules: Collection[str], channels: Collection[str]) -> list[str]:
         found = []
         if self.lower_tier_approve_up_to_minor < 0:
             found.append("lower_tier_approve_up_to_minor must not be negative; 0 approves nothing without the model.")
@@ -111,8 +114,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         if exposure is not None and exposure < 0:
             found.append("lower_tier_exposure_per_minute_minor must not be negative; leave it out for no bound.")
         for channel, risk in self.channel_risk.items():
-            if channel not in CHANNELS:
-                found.append(f"channel_risk of {channel!r}: channels are {', '.join(CHANNELS)}.")
+            if channel not in channels:
+                found.append(f"channel_risk of {channel!r}: channels are {', '.join(sorted(channels))}.")
             if not 0 < risk <= LARGEST_CHANNEL_RISK:
                 found.append(f"channel_risk of {channel!r} must lie in (0, {LARGEST_CHANNEL_RISK:g}].")
         if MODEL in rules:

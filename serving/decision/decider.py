@@ -209,7 +209,7 @@ class Decider:
         return evaluation, self._answer(payment, evaluation, DEFAULT, missing, None)
 
     def _spent(self, payment: Payment, arrival_ms: int) -> int:
-        return self.exposure.spent(arrival_ms, self.evaluator.reference_minor(payment))
+        return self.exposure.spent(arrival_ms, self.evaluator.limited_minor(payment))
 
     def _score(self, vector: Vector) -> tuple[float, float] | None:
         try:
@@ -250,5 +250,5 @@ class Decider:
             payment.payer_id,
             payment.device_id,
             payment.payee_id,
-            at_risk_minor(evaluation.score, self.evaluator.reference_minor(payment)),
+            at_risk_minor(evaluation.score, self.evaluator.limited_minor(payment)),
         )

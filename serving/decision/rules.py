@@ -83,7 +83,10 @@ def compile_rules(rules: Sequence[Rule], index: dict[str, int]) -> CompiledRules
 
 
 def matching(rules: CompiledRules, vector: Vector, score: float | None) -> list[Hit]:
-    """The rules whose conditions all hold; a missing value (NaN, or no score) never matches."""
+    """The rules whose conditions all hold; a missing value (NaN, or no score) never matches.
+
+    An unknown amount is no missing value here: the evaluator gives it as infinite.
+    """
     given = _MISSING if score is None else score
     hits: list[Hit] = []
     place = 0

@@ -103,6 +103,16 @@ def by_band(reference_minor: int, policy: Policy) -> Decision:
     return Decision.REVIEW  # a policy without an open last band is refused at load
 
 
+def least_of_last_band(policy: Policy) -> int:
+    """The least amount, reference minor units, of the last band that no tier without a score may approve by its limit.
+
+    >>> least_of_last_band(Policy(challenge_at=0.1, review_at=0.2, decline_at=0.3, lower_tier_approve_up_to_minor=5))
+    200001
+    """
+    edges = [band.up_to_minor for band in policy.default_bands if band.up_to_minor is not None]
+    return max([policy.lower_tier_approve_up_to_minor, *edges]) + 1
+
+
 def bounded(decision: Decision, reference_minor: int, spent_minor: int, policy: Policy) -> Decision:
     """An approval beyond the exposure limit of the minute becomes a challenge; nothing else changes."""
     if decision is Decision.APPROVE and not within_exposure(reference_minor, spent_minor, policy):
