@@ -43,6 +43,12 @@ class UnreadType(ServiceError):
     status = 415
 
 
+class UnreadCoding(ServiceError):
+    """A body in a content coding that is not read."""
+
+    status = 415
+
+
 class UnknownTransaction(ServiceError):
     """A transaction this service has not scored and no imported history holds."""
 

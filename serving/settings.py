@@ -57,6 +57,7 @@ TABLE = (
     Setting("DRAIN_MIN_SECONDS", "2", "seconds", "how long the port stays open after SIGTERM even if no request comes"),
     Setting("KEEP_ALIVE_SECONDS", "75", "seconds", "an idle connection is closed after this; above a balancer's own"),
     Setting("FAST_PATH", "on", "on|off", "off: plain payments go through BentoML's application too"),
+    Setting("SANDBOX", "0", "0|1", "1: transaction ids such as `test_decline` get a known answer and are not recorded"),
     Setting("REDIS_URL", "", "URL", "Redis of the production profile: `redis://…`; empty: embedded"),
     Setting("POSTGRES_URL", "", "URL", "PostgreSQL of the production profile: `postgresql://…`; empty: embedded"),
     Setting("REDIS_PREFIX", "rg", "word", "prefix of every key in Redis"),
@@ -106,6 +107,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drain_min_seconds: int = 2
     keep_alive_seconds: int = 75
     fast_path: str = "on"
+    sandbox: str = "0"
     redis_url: str = ""
     postgres_url: str = ""
     redis_prefix: str = "rg"

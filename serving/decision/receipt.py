@@ -60,7 +60,8 @@ class Receipt(msgspec.Struct, frozen=True):
     approved without a score earlier in the minute of arrival (reference minor units; 0 for a decision with a score).
     `breakers` names the open breakers; those that softened this decision are in `missing` too, except in receipts of
     older releases, which softened every decline to a challenge. `profile_row` is how far the worker had read the
-    profile file, -1 = up to the events before the payment. `warnings` are those of the answer.
+    profile file, -1 = up to the events before the payment. `warnings` are those of the answer. `trace_id` is that of
+    the caller's `traceparent` (W3C Trace Context); it decides nothing.
     """
 
     receipt_id: str
@@ -84,6 +85,7 @@ class Receipt(msgspec.Struct, frozen=True):
     breakers: tuple[str, ...] = ()
     profile_row: int = -1
     warnings: tuple[FieldWarning, ...] = ()
+    trace_id: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Body(msgspec.Struct, frozen=True):

@@ -15,13 +15,19 @@ from serving.ledger.sqlite.commit_ticket import CommitTicket
 
 
 class Scored(msgspec.Struct, frozen=True):
-    """An answer; with a `ticket` it may be sent only when the ticket is done, without one immediately."""
+    """An answer; with a `ticket` it may be sent only when the ticket is done, without one immediately.
+
+    `timings_us` are those of its receipt, microseconds; None where nothing was decided now, such as for a retry. `test`
+    is an answer of the sandbox, which counts in no metric of decisions.
+    """
 
     answer: bytes
     replayed: bool
     ticket: CommitTicket | None
     decision: str
     tier: str
+    timings_us: dict[str, int] | None = None
+    test: bool = False
 
 
 #: Gets the answer of a payment, or the error in its place.

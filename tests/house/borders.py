@@ -34,7 +34,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *("world_commands", "__main__"),
     ),
     "serving": (
-        *("__init__", "errors", "store_config", "settings", "output", "private_file", "messages", "model", "decision"),
+        *("__init__", "errors", "store_config", "settings", "output", "private_file", "messages", "tracing"),
+        *("model", "decision"),
         *("telemetry", "ledger/reader", "ledger/sqlite", "ledger/postgres", "ledger", "cases", "state", "redis_store"),
         *("challenger", "engine", "access", "server", "api", "overload", "audit", "recorder", "console/auth"),
         *("console/desk", "console/pages", "console", "image", "start_checks", "service", "serve", "processes"),

@@ -34,6 +34,12 @@ def empty_reading(missing: tuple[str, ...], seen: tuple[int, ...] = ()) -> Featu
     return FeatureReading(None, DEFAULT, missing, True, seen)
 
 
+def scored_from(decided: Decided) -> Scored:
+    """The answer of a decision that Redis has taken."""
+    word, timings_us = decided.evaluation.decision.word, decided.receipt.timings_us
+    return Scored(decided.answer, False, None, word, decided.tier, timings_us)
+
+
 def replay_of(claim: Claim, known: IdempotencyRecord) -> Scored:
     """The recorded answer of a known payment.
 

@@ -25,7 +25,7 @@ from serving.decision.clock import Clock
 from serving.decision.decider import Decider, FeatureReading, Timings, deadline_of
 from serving.decision.evaluator import DEFAULT, FULL, RULES_ONLY, STALE
 from serving.decision.receipt import Receipt
-from serving.engine.clustered.claim import Claim, differs_from, empty_reading, replay_of, without_receipt
+from serving.engine.clustered.claim import Claim, differs_from, empty_reading, replay_of, scored_from, without_receipt
 from serving.engine.clustered.ledger_lookup import LedgerLookup
 from serving.engine.clustered.outbox import Outbox, PendingDecision, record_decision
 from serving.engine.clustered.profiles import SharedProfiles
@@ -209,7 +209,7 @@ class RedisEngine:
             return self.record_later(msgspec.structs.replace(pending, payment_id=payment_id))
         if first is not None:
             return replay_of(claim, first)
-        return Scored(decided.answer, False, None, decided.evaluation.decision.word, decided.tier)
+        return scored_from(decided)
 
     def _read(self, claim: Claim, strings: Strings, best_tier: str) -> FeatureReading:
         """The features and what is missing of them; the payment is part of the state already."""

@@ -125,7 +125,8 @@ class EmbeddedEngine:
             "payment", payment.transaction_id, payment.event_time_ms, arrival_ms, body, decided.case
         )
         self._remember(payment.transaction_id, RecentAnswer(content, decided.answer, ticket))
-        return Scored(decided.answer, False, ticket, decided.evaluation.decision.word, decided.tier)
+        word = decided.evaluation.decision.word
+        return Scored(decided.answer, False, ticket, word, decided.tier, decided.receipt.timings_us)
 
     async def dry_run(self, payment: Payment) -> Scored:
         """See `Engine.dry_run`."""
