@@ -56,7 +56,9 @@ class Receipt(msgspec.Struct, frozen=True):
     approved without a score earlier in the minute of arrival (reference minor units; 0 for a decision with a score).
     `breakers` names the open breakers; those that softened this decision are in `missing` too, except in receipts of
     older releases, which softened every decline to a challenge. `profile_row` is how far the worker had read the
-    profile file, -1 = up to the events before the payment.
+    profile file, -1 = up to the events before the payment. `lists_seq` is the last `list` event that the worker had
+    applied, -1 = the bundle's own lists decided (older releases); `network` the listed network (CIDR) that held the
+    address, which cannot be recomputed from a pseudonym.
     """
 
     receipt_id: str
@@ -79,6 +81,8 @@ class Receipt(msgspec.Struct, frozen=True):
     spent_minor: int = 0
     breakers: tuple[str, ...] = ()
     profile_row: int = -1
+    lists_seq: int = -1
+    network: str = ""
 
 
 class Body(msgspec.Struct, frozen=True):

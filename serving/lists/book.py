@@ -1,0 +1,203 @@
+"""The lists in force, in memory: one hash table per kind of entry, and prefix tables for networks.
+
+Each event changes only its own entries. A payment that no entry names costs one look-up per field.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator
+
+import msgspec
+
+from features.domain.payment import Payment
+from serving.decision.rules import LISTS, Listed
+from serving.ledger.reader import Event
+from serving.lists.entry import ADD, BEGIN, FIELDS, KINDS, Change, Entry, Position, decode_change, entries_of
+from serving.lists.match import deciding
+from serving.lists.networks import Networks, is_network
+
+#: Entries that one page looks at; with a filter it may come out shorter than asked.
+MOST_LOOKED_AT = 20_000
+
+#: The entries of one value, which may stand on several lists: one, or a few.
+Held = Entry | tuple[Entry, ...]
+
+
+class Block(msgspec.Struct, gc=False):
+    """The entries that one event added, None where one was removed or replaced since."""
+
+    seq: int
+    entries: list[Entry | None]
+    left: int
+
+
+class ListBook:
+    """Every entry in force after the event `seq`; one thread."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.counts: Counter[str] = Counter()
+        self._tables: dict[str, dict[str, Held]] = {kind: {} for kind in KINDS}
+        self._payers, self._instruments, self._devices, self._ips, self._payees, self._countries, self._mccs = (
+            self._tables[kind] for kind in KINDS
+        )
+        self._networks: Networks[Held] = Networks()
+        self._blocks: dict[str, list[Block]] = {name: [] for name in LISTS}
+        #: Listed network addresses behind pseudonyms, see serving/lists/addresses.py.
+        self.clear_addresses: dict[str, str] = {}
+
+    # -- payments ------------------------------------------------------------------------------
+
+    def find(self, payment: Payment) -> Listed | None:
+        """The list that decides about the payment, at its event time; None if no entry in force names it."""
+        ip = payment.ip
+        networks: list[Held] = []
+        if ip is not None and not self._networks.empty:
+            networks = self._networks.holding(self.clear_addresses.get(ip, ip))
+        if not (
+            networks
+            or payment.payer_id in self._payers
+            or payment.instrument_id in self._instruments
+            or payment.payee_id in self._payees
+            or payment.device_id in self._devices
+            or ip in self._ips
+            or payment.mcc in self._mccs
+            or payment.payer_country in self._countries
+            or payment.payee_country in self._countries
+        ):
+            return None
+        return deciding(self._matching(payment, networks), payment.event_time_ms)
+
+    def in_a_network(self, address: str) -> bool:
+        """Whether a network of any list holds this address (in its canonical spelling)."""
+        return not self._networks.empty and bool(self._networks.holding(address))
+
+    def _matching(self, payment: Payment, networks: list[Held]) -> Iterator[Entry]:
+        for kind, fields in FIELDS.items():
+            table = self._tables[kind]
+            if table:
+                for field in fields:
+                    yield from _each(table.get(getattr(payment, field)))
+        for held in networks:
+            yield from _each(held)
+
+    # -- changes -------------------------------------------------------------------------------
+
+    def take(self, event: Event) -> tuple[str, ...]:
+        """Apply a `list` event that follows the last one; what became of each of its entries.
+
+        `added`, `replaced` and `removed` say what happened, `absent` that there was nothing to remove.
+        Raises: msgspec.DecodeError, ValueError for an event that cannot be read; then nothing has changed.
+        """
+        change = decode_change(event.body)
+        self.seq = event.seq
+        return self._add(event, change) if change.action == ADD else self._remove(change)
+
+    def _add(self, event: Event, change: Change) -> tuple[str, ...]:
+        entries = entries_of(event, change)
+        block = Block(event.seq, list(entries), len(entries))
+        self._blocks[change.list].append(block)
+        statuses = []
+        for entry in entries:
+            former = self._put(entry)
+            if former is not None:
+                self._forget(former)
+            statuses.append("added" if former is None else "replaced")
+        return tuple(statuses)
+
+    def _remove(self, change: Change) -> tuple[str, ...]:
+        statuses = []
+        for one in change.entries:
+            former = self._drop(change.list, one.kind, one.value)
+            if former is not None:
+                self._forget(former)
+            statuses.append("absent" if former is None else "removed")
+        return tuple(statuses)
+
+    def _held(self, kind: str, value: str) -> Held | None:
+        if kind == "ip" and is_network(value):
+            return self._networks.get(value)
+        return self._tables[kind].get(value)
+
+    def _put(self, entry: Entry) -> Entry | None:
+        former = None
+        held = self._held(entry.kind, entry.value)
+        new: Held = entry
+        if held is not None:
+            others = tuple([one for one in _each(held) if one.list != entry.list])
+            former = next((one for one in _each(held) if one.list == entry.list), None)
+            new = (*others, entry) if others else entry
+        self._set(entry.kind, entry.value, new)
+        self.counts[entry.list] += 1
+        return former
+
+    def _drop(self, name: str, kind: str, value: str) -> Entry | None:
+        held = self._held(kind, value)
+        former = next((one for one in _each(held) if one.list == name), None)
+        if former is None:
+            return None
+        others = tuple([one for one in _each(held) if one.list != name])
+        if others:
+            self._set(kind, value, others if len(others) > 1 else others[0])
+        elif kind == "ip" and is_network(value):
+            self._networks.drop(value)
+        else:
+            del self._tables[kind][value]
+        return former
+
+    def _set(self, kind: str, value: str, held: Held) -> None:
+        if kind == "ip" and is_network(value):
+            self._networks.put(value, held)
+        else:
+            self._tables[kind][value] = held
+
+    def _forget(self, entry: Entry) -> None:
+        """Take an entry out of the block of its event."""
+        self.counts[entry.list] -= 1
+        blocks = self._blocks[entry.list]
+        place = bisect_left(blocks, entry.seq, key=_seq_of)
+        block = blocks[place]
+        block.entries[entry.place] = None
+        block.left -= 1
+        if not block.left:
+            del blocks[place]
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def entry(self, name: str, kind: str, value: str) -> Entry | None:
+        """The entry of one value (in stored form) on one list, expired or not."""
+        return next((one for one in _each(self._held(kind, value)) if one.list == name), None)
+
+    def page(
+        self, name: str, after: Position = BEGIN, limit: int = 100, kind: str | None = None
+    ) -> tuple[list[Entry], Position | None]:
+        """Entries of one list in the order in which they were added, and where the next page begins (None: the end)."""
+        blocks = self._blocks[name]
+        found: list[Entry] = []
+        looked_at = 0
+        first = bisect_left(blocks, after.seq, key=_seq_of)
+        for place in range(first, len(blocks)):
+            block = blocks[place]
+            begin = after.place + 1 if block.seq == after.seq else 0
+            for inner in range(begin, len(block.entries)):
+                entry = block.entries[inner]
+                looked_at += 1
+                if entry is not None and (kind is None or entry.kind == kind):
+                    found.append(entry)
+                if len(found) == limit or looked_at >= MOST_LOOKED_AT:
+                    at = Position(block.seq, inner)
+                    last = place == len(blocks) - 1 and inner == len(block.entries) - 1
+                    return found, None if last else at
+        return found, None
+
+
+def _each(held: Held | None) -> tuple[Entry, ...]:
+    if held is None:
+        return ()
+    return held if isinstance(held, tuple) else (held,)
+
+
+def _seq_of(block: Block) -> int:
+    return block.seq
