@@ -12,22 +12,29 @@ from serving.access.loopback_only import refusal_of
 from serving.api.asgi import ADMITTED, Receive, Reply, Scope, Send, closing, error_reply, send_reply
 from serving.api.docs_page import FILES
 from serving.api.handlers import Handlers, Request
-from serving.api.query_flags import flags_of
+from serving.api.list_handlers import ListHandlers
+from serving.api.query_flags import NONE, flags_of
 from serving.decision.evaluator import FULL
 from serving.engine.protocols import Engine, Runtime
 from serving.errors import Overloaded, UnknownRoute, WrongMethod
 from serving.ledger.hash_key import pseudonyms_of
+from serving.lists.addresses import noting
 from serving.server.headers import ALWAYS, security_headers
 
 RECEIPTS = "/v1/receipts/"
+LISTS = "/v1/lists/"
 
 
 class Route(NamedTuple):
-    """How a path is called, what answers it, and the scope that a key needs for it (None: no key is needed)."""
+    """How a path is called, what answers it, and the scope that a key needs for it (None: no key is needed).
+
+    `reads_query`: the handler reads the query itself, which holds more than flags.
+    """
 
     method: str
     handler: Callable[[Request], Awaitable[Reply]]
     scope: str | None
+    reads_query: bool = False
 
 
 class Admission(Protocol):
@@ -69,12 +76,18 @@ class Application:
             **{f"/docs/{name}": Route("GET", handlers.page_file, None) for name in FILES},
         }
         self._receipt = Route("GET", handlers.receipt, "read")
+        lists = ListHandlers(self, handlers.read)
+        self._lists = {
+            "GET": Route("GET", lists.page, "admin", reads_query=True),
+            "POST": Route("POST", lists.add, "admin"),
+            "DELETE": Route("DELETE", lists.remove, "admin"),
+        }
 
     def serve(self, runtime: Runtime, authenticator: Authenticator) -> None:
         """Answer with this runtime, for the callers that the authenticator accepts, from now on."""
         self.runtime, self.authenticator = runtime, authenticator
         settings, watch = runtime.settings, runtime.metrics.watch
-        self.names = pseudonyms_of(settings.hash_key)
+        self.names = noting(pseudonyms_of(settings.hash_key), runtime.book)
         self.always = security_headers(settings.hsts_seconds)
         self._most_under_way = settings.in_flight_limit
         watch("riskgate_keys", "Valid keys of the key file.", lambda: authenticator.keys)
@@ -122,28 +135,35 @@ class Application:
                 authorization = value
             elif name == b"content-length":
                 length = value
-        method, handler, needed = self._find(path)
+        method, handler, needed, reads_query = self._find(path, scope["method"])
         if scope["method"] != method and not (method == "GET" and scope["method"] == "HEAD"):
+            if path.startswith(LISTS):
+                method = ", ".join(("HEAD", *self._lists))
             raise WrongMethod(f"{path} is called with {method}.", f"Send {method} {path}.", method)
         caller = None
         # Metrics hold no personal data: a scraper on this machine needs no key.
         if needed is not None and (path != "/metrics" or not is_local(scope.get("client"), scope["headers"])):
             caller = self.authenticate(authorization, needed)
-        flags = flags_of(path, scope["query_string"])
+        query: bytes = scope["query_string"]
+        flags = NONE if reads_query else flags_of(path, query)
         server = scope.get("server")
-        return await handler(Request(path, flags, receive, length, started_ns, caller, best_tier, server))
+        return await handler(Request(path, flags, receive, length, started_ns, caller, best_tier, server, query))
 
-    def _find(self, path: str) -> Route:
+    def _find(self, path: str, method: str) -> Route:
         found = self._routes.get(path)
         if found is not None:
             return found
         if path.startswith(RECEIPTS):
             return self._receipt
+        if path.startswith(LISTS):
+            return self._lists.get(method, self._lists["GET"])
         raise UnknownRoute("There is nothing at this path.", "See /openapi.json for what this service answers.")
 
     def _route_name(self, path: str) -> str:
         if path in self._routes:
             return path
+        if path.startswith(LISTS):
+            return LISTS + "{list}"
         return RECEIPTS + "{transaction_id}" if path.startswith(RECEIPTS) else "other"
 
     def authenticate(self, authorization: bytes | None, scope: str) -> Caller:

@@ -131,7 +131,6 @@ class Listed(NamedTuple):
     #: The network (CIDR) that holds the payment's address, if one matched; else empty.
     network: str = ""
 
-
     @property
     def name(self) -> str:
         """The list among the `rules` of an answer, where it comes first."""

@@ -9,6 +9,8 @@ from features.domain.payment import Payment
 from serving.decision.evaluator import FULL
 from serving.engine.scored import OnScored, Scored
 from serving.ledger.reader import Event
+from serving.lists.book import ListBook
+from serving.lists.changes import ListService
 from serving.messages import Ready
 from serving.settings import Settings
 from serving.state.feedback import FeedbackResult
@@ -97,6 +99,8 @@ class Runtime(Protocol):
 
     settings: Settings
     metrics: Metrics
+    #: The lists in force, empty until `prepare` is done.
+    book: ListBook
     #: Set while the process drains: `ready` then says so.
     stopping: bool
 
@@ -107,6 +111,10 @@ class Runtime(Protocol):
     @property
     def feedback(self) -> Feedback | None:
         """What takes reports; None until `prepare` is done."""
+
+    @property
+    def lists(self) -> ListService | None:
+        """What changes the lists; None until `prepare` is done."""
 
     @property
     def opened(self) -> Opened:

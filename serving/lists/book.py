@@ -14,7 +14,7 @@ import msgspec
 from features.domain.payment import Payment
 from serving.decision.rules import LISTS, Listed
 from serving.ledger.reader import Event
-from serving.lists.entry import ADD, BEGIN, FIELDS, KINDS, Change, Entry, Position, decode_change, entries_of
+from serving.lists.entry import ADD, BEGIN, BUNDLE, FIELDS, KINDS, Change, Entry, Position, decode_change, entries_of
 from serving.lists.match import deciding
 from serving.lists.networks import Networks, is_network
 
@@ -39,6 +39,8 @@ class ListBook:
     def __init__(self) -> None:
         self.seq = 0
         self.counts: Counter[str] = Counter()
+        #: (list, kind, value) of every entry that was ever taken over from a bundle.
+        self.taken_over: set[tuple[str, str, str]] = set()
         self._tables: dict[str, dict[str, Held]] = {kind: {} for kind in KINDS}
         self._payers, self._instruments, self._devices, self._ips, self._payees, self._countries, self._mccs = (
             self._tables[kind] for kind in KINDS
@@ -97,6 +99,8 @@ class ListBook:
 
     def _add(self, event: Event, change: Change) -> tuple[str, ...]:
         entries = entries_of(event, change)
+        if change.author == BUNDLE:
+            self.taken_over.update((change.list, one.kind, one.value) for one in change.entries)
         block = Block(event.seq, list(entries), len(entries))
         self._blocks[change.list].append(block)
         statuses = []

@@ -122,9 +122,7 @@ def entries_of(event: Event, change: Change) -> list[Entry]:
     ]
 
 
-def changes(
-    name: str, action: str, author: str, entries: Sequence[NewEntry], reason: str = ""
-) -> Iterable[Change]:
+def changes(name: str, action: str, author: str, entries: Sequence[NewEntry], reason: str = "") -> Iterable[Change]:
     """The entries as bodies of events, each of at most `MOST_IN_EVENT`."""
     for first in range(0, len(entries), MOST_IN_EVENT):
         yield Change(name, action, author, tuple(entries[first : first + MOST_IN_EVENT]), reason)
