@@ -77,7 +77,7 @@ class ListHandlers:
         return json_reply(
             ChangedList(
                 name,
-                [ChangedEntry(one.kind, one.value, status) for one, status in zip(entries, statuses, strict=True)],
+                tuple(ChangedEntry(one.kind, one.value, status) for one, status in zip(entries, statuses, strict=True)),
             )
         )
 

@@ -46,7 +46,7 @@ class ChangedList(msgspec.Struct, frozen=True):
     """The result of a change, in the order of the request; it is in force in every worker within two seconds."""
 
     list: Annotated[str, Meta(extra_json_schema={"enum": list(LISTS)})]
-    entries: list[ChangedEntry]
+    entries: tuple[ChangedEntry, ...]
 
 
 _NAMED_ENTRY: dict[str, Any] = {
