@@ -9,6 +9,7 @@ from serving.lists.entry import KINDS, Entry
 from serving.lists.networks import is_network
 
 _RANK = {name: rank for rank, name in enumerate(LISTS)}
+_LISTED = {(name, kind): Listed(name, kind) for name in LISTS for kind in KINDS}
 _KIND_RANK = {kind: rank for rank, kind in enumerate(KINDS)}
 
 
@@ -20,7 +21,14 @@ def deciding(found: Iterable[Entry], at_ms: int) -> Listed | None:
     best = min((one for one in found if one.holds_at(at_ms)), key=_order, default=None)
     if best is None:
         return None
-    return Listed(best.list, best.kind, best.value if best.kind == "ip" and is_network(best.value) else "")
+    return listed_of(best)
+
+
+def listed_of(entry: Entry) -> Listed:
+    """What a payment is told of the entry that decides about it."""
+    if entry.kind == "ip" and is_network(entry.value):
+        return Listed(entry.list, entry.kind, entry.value)
+    return _LISTED[entry.list, entry.kind]
 
 
 def _order(entry: Entry) -> tuple[int, int, str]:
