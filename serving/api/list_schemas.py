@@ -13,6 +13,7 @@ from serving.lists.entry import KINDS, MOST_IN_EVENT
 from serving.lists.values import LONGEST_REASON
 
 MOST_IN_PAGE = 1_000
+_ONE_OF_LISTS = Meta(extra_json_schema={"enum": list(LISTS)})
 
 
 class ListEntry(msgspec.Struct, frozen=True):
@@ -45,7 +46,7 @@ class ChangedEntry(msgspec.Struct, frozen=True):
 class ChangedList(msgspec.Struct, frozen=True):
     """The result of a change, in the order of the request; it is in force in every worker within two seconds."""
 
-    list: Annotated[str, Meta(extra_json_schema={"enum": list(LISTS)})]
+    list: Annotated[str, _ONE_OF_LISTS]
     entries: tuple[ChangedEntry, ...]
 
 

@@ -9,10 +9,12 @@ network costs a look-up that finds nothing.
 from __future__ import annotations
 
 import socket
+import struct
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+_ipv4 = struct.Struct("!I").unpack
 
 
 class Prefixes(Generic[T]):
@@ -49,9 +51,10 @@ class Prefixes(Generic[T]):
     def holding(self, address: str) -> list[T]:
         """The values of every network that holds the address; of none for a text that is no address."""
         try:
-            number = int.from_bytes(socket.inet_pton(self._family, address))
+            packed = socket.inet_pton(self._family, address)
         except OSError:
             return []
+        number: int = _ipv4(packed)[0] if len(packed) == 4 else int.from_bytes(packed)
         if self._touched is not None and not self._touched[number >> 11] >> (number >> 8 & 7) & 1:
             return []
         found, bits, values = [], self._bits, self.values
