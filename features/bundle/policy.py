@@ -43,12 +43,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     [0, challenge_at) approve, [challenge_at, review_at) challenge, [review_at, decline_at) review,
     [decline_at, 1] decline; an interval may be empty. `lists` maps a list to what it decides: `block` and `allow`
     decide alone, `watch` at least that. `allow` and `block` map an entity kind to identifiers: a bundle's own lists,
-    whose entries a service takes over into its lists once. `default_bands` (ascending) decide when neither model nor features are available.
-    `lower_tier_approve_up_to_minor` is the largest amount that a tier without the model approves, reference minor
-    units, `lower_tier_exposure_per_minute_minor` the total that such tiers approve within a minute (None: no limit);
-    above either limit they challenge. `channel_risk` weights amounts by channel for load shedding (1 where absent);
-    `usual_decline_share` is the share of payments that the model (`model`) or a rule (its name) usually declines:
-    the initial baseline of its breaker.
+    whose entries a service takes over into its lists once. `default_bands` (ascending) decide when neither model nor
+    features are available. `lower_tier_approve_up_to_minor` is the largest amount that a tier without the model
+    approves, reference minor units, `lower_tier_exposure_per_minute_minor` the total that such tiers approve within a
+    minute (None: no limit); above either limit they challenge. `channel_risk` weights amounts by channel for load
+    shedding (1 where absent); `usual_decline_share` is the share of payments that the model (`model`) or a rule (its
+    name) usually declines: the initial baseline of its breaker.
     """
 
     challenge_at: float
