@@ -44,6 +44,7 @@ class Request(msgspec.Struct):
     caller: Caller | None
     best_tier: str
     server: tuple[str, int | None] | None
+    query: bytes = b""
 
 
 class Backend(Protocol):
@@ -69,7 +70,8 @@ class Handlers:
         self.backend = backend
         self._body_timeout = BodyTimeout()
 
-    def _read(self, request: Request, limit_bytes: int) -> Coroutine[Any, Any, bytes]:
+    def read(self, request: Request, limit_bytes: int) -> Coroutine[Any, Any, bytes]:
+        """The body of a request, in time."""
         return self._body_timeout.wait_for(read_body(request.receive, request.length, limit_bytes, request.coding))
 
     # -- payments ------------------------------------------------------------------------------
@@ -77,7 +79,7 @@ class Handlers:
     async def score(self, request: Request) -> Reply:
         """`POST /v1/score`: decide about one payment."""
         runtime, engine = self.backend.engine()
-        body = await self._read(request, runtime.settings.body_limit_bytes)
+        body = await self.read(request, runtime.settings.body_limit_bytes)
         backend, flags = self.backend, request.flags
         payment = read_payment(body, engine.catalogue, backend.names, backend.tokens, strict=flags.strict)
         if payment.warnings:
@@ -98,7 +100,7 @@ class Handlers:
     async def batch(self, request: Request) -> Reply:
         """`POST /v1/score/batch`: decide about many payments, in order."""
         runtime, engine = self.backend.engine()
-        body = await self._read(request, runtime.settings.batch_limit_bytes)
+        body = await self.read(request, runtime.settings.batch_limit_bytes)
         raw = read_json(body)
         payments = raw.get("payments") if isinstance(raw, dict) and set(raw) == {"payments"} else None
         if not isinstance(payments, list) or len(payments) > MAX_BATCH_PAYMENTS:
@@ -155,7 +157,7 @@ class Handlers:
     async def outcome(self, request: Request) -> Reply:
         """`POST /v1/outcomes`: record what the issuer did."""
         runtime, _ = self.backend.engine()
-        report = read_outcome(await self._read(request, runtime.settings.body_limit_bytes))
+        report = read_outcome(await self.read(request, runtime.settings.body_limit_bytes))
         assert runtime.feedback is not None
         taken = await runtime.feedback.take_outcome(report)
         if not taken.replayed:
@@ -165,7 +167,7 @@ class Handlers:
     async def label(self, request: Request) -> Reply:
         """`POST /v1/labels`: record whether a payment was fraud."""
         runtime, _ = self.backend.engine()
-        report = read_label(await self._read(request, runtime.settings.body_limit_bytes))
+        report = read_label(await self.read(request, runtime.settings.body_limit_bytes))
         assert runtime.feedback is not None
         taken = await runtime.feedback.take_label(report)
         if not taken.replayed:

@@ -35,6 +35,7 @@ from serving.ledger.event_bodies import (
     decode_verdict,
 )
 from serving.ledger.reader import Event
+from serving.lists.entry import LIST, decode_change
 
 #: Raised by damaged or foreign content while it is decoded and encoded. Errors of the machine (memory, disk) are not
 #: among them: they say nothing about the event.
@@ -232,4 +233,5 @@ _STEPS: dict[str, Callable[[Event, Catalogue], Step]] = {
     "promotion": _noted(decode_promotion),
     "hashing": _noted(decode_hashing),
     "verdict": _noted(decode_verdict),
+    LIST: _noted(decode_change),
 }
