@@ -33,7 +33,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 _HERE = Path(__file__).parent
 _SOURCES = (
-    *("jit", "domain/payment", "catalogue/aggregate", "catalogue/payment_features"),
+    *("jit", "domain/money", "domain/payment", "catalogue/aggregate", "catalogue/payment_features"),
     *("kernel/counterparties", "kernel/heap", "kernel/step", "kernel/tiles", "state/codec"),
     *("state/remote", "state/varint"),
 )

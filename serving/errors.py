@@ -61,6 +61,12 @@ class UnknownRoute(ServiceError):
     status = 404
 
 
+class UnknownList(ServiceError):
+    """A list that is neither block nor allow nor watch."""
+
+    status = 404
+
+
 class WrongMethod(ServiceError):
     """A path of the contract called with another HTTP method."""
 

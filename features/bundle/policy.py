@@ -12,6 +12,8 @@ from features.domain.payment import CHANNELS
 DECISIONS = ("approve", "challenge", "review", "decline")
 OPERATORS = ("<", "<=", ">", ">=", "==")
 LIST_KINDS = ("payer", "instrument", "device", "ip", "payee")
+#: What each list decides by default: block and allow decide alone, watch decides at least that.
+LIST_DECISIONS = {"block": "decline", "allow": "approve", "watch": "review"}
 SCORE = "score"  # in a condition: the model's score instead of a feature
 MODEL = "model"  # the breakers' key of the model; a rule's key is its name
 LARGEST_CHANNEL_RISK = 1_000.0
@@ -39,13 +41,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Half-open score intervals that tile [0, 1], rules, lists, and limits for decisions without the model.
 
     [0, challenge_at) approve, [challenge_at, review_at) challenge, [review_at, decline_at) review,
-    [decline_at, 1] decline; an interval may be empty. `allow` and `block` map an entity kind to
-    identifiers. `default_bands` (ascending) decide when neither model nor features are available.
-    `lower_tier_approve_up_to_minor` is the largest amount that a tier without the model approves, reference minor
-    units, `lower_tier_exposure_per_minute_minor` the total that such tiers approve within a minute (None: no limit);
-    above either limit they challenge. `channel_risk` weights amounts by channel for load shedding (1 where absent);
-    `usual_decline_share` is the share of payments that the model (`model`) or a rule (its name) usually declines:
-    the initial baseline of its breaker.
+    [decline_at, 1] decline; an interval may be empty. `lists` maps a list to what it decides: `block` and `allow`
+    decide alone, `watch` at least that. `allow` and `block` map an entity kind to identifiers: a bundle's own lists,
+    whose entries a service takes over into its lists once. `default_bands` (ascending) decide when neither model nor
+    features are available. `lower_tier_approve_up_to_minor` is the largest amount that a tier without the model
+    approves, reference minor units, `lower_tier_exposure_per_minute_minor` the total that such tiers approve within a
+    minute (None: no limit); above either limit they challenge. `channel_risk` weights amounts by channel for load
+    shedding (1 where absent); `usual_decline_share` is the share of payments that the model (`model`) or a rule (its
+    name) usually declines: the initial baseline of its breaker.
     """
 
     challenge_at: float
@@ -59,6 +62,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     lower_tier_exposure_per_minute_minor: int | None = None
     channel_risk: dict[str, float] = {}
     usual_decline_share: dict[str, float] = {}
+    lists: dict[str, str] = msgspec.field(default_factory=LIST_DECISIONS.copy)
 
     def to_json(self) -> bytes:
         """Canonical bytes; fields added later are omitted at their default, so that older digests stay valid."""
@@ -73,8 +77,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         """SHA-256 of the canonical bytes, in hex."""
         return hashlib.sha256(self.to_json()).hexdigest()
 
-    def problems(self, feature_names: Collection[str]) -> list[str]:
-        """Every contradiction, each with its repair; empty for a sound policy."""
+    def problems(self, feature_names: Collection[str], channels: Collection[str] = CHANNELS) -> list[str]:
+        """Every contradiction, each with its repair; empty for a sound policy.
+
+        feature_names, channels: those of the model's catalogue.
+        """
         found = []
         if not 0.0 <= self.challenge_at <= self.review_at <= self.decline_at <= 1.0:
             found.append("thresholds must satisfy 0 <= challenge_at <= review_at <= decline_at <= 1.")
@@ -95,15 +102,17 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         for kind in (*self.allow, *self.block):
             if kind not in LIST_KINDS:
                 found.append(f"list of {kind!r}: lists name {', '.join(LIST_KINDS)}.")
+        if set(self.lists) != set(LIST_DECISIONS) or not set(self.lists.values()) <= set(DECISIONS):
+            found.append(f"lists map each of {', '.join(LIST_DECISIONS)} to one of {', '.join(DECISIONS)}.")
         edges = [b.up_to_minor for b in self.default_bands]
         bounded = [e for e in edges if e is not None]
         if not edges or edges[-1] is not None or None in edges[:-1] or bounded != sorted(set(bounded)):
             found.append("default_bands must ascend and end with one that has no upper amount.")
         if any(b.decision not in DECISIONS for b in self.default_bands):
             found.append(f"default_bands decide one of {', '.join(DECISIONS)}.")
-        return found + self._problems_of_bounds(names)
+        return found + self._problems_of_bounds(names, channels)
 
-    def _problems_of_bounds(self, rules: Collection[str]) -> list[str]:
+    def _problems_of_bounds(self, rules: Collection[str], channels: Collection[str]) -> list[str]:
         found = []
         if self.lower_tier_approve_up_to_minor < 0:
             found.append("lower_tier_approve_up_to_minor must not be negative; 0 approves nothing without the model.")
@@ -111,8 +120,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         if exposure is not None and exposure < 0:
             found.append("lower_tier_exposure_per_minute_minor must not be negative; leave it out for no bound.")
         for channel, risk in self.channel_risk.items():
-            if channel not in CHANNELS:
-                found.append(f"channel_risk of {channel!r}: channels are {', '.join(CHANNELS)}.")
+            if channel not in channels:
+                found.append(f"channel_risk of {channel!r}: channels are {', '.join(sorted(channels))}.")
             if not 0 < risk <= LARGEST_CHANNEL_RISK:
                 found.append(f"channel_risk of {channel!r} must lie in (0, {LARGEST_CHANNEL_RISK:g}].")
         if MODEL in rules:
@@ -129,6 +138,7 @@ _ADDED_LATER: dict[str, object] = {
     "lower_tier_exposure_per_minute_minor": None,
     "channel_risk": {},
     "usual_decline_share": {},
+    "lists": LIST_DECISIONS,
 }
 
 #: A starter set; a deployment edits its own copy in the policy.

@@ -109,7 +109,7 @@ class Catalogue:
         self.calendar = Calendar(parameters.hour_rates, parameters.busy_days)
 
     def reference_minor(self, amount_minor: int, currency: str) -> int:
-        """The amount in reference minor units; UNKNOWN_AMOUNT (-1) for a currency without a weight."""
+        """The amount in reference minor units; UNKNOWN_AMOUNT for a currency without a weight."""
         return reference_minor(amount_minor, currency, self.weights)
 
     def words_of(self, field: str) -> frozenset[str]:

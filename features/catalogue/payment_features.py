@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.catalogue.aggregate import DAY, FILTERS, HOUR, MINUTE
+from features.domain.money import UNKNOWN_AMOUNT
 from features.domain.payment import CHANNELS
 from features.jit import compiled
 
@@ -141,14 +142,15 @@ def is_round(extra: Vector) -> bool:
 def fill_request(layout: Ints, ts: int, amount: int, extra: Vector, out: Vector) -> None:
     """Write the features of the payment alone, in the order of REQUEST_FEATURES, and the attributes.
 
-    amount: reference minor units, negative if unknown (features/domain/money.py).
+    amount: reference minor units or UNKNOWN_AMOUNT (features/domain/money.py).
     """
     local_ms = ts + int(extra[UTC_OFFSET]) * MINUTE
     weekday = (local_ms // DAY + _EPOCH_WEEKDAY) % 7
     hour = (local_ms % DAY) / HOUR
-    out[0] = float(amount) if amount >= 0 else np.nan
-    out[1] = np.log10(1.0 + amount) if amount >= 0 else np.nan
-    out[2] = np.nan
+    out[0] = out[1] = out[2] = np.nan
+    if amount != UNKNOWN_AMOUNT:
+        out[0] = float(amount)
+        out[1] = np.log10(1.0 + amount)
     if not np.isnan(extra[MINOR_PER_MAJOR]):
         out[2] = 1.0 if is_round(extra) else 0.0
     out[3] = (extra[AMOUNT_AS_SENT] % extra[MINOR_PER_MAJOR]) / extra[MINOR_PER_MAJOR]
@@ -188,7 +190,7 @@ def fill_ratios(ratios: Ints, amount: int, out: Vector) -> None:
     for r in range(ratios.shape[0]):
         above = out[ratios[r, 0]]
         if ratios[r, 0] < 0:
-            above = float(amount) if amount >= 0 else np.nan
+            above = float(amount) if amount != UNKNOWN_AMOUNT else np.nan
         below = out[ratios[r, 1]]
         out[ratios[r, 2]] = above / below if below > 0.0 else np.nan
 
@@ -211,7 +213,7 @@ def mask_of(layout: Ints, ts: int, amount: int, extra: Vector) -> int:
         mask |= 1 << _P2P_BIT
     if channel == _STATIC_QR:
         mask |= 1 << _QR_BIT
-    if 0 <= amount <= layout[SMALL_AMOUNT]:
+    if amount <= layout[SMALL_AMOUNT] and amount != UNKNOWN_AMOUNT:
         mask |= 1 << _SMALL_BIT
     if is_round(extra):
         mask |= 1 << _ROUND_BIT

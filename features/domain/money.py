@@ -26,8 +26,9 @@ LARGEST_AMOUNT_MINOR = 10**12
 #: weight. Only amounts beyond a billion dollars reach it, in a reference currency of the smallest units (IRR).
 LARGEST_REFERENCE_MINOR = 10**17
 
-#: Stands for an unknown amount where amounts are integers; real amounts are never negative.
-UNKNOWN_AMOUNT = -1
+#: Stands for an unknown amount where amounts are 64-bit integers: no amount comes near, not even a negative one of a
+#: history that an old release imported.
+UNKNOWN_AMOUNT = -(2**63)
 
 
 def reference_weights(reference: str) -> dict[str, tuple[int, int]]:
@@ -51,14 +52,23 @@ def reference_minor(amount_minor: int, currency: str, weights: Weights) -> int:
     """The amount in reference minor units, at most LARGEST_REFERENCE_MINOR; UNKNOWN_AMOUNT without a weight.
 
     >>> weights = reference_weights("INR")
-    >>> reference_minor(1000, "USD", weights), reference_minor(1000, "USDT", weights)
-    (85000, -1)
+    >>> reference_minor(1000, "USD", weights), reference_minor(1000, "USDT", weights) == UNKNOWN_AMOUNT
+    (85000, True)
     """
     weight = weights.get(currency)
     if weight is None:
         return UNKNOWN_AMOUNT
     amount = amount_minor * weight[0] // weight[1]
     return amount if amount < LARGEST_REFERENCE_MINOR else LARGEST_REFERENCE_MINOR
+
+
+def minor_per_major(currency: str) -> int:
+    """Minor units of one unit of a listed currency.
+
+    >>> minor_per_major("INR"), minor_per_major("JPY")
+    (100, 1)
+    """
+    return int(10 ** CURRENCIES[currency][0])
 
 
 def weight_problems(weights: Weights, reference: str) -> list[str]:
@@ -69,8 +79,8 @@ def weight_problems(weights: Weights, reference: str) -> list[str]:
     if "USD" not in weights:
         found.append("currency_weights lack USD, by which small amounts are known: add it.")
     found += [
-        f"currency_weights of {code}: {above}/{below} is no positive ratio."
+        f"currency_weights of {code}: {above}/{below} is no ratio of two whole numbers from 1 to 2^63 - 1."
         for code, (above, below) in weights.items()
-        if above <= 0 or below <= 0
+        if not (0 < above < 2**63 and 0 < below < 2**63)
     ]
     return found

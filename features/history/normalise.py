@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.domain.currencies import CURRENCIES
 from features.domain.money import LARGEST_AMOUNT_MINOR
 from features.domain.payment import Payment
 from features.domain.payment_fields import COUNTRY
@@ -89,10 +88,6 @@ def _problems(history: pa.Table) -> Iterator[str]:
     yield from _named(
         (amounts < 0) | (amounts > LARGEST_AMOUNT_MINOR),
         f"amount_minor lies outside 0..{LARGEST_AMOUNT_MINOR} (a refund is an outcome, not a payment)",
-    )
-    yield from _named(
-        ~each_word(history["currency"], lambda word: word in CURRENCIES, True),
-        "currency is none that this release knows (an ISO 4217 code)",
     )
     for column in _COUNTRIES:
         yield from _named(

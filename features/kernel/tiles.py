@@ -30,7 +30,7 @@ Table = npt.NDArray[np.int64]
 NEWEST, SEEN, TILES, CAPACITY, FILLED, TIDY_AT, RECORD_WORDS = 0, 1, 2, 3, 4, 5, 6
 # how a field of a tile accumulates
 COUNT, SUM, MAX = 0, 1, 2
-NOTHING_YET = UNKNOWN_AMOUNT  # of a maximum: amounts are never negative, so an unknown one changes none
+NOTHING_YET = -1  # of a maximum: amounts are never negative; an unknown one is less, and changes none
 COUNT_BITS = 32
 # columns of the field table: how, filter bit, word of the tile, shift of a count inside its word
 FIELD_HOW, FIELD_BIT, FIELD_WORD, FIELD_SHIFT = 0, 1, 2, 3
@@ -141,7 +141,7 @@ def add(
             if fields[f, FIELD_HOW] == COUNT:
                 heap[at] += weight << fields[f, FIELD_SHIFT]
             elif fields[f, FIELD_HOW] == SUM:
-                heap[at] += weight * max(amount, 0)
+                heap[at] += weight * amount if amount != UNKNOWN_AMOUNT else 0
             elif weight > 0:
                 heap[at] = max(heap[at], amount)
     return 0

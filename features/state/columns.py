@@ -125,7 +125,7 @@ def _mapped(column: Any, mapping: dict[str, float], otherwise: float, empty: flo
 
 
 def amounts_of(history: pa.Table, catalogue: Catalogue) -> npt.NDArray[np.int64]:
-    """Reference minor units of every payment, int64[n]; the same integers as `reference_amount`."""
+    """Reference minor units of every payment or UNKNOWN_AMOUNT, int64[n]; the same integers as `reference_amount`."""
     sent = history["amount_minor"].to_numpy().astype(np.int64)
     known = list(catalogue.weights)
     codes = _mapped(history["currency"], {c: float(i) for i, c in enumerate(known)}, -1.0).astype(np.int64)
@@ -137,6 +137,12 @@ def amounts_of(history: pa.Table, catalogue: Catalogue) -> npt.NDArray[np.int64]
         else:  # Python integers: the product may exceed 64 bits
             out[chosen] = [catalogue.reference_minor(amount, currency) for amount in sent[chosen].tolist()]
     return out
+
+
+def addable_amounts_of(history: pa.Table, catalogue: Catalogue) -> npt.NDArray[np.int64]:
+    """The same with 0 for an unknown amount, as windows add it up: for totals and costs."""
+    amounts = amounts_of(history, catalogue)
+    return np.where(amounts == UNKNOWN_AMOUNT, 0, amounts)
 
 
 def extras_of(history: pa.Table, catalogue: Catalogue) -> Vector:

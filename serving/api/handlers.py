@@ -47,6 +47,7 @@ class Request(msgspec.Struct):
     caller: Caller | None
     best_tier: str
     server: tuple[str, int | None] | None
+    query: bytes = b""
 
 
 class Backend(Protocol):
@@ -73,7 +74,8 @@ class Handlers:
         self._body_timeout = BodyTimeout()
         self._batch_pace = BatchPace()
 
-    def _read(self, request: Request, limit_bytes: int) -> Coroutine[Any, Any, bytes]:
+    def read(self, request: Request, limit_bytes: int) -> Coroutine[Any, Any, bytes]:
+        """The body of a request, in time."""
         return self._body_timeout.wait_for(read_body(request.receive, request.length, limit_bytes, request.coding))
 
     # -- payments ------------------------------------------------------------------------------
@@ -81,7 +83,7 @@ class Handlers:
     async def score(self, request: Request) -> Reply:
         """`POST /v1/score`: decide about one payment."""
         runtime, engine = self.backend.engine()
-        body = await self._read(request, runtime.settings.body_limit_bytes)
+        body = await self.read(request, runtime.settings.body_limit_bytes)
         backend, flags = self.backend, request.flags
         payment = read_payment(body, engine.catalogue, backend.names, backend.tokens, strict=flags.strict)
         if payment.warnings:
@@ -102,7 +104,7 @@ class Handlers:
     async def batch(self, request: Request) -> Reply:
         """`POST /v1/score/batch`: decide about many payments, in order."""
         runtime, engine = self.backend.engine()
-        body = await self._read(request, runtime.settings.batch_limit_bytes)
+        body = await self.read(request, runtime.settings.batch_limit_bytes)
         batch = read_batch(body)
         payments, deadline_ns = batch.payments, request.started_ns + batch.deadline_ms * 1_000_000
         self._batch_pace.check(len(payments), deadline_ns - time.perf_counter_ns())
@@ -159,7 +161,7 @@ class Handlers:
     async def outcome(self, request: Request) -> Reply:
         """`POST /v1/outcomes`: record what the issuer did."""
         runtime, _ = self.backend.engine()
-        report = read_outcome(await self._read(request, runtime.settings.body_limit_bytes))
+        report = read_outcome(await self.read(request, runtime.settings.body_limit_bytes))
         assert runtime.feedback is not None
         taken = await runtime.feedback.take_outcome(report)
         if not taken.replayed:
@@ -169,7 +171,7 @@ class Handlers:
     async def label(self, request: Request) -> Reply:
         """`POST /v1/labels`: record whether a payment was fraud."""
         runtime, _ = self.backend.engine()
-        report = read_label(await self._read(request, runtime.settings.body_limit_bytes))
+        report = read_label(await self.read(request, runtime.settings.body_limit_bytes))
         assert runtime.feedback is not None
         taken = await runtime.feedback.take_label(report)
         if not taken.replayed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from features.catalogue.catalogue import CatalogueParameters
+from serving.api import list_schemas
 from serving.api.query_flags import MEANING, SPELLINGS, TAKEN
 from serving.api.schemas import TEXT, ref, schemas_of
 
@@ -49,7 +50,7 @@ _ERRORS = {
     "400": "Malformed: not one JSON object.",
     "401": "No key, or a wrong or expired one.",
     "403": "The key lacks the scope; without keys: not a loopback `Host`, or a foreign `Origin`.",
-    "404": "Unknown transaction.",
+    "404": "Unknown transaction or list.",
     "408": "The body did not arrive in time.",
     "409": "Same id with other content, or a contradicted report.",
     "413": "The body is too large.",
@@ -94,7 +95,7 @@ def _post(summary: str, scope: str, body: str, reply: str, also: tuple[str, ...]
         "post": {
             "summary": summary,
             "requestBody": {"required": True, "content": {"application/json": {"schema": ref(body)}}},
-            "responses": _replies(reply, ("408", "415", *also), replay=body != "Batch"),
+            "responses": _replies(reply, ("408", "415", *also), replay=body in ("Payment", "Outcome", "Label")),
             **_needs(scope),
         }
     }
@@ -112,6 +113,21 @@ def _flags(path: str) -> list[dict[str, Any]]:
         {"name": name, "in": "query", "required": False, "schema": schema, "description": MEANING[name]}
         for name in TAKEN[path]
     ]
+
+
+def _lists() -> dict[str, Any]:
+    path = {"parameters": [list_schemas.NAME]}
+    page = {
+        "summary": "Entries of a list, in the order in which they were added.",
+        "parameters": [list_schemas.NAME, *list_schemas.PAGE_QUERY],
+        "responses": _replies("ListPage", ("404",)),
+        **_needs("admin"),
+    }
+    add = _post(
+        "Add entries, or replace those of the same kind and value.", "admin", "NewEntries", "ChangedList", ("404",)
+    )
+    remove = _post("Remove entries.", "admin", "EntryNames", "ChangedList", ("404",))
+    return {"get": page, "post": add["post"] | path, "delete": remove["post"] | path}
 
 
 def _paths() -> dict[str, Any]:
@@ -137,6 +153,7 @@ def _paths() -> dict[str, Any]:
         "/v1/outcomes": _post("Report what the issuer then did.", "feedback", "Outcome", "Recorded", ("404",)),
         "/v1/labels": _post("Report whether it was fraud.", "feedback", "Label", "Recorded", ("404", "409")),
         "/v1/receipts/{transaction_id}": receipt,
+        "/v1/lists/{list}": _lists(),
         "/livez": _get("Whether the process answers.", "application/json", ref("Live")),
         "/readyz": _get(
             "Whether payments are scored in full, and if not why.", "application/json", ref("Ready"), ("200", "503")

@@ -23,6 +23,7 @@ from features.domain.payment_fields import (
     Whole,
     Word,
 )
+from serving.api import list_schemas
 from serving.decision import receipt
 from serving.decision.receipt import one_of
 from serving.messages import Error, Live, Ready, Recorded
@@ -149,7 +150,7 @@ def _of_kind(kind: Kind) -> dict[str, Any]:
             return dict(TEXT)
 
 
-_NAMED = (Outcome, Label, Batch, Decision, Decisions, Receipt, Error, Live, Ready, Recorded)
+_NAMED = (Outcome, Label, Batch, Decision, Decisions, Receipt, Error, Live, Ready, Recorded, *list_schemas.ANSWERED)
 
 
 def schemas_of(parameters: CatalogueParameters) -> dict[str, Any]:
@@ -160,4 +161,4 @@ def schemas_of(parameters: CatalogueParameters) -> dict[str, Any]:
         schema["description"] = " ".join(schema["description"].split())
         for field in schema["properties"].values():
             field.pop("default", None)  # a default matters to a sender, and these are replies
-    return {**schemas, "Payment": _payment(parameters)}
+    return {**schemas, **list_schemas.SENT, "Payment": _payment(parameters)}

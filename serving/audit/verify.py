@@ -24,6 +24,7 @@ from serving.ledger.hash_key import check_hash_key
 from serving.ledger.open import opened
 from serving.ledger.promotions import catalogue_at, promotions
 from serving.ledger.reader import Event, LedgerReader
+from serving.lists.history import ListHistory
 from serving.model import bundle_archive
 from serving.output import out
 from serving.state.fold import Fold
@@ -94,6 +95,7 @@ class Verification:
         self.most_differences = most_differences
         self.result = VerifyResult(differences=[], models=[])
         self._names = check_hash_key(ledger, config.hash_key)
+        self._lists = ListHistory(ledger)
         self._evaluators: dict[tuple[str, str], Evaluator | RiskgateError] = {}
         self._fold: Fold | None = None
         self._features = ""
@@ -178,6 +180,7 @@ class Verification:
             open_breakers=receipt.breakers,
             # Receipts of older releases do not name the open breakers, which turned a decline into a challenge.
             decline_as=None if softened_by else Decision.CHALLENGE,
+            listed=self._lists.listed(payment, receipt),
         )
         if softened_by and softened_by != evaluation.softened_by:
             found.append(f"softened by {evaluation.softened_by!r} instead of {softened_by!r}")

@@ -6,7 +6,7 @@ from functools import cache
 
 import msgspec
 
-from features.domain.money import reference_weights
+from features.domain.money import reference_minor, reference_weights
 
 #: The reference currency of cases written before they carried their own money at risk.
 FORMER_REFERENCE = "INR"
@@ -38,10 +38,9 @@ def risk_minor(score: float | None, amount_minor: int, currency: str, reference:
     >>> risk_minor(0.5, 1000, "INR", "INR"), risk_minor(None, 1000, "USD", "INR")
     (500, 85000)
     """
-    numerator, denominator = _weights(reference)[currency]
-    return at_risk_minor(score, amount_minor * numerator // denominator)
+    return at_risk_minor(score, reference_minor(amount_minor, currency, _weights(reference)))
 
 
-def at_risk_minor(score: float | None, reference_minor: int) -> int:
+def at_risk_minor(score: float | None, amount_minor: int) -> int:
     """Score times amount, in reference minor units; the whole amount without a score."""
-    return round((1.0 if score is None else score) * reference_minor)
+    return round((1.0 if score is None else score) * amount_minor)

@@ -11,14 +11,27 @@ import numpy.typing as npt
 from features.bundle.bundle import Bundle
 from features.bundle.policy import MODEL
 from features.catalogue.catalogue import Catalogue
+from features.domain.money import UNKNOWN_AMOUNT, reference_minor
 from features.domain.payment import Payment
 from features.errors import BrokenBundle, ContractMismatch
 from features.intake.pseudonyms import Pseudonyms
 from serving.decision import reasons as why
 from serving.decision.decision import Decision
 from serving.decision.reasons import Reason
-from serving.decision.rules import CompiledLists, Hit, compile_rules, matching
-from serving.decision.thresholds import below_decline, bounded, by_amount, by_band, by_limit, by_score, decide, softened
+from serving.decision.rules import CompiledLists, Hit, Listed, compile_rules, matching
+from serving.decision.thresholds import (
+    below_decline,
+    bounded,
+    by_amount,
+    by_band,
+    by_limit,
+    by_score,
+    decide,
+    decides_alone,
+    least_of_last_band,
+    of_list,
+    softened,
+)
 from serving.model.scorer import Scorer
 
 Vector = npt.NDArray[np.float64]
@@ -26,6 +39,8 @@ Vector = npt.NDArray[np.float64]
 FULL, STALE, RULES_ONLY, DEFAULT = "full", "stale", "rules_only", "default"
 #: Prefix of a name in `missing`: the open breaker of that rule or model softened a decline.
 OPEN_BREAKER = "breaker:"
+#: For `listed`: the bundle's own lists decide, as in receipts of older releases.
+OF_BUNDLE = Listed("", "")
 #: How complete the scoring was, best first (docs/design.md §8).
 TIERS = (FULL, STALE, RULES_ONLY, DEFAULT)
 
@@ -58,7 +73,7 @@ class Evaluator:
 
     def __init__(self, bundle: Bundle, catalogue: Catalogue, names: Pseudonyms | None = None) -> None:
         check_contract(bundle, catalogue)
-        problems = bundle.policy.problems(catalogue.names)
+        problems = bundle.policy.problems(catalogue.names, catalogue.channels)
         if problems:
             raise BrokenBundle(f"The policy of {bundle.model_name} is not sound: {' '.join(problems)}", "Correct it.")
         self.bundle = bundle
@@ -74,12 +89,23 @@ class Evaluator:
         sentences = {**catalogue.reasons, **bundle.reasons}
         codes = [feature.reason for feature in catalogue.features]
         self.families = why.Families(catalogue.names, codes, sentences)
-        self._weights = catalogue.weights
+        self._weights, self._amount_column = catalogue.weights, catalogue.index["amount_reference_minor"]
+        #: Stands for an unknown amount wherever the policy limits amounts.
+        self.assumed_minor = least_of_last_band(bundle.policy)
 
-    def reference_minor(self, payment: Payment) -> int:
-        """The payment's amount in minor units of the reference currency."""
-        numerator, denominator = self._weights[payment.currency]
-        return payment.amount_minor * numerator // denominator
+    def reference_minor(self, payment: Payment) -> int | None:
+        """The payment's amount in minor units of the reference currency; None for a currency without a weight."""
+        amount = reference_minor(payment.amount_minor, payment.currency, self._weights)
+        return None if amount == UNKNOWN_AMOUNT else amount
+
+    def limited_minor(self, payment: Payment) -> int:
+        """The amount that limits, exposure and money at risk count, reference minor units.
+
+        An unknown amount counts as the least of the policy's last band: it is never treated more mildly than a known
+        one, and a junk currency cannot use up the exposure of a minute with one payment.
+        """
+        amount = reference_minor(payment.amount_minor, payment.currency, self._weights)
+        return self.assumed_minor if amount == UNKNOWN_AMOUNT else amount
 
     def score(self, vector: Vector) -> tuple[float, float]:
         """(margin, score): raw log-odds and calibrated probability of one feature vector."""
@@ -97,18 +123,23 @@ class Evaluator:
         spent_minor: int = 0,
         open_breakers: Collection[str] = (),
         decline_as: Decision | None = None,
+        listed: Listed | None = OF_BUNDLE,
     ) -> Evaluation:
         """Decide from vector and score, the vector alone, or neither.
 
         `explain` allows exact contributions; an approved payment gets none unless `explain_approved`. `spent_minor` is
         the amount approved without a score earlier in this minute. Declines of rules (or the model) in `open_breakers`
         become `decline_as` (None: the severest decision of a lower score under this policy).
+        `listed` is what the lists in force say of the payment.
         """
         decline_as = self.decline_as if decline_as is None else decline_as
         margin, score = scored if scored is not None else (None, None)
-        listed = None if self.lists.empty else self.lists.find(payment)
+        if listed is OF_BUNDLE:
+            listed = None if self.lists.empty else self.lists.find(payment)
         list_kind = None if listed is None else listed.kind
-        hits: list[Hit] = [] if vector is None else matching(self.rules, vector, score)
+        alone = decides_alone(list_kind)
+        limited_minor = self.limited_minor(payment)
+        hits: list[Hit] = [] if vector is None else matching(self.rules, self._for_rules(payment, vector), score)
         declining: tuple[str, ...] = ()
         if hits:
             declining = tuple([hit.name for hit in hits if hit.action is Decision.DECLINE])
@@ -120,47 +151,54 @@ class Evaluator:
         if score is not None and score >= self.policy.decline_at:
             declining = (*declining, MODEL)
         model_decline_as = decline_as if MODEL in open_breakers else Decision.DECLINE
-        reference_minor = self.reference_minor(payment)
         if vector is None:
-            decision = by_amount(reference_minor, self.policy, listed=list_kind, spent_minor=spent_minor)
+            decision = by_amount(limited_minor, self.policy, listed=list_kind, spent_minor=spent_minor)
         else:
             actions = [hit.action for hit in hits]
             decision = decide(
                 score,
                 actions,
                 self.policy,
-                reference_minor,
+                limited_minor,
                 listed=list_kind,
                 spent_minor=spent_minor,
                 model_decline_as=model_decline_as,
             )
         names = tuple([hit.name for hit in hits])
         if listed is not None:
-            names = (f"{listed.kind}_list_{listed.entity}", *names)
-        exposed = reference_minor if decision is Decision.APPROVE and score is None and listed is None else 0
-        spared = declining if listed is None and decision is not Decision.DECLINE else ()
+            names = (listed.name, *names)
+        exposed = limited_minor if decision is Decision.APPROVE and score is None and not alone else 0
+        spared = declining if not alone and decision is not Decision.DECLINE else ()
         if decision is Decision.APPROVE and not explain_approved:
             return Evaluation(decision, score, margin, names, (), exposed, declining, spared)
         values: list[float] = [] if vector is None else vector.tolist()
         found: list[Reason] = []
-        if listed is not None:
+        # Lists and rules that raised the decision above the score's own come first: they decided.
+        by_model = Decision.APPROVE if score is None else softened(by_score(score, self.policy), model_decline_as)
+        if listed is not None and (alone or of_list(listed.kind, self.policy) == decision > by_model):
             found.append(why.of_list(listed))
-        else:
-            # Rules that raised the decision above the score's own come first: they decided.
-            alone = Decision.APPROVE if score is None else softened(by_score(score, self.policy), model_decline_as)
-            found += [self.families.of_rule(h, values) for h in hits if h.action == decision > alone]
+        if not alone:
+            found += [self.families.of_rule(h, values) for h in hits if h.action == decision > by_model]
         if explain and vector is not None and scored is not None:
             found += self.families.strongest(self.scorer.contributions(vector), values)
         if not found and decision is not Decision.APPROVE:
-            if score is None and not hits and self._exposure_used_up(reference_minor, spent_minor, vector is None):
+            if score is None and not hits and self._exposure_used_up(limited_minor, spent_minor, vector is None):
                 found.append(why.EXPOSURE_USED_UP)
             else:
                 found += self._without_contributions(hits, values, vector is None)
         return Evaluation(decision, score, margin, names, tuple(found[: why.MOST_REASONS]), exposed, declining, spared)
 
-    def _exposure_used_up(self, reference_minor: int, spent_minor: int, banded: bool) -> bool:
-        alone = by_band(reference_minor, self.policy) if banded else by_limit(reference_minor, self.policy)
-        return alone is not bounded(alone, reference_minor, spent_minor, self.policy)
+    def _for_rules(self, payment: Payment, vector: Vector) -> Vector:
+        """The vector that rules read: an unknown amount is above every bound, so that it cannot pass beneath a rule."""
+        if payment.currency in self._weights:
+            return vector
+        largest = vector.copy()
+        largest[self._amount_column] = np.inf
+        return largest
+
+    def _exposure_used_up(self, limited_minor: int, spent_minor: int, banded: bool) -> bool:
+        alone = by_band(limited_minor, self.policy) if banded else by_limit(limited_minor, self.policy)
+        return alone is not bounded(alone, limited_minor, spent_minor, self.policy)
 
     def _without_contributions(self, hits: Sequence[Hit], values: Sequence[float], banded: bool) -> list[Reason]:
         if hits:

@@ -10,6 +10,8 @@ from features.intake.tokens import Tokens
 from serving.decision.evaluator import FULL
 from serving.engine.scored import OnScored, Scored
 from serving.ledger.reader import Event
+from serving.lists.book import ListBook
+from serving.lists.changes import ListService
 from serving.messages import Ready
 from serving.settings import Settings
 from serving.state.feedback import FeedbackResult
@@ -100,6 +102,8 @@ class Runtime(Protocol):
     metrics: Metrics
     #: Replaces card numbers, with the key of this installation.
     tokens: Tokens
+    #: The lists in force, empty until `prepare` is done.
+    book: ListBook
     #: Set while the process drains: `ready` then says so.
     stopping: bool
 
@@ -110,6 +114,10 @@ class Runtime(Protocol):
     @property
     def feedback(self) -> Feedback | None:
         """What takes reports; None until `prepare` is done."""
+
+    @property
+    def lists(self) -> ListService | None:
+        """What changes the lists; None until `prepare` is done."""
 
     @property
     def opened(self) -> Opened:

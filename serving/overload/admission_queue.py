@@ -70,7 +70,7 @@ class AdmissionQueue:
         self.thread_time_ns = thread_time_ns  # processor time of the deciding thread
         self.tier_for = tier_for  # the best tier of a payment, or `refused`
         self.max_kernel_age_ms = max_kernel_age_ms
-        self.peek = RequestPeek(None, {})  # until a bundle is served, amounts are not weighted
+        self.peek = RequestPeek({}, {})  # until a bundle is served, amounts are not weighted
         self.ranks = AmountRanks()
         self.fast_path: DecideFast | None = None
         self.reject: Reject | None = None  # None: callers need no key
@@ -120,8 +120,7 @@ class AdmissionQueue:
         if self._bundle_now is None or (bundle := self._bundle_now()) is self._bundle:
             return
         self._bundle = bundle
-        reference = catalogue_of(bundle.contract).parameters.reference_currency
-        self.peek = RequestPeek(reference, bundle.policy.channel_risk)
+        self.peek = RequestPeek(catalogue_of(bundle.contract).weights, bundle.policy.channel_risk)
 
     def acquire_slot(self) -> None:
         """Count a payment that waits for a server, until `release_slot`."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from features.domain.money import LARGEST_AMOUNT_MINOR, reference_weights
+from features.domain.money import LARGEST_AMOUNT_MINOR, Weights
 from features.domain.payment import DEFAULT_DEADLINE_MS
 from serving.decision.evaluator import DEFAULT, FULL, RULES_ONLY
 
@@ -76,29 +76,32 @@ class Peeked(msgspec.Struct, frozen=True, gc=False):
 
 
 _AMOUNT = re.compile(rb'"amount_minor"\s*:\s*(\d{1,15})')
-_CURRENCY = re.compile(rb'"currency"\s*:\s*"([A-Z]{3})"')
-_CHANNEL = re.compile(rb'"channel"\s*:\s*"([a-z_0-9]{1,12})"')
+_CURRENCY = re.compile(rb'"currency"\s*:\s*"([A-Za-z]{3})"')
+_CHANNEL = re.compile(rb'"channel"\s*:\s*"([a-z_0-9]{1,32})"')
 _DEADLINE = re.compile(rb'"deadline_ms"\s*:\s*(\d{1,9})')
 
 
 class RequestPeek:
     """Peeks at the unparsed body for amount, currency, channel and deadline; only shedding depends on it."""
 
-    def __init__(self, reference_currency: str | None, channel_risk: Mapping[str, float]) -> None:
-        weights = {} if reference_currency is None else reference_weights(reference_currency)
+    def __init__(self, weights: Weights, channel_risk: Mapping[str, float]) -> None:
         self._weights = {code.encode(): weight for code, weight in weights.items()}
         self._risk = {channel.encode(): risk for channel, risk in channel_risk.items()}
 
     def read(self, body: bytes) -> Peeked:
         """Money at risk and deadline; 0 and the default where the body does not say.
 
-        >>> RequestPeek("INR", {"pos": 0.5}).read(b'{"amount_minor": 900, "currency": "INR", "channel": "pos"}')
+        A currency without a weight counts as the reference currency: neither must a flood of made-up currencies take
+        the best tiers from others, nor the worst tier from itself.
+
+        >>> peek = RequestPeek({"INR": (1, 1)}, {"pos": 0.5})
+        >>> peek.read(b'{"amount_minor": 900, "currency": "INR", "channel": "pos"}')
         Peeked(money=450, deadline_ms=80)
         """
         found = _AMOUNT.search(body)
         money = 0 if found is None else min(int(found[1]), LARGEST_AMOUNT_MINOR)
         found = _CURRENCY.search(body)
-        numerator, denominator = self._weights.get(found[1], (1, 1)) if found is not None else (1, 1)
+        numerator, denominator = self._weights.get(found[1].upper(), (1, 1)) if found is not None else (1, 1)
         money = money * numerator // denominator
         if self._risk:
             found = _CHANNEL.search(body)

@@ -18,6 +18,8 @@ class Keys:
         self._transaction = f"{prefix}:{{t:"
         #: The Redis Stream of all events.
         self.events = f"{prefix}:events".encode()
+        #: A stream of the latest `list` events only, with the same ids, in the slot of the stream of all events.
+        self.lists = f"{{{prefix}:events}}:lists".encode()
         #: The catalogue that the strings were folded with, and their format.
         self.contract = f"{prefix}:contract".encode()
         #: The fingerprint of the hash key, or `clear`; the bundle that decides.

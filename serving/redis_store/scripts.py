@@ -115,6 +115,24 @@ redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 return {1, id}
 """)
 
+#: KEYS: stream, stream of the lists. ARGV: stream limit, id of the list event that must be the last (empty: any),
+#: event time, arrival time, body. Both streams get the event under one id, the second with the id of the list event
+#: before it (`p`). Replies {1, id}, {0, id of the last} if that is another, or {2} when the stream is full.
+LIST_EVENT = _script("""
+if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return {2} end
+local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
+local before = last[1] and last[1][1] or ''
+if ARGV[2] ~= '' and before ~= '' and before ~= ARGV[2] then return {0, before} end
+local id = redis.call('XADD', KEYS[1], '*', 'k', 'list', 't', '', 'e', ARGV[3], 'a', ARGV[4], 'b', ARGV[5])
+local fields = {'p', before, 'e', ARGV[3], 'a', ARGV[4], 'b', ARGV[5]}
+local added = redis.pcall('XADD', KEYS[2], id, unpack(fields))
+if type(added) == 'table' and added.err then
+  redis.call('DEL', KEYS[2])
+  redis.call('XADD', KEYS[2], id, unpack(fields))
+end
+return {1, id}
+""")
+
 #: For a cluster. KEYS: a string. ARGV: the event. Replies the string before it; a second call gives the same reply.
 APPEND = _script(f"""
 local old = redis.call('GET', KEYS[1])
@@ -153,4 +171,7 @@ redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 return false
 """)
 
-SCRIPTS = (ADMIT, ADMIT_DECIDED, DECIDE, COMPACT, REPORT, APPEND, APPEND_IF_THERE, EXCHANGE, EXCHANGE_UNANSWERED)
+SCRIPTS = (
+    *(ADMIT, ADMIT_DECIDED, DECIDE, COMPACT, REPORT, LIST_EVENT),
+    *(APPEND, APPEND_IF_THERE, EXCHANGE, EXCHANGE_UNANSWERED),
+)

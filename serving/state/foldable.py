@@ -35,6 +35,7 @@ from serving.ledger.event_bodies import (
     decode_verdict,
 )
 from serving.ledger.reader import Event
+from serving.lists.entry import LIST, decode_change
 
 #: Raised by damaged or foreign content while it is decoded and encoded. Errors of the machine (memory, disk) are not
 #: among them: they say nothing about the event.
@@ -144,7 +145,7 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, OverflowError):
         return "a number in it is too large"
     if isinstance(error, KeyError | IndexError):
-        return "it holds a word that this release does not know (currency, rail, channel, country or effect)"
+        return "it holds a word that this release does not know (country or effect)"
     return f"a value in it is of the wrong kind ({type(error).__name__})"
 
 
@@ -190,9 +191,7 @@ def _reported(event: Event, catalogue: Catalogue) -> ReportStep:
         known = FILTERS.get(effect.what)
         if known is None or not known.known_later or effect.weight not in (-1, 1):
             raise CannotFold("it has an effect that this release does not know")
-        if payment.currency not in catalogue.weights:
-            raise CannotFold("this release does not know the currency of its payment")
-        if abs(reference_amount(payment, catalogue)) > _LARGEST_INTEGER:
+        if abs(payment.amount_minor) > _LARGEST_INTEGER:
             raise CannotFold("the amount of its payment is too large")
     return ReportStep(report, payment)
 
@@ -234,4 +233,5 @@ _STEPS: dict[str, Callable[[Event, Catalogue], Step]] = {
     "promotion": _noted(decode_promotion),
     "hashing": _noted(decode_hashing),
     "verdict": _noted(decode_verdict),
+    LIST: _noted(decode_change),
 }

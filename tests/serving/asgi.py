@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -15,6 +16,8 @@ from serving.engine.embedded.runtime import EmbeddedRuntime
 from serving.settings import Settings
 from serving.start_checks import authenticator_of
 from serving.state.champion import BundleSource, open_champion
+
+T = TypeVar("T")
 
 
 def runtime_with(settings: Settings, bundle: Path) -> EmbeddedRuntime:
@@ -47,6 +50,10 @@ class Asked:
         content = body if body is None or isinstance(body, str | bytes) else json.dumps(body)
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         return self._runner.run(self._client.request(method, path, content=content, headers=names))
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run something of the engine in the loop of the application."""
+        return self._runner.run(work)
 
     def close(self) -> None:
         self._runner.run(self._client.aclose())

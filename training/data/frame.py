@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from features.catalogue.catalogue import Catalogue
 from features.errors import InvalidHistory
 from features.history.schema import complete, history_schema, times_ms, valid
-from features.state.columns import amounts_of
+from features.state.columns import addable_amounts_of
 from features.state.profiles import Profiles
 from features.state.replay import replay, replay_to_parquet
 from training.data.arrays import Flags, Floats, Integers
@@ -29,8 +29,8 @@ Progress = Callable[[int], None]
 class Frame:
     """Payments in order of time, with one row of features each.
 
-    `payments` holds `transaction_id`, `event_time` (UTC), `amount_minor` (reference currency), `payer_id`,
-    `payee_id`, `label_ms` (when the label became known, ms UTC, -1 never), `reported_fraud` (the label in
+    `payments` holds `transaction_id`, `event_time` (UTC), `amount_minor` (reference currency; 0 if unknown),
+    `payer_id`, `payee_id`, `label_ms` (when the label became known, ms UTC, -1 never), `reported_fraud` (the label in
     hindsight), `is_fraud` (the label to learn from, see `known_by`) and the segments.
     `values` is float64[payments, features], NaN = missing, columns named by `names`.
     """
@@ -134,14 +134,14 @@ def assemble(
     Raises:
         InvalidHistory: the features belong to other payments, or no payment is left after `since`.
     """
-    ages = segment_columns(history, amounts_of(history, catalogue))  # from the whole history: who is new
+    ages = segment_columns(history, addable_amounts_of(history, catalogue))  # from the whole history: who is new
     history = history.slice(first)
     if not pc.all(pc.equal(features["transaction_id"], history["transaction_id"])).as_py():
         raise InvalidHistory(
             "The features belong to other payments than the history, or are in another order.",
             "Replay this history again.",
         )
-    payments = payments_of(history, amounts_of(history, catalogue))
+    payments = payments_of(history, addable_amounts_of(history, catalogue))
     payments["is_fraud"] = payments["reported_fraud"]
     payments = payments.assign(**{name: column[first:] for name, column in ages.items()})
     times = payments["event_time"]

@@ -7,6 +7,7 @@ repair. See `training/data/datasets/handbook.yaml` for an example.
 from __future__ import annotations
 
 import datetime as dt
+from fractions import Fraction
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,9 @@ import yaml
 
 from features.catalogue.calendar import calendar_problems
 from features.catalogue.catalogue import Attribute, CatalogueParameters
+from features.catalogue.vocabulary import vocabulary_problems
 from features.domain.currencies import CURRENCIES
+from features.domain.money import reference_weights
 from features.domain.payment import CHANNELS, LABEL_SOURCES, RAILS
 from features.domain.payment_fields import OPTIONAL_OF_HISTORY, REQUIRED
 from features.errors import InvalidDeclaration
@@ -90,6 +93,13 @@ class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Expected rate of each local hour relative to the day's mean; empty: not declared."""
     busy_days: dict[str, float] = {}
     """Day (`11-11`) to its expected traffic in ordinary days' payments."""
+    currency_weights: dict[str, str | int | float] = {}
+    """Own weight of a currency, or that of one that ISO 4217 does not list: minor units of the reference currency for
+    one minor unit of it, as a decimal number or a fraction."""
+    rails: tuple[str, ...] = ()
+    """Rails beside the built-in ones."""
+    channels: tuple[str, ...] = ()
+    """Channels beside the built-in ones."""
     recipes: dict[str, Recipe] = {}
 
     @property
@@ -107,7 +117,23 @@ class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The catalogue parameters of this data set."""
         own = tuple(Attribute(a.name, a.kind, a.categories, a.sentence, a.unit) for a in self.attributes)
         busy = tuple(sorted(self.busy_days.items()))
-        return CatalogueParameters(self.reference_currency, self._delay_days, own, self.hour_rates, busy)
+        return CatalogueParameters(
+            self.reference_currency,
+            self._delay_days,
+            own,
+            self.hour_rates,
+            busy,
+            currency_weights=self._weights(),
+            rails=self.rails,
+            channels=self.channels,
+        )
+
+    def _weights(self) -> dict[str, tuple[int, int]]:
+        """The whole table; empty for this release's own."""
+        if not self.currency_weights:
+            return {}
+        own = {code: Fraction(str(text)).as_integer_ratio() for code, text in self.currency_weights.items()}
+        return reference_weights(self.reference_currency) | own
 
     def recipe(self, name: str | None = None) -> Recipe:
         """The named recipe; the first one if none is named.
@@ -159,14 +185,30 @@ def problems(dataset: Dataset) -> list[str]:
     if dataset.reference_currency not in CURRENCIES:
         found.append(f"reference_currency {dataset.reference_currency!r} is unknown: use an ISO 4217 code.")
     found += calendar_problems(dataset.hour_rates, tuple(dataset.busy_days.items()))
+    for name, known, own in (("rails", RAILS, dataset.rails), ("channels", CHANNELS, dataset.channels)):
+        found += vocabulary_problems(name, own)
+        found += [f"{name}: {word!r} is built in, leave it out." for word in own if word in known]
+    for code, text in dataset.currency_weights.items():
+        if _weight(text) is None:
+            found.append(f"currency_weights.{code}: {text!r} is no number above 0, such as 0.0085 or 17/2000.")
+        elif code == dataset.reference_currency:
+            found.append(f"currency_weights.{code}: the reference currency weighs 1, leave it out.")
     if dataset.source is not None:
-        found += _source_problems(dataset.source)
+        found += _source_problems(dataset.source, dataset)
     for attribute in dataset.attributes:
         found += _column_problems(f"attributes.{attribute.name}", attribute.column)
     return found
 
 
-def _source_problems(source: Source) -> list[str]:
+def _weight(text: str | int | float) -> Fraction | None:
+    try:
+        weight = Fraction(str(text))
+    except (ValueError, ZeroDivisionError):
+        return None
+    return weight if weight > 0 else None
+
+
+def _source_problems(source: Source, dataset: Dataset) -> list[str]:
     found = [
         f"columns lacks {name}: map a source column or give a constant."
         for name in REQUIRED
@@ -176,7 +218,9 @@ def _source_problems(source: Source) -> list[str]:
         if name not in REQUIRED + OPTIONAL:
             found.append(f"columns.{name} is no field of a payment: declare it under attributes.")
         found += _column_problems(f"columns.{name}", column)
-    for name, words in (("rail", RAILS), ("channel", CHANNELS), ("currency", tuple(CURRENCIES))):
+    currencies = tuple(sorted({*CURRENCIES, *dataset.currency_weights}))
+    rails, channels = (*RAILS, *dataset.rails), (*CHANNELS, *dataset.channels)
+    for name, words in (("rail", rails), ("channel", channels), ("currency", currencies)):
         column = source.columns.get(name, Column(constant=words[0]))
         values = (column.values or {}).values() if column.source is not None else (column.constant,)
         found += [f"columns.{name}: {word!r} is not one of {', '.join(words)}." for word in values if word not in words]

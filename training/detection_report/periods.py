@@ -14,7 +14,7 @@ import pyarrow as pa
 from features.catalogue.catalogue import Catalogue
 from features.errors import InvalidHistory
 from features.history.schema import times_ms
-from features.state.columns import amounts_of
+from features.state.columns import addable_amounts_of
 from features.state.profiles import Profiles
 from features.state.replay import replay_some
 from training.data.arrays import Flags, Integers
@@ -150,7 +150,7 @@ def _payments(history: pa.Table, truth: pa.Table, catalogue: Catalogue, times: I
     """The columns of a frame, and the truth."""
     if not truth["transaction_id"].equals(history["transaction_id"]):
         raise InvalidHistory("History and truth are of different payments.", "Simulate the world again with --fresh.")
-    amounts = amounts_of(history, catalogue)
+    amounts = addable_amounts_of(history, catalogue)
     return payments_of(history, amounts).assign(
         story=truth["story"].to_pandas(),
         truth=truth["is_fraud"].to_numpy(),

@@ -10,12 +10,16 @@ Expected cost of deciding about one payment, with fraud f (0 or 1), amount a, an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from features.bundle.amount_rules import amount_rules
 from features.bundle.policy import DECISIONS, MODEL, STARTER_RULES, Band, Policy
-from features.domain.payment import CHANNELS
+from features.catalogue.catalogue import Catalogue
+from features.catalogue.catalogue import catalogue as default_catalogue
 from training.data.arrays import Flags, Floats
 from training.recipe import Costs
 
@@ -25,6 +29,8 @@ CANDIDATES = 400
 PEAK = 10
 """Traffic of a festival's first minutes in mean minutes; it sizes the exposure limit of tiers without a score."""
 MINUTES_PER_DAY = 1_440
+USUAL = 0.999
+"""Share of payments whose amounts are usual; larger ones may meet the rules on the amount."""
 PRIOR_SHARE = 0.02
 """Weight of the prior in `channel_risk`, as a share of all money."""
 MOST_RISK = 10.0
@@ -109,6 +115,7 @@ def cheapest_policy(
     reviews_per_day: int,
     lower_tier_share: float = 0.5,
     channels: Floats | None = None,
+    catalogue: Catalogue | None = None,
 ) -> Policy:
     """The policy with the cheapest thresholds, the starter rules, and limits for decisions without a score.
 
@@ -120,37 +127,40 @@ def cheapest_policy(
         costs: costs of decisions.
         reviews_per_day: capacity of the desk.
         lower_tier_share: share of payments, smallest first, that may be approved without a score.
-        channels: index in CHANNELS of each payment; None makes all channels equally risky.
+        channels: code of each payment's channel; None makes all channels equally risky.
+        catalogue: the model's; its weights give the bounds of the rules on the amount, its channels their names.
     """
+    known = catalogue or default_catalogue()
     cuts = cheapest_thresholds(scores, amounts, fraud, days, costs, reviews_per_day)
     small = int(np.quantile(amounts, lower_tier_share))
     large = max(small + 1, int(np.quantile(amounts, 0.995)))
+    usual_most_minor = int(np.quantile(amounts, USUAL))
     a_minute = float(amounts[amounts <= small].sum()) / (days * MINUTES_PER_DAY)
     return Policy(
         challenge_at=cuts.challenge_at,
         review_at=cuts.review_at,
         decline_at=cuts.decline_at,
-        rules=STARTER_RULES,
+        rules=(*STARTER_RULES, *amount_rules(known.weights, usual_most_minor)),
         default_bands=(Band(small, "approve"), Band(large, "challenge"), Band(None, "review")),
         lower_tier_approve_up_to_minor=small,
         # At least one payment of the largest approvable amount.
         lower_tier_exposure_per_minute_minor=max(small, round(PEAK * a_minute)),
         usual_decline_share={MODEL: float(np.mean(scores >= cuts.decline_at))},
-        channel_risk={} if channels is None else channel_risk(channels, amounts, fraud),
+        channel_risk={} if channels is None else channel_risk(channels, amounts, fraud, known.channel_codes),
     )
 
 
-def channel_risk(channels: Floats, amounts: Floats, fraud: Flags) -> dict[str, float]:
+def channel_risk(channels: Floats, amounts: Floats, fraud: Flags, codes: Mapping[str, float]) -> dict[str, float]:
     """The fraud loss rate of each channel relative to all channels; riskier channels are shed last under overload.
 
-    Channels with little money are shrunk towards 1; without fraud the result is empty.
+    Channels with little money are shrunk towards 1; without fraud the result is empty. `codes` names the channels.
     """
     total, lost = float(amounts.sum()), float(amounts[fraud].sum())
     if not lost or not total:
         return {}
     usual, weight = lost / total, PRIOR_SHARE * total
     found = {}
-    for code, name in enumerate(CHANNELS):
+    for name, code in codes.items():
         own = channels == code
         share = (float(amounts[own & fraud].sum()) + weight * usual) / (float(amounts[own].sum()) + weight)
         found[name] = round(min(max(share / usual, 1 / MOST_RISK), MOST_RISK), 3)

@@ -165,8 +165,9 @@ def _policy(model: Model, calibrator: Calibrator, parts: Split, recipe: Recipe, 
         recipe.reviews_per_day,
         recipe.lower_tier_share,
         parts.decide.values[:, parts.decide.names.index("channel")],
+        catalogue,
     )
-    found = policy.problems(catalogue.names)
+    found = policy.problems(catalogue.names, catalogue.channels)
     if found:
         raise InvalidDeclaration(found)
     return policy

@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 from sklearn.metrics import precision_recall_curve
 
 from features.bundle.policy import Policy
+from features.domain.money import minor_per_major
 from training.data.arrays import Flags, Floats
 from training.html import quiet_figure
 from training.model.calibrate import Bin
@@ -94,11 +95,11 @@ def cost_curve(axes: Axes, scores: Floats, amounts: Floats, fraud: Flags, costs:
     share = np.arange(len(scores) + 1) / max(len(scores), 1)
     keep = np.unique(np.geomspace(1, len(scores), 500).astype(np.int64)) if len(scores) else np.array([0])
     for place, (_, text, colour) in enumerate(_CUTS, start=1):
-        total = (approved + np.concatenate([[0.0], np.cumsum(per_decision[place])])) / 100
+        total = (approved + np.concatenate([[0.0], np.cumsum(per_decision[place])])) / minor_per_major(currency)
         best = int(np.argmin(total))
         axes.plot(share[keep], total[keep], color=colour, lw=1.8, label=f"{text}: least at {share[best]:.2%}")
         axes.plot(max(share[best], share[keep[0]]), total[best], "o", color=colour, ms=5)
-    nothing = approved[0] / 100
+    nothing = approved[0] / minor_per_major(currency)
     axes.axhline(nothing, color=QUIET, ls="--", lw=1, label="approve everything")
     axes.set(xscale="log", ylim=(0, 1.6 * nothing or 1), title="Cost of one threshold")
     axes.set(xlabel="share of payments above the threshold", ylabel=f"total cost of the test, {currency}")

@@ -99,7 +99,7 @@ def frame_of(
     return frame(
         history,
         catalogue,
-        read_profiles(profiles_path),
+        read_profiles(profiles_path, settings.tokens()),
         None if since is None else since.to_pydatetime(),
         settings.var / "feast" / dataset.name if through_feast else None,
         listener.advance,
@@ -132,8 +132,10 @@ def digest_of(path: Path) -> str:
     return manifest.digest if manifest else file_digest(path)
 
 
-def read_profiles(path: Path | None) -> Profiles | None:
+def read_profiles(path: Path | None, tokens: Tokens | None = None) -> Profiles | None:
     """Every version of every profile in a profile file; None if there is no file to read.
+
+    `tokens` names instruments as a history with tokens does.
 
     Raises:
         InvalidHistory: the file named is absent.
@@ -142,7 +144,13 @@ def read_profiles(path: Path | None) -> Profiles | None:
         return None
     if not path.is_file():
         raise InvalidHistory(f"There is no profile file {path}.", "Leave --profiles out, or name the file.")
-    return ProfileFile(path).load()
+    profiles = ProfileFile(path).load()
+    if tokens is not None:
+        for instrument, row in list(profiles.versions("instrument")):
+            kept, token = tokens.replace(instrument)
+            if token is not None:
+                profiles.put("instrument", kept, row)
+    return profiles
 
 
 def profiles_of_history(history: Path) -> Path | None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.table import Table
 
+from features.domain.money import minor_per_major
 from features.progress import Stages
 from features.progress import progress as stages_shown
 from training.evaluation.report import EvaluationReport
@@ -50,7 +51,8 @@ def table_of_figures(title: str, words: Sequence[str], figures: Sequence[str]) -
 
 
 def show_report(console: Console, report: EvaluationReport, title: str, currency: str) -> None:
-    """A report as four short tables: ranking, decisions, calibration, segments."""
+    """A report as four short tables: ranking, decisions, calibration, segments; `currency` is the reference."""
+    major = minor_per_major(currency)
     head = table_of_figures(f"{title}: {report.first_day} to {report.last_day}", ["figure"], ["value"])
     head.add_row("payments / frauds", f"{report.payments:,} / {report.frauds:,}")
     head.add_row("AUC", number(report.auc))
@@ -62,14 +64,14 @@ def show_report(console: Console, report: EvaluationReport, title: str, currency
     head.add_row("Brier score", number(report.brier, 5))
     head.add_row("calibration error", number(report.expected_calibration_error, 5))
     head.add_row("cases a day", f"{report.cases_per_day:,.1f}")
-    head.add_row("cost of the test", f"{report.cost_minor / 100:,.0f} {currency}")
-    head.add_row("cost of approving everything", f"{report.cost_without_scoring_minor / 100:,.0f} {currency}")
+    head.add_row("cost of the test", f"{report.cost_minor / major:,.0f} {currency}")
+    head.add_row("cost of approving everything", f"{report.cost_without_scoring_minor / major:,.0f} {currency}")
     console.print(head)
 
     figures = ["payments", "frauds", f"fraud {currency}"]
     decisions = table_of_figures("Decisions by the thresholds alone", ["decision"], figures)
     for row in report.decisions:
-        decisions.add_row(row.decision, f"{row.payments:,}", f"{row.frauds:,}", f"{row.fraud_minor / 100:,.0f}")
+        decisions.add_row(row.decision, f"{row.payments:,}", f"{row.frauds:,}", f"{row.fraud_minor / major:,.0f}")
     console.print(decisions)
 
     figures = ["payments", "frauds", "AUC", "AP", "legitimate disturbed"]

@@ -10,10 +10,8 @@ import msgspec
 from features.catalogue.catalogue import Catalogue, catalogue, catalogue_of
 from features.domain.contract import Contract
 from features.errors import InvalidDeclaration
+from serving.console.pages.wording import UNKNOWN_CURRENCY
 from serving.model.bundle_archive import folder_name
-
-#: The sign for a currency that is not known (ISO 8859-1, 0xA4): the bundle that decides is not kept on this host.
-UNKNOWN_CURRENCY = "¤"
 
 
 class _Promotion(msgspec.Struct):

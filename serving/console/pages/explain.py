@@ -47,7 +47,11 @@ def worded(feature: Feature, value: float, catalogue: Catalogue) -> str:
         if feature.group == "attribute" and feature.name == f"attr_{attribute.name}" and attribute.categories:
             code = int(value)
             return attribute.categories[code] if 0 <= code < len(attribute.categories) else "other"
-    return quantity(value, feature.unit, feature.name, catalogue.parameters.reference_currency)
+    codes = {"rail": catalogue.rail_codes, "channel": catalogue.channel_codes}.get(feature.name, {})
+    word = next((word for word, code in codes.items() if code == value), None)
+    if word is not None:
+        return plain(word)
+    return quantity(value, feature.unit, catalogue.parameters.reference_currency)
 
 
 def feature_families(

@@ -7,8 +7,9 @@ import re
 from datetime import UTC, datetime
 
 from features.domain.currencies import CURRENCIES
-from features.domain.payment import CHANNELS, RAILS
 
+#: The sign for a currency that is not known (ISO 8859-1, 0xA4): the bundle that decides is not kept on this host.
+UNKNOWN_CURRENCY = "¤"
 _SIGNS = {"INR": "₹", "EUR": "€", "GBP": "£", "USD": "US$"}
 _LABELS = {
     "upi": "UPI",
@@ -19,6 +20,10 @@ _LABELS = {
     "in_app": "in app",
     "collect": "collect request",
     "netbanking": "net banking",
+    **{word: word.upper() for word in ("sepa", "ach", "rtp", "imps", "neft", "atm", "moto", "ivr", "bnpl")},
+    "sepa_instant": "SEPA instant",
+    "pix": "Pix",
+    "fednow": "FedNow",
 }
 _SPAN_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
@@ -39,11 +44,13 @@ def grouped(digits: str, *, indian: bool) -> str:
 
 
 def money(amount_minor: int, currency: str) -> str:
-    """An amount with its currency.
+    """An amount with its currency; in minor units for a currency whose minor unit is not known.
 
-    >>> money(123456789, "INR"), money(-5, "USD"), money(1500, "JPY")
-    ('₹12,34,567.89', '−US$0.05', 'JPY 1,500')
+    >>> money(123456789, "INR"), money(-5, "USD"), money(1500, "JPY"), money(1500, "USDT")
+    ('₹12,34,567.89', '−US$0.05', 'JPY 1,500', '1,500 minor units of USDT')
     """
+    if currency not in CURRENCIES and currency != UNKNOWN_CURRENCY:
+        return f"{number(amount_minor)} minor units of {currency}"
     places = CURRENCIES[currency][0] if currency in CURRENCIES else 2
     digits = str(abs(amount_minor)).rjust(places + 1, "0")
     whole, part = (digits[:-places], "." + digits[-places:]) if places else (digits, "")
@@ -142,14 +149,14 @@ def number(value: float) -> str:
     return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.1f}"
 
 
-def quantity(value: float, unit: str, name: str, reference: str) -> str:
+def quantity(value: float, unit: str, reference: str) -> str:
     """A feature's value with its unit; `reference` is the currency of amounts in reference minor units.
 
-    >>> quantity(480000.0, "reference minor units", "payer_amount_sum_1h", "INR")
+    >>> quantity(480000.0, "reference minor units", "INR")
     '₹4,800.00'
-    >>> quantity(1.0, "0 or 1", "is_night", "INR"), quantity(0.5, "fraction", "x", "INR")
+    >>> quantity(1.0, "0 or 1", "INR"), quantity(0.5, "fraction", "INR")
     ('yes', '50.0 %')
-    >>> quantity(2.0, "level 0..3", "x", "INR"), quantity(1.0, "payments", "x", "INR")
+    >>> quantity(2.0, "level 0..3", "INR"), quantity(1.0, "payments", "INR")
     ('level 2 of 0–3', '1 payment')
     """
     match unit:
@@ -172,10 +179,7 @@ def quantity(value: float, unit: str, name: str, reference: str) -> str:
             return ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")[int(value) % 7]
         case "ISO 18245 code":
             return f"{int(value):04d}"
-        case "code":
-            words = {"rail": RAILS, "channel": CHANNELS}.get(name, ())
-            return plain(words[int(value)]) if 0 <= int(value) < len(words) else number(value)
-        case "numeric" | "categorical":
+        case "code" | "numeric" | "categorical":
             return number(value)
     scale = re.fullmatch(r"(\w+) (\d+)\.\.(\d+)", unit)
     if scale:

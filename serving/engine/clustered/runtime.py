@@ -19,10 +19,12 @@ from serving.engine.clustered.profiles import SharedProfiles
 from serving.engine.gauges import SET_ASIDE
 from serving.engine.gc_tuning import freeze_gc
 from serving.engine.profile_runtime import WARMUP_PAYMENT, ProfileRuntime
-from serving.errors import LedgerError, StateUnavailable
+from serving.errors import LedgerError, LedgerUnavailable, StateUnavailable
 from serving.ledger.hash_key import check_hash_key
 from serving.ledger.postgres.ledger import PostgresLedger
 from serving.ledger.token_key import shared_tokens
+from serving.lists.shared import SharedLists
+from serving.lists.values import EntryReader
 from serving.messages import Ready
 from serving.redis_store.connect import connect
 from serving.settings import Settings
@@ -54,6 +56,7 @@ class RedisRuntime(ProfileRuntime):
         self.lookup.segment()
         self.engine: RedisEngine | None = None
         self.feedback: RedisFeedback | None = None
+        self.lists: SharedLists | None = None
         #: Why the state cannot be used; empty when it can.
         self.state_problem = "The worker is still getting ready."
         self.set_aside = SharedSetAside()
@@ -68,7 +71,9 @@ class RedisRuntime(ProfileRuntime):
         await asyncio.to_thread(warm_up, opened)
         state = await connect(self.settings.redis)
         exposure = Exposure(self.settings.workers)
-        decider = Decider(opened.evaluator, opened.catalogue, code_version(), exposure, notice=self._notice)
+        decider = Decider(
+            opened.evaluator, opened.catalogue, code_version(), exposure, notice=self._notice, lists=self.book
+        )
         engine = RedisEngine(
             catalogue=opened.catalogue, decider=decider, state=state, clock=self.clock, lookup=self.lookup
         )
@@ -79,6 +84,10 @@ class RedisRuntime(ProfileRuntime):
         self.feedback = RedisFeedback(state, engine.strings, self.clock, self.lookup)
         engine.shared_profiles = SharedProfiles(state, self.profiles, self.names, opened.catalogue, self.tokens)
         await engine.shared_profiles.read_all()
+        lists = SharedLists(state, self.ledger, self.book, EntryReader(self.names), self.clock)
+        await lists.load()
+        await lists.take_over(opened.bundle.policy, opened.bundle.model_name)
+        self.lists = lists
         self.set_aside = decode_shared(await state.get(state.keys.set_aside))
         self.engine, self.state_problem = engine, ""
         self._show(lambda: engine.decider)
@@ -89,7 +98,8 @@ class RedisRuntime(ProfileRuntime):
     def begin(self) -> None:
         """Start the background work; needs the event loop."""
         assert self.engine is not None
-        self._start(self.engine.outbox.run(), self._follow_state(self.engine))
+        assert self.lists is not None
+        self._start(self.engine.outbox.run(), self._follow_state(self.engine), self._follow_lists(self.lists))
 
     async def end(self) -> None:
         """Flush the outbox to Redis, stop the background work and close the connections."""
@@ -131,6 +141,12 @@ class RedisRuntime(ProfileRuntime):
                 await self._check_state(engine)
                 await engine.shared_profiles.refresh()
 
+    async def _follow_lists(self, lists: SharedLists) -> None:
+        while True:
+            await asyncio.sleep(CHECK_EVERY_SECONDS)
+            with contextlib.suppress(LedgerUnavailable):  # of PostgreSQL or Redis: the next time catches up
+                await lists.follow()
+
     async def _check_state(self, engine: RedisEngine) -> None:
         """Detect a Redis that came back without its data: empty state must not be read as "no earlier payments"."""
         self.set_aside = decode_shared(await engine.state.get(engine.state.keys.set_aside))
@@ -151,8 +167,10 @@ class RedisRuntime(ProfileRuntime):
             raise LedgerError("the worker is not ready yet")
         decider = engine.decider
         try:
+            if self.lists is not None:
+                await self.lists.take_over(opened.bundle.policy, opened.bundle.model_name)
             await startup_checks.note_promotion(engine.state, opened, decider.code, self.clock.now_ms())
-        except StateUnavailable as error:
+        except LedgerUnavailable as error:
             raise LedgerError(str(error)) from error
         engine.decider = decider.successor(opened.evaluator, engine.catalogue)
 

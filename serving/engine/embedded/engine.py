@@ -22,6 +22,7 @@ from serving.decision import receipt as receipts
 from serving.decision.clock import Clock
 from serving.decision.decider import Decided, Decider, FeatureReading, Timings, deadline_of
 from serving.decision.evaluator import DEFAULT, FULL, STALE, Evaluator
+from serving.decision.rules import Lists
 from serving.engine.retry_identity import content_digest, differs, warned
 from serving.engine.scored import Scored, in_imported_history, outside_window
 from serving.errors import LedgerError
@@ -62,10 +63,11 @@ class EmbeddedEngine:
         code: str,
         now_ns: Callable[[], int] = time.perf_counter_ns,
         notice: Callable[[Decided], None] | None = None,
+        lists: Lists | None = None,
     ) -> None:
         self.catalogue = catalogue
         self.fold = fold
-        self.decider = Decider(evaluator, catalogue, code, notice=notice)
+        self.decider = Decider(evaluator, catalogue, code, notice=notice, lists=lists)
         self.ledger = ledger
         self.clock = clock
         self.now_ns = now_ns

@@ -25,6 +25,8 @@ from serving.ledger.sqlite.checkpoint import run_checkpoints
 from serving.ledger.sqlite.ledger import Event, Ledger
 from serving.ledger.sqlite.process_lock import lock
 from serving.ledger.token_key import tokens_of
+from serving.lists.embedded import EmbeddedLists
+from serving.lists.values import EntryReader
 from serving.messages import Ready
 from serving.settings import Settings
 from serving.state import heap_prefault, snapshots, startup
@@ -56,6 +58,7 @@ class EmbeddedRuntime(ProfileRuntime):
         self.names = bind_hash_key(self.ledger, settings.hash_key)
         self.tokens = tokens_of(self.config, self.ledger)
         self.engine: EmbeddedEngine | None = None
+        self.lists: EmbeddedLists | None = None
         self.feedback: EmbeddedFeedback | None = None
         #: Whether payments are waiting: deferrable work then waits too.
         self.under_pressure: Callable[[], bool] = lambda: False
@@ -73,15 +76,18 @@ class EmbeddedRuntime(ProfileRuntime):
         code = code_version()
         engine = EmbeddedEngine(
             catalogue=opened.catalogue, fold=fold, evaluator=opened.evaluator, ledger=self.ledger, clock=self.clock,
-            code=code, notice=self._notice,
+            code=code, notice=self._notice, lists=self.book,
         )  # fmt: skip
         startup.note_promotion(self.ledger, opened, code, self.clock.now_ms())
+        lists = EmbeddedLists(self.ledger, self.book, EntryReader(self.names), self.clock)
+        lists.load()
+        lists.take_over(opened.bundle.policy, opened.bundle.model_name)
         if self.profiles is not None:
             startup.append_profiles(self.profiles, self.ledger, fold, self.names, self.tokens)
         self.feedback = EmbeddedFeedback(self.ledger, fold, self.clock)
         engine.fold.state.observe(WARMUP_PAYMENT)  # compiles the kernel before the first payment
         warm(opened)
-        self.engine = engine
+        self.engine, self.lists = engine, lists
         self._show(lambda: engine.decider)
         show_state(self.metrics, engine)
         show_ledger(self.metrics, self.ledger)
@@ -138,6 +144,8 @@ class EmbeddedRuntime(ProfileRuntime):
         engine = self.engine
         if engine is None or not engine.ledger_works:
             raise LedgerError("the ledger is not open for writing")
+        if self.lists is not None:
+            self.lists.take_over(opened.bundle.policy, opened.bundle.model_name)
         decider, now_ms = engine.decider, self.clock.now_ms()
         startup.note_promotion(self.ledger, opened, decider.code, now_ms)
         engine.decider = decider.successor(opened.evaluator, engine.catalogue)
@@ -147,10 +155,11 @@ class EmbeddedRuntime(ProfileRuntime):
     async def _follow_ledger(self) -> None:
         while True:
             await asyncio.sleep(VERDICTS_EVERY_SECONDS)
-            if self.engine is None or self.feedback is None:
+            if self.engine is None or self.feedback is None or self.lists is None:
                 continue
             try:
                 if self.engine.ledger_works:
+                    await self.lists.follow()
                     self.take_verdicts()
                     if self.profiles is not None:
                         startup.append_profiles(self.profiles, self.ledger, self.engine.fold, self.names, self.tokens)

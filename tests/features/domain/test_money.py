@@ -42,7 +42,8 @@ def contract_of_before() -> Contract:
     """A contract as the release with 48 currencies wrote it."""
     now = catalogue(CatalogueParameters()).contract()
     weights = {code: list(pair) for code, pair in reference_weights("INR").items() if code in FIRST}
-    return msgspec.structs.replace(now, parameters=now.parameters | {"currency_weights": weights})
+    kept = {name: value for name, value in now.parameters.items() if name != "ipv6_windows"}
+    return msgspec.structs.replace(now, parameters=kept | {"currency_weights": weights})
 
 
 def test_the_currencies_are_those_of_iso_4217_that_have_a_minor_unit() -> None:
@@ -100,7 +101,7 @@ def test_an_own_weight_is_part_of_the_contract_and_used() -> None:
     [
         ({"currency_weights": {"USD": (1, 1)}}, "the reference currency weighs exactly 1"),
         ({"currency_weights": {"INR": (1, 1)}}, "lack USD"),
-        ({"currency_weights": reference_weights("INR") | {"USDT": (0, 1)}}, "is no positive ratio"),
+        ({"currency_weights": reference_weights("INR") | {"USDT": (0, 1)}}, "is no ratio of two whole numbers"),
         ({"rails": ("Carrier Pigeon",)}, "is no word"),
         ({"channels": ("kiosk", "kiosk")}, "stands twice"),
     ],

@@ -191,7 +191,7 @@ def test_the_document_shows_exactly_the_contract_and_the_page_loads_nothing_from
     document = service.client.get("/openapi.json").json()
     assert set(document["paths"]) == {
         "/v1/score", "/v1/score/batch", "/v1/outcomes", "/v1/labels", "/v1/receipts/{transaction_id}",
-        "/livez", "/readyz", "/metrics",
+        "/v1/lists/{list}", "/livez", "/readyz", "/metrics",
     }  # fmt: skip
     assert set(document["components"]["schemas"]["Payment"]["properties"]["attributes"]["properties"]) == {
         "basket_items", "sign_in"

@@ -67,9 +67,17 @@ def test_replies_of_every_other_route_match_their_schemas(asked: Asked) -> None:
     checked(asked, "POST", "/v1/outcomes", 200, report)
     label = {"transaction_id": "a", "label": "fraud", "source": "chargeback", "reported_at": rfc3339(START_MS)}
     checked(asked, "POST", "/v1/labels", 200, label)
+    named = {"kind": "ip", "value": "10.0.0.0/8"}
+    entry = {**named, "reason": "seen", "expires_at": "2199-01-01T00:00:00Z"}
+    for method, path, body in (
+        ("POST", "/v1/lists/watch", {"entries": [entry]}),
+        ("GET", "/v1/lists/watch?limit=1", None),
+        ("DELETE", "/v1/lists/watch", {"entries": [named], "reason": "cleared"}),
+    ):
+        checked(asked, method, path, 200, body, "/v1/lists/{list}")
     assert set(DOCUMENT["paths"]) == {
-        "/v1/score", "/v1/score/batch", "/v1/outcomes", "/v1/labels", "/v1/receipts/{transaction_id}", "/livez",
-        "/readyz", "/metrics",
+        "/v1/score", "/v1/score/batch", "/v1/outcomes", "/v1/labels", "/v1/receipts/{transaction_id}",
+        "/v1/lists/{list}", "/livez", "/readyz", "/metrics",
     }, "a route without a check here"  # fmt: skip
 
 
@@ -83,6 +91,13 @@ def test_refusals_of_every_route_match_their_schemas(asked: Asked) -> None:
         problems = checked(asked, "POST", path, 422, {"currency": 1, "outcome": 1, "label": 1, "x": 1})
         assert problems["error"]["repair"] or problems["error"]["problems"]
         checked(asked, "POST", path + "?no=1", 422, {})
+    for method, path, status in (
+        ("POST", "/v1/lists/block", 400),
+        ("POST", "/v1/lists/grey", 404),
+        ("DELETE", "/v1/lists/block?no=1", 422),
+        ("GET", "/v1/lists/block?limit=0", 422),
+    ):
+        checked(asked, method, path, status, "{" if method == "POST" else None, "/v1/lists/{list}")
     checked(asked, "GET", "/v1/receipts/none", 404, None, "/v1/receipts/{transaction_id}")
     for path in ("/livez", "/readyz", "/metrics"):
         checked(asked, "GET", path + "?no=1", 422)

@@ -17,7 +17,8 @@ from serving.console.app import create_app
 from serving.console.auth.permission import Actor
 from serving.console.auth.users import Users, new_user
 from serving.console.desk import Desk
-from serving.console.pages.catalogues import UNKNOWN_CURRENCY, Catalogues
+from serving.console.pages.catalogues import Catalogues
+from serving.console.pages.wording import UNKNOWN_CURRENCY
 from serving.decision.case_row import CaseRow
 from serving.decision.case_row import at_risk_minor as part_at_risk
 from serving.ledger.event_bodies import PromotionEvent, encode

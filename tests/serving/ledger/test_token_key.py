@@ -29,7 +29,7 @@ from serving.store_config import LedgerConfig
 from tests.serving.asgi import Asked
 from tests.serving.scoring_world import PARAMETERS, history, payment
 from tests.serving.servers import Servers
-from training.runs.run import read_history
+from training.runs.run import read_history, read_profiles
 
 KEY, OTHER = "k" * 40, "o" * 40
 CARD = "4111111111111111"
@@ -154,6 +154,15 @@ def test_training_replaces_card_numbers_with_the_key_of_the_service_or_refuses(t
     assert Tokens(KEY).token(CARD) in instruments
     pq.write_table(history_with("vpa-1"), source)
     assert not any(is_token(one) for one in read_history(source)["instrument_id"].to_pylist())
+
+
+def test_training_finds_the_profile_of_a_card_by_its_token(tmp_path: Path) -> None:
+    path = tmp_path / "profiles.sqlite"
+    profiles = ProfileFile(path)
+    profiles.write([(CARD, InstrumentProfile(event_time_ms=1, created_time_ms=1, known_since_ms=1))])
+    profiles.close()
+    found = read_profiles(path, Tokens(KEY))
+    assert found is not None and found.get("instrument", Tokens(KEY).token(CARD), 1) is not None
 
 
 def test_a_card_number_in_the_profile_file_stays_there(tmp_path: Path, bundle: Path) -> None:

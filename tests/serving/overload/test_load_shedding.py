@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.catalogue.catalogue import catalogue
-from features.domain.money import LARGEST_AMOUNT_MINOR
+from features.domain.money import LARGEST_AMOUNT_MINOR, reference_weights
 from features.intake.parse import payment_from, payment_json
 from serving.decision.evaluator import FULL
 from serving.overload.load_shedding import LADDER, REFUSED, AmountRanks, RequestPeek, bucket, tier_for
@@ -93,7 +93,7 @@ def test_the_peek_reads_what_the_parser_reads(amount: int, currency: str, channe
         "t", amount_minor=amount, currency=currency, channel=channel, deadline_ms=deadline, attributes=None
     )
     parsed = payment_from(fields, KNOWN)
-    read = RequestPeek("INR", {"online": 2.0}).read(payment_json(parsed))
+    read = RequestPeek(reference_weights("INR"), {"online": 2.0}).read(payment_json(parsed))
     weight = {"INR": 1.0, "USD": 85.0, "JPY": 85 / 150 * 100}[currency] * {"pos": 1.0, "online": 2.0}[channel]
     assert abs(read.money - amount * weight) <= 2 + 1e-9 * amount * weight
     assert read.deadline_ms == parsed.deadline_ms
@@ -101,15 +101,22 @@ def test_the_peek_reads_what_the_parser_reads(amount: int, currency: str, channe
 
 @given(st.binary(max_size=300))
 def test_the_peek_survives_anything(body: bytes) -> None:
-    read = RequestPeek("INR", {"pos": 0.5}).read(body)
+    read = RequestPeek(reference_weights("INR"), {"pos": 0.5}).read(body)
     assert read.money >= 0
 
 
 def test_a_name_inside_a_text_is_not_an_amount() -> None:
     body = rb'{"payer_id": "\"amount_minor\": 99999999", "amount_minor": 5}'
-    assert RequestPeek("INR", {}).read(body).money == 5
+    assert RequestPeek(reference_weights("INR"), {}).read(body).money == 5
 
 
 @given(millis, millis, deadlines, ranks)
 def test_a_standing_queue_never_gives_a_better_tier(work: float, age: float, deadline: int, rank: float) -> None:
     assert place(tier_for(work, age, deadline, rank)) <= place(tier_for(work, age, deadline, rank, standing=True))
+
+
+def test_a_currency_without_a_weight_ranks_like_the_reference_currency_and_case_does_not_matter() -> None:
+    peek = RequestPeek(reference_weights("INR"), {})
+    assert peek.read(b'{"amount_minor": 7, "currency": "USDT"}').money == 7
+    assert peek.read(b'{"amount_minor": 7, "currency": "XXQ"}').money == 7
+    assert peek.read(b'{"amount_minor": 7, "currency": "usd"}').money == 7 * 85

@@ -101,8 +101,8 @@ def test_a_channel_that_loses_more_of_its_money_to_fraud_counts_for_more() -> No
     fraud[:100] = True  # a tenth of the first channel
     fraud[1_000:1_010] = True  # a hundredth of the second
     fraud[2_000:] = True  # three payments of the third, all of them: too few to tell
-    found = channel_risk(channels, amounts, fraud)
+    found = channel_risk(channels, amounts, fraud, catalogue().channel_codes)
     assert found["online"] > 1.5 > 1.0 > found["in_app"]
     assert 1.0 < found[CHANNELS[2]] < 3.0
     assert found[CHANNELS[3]] == 1.0
-    assert channel_risk(channels, amounts, np.zeros(2_003, dtype=np.bool_)) == {}
+    assert channel_risk(channels, amounts, np.zeros(2_003, dtype=np.bool_), catalogue().channel_codes) == {}

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.serving.cases.test_payments import base
+from tests.serving.api.cases.test_payments import base
 from tests.serving.profiles import both_profiles
 from tests.serving.scoring_world import Service
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.serving.cases.conftest import HASH_KEY
+from tests.serving.api.cases.conftest import HASH_KEY
 from tests.serving.profiles import Profile
 from tests.serving.scoring_world import Service
 
