@@ -94,7 +94,8 @@ class RequestPeek:
         A currency without a weight counts as the reference currency: neither must a flood of made-up currencies take
         the best tiers from others, nor the worst tier from itself.
 
-        >>> RequestPeek({"INR": (1, 1)}, {"pos": 0.5}).read(b'{"amount_minor": 900, "currency": "INR", "channel": "pos"}')
+        >>> peek = RequestPeek({"INR": (1, 1)}, {"pos": 0.5})
+        >>> peek.read(b'{"amount_minor": 900, "currency": "INR", "channel": "pos"}')
         Peeked(money=450, deadline_ms=80)
         """
         found = _AMOUNT.search(body)

@@ -29,8 +29,8 @@ Progress = Callable[[int], None]
 class Frame:
     """Payments in order of time, with one row of features each.
 
-    `payments` holds `transaction_id`, `event_time` (UTC), `amount_minor` (reference currency; 0 if unknown), `payer_id`,
-    `payee_id`, `label_ms` (when the label became known, ms UTC, -1 never), `reported_fraud` (the label in
+    `payments` holds `transaction_id`, `event_time` (UTC), `amount_minor` (reference currency; 0 if unknown),
+    `payer_id`, `payee_id`, `label_ms` (when the label became known, ms UTC, -1 never), `reported_fraud` (the label in
     hindsight), `is_fraud` (the label to learn from, see `known_by`) and the segments.
     `values` is float64[payments, features], NaN = missing, columns named by `names`.
     """
