@@ -43,6 +43,12 @@ class UnreadType(ServiceError):
     status = 415
 
 
+class UnreadCoding(ServiceError):
+    """A body in a content coding that is not read."""
+
+    status = 415
+
+
 class UnknownTransaction(ServiceError):
     """A transaction this service has not scored and no imported history holds."""
 
@@ -66,9 +72,21 @@ class WrongMethod(ServiceError):
 
 
 class Conflict(ServiceError):
-    """The same id with other content, or a report that contradicts a later one."""
+    """A known id for another payment, with the decision that was recorded, or a report that contradicts another."""
 
     status = 409
+
+    def __init__(
+        self,
+        message: str,
+        repair: str,
+        field: str | None = None,
+        *,
+        decision: str | None = None,
+        receipt_id: str | None = None,
+    ) -> None:
+        super().__init__(message, repair, field)
+        self.decision, self.receipt_id = decision, receipt_id
 
 
 class SlowBody(ServiceError):

@@ -8,19 +8,24 @@ from collections.abc import Sequence
 import msgspec
 
 from features.errors import Malformed, Problem, Refused, RiskgateError
-from serving.errors import LedgerUnavailable, Overloaded, ServiceError, TooManyRequests
+from serving.errors import Conflict, LedgerUnavailable, Overloaded, ServiceError, TooManyRequests
 
 log = logging.getLogger("riskgate.http")
 
 
 class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is wrong, in which field, and the repair; `problems` lists all when there are several."""
+    """What is wrong, in which field, and the repair; `problems` lists all when there are several.
+
+    A conflict with a payment that was decided before repeats its `decision` and `receipt_id`.
+    """
 
     code: str
     message: str
     repair: str
     field: str | None = None
     problems: tuple[Problem, ...] = ()
+    decision: str | None = None
+    receipt_id: str | None = None
 
 
 class Error(msgspec.Struct, frozen=True):
@@ -63,7 +68,10 @@ def refusal(error: RiskgateError) -> tuple[int, Error]:
         status = 400
     else:
         status = 422
-    return status, Error(ErrorBody(error.code, error.message, error.repair, error.field))
+    body = ErrorBody(error.code, error.message, error.repair, error.field)
+    if isinstance(error, Conflict):
+        body = msgspec.structs.replace(body, decision=error.decision, receipt_id=error.receipt_id)
+    return status, Error(body)
 
 
 def of_problems(problems: Sequence[Problem]) -> Error:

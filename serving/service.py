@@ -63,7 +63,7 @@ checked: Checked | None = None
 class ContractRoutes:
     """ASGI middleware that sends to the contract what BentoML would not pass to a mounted application.
 
-    Those are BentoML's own routes, and paths with a line end, which Starlette's mounts do not match.
+    Those are BentoML's own routes, and what Starlette's mounts do not match: paths with a line end, and `OPTIONS *`.
     """
 
     def __init__(self, app: Any) -> None:
@@ -71,8 +71,12 @@ class ContractRoutes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI connection."""
-        ours = scope["type"] == "http" and (scope["path"] in BENTOML_ROUTES or "\n" in scope["path"])
+        ours = scope["type"] == "http" and _is_ours(scope["path"])
         await (application if ours else self.app)(scope, receive, send)
+
+
+def _is_ours(path: str) -> bool:
+    return path in BENTOML_ROUTES or "\n" in path or not path.startswith("/")
 
 
 def address_of_bentoml_serve() -> tuple[str, int] | None:
@@ -160,6 +164,8 @@ class Riskgate:
             log.warning("%s", warning)
         if authenticator.keyless:
             log.warning("no API key is set: the service accepts every call and listens on loopback only")
+        if settings.sandbox == "1":
+            log.warning("the sandbox is on: ids that begin with test_approve and the like get the answer they ask for")
         self._set_up_connections(settings, descriptors)
         self._drain = Drain(application, settings.drain_min_seconds, settings.drain_seconds)
         self._drain.before_end.append(self._stop_accepting)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from features.intake.tokens import FIRST_VERSION, LAST_VERSION
 from features.settings import PREFIX, is_kubernetes_link, read_variable, use_bentoml_home
 from serving.errors import CannotStart
 from serving.store_config import LedgerConfig, RedisConfig
@@ -35,6 +36,7 @@ TABLE = (
     Setting("API_KEY", "", "secret", "a single key for everything, `Authorization: Bearer <key>`; empty: none"),
     Setting("KEYS", "", "file", "API keys with scopes (python -m serving key-add); read again when it changes"),
     Setting("HASH_KEY", "", "secret", "instruments and IP addresses are stored as hashes keyed with it; empty: clear"),
+    Setting("TOKEN_KEY_VERSION", "1", "version", "raised by one when the key of card-number tokens was lost or leaked"),
     Setting("BUNDLE", "riskgate:latest", "folder or tag", "the bundle to serve: a folder, or a BentoML tag"),
     Setting("PROFILES", "", "file", "Feast's profile file (SQLite); its new rows become events; empty: no profiles"),
     Setting("CLOCK", "system", "system|replay", "replay: the event time of the payments is the clock"),
@@ -55,6 +57,7 @@ TABLE = (
     Setting("DRAIN_MIN_SECONDS", "2", "seconds", "how long the port stays open after SIGTERM even if no request comes"),
     Setting("KEEP_ALIVE_SECONDS", "75", "seconds", "an idle connection is closed after this; above a balancer's own"),
     Setting("FAST_PATH", "on", "on|off", "off: plain payments go through BentoML's application too"),
+    Setting("SANDBOX", "0", "0|1", "1: transaction ids such as `test_decline` get a known answer and are not recorded"),
     Setting("REDIS_URL", "", "URL", "Redis of the production profile: `redis://…`; empty: embedded"),
     Setting("POSTGRES_URL", "", "URL", "PostgreSQL of the production profile: `postgresql://…`; empty: embedded"),
     Setting("REDIS_PREFIX", "rg", "word", "prefix of every key in Redis"),
@@ -65,7 +68,7 @@ TABLE = (
 )
 
 #: Units of whole numbers.
-WHOLE = ("port", "bytes", "requests/s", "requests", "seconds", "events", "processes")
+WHOLE = ("port", "bytes", "requests/s", "requests", "seconds", "events", "processes", "version")
 #: At most 15 digits: Python refuses to read thousands of them.
 _WHOLE = re.compile(r"[0-9]{1,15}")
 LARGEST_PORT = 65_535
@@ -85,6 +88,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     api_key: str = ""
     keys: str = ""
     hash_key: str = ""
+    token_key_version: int = FIRST_VERSION
     bundle: str = "riskgate:latest"
     profiles: str = ""
     clock: str = "system"
@@ -103,6 +107,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drain_min_seconds: int = 2
     keep_alive_seconds: int = 75
     fast_path: str = "on"
+    sandbox: str = "0"
     redis_url: str = ""
     postgres_url: str = ""
     redis_prefix: str = "rg"
@@ -125,7 +130,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ledger(self) -> LedgerConfig:
         """What it takes to open the ledger."""
-        return LedgerConfig(self.var, self.ledger_sync, self.postgres_url, self.redis_prefix, self.hash_key)
+        return LedgerConfig(
+            self.var, self.ledger_sync, self.postgres_url, self.redis_prefix, self.hash_key, self.token_key_version
+        )
 
     @property
     def redis(self) -> RedisConfig:
@@ -169,6 +176,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         problems.append(f"{PREFIX}API_KEY holds a line end or another character that no caller can send.")
     if 0 < len(str(values["hash_key"])) < SHORTEST_HASH_KEY:
         problems.append(f"{PREFIX}HASH_KEY is shorter than {SHORTEST_HASH_KEY} characters.")
+    if not FIRST_VERSION <= int(str(values.get("token_key_version", FIRST_VERSION))) <= LAST_VERSION:
+        problems.append(f"{PREFIX}TOKEN_KEY_VERSION lies outside {FIRST_VERSION}..{LAST_VERSION}.")
     if problems:
         raise CannotStart(" ".join(problems), "Correct the environment and start again.")
     return msgspec.convert(values, Settings)

@@ -21,6 +21,8 @@ class LedgerConfig:
     redis_prefix: str = "rg"
     #: The key of the hashes of identifiers, as RISKGATE_HASH_KEY spells it; empty: they are clear.
     hash_key: str = field(default="", repr=False)
+    #: The version of the key of card-number tokens.
+    token_key_version: int = 1
 
     @property
     def sqlite(self) -> Path:

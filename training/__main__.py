@@ -66,7 +66,7 @@ def history(
     data_set, settings = load(dataset), read_settings()
     target = out or _history_path(data_set, settings)
     with waiting(console, f"reading {data_set.title}"):
-        payments = write_history(data_set, data, target)
+        payments = write_history(data_set, data, target, settings.tokens())
     console.print(f"{payments:,} payments: {target}")
 
 
@@ -114,7 +114,7 @@ def evaluate(
     bundle = read_bundle_of(known_version(version, settings), settings)
     path = history or _history_path(data_set, settings)
     with progress(console, _rows(path)) as listener:
-        past, features = read_history(path), catalogue_of(bundle.contract)
+        past, features = read_history(path, settings.tokens()), catalogue_of(bundle.contract)
         found_profiles = profiles or profiles_of_history(path)
         payments = frame_of(data_set, past, features, settings, recipe, found_profiles, not direct, listener)
     test = split_by_time(payments, chosen.split, data_set.delay).test

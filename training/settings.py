@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from features.errors import RiskgateError
+from features.intake.token_key import known_tokens
+from features.intake.tokens import FIRST_VERSION, Tokens
 from features.settings import PREFIX, bentoml_home, read_variable, use_bentoml_home, with_driver
 
 
@@ -27,6 +30,8 @@ TABLE = (
     Setting("MLFLOW_ARTIFACTS", "", "where models and plots of runs are kept; empty: a folder below VAR"),
     Setting("REDIS_URL", "", "with POSTGRES_URL: the rehearsal of the festival runs the production profile there"),
     Setting("POSTGRES_URL", "", "see REDIS_URL; the rehearsal makes a database of its own there and removes it"),
+    Setting("HASH_KEY", "", "the hash key of the service: card numbers of a history become the same tokens as there"),
+    Setting("TOKEN_KEY_VERSION", "1", "the version of the key of card-number tokens, as in the service"),
     Setting("FEAST_REGISTRY", "", "database of Feast's registry, such as postgresql://…; empty: a file below VAR"),
 )
 
@@ -41,6 +46,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     feast_registry: str = ""
     redis_url: str = ""
     postgres_url: str = ""
+    hash_key: str = ""
+    token_key_version: int = FIRST_VERSION
+
+    def tokens(self) -> Tokens | None:
+        """What replaces card numbers: the key in RISKGATE_HASH_KEY, or the service's file in `var`; None without.
+
+        Raises: RiskgateError for a key file that cannot be used.
+        """
+        return known_tokens(self.hash_key, self.var, self.token_key_version)
+
+    def __repr__(self) -> str:
+        """The settings but the key, and the URLs, which may hold a password."""
+        return f"Settings(var={str(self.var)!r}, data={str(self.data)!r})"
 
     @property
     def tracking_uri(self) -> str:
@@ -69,6 +87,16 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         feast_registry=values["FEAST_REGISTRY"],
         redis_url=values["REDIS_URL"],
         postgres_url=values["POSTGRES_URL"],
+        hash_key=values["HASH_KEY"],
+        token_key_version=_version(values["TOKEN_KEY_VERSION"]),
+    )
+
+
+def _version(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) < 4:
+        return int(text)
+    raise RiskgateError(
+        f"RISKGATE_TOKEN_KEY_VERSION is {text[:20]!r}, not a whole number.", "Set it to the version of the service."
     )
 
 

@@ -65,7 +65,8 @@ def _plain(reading: Reading) -> Reading:
 
 def _resolved(reading: Reading) -> Reading | None:
     """With one level of escapes resolved; None if there are none."""
-    text, chars, places, last = reading.text, [], [], 0
+    text, last = reading.text, 0
+    chars, places = list[str](), list[tuple[int, int]]()
     for found in _ESCAPES.finditer(text):
         begin, escape = found.start(), found.group()
         chars += text[last:begin]

@@ -5,6 +5,8 @@ Names, Feast fields, column order, reason texts and documentation derive from it
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from features.catalogue import payment_features
@@ -12,11 +14,16 @@ from features.catalogue.aggregate import DAY, Aggregate
 from features.catalogue.calendar import Calendar, calendar_problems
 from features.catalogue.typologies import REASONS, Ratio, Typology, ratios, typologies
 from features.catalogue.vocabulary import codes_of, vocabulary_problems
+from features.domain.addresses import window_address
 from features.domain.contract import KERNEL_VERSION, Contract
-from features.domain.money import CURRENCIES, reference_minor, reference_weights, weight_problems
+from features.domain.currencies import CURRENCIES
+from features.domain.money import reference_minor, reference_weights, weight_problems
 from features.domain.payment import CHANNELS, RAILS
 from features.domain.utc_offsets import UTC_OFFSET_MINUTES
 from features.errors import InvalidDeclaration
+
+#: Bits of the prefix that counts as one entity where each IPv6 address stands alone.
+ALONE = 128
 
 
 class Attribute(msgspec.Struct, frozen=True):
@@ -32,6 +39,7 @@ class Attribute(msgspec.Struct, frozen=True):
 class CatalogueParameters(msgspec.Struct, frozen=True):
     """What a deployment chooses: reference currency (ISO 4217), label delay in days, own attributes, calendar.
 
+    `ipv6_windows` is the prefix by which IPv6 addresses count as one entity, 64 or 128 bits (contracts of before: 128).
     `hour_rates` are 24 expected rates by local hour relative to the day's mean; `busy_days` are pairs of a day
     (`11-11`) and its traffic in ordinary days' payments. `currency_weights` is the whole table of weights for the
     reference currency (features/domain/money.py), empty for this release's own: a contract keeps its table. `rails`
@@ -43,6 +51,7 @@ class CatalogueParameters(msgspec.Struct, frozen=True):
     attributes: tuple[Attribute, ...] = ()
     hour_rates: tuple[float, ...] = ()
     busy_days: tuple[tuple[str, float], ...] = ()
+    ipv6_windows: int = 64
     currency_weights: dict[str, tuple[int, int]] = {}
     rails: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
@@ -91,11 +100,21 @@ class Catalogue:
         self.minor_per_major = {code: 10.0 ** CURRENCIES[code][0] for code in self.weights if code in CURRENCIES}
         self.rail_codes, self.channel_codes = codes_of(RAILS, parameters.rails), codes_of(CHANNELS, parameters.channels)
         self.rails, self.channels = frozenset(self.rail_codes), frozenset(self.channel_codes)
+        #: The key of an address's windows.
+        self.address_key: Callable[[str], str] = str if parameters.ipv6_windows == ALONE else window_address
+        #: The Python types of the caller's own fields.
+        self.attribute_types: dict[str, tuple[type, ...]] = {
+            one.name: (str,) if one.categories else (int, float) for one in parameters.attributes
+        }
         self.calendar = Calendar(parameters.hour_rates, parameters.busy_days)
 
     def reference_minor(self, amount_minor: int, currency: str) -> int:
         """The amount in reference minor units; UNKNOWN_AMOUNT for a currency without a weight."""
         return reference_minor(amount_minor, currency, self.weights)
+
+    def words_of(self, field: str) -> frozenset[str]:
+        """The vocabulary of `rail` or `channel`."""
+        return self.rails if field == "rail" else self.channels
 
     def contract(self) -> Contract:
         """The contract of a model that is trained on this catalogue."""
@@ -110,6 +129,7 @@ class Catalogue:
                 "busy_days": [list(pair) for pair in self.parameters.busy_days],
                 "currency_weights": {code: list(pair) for code, pair in self.weights.items()},
                 "utc_offset_minutes": UTC_OFFSET_MINUTES,
+                **({} if self.parameters.ipv6_windows == ALONE else {"ipv6_windows": self.parameters.ipv6_windows}),
                 **{name: list(words) for name, words in self._own_words().items() if words},
             },
             columns=tuple((f.name, f.declaration) for f in self.features),
@@ -123,6 +143,8 @@ def _problems(parameters: CatalogueParameters) -> list[str]:
     found = []
     if parameters.reference_currency not in CURRENCIES:
         found.append(f"reference_currency {parameters.reference_currency!r} is unknown: use an ISO 4217 code we list.")
+    if parameters.ipv6_windows not in (64, ALONE):
+        found.append("ipv6_windows must be 64 or 128.")
     if parameters.currency_weights:
         found += weight_problems(parameters.currency_weights, parameters.reference_currency)
     found += vocabulary_problems("rails", parameters.rails) + vocabulary_problems("channels", parameters.channels)
@@ -180,7 +202,7 @@ def catalogue_of(contract: Contract) -> Catalogue:
     has no weight.
     """
     keep = {f.name for f in msgspec.structs.fields(CatalogueParameters)}
-    chosen = {k: v for k, v in contract.parameters.items() if k in keep}
+    chosen = {"ipv6_windows": ALONE} | {k: v for k, v in contract.parameters.items() if k in keep}
     parameters = msgspec.convert(chosen, CatalogueParameters)
     reference = parameters.reference_currency
     if reference in CURRENCIES and parameters.currency_weights == reference_weights(reference):

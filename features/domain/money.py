@@ -68,7 +68,7 @@ def minor_per_major(currency: str) -> int:
     >>> minor_per_major("INR"), minor_per_major("JPY")
     (100, 1)
     """
-    return 10 ** CURRENCIES[currency][0]
+    return int(10 ** CURRENCIES[currency][0])
 
 
 def weight_problems(weights: Weights, reference: str) -> list[str]:

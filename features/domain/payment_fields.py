@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from features.domain.money import CURRENCIES, LARGEST_AMOUNT_MINOR
+from features.domain.currencies import CURRENCIES
+from features.domain.money import LARGEST_AMOUNT_MINOR
 from features.domain.payment import CHANNELS, DEFAULT_DEADLINE_MS, RAILS
 
 LONGEST_TEXT = 128
 LONGEST_DEADLINE_MS = 10_000
 FIRST_YEAR, LAST_YEAR = 2000, 2200
+MOST_METADATA, MOST_METADATA_BYTES = 20, 2_048
 COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
 MCC = re.compile(r"[0-9]{4}", re.ASCII)
 
@@ -37,11 +39,10 @@ class Whole(NamedTuple):
 
 
 class Word(NamedTuple):
-    """One of `words`; `code` and `what` say in an error what another word is not."""
+    """A word of an open vocabulary: another word than these is named in a warning with `code`, and costs nothing."""
 
     words: tuple[str, ...]
     code: str
-    what: str
 
 
 class Pattern(NamedTuple):
@@ -66,7 +67,19 @@ class Attributes(NamedTuple):
     """The caller's own fields, as the catalogue declares them."""
 
 
-Kind = Identifier | Moment | Whole | Word | Pattern | Address | Degrees | Attributes
+class Flag(NamedTuple):
+    """True or false."""
+
+
+class CardFields(NamedTuple):
+    """An object with the fields of `CARD_FIELDS`."""
+
+
+class Metadata(NamedTuple):
+    """A flat object of at most MOST_METADATA texts, numbers and booleans, MOST_METADATA_BYTES as JSON."""
+
+
+Kind = Identifier | Moment | Whole | Word | Pattern | Address | Degrees | Attributes | Flag | CardFields | Metadata
 
 
 class Field(NamedTuple):
@@ -100,14 +113,14 @@ FIELDS: tuple[Field, ...] = (
         "Minor units of `currency`, e.g. paise or cents.", required=True,
     ),
     Field(
-        "currency", Word(tuple(CURRENCIES), "unknown_currency", "a currency we know (ISO 4217)"), "Currency", "INR",
+        "currency", Word(tuple(CURRENCIES), "unknown_currency"), "Currency", "INR",
         "ISO 4217.", required=True,
     ),
-    Field("rail", Word(RAILS, "unknown_rail", "a rail"), "Rail", "upi", required=True),
-    Field("channel", Word(CHANNELS, "unknown_channel", "a channel"), "Channel", "qr_static", required=True),
+    Field("rail", Word(RAILS, "unknown_value"), "Rail", "upi", required=True),
+    Field("channel", Word(CHANNELS, "unknown_value"), "Channel", "qr_static", required=True),
     Field("payer_id", Identifier(), "Payer", "u-1042", required=True),
     Field(
-        "instrument_id", Identifier(), "Instrument", "vpa-77ab", "A token; never a clear card number.", required=True
+        "instrument_id", Identifier(), "Instrument", "vpa-77ab", "A clear card number becomes a token.", required=True
     ),
     Field("payee_id", Identifier(), "Payee", "m-559", required=True),
     Field("device_id", Identifier(), "Device", "d-9c1"),
@@ -124,11 +137,32 @@ FIELDS: tuple[Field, ...] = (
         "attributes", Attributes(), "Attributes", None, "The caller's own fields, as the catalogue declares them.",
         default={}, of_history=False,
     ),
+    Field("card", CardFields(), "Card", None, "What is known of the card beyond its token.", of_history=False),
+    Field(
+        "metadata", Metadata(), "Metadata", None,
+        f"Up to {MOST_METADATA} texts, numbers or booleans, {MOST_METADATA_BYTES} bytes in all; kept in the receipt, "
+        "never a feature.", default={}, of_history=False,
+    ),
+    Field(
+        "late", Flag(), "Sent late", None, "Takes a payment that happened up to seven days ago.", default=False,
+        of_history=False,
+    ),
     Field(
         "deadline_ms", Whole(1, LONGEST_DEADLINE_MS, "milliseconds"), "Deadline", 80, default=DEFAULT_DEADLINE_MS,
         of_history=False,
     ),
 )  # fmt: skip
+
+#: The fields of `card` that are words of a closed vocabulary, and those of its `three_ds`.
+CARD_WORDS = {
+    "funding": ("credit", "debit", "prepaid"),
+    "entry_mode": ("chip", "contactless", "magstripe", "manual", "ecommerce", "recurring"),
+    "avs": ("match", "partial", "no_match", "unavailable"),
+    "cvv": ("match", "no_match", "unavailable"),
+}
+THREE_DS_RESULTS = ("authenticated", "attempted", "failed", "not_enrolled", "unavailable")
+BIN = re.compile(r"[0-9]{6,8}", re.ASCII)
+ECI = re.compile(r"[0-9]{1,2}", re.ASCII)
 
 BY_NAME = {field.name: field for field in FIELDS}
 REQUIRED = tuple(field.name for field in FIELDS if field.required)

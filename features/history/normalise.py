@@ -18,34 +18,14 @@ from features.domain.payment import Payment
 from features.domain.payment_fields import COUNTRY, LONGEST_TEXT
 from features.errors import InvalidHistory
 from features.history.schema import AFTERWARDS, OPTIONAL, REQUIRED, dictionary_of, each_word, times_ms, valid
+from features.intake.normalise import country_word, currency_word
 from features.intake.pseudonyms import Pseudonyms
 
 #: The range of Python's datetime, ms UTC.
 EARLIEST_MS, LATEST_MS = -62_135_596_800_000, 253_402_300_799_999
 _COUNTRIES = ("payer_country", "payee_country")
-_OTHER_NAMES = {"UK": "GB"}
 #: Rows that an error message names.
 _MOST_ROWS = 3
-
-
-def currency_word(text: str) -> str:
-    """The ISO 4217 code that a text means.
-
-    >>> currency_word(" usd")
-    'USD'
-    """
-    return text.strip().upper()
-
-
-def country_word(text: str | None) -> str | None:
-    """The ISO 3166-1 alpha-2 code that a text means, None for an empty one.
-
-    >>> country_word("in"), country_word("uk"), country_word("")
-    ('IN', 'GB', None)
-    """
-    if text is None or not (word := text.strip().upper()):
-        return None
-    return _OTHER_NAMES.get(word, word)
 
 
 def normalised_payment(payment: Payment) -> Payment:

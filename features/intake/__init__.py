@@ -1,4 +1,4 @@
-"""Bytes to a `Payment`: parse, validate, refuse clear card numbers, pseudonymise.
+"""Bytes to a `Payment`: parse, validate, replace clear card numbers by tokens, pseudonymise.
 
 Never knows a feature's value.
 """

@@ -9,6 +9,7 @@ hide it. What only looks like one is listed in features/card_numbers/lookalikes.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from features.card_numbers.issuers import LONGEST, SHORTEST, lengths_of, luhn
@@ -19,7 +20,8 @@ __all__ = ["CardNumber", "card_numbers_in", "holds_card_number", "is_card_number
 
 _RUN = re.compile(r"[0-9]+")
 #: Fourteen digits, four of them together, with gaps as they stand between groups: without them there is no number.
-_ENOUGH = re.compile(r"[0-9]{4}(?:[\W_]{0,3}[0-9]){10}")
+_ENOUGH = re.compile(r"[0-9]{4}(?:[\W_]{0,3}+[0-9]){10}")
+_ENOUGH_BYTES = re.compile(_ENOUGH.pattern.encode())
 #: Where the groups of a number of that length may end.
 _GROUPS = {14: {4, 10}, 15: {4, 10}, 16: {4, 8, 12}, 19: {4, 8, 12, 16}}
 _MOST_GROUPS, _WIDEST_GAP = 5, 3
@@ -28,16 +30,20 @@ _FIRST_YEAR, _LAST_YEAR = 20, 45
 #: A longer run has this many digits or more: 17 and 18 are those of a snowflake.
 _SHORTEST_WITH_EXPIRY = 19
 #: A JSON number that ends with more zeros is a round amount.
-_MOST_ZEROS = 5
+_MOST_ZEROS = 4
 _LARGEST_NUMBER = 10**30
 
-#: Digits become 0, the sign of an exponent e, and all else x: then a run of digits is one search for a fixed text.
-_KINDS = bytes(48 if 48 <= byte <= 57 else 101 if byte in b"eE" else 120 for byte in range(256))
-_PUNCTUATION = bytes(byte for byte in range(128) if not chr(byte).isalnum())
-_FEWEST_DIGITS = b"0" * SHORTEST
-#: A number with an exponent and as many digits as the shortest card number without its zeros at the end.
+#: Digits become 0, what could hide digits !, the sign of an exponent e, and all else x: then a run of digits is one
+#: search for a fixed text.
+_KINDS = bytes(
+    48 if 48 <= byte <= 57 else 33 if byte > 127 or byte in b"\\%" else 101 if byte in b"eE" else 120
+    for byte in range(256)
+)
+_PUNCTUATION = bytes(byte for byte in range(128) if not chr(byte).isalnum() and byte not in b"\\%")
+#: What the shortest card number leaves of itself when it is written with an exponent.
 _WITH_EXPONENT = b"0" * (SHORTEST - _MOST_ZEROS) + b"e"
-_EXPONENT = re.compile(rb"[0-9][eE][+-]?[0-9]")
+_EXPONENT = re.compile(rb"[0-9][0-9.]{%d,}[eE][+-]?[0-9]" % (SHORTEST - _MOST_ZEROS - 1))
+_UNBROKEN = b"0" * SHORTEST
 
 
 class CardNumber(NamedTuple):
@@ -55,9 +61,11 @@ def card_numbers_in(text: str) -> list[CardNumber]:
     [CardNumber(start=5, end=24, digits='4111111111111111')]
     """
     found: list[CardNumber] = []
-    for reading in readings_of(text):
+    # The innermost reading first: an escape within an escape is digits between percent signs, as groups are.
+    for reading in reversed(list(readings_of(text))):
         if _ENOUGH.search(reading.text) is not None:
-            found += [one for one in _in_reading(reading) if not _overlap(one, found)]
+            taken = [(one.start, one.end) for one in found]
+            found += [one for one in _in_reading(reading) if not _overlap(one, taken)]
     return sorted(found)
 
 
@@ -88,41 +96,38 @@ def may_hold_card_number(body: bytes) -> bool:
 
     Escapes and non-ASCII characters could hide digits, so they give True: the decoded strings must be scanned.
     """
-    if b"\\" in body or b"%" in body or not body.isascii():
-        return True
     kinds = body.translate(_KINDS, _PUNCTUATION)
-    if _FEWEST_DIGITS not in kinds and _WITH_EXPONENT not in kinds:
-        return False
+    if b"!" in kinds:
+        return True
     # The strings of such a body are parts of it, and what is found in a part is found in the whole.
-    return _EXPONENT.search(body) is not None or _ENOUGH.search(body.decode()) is not None
+    if _UNBROKEN in kinds and _ENOUGH_BYTES.search(body) is not None:
+        return True
+    return _WITH_EXPONENT in kinds and _EXPONENT.search(body) is not None
 
 
-def _overlap(one: CardNumber, others: list[CardNumber]) -> bool:
-    return any(one.start < other.end and other.start < one.end for other in others)
+def _overlap(number: CardNumber, spans: Iterable[tuple[int, int]]) -> bool:
+    return any(number.start < end and start < number.end for start, end in spans)
 
 
 def _in_reading(reading: Reading) -> list[CardNumber]:
-    text, found = reading.text, []
+    text, found = reading.text, list[CardNumber]()
     runs = [run.span() for run in _RUN.finditer(text)]
     others: list[tuple[int, int]] | None = None
-    first = 0
-    while first < len(runs):
-        number = _number_at(text, runs, first)
-        first += 1
-        if number is None:
-            continue
-        if others is None:
+    free_from = 0
+    for first, (start, _) in enumerate(runs):
+        numbers = _numbers_at(text, runs, first) if start >= free_from else []
+        if numbers and others is None:
             others = lookalikes_in(text)
-        if any(start < number.end and number.start < end for start, end in others):
-            continue
-        while first < len(runs) and runs[first][0] < number.end:
-            first += 1
-        found.append(CardNumber(*reading.span(number.start, number.end), number.digits))
+        for number in numbers:
+            if not _overlap(number, others or ()):
+                free_from = number.end
+                found.append(CardNumber(*reading.span(number.start, number.end), number.digits))
+                break
     return found
 
 
-def _number_at(text: str, runs: list[tuple[int, int]], first: int) -> CardNumber | None:
-    """The card number that begins with a run of digits; of several the one of the issuer's likeliest length."""
+def _numbers_at(text: str, runs: list[tuple[int, int]], first: int) -> list[CardNumber]:
+    """The card numbers that begin with a run of digits, the one of the issuer's likeliest length first."""
     digits, last, ends = "", 0, set[int]()
     candidates: list[tuple[int, CardNumber]] = []
     for start, end in runs[first : first + _MOST_GROUPS]:
@@ -142,7 +147,7 @@ def _number_at(text: str, runs: list[tuple[int, int]], first: int) -> CardNumber
                     candidates.append((rank, CardNumber(runs[first][0], end, digits[:length])))
         if len(digits) >= LONGEST:
             break
-    return min(candidates)[1] if candidates else None
+    return [number for _, number in sorted(candidates)]
 
 
 def _is_expiry(rest: str, digits: int) -> bool:

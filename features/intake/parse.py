@@ -3,38 +3,41 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from features.catalogue.catalogue import Catalogue
-from features.domain.money import CURRENCIES, LARGEST_AMOUNT_MINOR
-from features.domain.payment import CHANNELS, DEFAULT_DEADLINE_MS, RAILS, Payment, PaymentFields
-from features.domain.payment_fields import (
-    BY_NAME,
-    COUNTRY,
-    FIRST_YEAR,
-    LAST_YEAR,
-    LONGEST_DEADLINE_MS,
-    LONGEST_TEXT,
-    MCC,
-)
+from features.domain.countries import COUNTRIES
+from features.domain.money import LARGEST_AMOUNT_MINOR
+from features.domain.payment import DEFAULT_DEADLINE_MS, Attribute, Card, FieldWarning, Metadata, Payment, PaymentFields
+from features.domain.payment_fields import BY_NAME, FIRST_YEAR, LAST_YEAR, LONGEST_DEADLINE_MS, MCC
 from features.errors import Malformed, Problem, Refused
-from features.intake import validate
+from features.intake.card_fields import card_of
 from features.intake.card_numbers import may_hold_card_number
-from features.intake.pseudonyms import Pseudonyms, canonical_ip
+from features.intake.findings import Findings, kind_of
+from features.intake.metadata import metadata_of
+from features.intake.normalise import address_word, are_plain
+from features.intake.optional_fields import optional_of
+from features.intake.pseudonyms import Pseudonyms
+from features.intake.tokens import Tokens
+from features.intake.validate import core_of
 
 _REPAIR_JSON = "Send one JSON object (RFC 8259) as the document at /openapi.json describes it."
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _KEY = re.compile(rb'"([^"]*)"\s*:')
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_IPV4 = re.compile(rf"(?:{_OCTET}\.){{3}}{_OCTET}", re.ASCII)
+_IPV4 = re.compile(rf"(?!0\.0\.0\.0)(?:{_OCTET}\.){{3}}{_OCTET}", re.ASCII).fullmatch
 #: Levels of nesting. A batch needs four: an object with a list of objects, each with an object of attributes.
 DEEPEST = 8
-_RAILS, _CHANNELS = frozenset(RAILS), frozenset(CHANNELS)
+LARGEST_FLOAT = sys.float_info.max
+#: Fields of one payment; beyond them it is no payment, and naming each would delay its neighbours.
+MOST_FIELDS = 200
 
 
 class Wire(PaymentFields, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -47,9 +50,17 @@ _decode_wire = msgspec.json.Decoder(Wire).decode
 _encode_wire = msgspec.json.Encoder(order="sorted").encode
 
 
-def read_payment(body: bytes, catalogue: Catalogue, names: Pseudonyms | None = None) -> Payment:
+def read_payment(
+    body: bytes,
+    catalogue: Catalogue,
+    names: Pseudonyms | None = None,
+    tokens: Tokens | None = None,
+    *,
+    strict: bool = False,
+) -> Payment:
     """The payment in a request body; with `names`, instrument and IP address are pseudonyms from here on.
 
+    `tokens` replaces clear card numbers; without it they are refused. `strict` refuses what would be a warning.
     Raises: Malformed if it is no JSON object; Refused with every problem if something is not valid.
     """
     try:
@@ -63,7 +74,7 @@ def read_payment(body: bytes, catalogue: Catalogue, names: Pseudonyms | None = N
         and (_says_all_once(wire, body) or _has_each_key_once(body))
     ):
         return _payment(wire, names)
-    return payment_from(read_json(body), catalogue, names)
+    return payment_from(read_json(body), catalogue, names, tokens, strict=strict)
 
 
 def read_json(body: bytes) -> Any:
@@ -118,16 +129,28 @@ def _refuse_duplicates(body: bytes) -> None:
         )
 
 
-def payment_from(raw: Any, catalogue: Catalogue, names: Pseudonyms | None = None) -> Payment:
-    """The payment in a decoded object; `names` as in `read_payment`.
+def payment_from(
+    raw: Any,
+    catalogue: Catalogue,
+    names: Pseudonyms | None = None,
+    tokens: Tokens | None = None,
+    *,
+    strict: bool = False,
+) -> Payment:
+    """The payment in a decoded object; `names`, `tokens` and `strict` as in `read_payment`.
 
     Raises: Refused with every problem if something is not valid.
     """
-    problems = validate.problems_of(raw, catalogue)
-    if problems:
-        raise Refused(problems)
-    given = {name: value for name, value in raw.items() if value is not None}
-    return _payment(msgspec.convert(given, Wire), names)
+    if not isinstance(raw, dict):
+        message = f"A payment is a JSON object, not {kind_of(raw)}."
+        raise Refused([Problem("wrong_type", message, None, "Send an object.")])
+    if len(raw) > MOST_FIELDS:
+        message = f"A payment of {len(raw):,} fields was sent; there are at most {MOST_FIELDS}."
+        raise Refused([Problem("too_many_fields", message, None, "Send own fields as `attributes` or `metadata`.")])
+    findings = Findings(tokens)
+    values = core_of(raw, catalogue, findings) | optional_of(raw, catalogue, findings)
+    findings.raise_problems(strict=strict)
+    return _payment(Wire(**values), names, findings.bounded_warnings())
 
 
 def payment_json(payment: Payment) -> bytes:
@@ -138,7 +161,8 @@ def payment_json(payment: Payment) -> bytes:
         payer_id=payment.payer_id, instrument_id=payment.instrument_id, payee_id=payment.payee_id,
         device_id=payment.device_id, ip=payment.ip, mcc=payment.mcc, payer_country=payment.payer_country,
         payee_country=payment.payee_country, latitude=payment.latitude, longitude=payment.longitude,
-        attributes=payment.attributes, deadline_ms=payment.deadline_ms,
+        attributes=payment.attributes, deadline_ms=payment.deadline_ms, late=payment.late, card=payment.card,
+        metadata=payment.metadata,
     ))  # fmt: skip
 
 
@@ -152,18 +176,25 @@ def stored_payment(data: bytes) -> Payment:
     return _payment(_decode_wire(data))
 
 
-def _payment(wire: Wire, names: Pseudonyms | None = None) -> Payment:
+def _payment(wire: Wire, names: Pseudonyms | None = None, warnings: tuple[FieldWarning, ...] = ()) -> Payment:
     ip, instrument_id = wire.ip, wire.instrument_id
     if names is not None:
-        ip, instrument_id = None if ip is None else names.ip(ip), names.instrument(instrument_id)
-    elif ip is not None:
-        ip = canonical_ip(ip)
+        ip, instrument_id = None if ip is None else names.ip(ip), instrument_id and names.instrument(instrument_id)
+    if wire.card is None and not wire.metadata and not wire.late and not warnings:  # most payments: four arguments less
+        return Payment(
+            transaction_id=wire.transaction_id, event_time_ms=(wire.event_time - _EPOCH) // _MILLISECOND,
+            amount_minor=wire.amount_minor, currency=wire.currency, rail=wire.rail, channel=wire.channel,
+            payer_id=wire.payer_id, instrument_id=instrument_id, payee_id=wire.payee_id, device_id=wire.device_id,
+            ip=ip, mcc=wire.mcc, payer_country=wire.payer_country, payee_country=wire.payee_country,
+            latitude=wire.latitude, longitude=wire.longitude, attributes=wire.attributes, deadline_ms=wire.deadline_ms,
+        )  # fmt: skip
     return Payment(
         transaction_id=wire.transaction_id, event_time_ms=(wire.event_time - _EPOCH) // _MILLISECOND,
         amount_minor=wire.amount_minor, currency=wire.currency, rail=wire.rail, channel=wire.channel,
         payer_id=wire.payer_id, instrument_id=instrument_id, payee_id=wire.payee_id, device_id=wire.device_id,
         ip=ip, mcc=wire.mcc, payer_country=wire.payer_country, payee_country=wire.payee_country,
         latitude=wire.latitude, longitude=wire.longitude, attributes=wire.attributes, deadline_ms=wire.deadline_ms,
+        late=wire.late, card=wire.card, metadata=wire.metadata, warnings=warnings,
     )  # fmt: skip
 
 
@@ -177,7 +208,9 @@ def _says_all_once(wire: Wire, body: bytes) -> bool:
         + (wire.payer_country is not None)
         + (wire.payee_country is not None)
     )
-    needed += 2 * ((wire.latitude is not None) + (wire.longitude is not None))
+    if wire.card is not None or wire.metadata:
+        return False
+    needed += 2 * ((wire.latitude is not None) + (wire.longitude is not None) + wire.late)
     # An attribute may have that name too: then one more is not needed, and the careful look decides.
     if wire.deadline_ms != DEFAULT_DEADLINE_MS or (b'"deadline_ms":' in body and "deadline_ms" not in wire.attributes):
         needed += 2
@@ -192,30 +225,50 @@ def _has_each_key_once(body: bytes) -> bool:
 
 
 def _plainly_valid(wire: Wire, catalogue: Catalogue) -> bool:
-    """Whether a typed payment is valid beyond doubt; what is not goes the careful way, which decides."""
+    """Whether a typed payment is valid and normalised beyond doubt; what is not goes the careful way, which decides."""
     moment = wire.event_time
     return (
         moment.tzinfo is not None
         and FIRST_YEAR <= moment.year < LAST_YEAR
         and 0 <= wire.amount_minor <= LARGEST_AMOUNT_MINOR
-        and wire.currency in CURRENCIES
-        and wire.rail in _RAILS
-        and wire.channel in _CHANNELS
-        and _fine(wire.transaction_id)
-        and _fine(wire.payer_id)
-        and _fine(wire.instrument_id)
-        and _fine(wire.payee_id)
-        and (wire.device_id is None or _fine(wire.device_id))
-        and (wire.ip is None or _IPV4.fullmatch(wire.ip) is not None)
-        and (wire.mcc is None or MCC.fullmatch(wire.mcc) is not None)
-        and (wire.payer_country is None or COUNTRY.fullmatch(wire.payer_country) is not None)
-        and (wire.payee_country is None or COUNTRY.fullmatch(wire.payee_country) is not None)
+        and wire.currency in catalogue.weights
+        and wire.rail in catalogue.rails
+        and wire.channel in catalogue.channels
+        and are_plain(wire.transaction_id, wire.payer_id, wire.instrument_id, wire.payee_id, wire.device_id or "d")
+        and wire.device_id != ""
+        and (wire.ip is None or _IPV4(wire.ip) is not None or _is_plain_ipv6(wire.ip))
+        and (wire.mcc is None or (MCC.fullmatch(wire.mcc) is not None and wire.mcc != "0000"))
+        and (wire.payer_country is None or wire.payer_country in COUNTRIES)
+        and (wire.payee_country is None or wire.payee_country in COUNTRIES)
         and (wire.latitude is None or -90.0 <= wire.latitude <= 90.0)
         and (wire.longitude is None or -180.0 <= wire.longitude <= 180.0)
         and 1 <= wire.deadline_ms <= LONGEST_DEADLINE_MS
-        and (not wire.attributes or not validate.problems_of_attributes(wire.attributes, catalogue))
+        and (wire.card is None or _plain_card(wire.card))
+        and (not wire.metadata or _plain_metadata(wire.metadata))
+        and (not wire.attributes or _plain_attributes(wire.attributes, catalogue))
     )
 
 
-def _fine(text: str) -> bool:
-    return 0 < len(text) <= LONGEST_TEXT and text.isprintable()
+def _plain_attributes(sent: dict[str, Attribute], catalogue: Catalogue) -> bool:
+    """Whether every attribute is declared, of its type, and written as it is kept."""
+    kinds = catalogue.attribute_types
+    return all(
+        isinstance(value, kinds.get(name, ()))
+        and (are_plain(value) if isinstance(value, str) else -LARGEST_FLOAT <= value <= LARGEST_FLOAT)
+        for name, value in sent.items()
+    )
+
+
+@lru_cache(maxsize=1 << 14)
+def _is_plain_ipv6(text: str) -> bool:
+    return ":" in text and address_word(text) == text and text != "::"
+
+
+def _plain_card(card: Card) -> bool:
+    findings = Findings(None)
+    return card_of(msgspec.to_builtins(card), findings) == card and not findings.warnings and not findings.problems
+
+
+def _plain_metadata(sent: Metadata) -> bool:
+    findings = Findings(None)
+    return metadata_of(sent, findings) == sent and not findings.warnings and not findings.problems

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from binascii import hexlify
 from hashlib import blake2b
-from ipaddress import ip_address
+
+from features.domain.addresses import window_address
 
 _LETTERS = bytes.maketrans(b"0123456789abcdef", b"abcdefghijklmnop")
 _INSTRUMENT, _IP = "hi_", "hp_"
@@ -39,9 +40,9 @@ class Pseudonyms:
         return _INSTRUMENT + hexlify(digest.digest()).translate(_LETTERS).decode()
 
     def ip(self, clear: str) -> str:
-        """The pseudonym of an IP address, in any spelling."""
+        """The pseudonym of an IP address; all addresses of one IPv6 /64 have the same."""
         digest = self._ip.copy()
-        digest.update(canonical_ip(clear).encode())
+        digest.update(window_address(clear).encode())
         return _IP + hexlify(digest.digest()).translate(_LETTERS).decode()
 
     def of(self, entity: str, identifier: str) -> str:
@@ -58,17 +59,3 @@ def is_pseudonym(entity: str, identifier: str) -> bool:
     (True, False)
     """
     return identifier.startswith(PREFIXES.get(entity, "?")) and _PSEUDONYM.fullmatch(identifier) is not None
-
-
-def canonical_ip(text: str) -> str:
-    """The canonical spelling of an IPv6 address; any other text is unchanged.
-
-    >>> canonical_ip("2001:DB8:0::1"), canonical_ip("somewhere")
-    ('2001:db8::1', 'somewhere')
-    """
-    if ":" not in text:
-        return text
-    try:
-        return str(ip_address(text))
-    except ValueError:
-        return text

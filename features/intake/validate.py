@@ -1,12 +1,13 @@
-"""Every reason why a decoded object is not a valid payment, each with its place and its repair."""
+"""The core of a payment, checked strictly: the required fields must be present, typed, in range and not blank.
+
+Their vocabularies are open: another currency, rail or channel is named in a warning. An id that says nothing ("null",
+all zeros) is the empty text, and the payment is decided without that entity's windows.
+"""
 
 from __future__ import annotations
 
-import ipaddress
-import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from itertools import islice
 from typing import Any
 
 import msgspec
@@ -14,176 +15,126 @@ import msgspec
 from features.catalogue.catalogue import Catalogue
 from features.domain.payment_fields import (
     BY_NAME,
+    FIELDS,
     FIRST_YEAR,
     LAST_YEAR,
     LONGEST_TEXT,
-    REQUIRED,
-    Address,
-    Degrees,
+    Field,
     Identifier,
-    Kind,
     Moment,
-    Pattern,
     Whole,
     Word,
 )
 from features.errors import Problem
 from features.intake.card_numbers import holds_card_number, is_card_number
+from features.intake.findings import Findings, kind_of
+from features.intake.normalise import currency_word, plain_text, says_nothing
 
-#: Limits of a caller's own fields and of the problems in one reply: a reply must not be many times the request.
-MOST_ATTRIBUTES = 64
-MOST_PROBLEMS = 40
+#: The word for a rail or channel that the vocabulary does not have.
+OTHER = "other"
+#: What to send for a value of the wrong type.
+_CORE = tuple(field for field in FIELDS if field.required)
+_TIME_REPAIR = "Send RFC 3339 with an offset, e.g. 2026-11-11T00:00:03.120Z."
 
-Finding = tuple[str, str, str]  # code, message, repair
+
+def core_of(raw: dict[str, Any], catalogue: Catalogue, findings: Findings) -> dict[str, Any]:
+    """The values of the required fields; what is wrong with them is in `findings`."""
+    values = {}
+    for field in _CORE:
+        value = raw.get(field.name)
+        if value is None:
+            findings.refuse(field.name, "missing", "is required.", f"Send {field.name}.")
+        else:
+            values[field.name] = _READERS[type(field.kind)](field, value, catalogue, findings)
+    return values
 
 
-def _text(value: Any) -> Finding | None:
+def checked_text(value: Any, field: str, findings: Findings) -> str | None:
+    """A text of 1 to LONGEST_TEXT printable characters with a token for a card number; None with a problem."""
     if not isinstance(value, str):
-        return "wrong_type", f"must be a string, not {_kind(value)}.", "Send it in quotes."
-    if not value or len(value) > LONGEST_TEXT or not value.isprintable():
-        return "invalid_text", f"must be 1 to {LONGEST_TEXT} printable characters.", "Shorten or clean the text."
-    return None
-
-
-def _word(kind: Word, value: Any) -> Finding | None:
-    if not isinstance(value, str):
-        return "wrong_type", f"must be a string, not {_kind(value)}.", "Send it in quotes."
-    if value not in kind.words:
-        return kind.code, f"is not {kind.what}.", f"Use one of {', '.join(kind.words)}."
-    return None
-
-
-def _whole(kind: Whole, value: Any) -> Finding | None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        return "wrong_type", f"must be a whole number, not {_kind(value)}.", f"Send {kind.what} as an integer."
-    if not kind.low <= value <= kind.high:
-        return "out_of_range", f"must lie in {kind.low}..{kind.high}.", f"Send {kind.what} within these bounds."
-    return None
-
-
-def _degrees(kind: Degrees, value: Any) -> Finding | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "wrong_type", f"must be a number, not {_kind(value)}.", "Send degrees (WGS 84)."
-    # Compared first: a whole number beyond the largest float (1.8e308) has no finite test. NaN fails it too.
-    if not -kind.limit <= value <= kind.limit:
-        message = f"must lie in -{kind.limit}..{kind.limit} degrees."
-        return "out_of_range", message, "Send degrees (WGS 84), or leave it out."
-    return None
-
-
-def _matching(kind: Pattern, value: Any) -> Finding | None:
-    if not isinstance(value, str):
-        return "wrong_type", f"must be a string, not {_kind(value)}.", kind.repair
-    return None if kind.pattern.fullmatch(value) else ("invalid_value", kind.message, kind.repair)
-
-
-def _address(value: Any) -> Finding | None:
-    try:
-        # The library takes any text as the zone of an IPv6 address.
-        if isinstance(value, str) and len(value) <= LONGEST_TEXT and value.isprintable():
-            ipaddress.ip_address(value)
-            return None
-    except ValueError:
-        pass
-    return "invalid_ip", "is no IPv4 or IPv6 address.", "Send the address alone, or leave it out."
-
-
-def _moment(value: Any) -> Finding | None:
-    repair = "Send RFC 3339 with an offset, e.g. 2026-11-11T00:00:03.120Z."
-    if not isinstance(value, str):
-        return "wrong_type", f"must be a string, not {_kind(value)}.", repair
-    try:
-        moment = msgspec.convert(value, datetime)
-    except msgspec.ValidationError:
-        return "invalid_time", "is no date and time.", repair
-    if moment.tzinfo is None:
-        return "naive_time", "has no UTC offset.", repair
-    if not FIRST_YEAR <= moment.year < LAST_YEAR:
-        return "out_of_range", f"must lie in the years {FIRST_YEAR}..{LAST_YEAR - 1}.", repair
-    return None
-
-
-def _finding(kind: Kind, value: Any) -> Finding | None:
-    """What is wrong with one value; `attributes` have a check of their own."""
-    match kind:
-        case Identifier():
-            return _text(value)
-        case Moment():
-            return _moment(value)
-        case Whole():
-            return _whole(kind, value)
-        case Word():
-            return _word(kind, value)
-        case Pattern():
-            return _matching(kind, value)
-        case Address():
-            return _address(value)
-        case Degrees():
-            return _degrees(kind, value)
-        case _:
-            return None
-
-
-def problems_of(raw: Any, catalogue: Catalogue) -> list[Problem]:
-    """All that is wrong with a decoded payment; empty if it is valid."""
-    if not isinstance(raw, dict):
-        return [Problem("wrong_type", f"A payment is a JSON object, not {_kind(raw)}.", None, "Send an object.")]
-    problems = list(islice(_problems(raw, catalogue), MOST_PROBLEMS + 1))
-    if len(problems) > MOST_PROBLEMS:
-        problems[-1] = Problem(
-            "too_many_problems", "There are more problems than are listed here.", None, "Repair these first."
+        findings.refuse(field, "wrong_type", f"must be a string, not {kind_of(value)}.", "Send it in quotes.")
+        return None
+    text = plain_text(value)
+    if not text or len(text) > LONGEST_TEXT or not text.isprintable():
+        findings.refuse(
+            field, "invalid_text", f"must be 1 to {LONGEST_TEXT} printable characters.", "Shorten or clean the text."
         )
-    return problems
+        return None
+    return findings.without_card_number(field, text)
 
 
-def _problems(raw: dict[str, Any], catalogue: Catalogue) -> Iterator[Problem]:
-    for name in REQUIRED:
-        if raw.get(name) is None:
-            yield Problem("missing", "is required.", name, f"Send {name}.")
-    for name, value in raw.items():
-        if name == "attributes":
-            yield from _attribute_problems(value, catalogue)
-            continue
-        field = BY_NAME.get(name)
-        if field is None:
-            # the name itself may hold what must not be repeated: it is not echoed
-            yield Problem("unknown_field", "An unknown field was sent.", None,
-                          "Send own fields inside `attributes`, and declare them in the catalogue.")  # fmt: skip
-        elif value is not None:
-            finding = _finding(field.kind, value)
-            if finding:
-                yield Problem(finding[0], finding[1], name, finding[2])
-    yield from card_number_problems(raw)
+def checked_moment(value: Any, field: str, findings: Findings) -> datetime | None:
+    """An aware moment in the years that are kept; None with a problem."""
+    if not isinstance(value, str):
+        findings.refuse(field, "wrong_type", f"must be a string, not {kind_of(value)}.", _TIME_REPAIR)
+        return None
+    try:
+        moment = msgspec.convert(value.strip(), datetime)
+    except msgspec.ValidationError:
+        findings.refuse(field, "invalid_time", "is no date and time.", _TIME_REPAIR)
+        return None
+    if moment.tzinfo is None:
+        findings.refuse(field, "naive_time", "has no UTC offset.", _TIME_REPAIR)
+        return None
+    if not FIRST_YEAR <= moment.year < LAST_YEAR:
+        findings.refuse(field, "out_of_range", f"must lie in the years {FIRST_YEAR}..{LAST_YEAR - 1}.", _TIME_REPAIR)
+        return None
+    return moment
 
 
-def problems_of_attributes(value: Any, catalogue: Catalogue) -> list[Problem]:
-    """All that is wrong with the caller's own fields."""
-    return list(_attribute_problems(value, catalogue))
+def _identifier(field: Field, value: Any, catalogue: Catalogue, findings: Findings) -> str | None:
+    text = checked_text(value, field.name, findings)
+    # A transaction is no entity: its id only has to be the same again in a retry.
+    if text is not None and field.name != "transaction_id" and says_nothing(text):
+        findings.warn(field.name, "not_sent", f"The value says nothing: decided without this {field.label.lower()}.")
+        return ""
+    return text
 
 
-def _attribute_problems(value: Any, catalogue: Catalogue) -> Iterator[Problem]:
-    declared = {a.name: a for a in catalogue.parameters.attributes}
-    if not isinstance(value, dict):
-        yield Problem("wrong_type", f"must be an object, not {_kind(value)}.", "attributes", "Send an object.")
-        return
-    if len(value) > max(MOST_ATTRIBUTES, len(declared)):
-        yield Problem("too_many_attributes", f"are more than {MOST_ATTRIBUTES}.", "attributes", "Send fewer.")
-        return
-    for name, item in value.items():
-        attribute = declared.get(name)
-        where = f"attributes.{name}" if attribute else "attributes"
-        if attribute is None:
-            known = ", ".join(declared) or "none"
-            yield Problem("undeclared_attribute", "An attribute was sent that the catalogue does not declare.", where,
-                          f"Declare it in the catalogue, or leave it out (declared: {known}).")  # fmt: skip
-        elif attribute.categories and not (isinstance(item, str) and _text(item) is None):
-            yield Problem("wrong_type", f"must be a string of 1 to {LONGEST_TEXT} printable characters.", where,
-                          f"Send one of {', '.join(attribute.categories)}.")  # fmt: skip
-        elif not attribute.categories and not _is_number(item):
-            if _kind(item) == "a number":
-                yield Problem("out_of_range", "is beyond every number we keep (1.8e308).", where, "Send a smaller one.")
-            else:
-                yield Problem("wrong_type", f"must be a finite number, not {_kind(item)}.", where, "Send a number.")
+def _moment(field: Field, value: Any, catalogue: Catalogue, findings: Findings) -> datetime | None:
+    return checked_moment(value, field.name, findings)
+
+
+def _whole(field: Field, value: Any, catalogue: Catalogue, findings: Findings) -> int | None:
+    kind = field.kind
+    assert isinstance(kind, Whole)
+    repair = f"Send {kind.what} as an integer."
+    # JSON Schema's integer: 125000.0 is one. Compared first: a whole number of 311 digits has no float.
+    if isinstance(value, bool) or not isinstance(value, int | float) or (isinstance(value, float) and value % 1 != 0):
+        what = "a fraction" if isinstance(value, float) else kind_of(value)
+        findings.refuse(field.name, "wrong_type", f"must be a whole number, not {what}.", repair)
+        return None
+    if not kind.low <= value <= kind.high:
+        message = f"must lie in {kind.low}..{kind.high}."
+        findings.refuse(field.name, "out_of_range", message, f"Send {kind.what} within these bounds.")
+        return None
+    return int(value)
+
+
+def _word(field: Field, value: Any, catalogue: Catalogue, findings: Findings) -> str | None:
+    text = checked_text(value, field.name, findings)
+    if text is None:
+        return None
+    if field.name == "currency":
+        word = currency_word(text)
+        if word not in catalogue.weights:
+            message = "The currency has no weight here: decided without the amount."
+            findings.warn("currency", "unknown_currency", message)
+        return word
+    word = text.lower()
+    if word in catalogue.words_of(field.name):
+        return word
+    findings.warn(field.name, "unknown_value", f"The {field.name} is not in the vocabulary: it counts as `{OTHER}`.")
+    return OTHER
+
+
+_READERS: dict[type, Callable[[Field, Any, Catalogue, Findings], Any]] = {
+    Identifier: _identifier,
+    Moment: _moment,
+    Whole: _whole,
+    Word: _word,
+}
+assert all(type(BY_NAME[field.name].kind) in _READERS for field in _CORE)
 
 
 def card_number_problems(raw: Any, where: str | None = None) -> Iterator[Problem]:
@@ -200,24 +151,3 @@ def card_number_problems(raw: Any, where: str | None = None) -> Iterator[Problem
     elif isinstance(raw, list):
         for value in raw:
             yield from card_number_problems(value, where)
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number beyond the largest float: JSON allows 311 digits
-        return False
-
-
-def _kind(value: Any) -> str:
-    names = {
-        bool: "a boolean",
-        int: "a number",
-        float: "a number",
-        str: "a string",
-        list: "an array",
-        dict: "an object",
-    }
-    return names.get(type(value), "null")

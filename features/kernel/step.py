@@ -160,7 +160,7 @@ def step(
     recs: int64[6], offset of each entity's record, 0 = no history yet, -1 = not sent; new records are
     written back. ids: int64[6], the identity of each entity in the counterparty lists of others, -1 = not sent:
     `recs` itself where records never move, else a stable identity above 0. seen: int64[6], how many events each
-    entity's state had folded (-1 = not sent). ts: event time in ms. amount: reference minor units, or UNKNOWN_AMOUNT.
+    entity's state had folded (-1 = not sent). ts: event time in ms. amount: reference minor units, -1 = unknown.
     extra, profile: inputs from the request and the profiles (features/catalogue/payment_features.py). out:
     float64[columns], NaN = missing; length 0 computes no features.
     """

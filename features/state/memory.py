@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -68,11 +68,12 @@ class KeyTable:
             yield from shard.items()
 
 
-def entity_keys(payment: Payment) -> tuple[str | None, ...]:
+def entity_keys(payment: Payment, address_key: Callable[[str], str]) -> tuple[str | None, ...]:
     """The keys of payer, instrument, device, ip, payee and pair; None where the payment does not name one."""
+    payer, payee, ip = payment.payer_id or None, payment.payee_id or None, payment.ip
     return (
-        payment.payer_id, payment.instrument_id, payment.device_id, payment.ip, payment.payee_id,
-        payment.payer_id + SEPARATOR + payment.payee_id,
+        payer, payment.instrument_id or None, payment.device_id, None if ip is None else address_key(ip), payee,
+        payer + SEPARATOR + payee if payer and payee else None,
     )  # fmt: skip
 
 
@@ -97,7 +98,7 @@ class State:
         self.catalogue = catalogue
         self.too_late = 0  # entity updates whose event was older than every window
         plan = plan_of(catalogue)
-        self._plan = plan
+        self._plan, self._address_key = plan, catalogue.address_key
         self._tables = (plan.ents, plan.fields, plan.heads, plan.lists, plan.bounds)
         self._reading = (plan.outs, plan.ratios, plan.layout, np.zeros(plan.scratch, np.int64))
         self._heap = new_heap()
@@ -109,7 +110,7 @@ class State:
 
     def _find(self, payment: Payment) -> tuple[tuple[str | None, ...], list[int]]:
         """Set `_recs` to the records of this payment's entities; returns the keys and the records."""
-        keys = entity_keys(payment)
+        keys = entity_keys(payment, self._address_key)
         found = [
             _NOT_SENT if key is None else table.shards[hash(key) & LAST].get(key, _NO_HISTORY)
             for key, table in zip(keys, self._records, strict=True)

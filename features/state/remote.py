@@ -178,7 +178,7 @@ class EntityStrings:
 
     def entry(self, payment: Payment) -> Entry:
         """The keys that the store reads for a payment, and the events that it appends."""
-        keys = entity_keys(payment)
+        keys = entity_keys(payment, self.catalogue.address_key)
         ids = self._ids(keys)
         amount = reference_amount(payment, self.catalogue)
         extra = np.empty(extra_words(self.catalogue))
@@ -189,7 +189,7 @@ class EntityStrings:
 
     def report(self, payment: Payment, what: str, weight: int) -> dict[int, tuple[str, bytes]]:
         """A label or outcome of a payment: (key, event) for each entity kind whose state depends on it."""
-        keys, bit = entity_keys(payment), FILTERS[what].bit
+        keys, bit = entity_keys(payment, self.catalogue.address_key), FILTERS[what].bit
         ids, amount = self._ids(keys), reference_amount(payment, self.catalogue)
         tag = crc32(payment.transaction_id.encode()) & _TAG
         found = {}

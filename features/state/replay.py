@@ -86,7 +86,7 @@ class _Run:
         self.amounts = amounts_of(history, catalogue)
         self.extra = extras_of(history, catalogue)
         self.profile = _profiles_of(history, profiles)
-        self.codes, self.keys = _codes_of(history)
+        self.codes, self.keys = _codes_of(history, catalogue)
         self.table = np.zeros(int(self.codes.max(initial=0)) + 1, np.int64)
         self.heap = new_heap()
 
@@ -231,22 +231,22 @@ def _batches(run: _Run, progress: Progress | None, rooms: Sequence[Vector] = ())
         yield pa.record_batch(columns, schema=schema)
 
 
-def _codes_of(history: pa.Table) -> tuple[Ints, list[tuple[int, list[str]]]]:
+def _codes_of(history: pa.Table, catalogue: Catalogue) -> tuple[Ints, list[tuple[int, list[str]]]]:
     """Entity codes int64[n, 6] into one table, -1 = not sent, and per entity kind (first code, keys)."""
     n, start = history.num_rows, 0
     codes = np.full((n, step.ENTITY_COUNT), -1, np.int64)
     keys: list[tuple[int, list[str]]] = []
     parties: dict[str, tuple[Ints, list[str]]] = {}
     for e, name in enumerate(_ENTITY_COLUMNS):
-        own, values = _factorised(history[name])
+        own, values = _factorised(history[name], catalogue.address_key if name == "ip" else None)
         parties[name] = (own, values)
         codes[:, e] = np.where(own >= 0, own + start, -1)
         keys.append((start, values))
         start += len(values)
     (payers, payer_keys), (payees, payee_keys) = parties["payer_id"], parties["payee_id"]
-    pairs, inverse = np.unique(payers * max(len(payee_keys), 1) + payees, return_inverse=True)
-    codes[:, 5] = inverse.reshape(-1) + start
-    width = max(len(payee_keys), 1)
+    width, both = max(len(payee_keys), 1), (payers >= 0) & (payees >= 0)
+    pairs, inverse = np.unique(payers[both] * width + payees[both], return_inverse=True)
+    codes[both, 5] = inverse.reshape(-1) + start
     keys.append((start, _PairKeys(pairs, payer_keys, payee_keys, width)))  # type: ignore[arg-type]
     return codes, keys
 
@@ -265,9 +265,18 @@ class _PairKeys:
             yield self.payers[payer] + SEPARATOR + self.payees[payee]
 
 
-def _factorised(column: Any) -> tuple[Ints, list[str]]:
+def _factorised(column: Any, key_of: Callable[[str], str] | None) -> tuple[Ints, list[str]]:
+    """The code of each row, -1 where the entity was not sent, and the keys of the codes."""
     coded = dictionary_of(column)
-    return pc.fill_null(coded.indices.cast(pa.int64()), -1).to_numpy(), coded.dictionary.to_pylist()
+    indices = pc.fill_null(coded.indices.cast(pa.int64()), -1).to_numpy()
+    sent: list[str] = coded.dictionary.to_pylist()
+    wanted = [key_of(one) for one in sent] if key_of else sent
+    if "" not in wanted and len(set(wanted)) == len(wanted):
+        return indices, wanted
+    keys = {key: code for code, key in enumerate(dict.fromkeys(key for key in wanted if key))}
+    # The last entry stands for -1, a row without the entity.
+    renamed = np.array([*(keys.get(key, -1) for key in wanted), -1], np.int64)
+    return renamed[indices], list(keys)
 
 
 def _profiles_of(history: pa.Table, profiles: Profiles | None) -> Vector:

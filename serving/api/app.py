@@ -7,17 +7,21 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
 from features.intake.pseudonyms import Pseudonyms
+from features.intake.tokens import Tokens
 from serving.access.authenticator import Authenticator, Caller, is_local
 from serving.access.loopback_only import refusal_of
 from serving.api.asgi import ADMITTED, Receive, Reply, Scope, Send, closing, error_reply, send_reply
 from serving.api.docs_page import FILES
 from serving.api.handlers import Handlers, Request
 from serving.api.query_flags import flags_of
+from serving.api.sandbox import with_sandbox
 from serving.decision.evaluator import FULL
 from serving.engine.protocols import Engine, Runtime
 from serving.errors import Overloaded, UnknownRoute, WrongMethod
 from serving.ledger.hash_key import pseudonyms_of
 from serving.server.headers import ALWAYS, security_headers
+from serving.tracing.request_trace import CURRENT, trace_of_headers
+from serving.tracing.server_timing import server_timing
 
 RECEIPTS = "/v1/receipts/"
 
@@ -48,6 +52,7 @@ class Application:
         self.failed = False  # the runtime could not be prepared: the process ends
         self.authenticator: Authenticator | None = None
         self.names: Pseudonyms | None = None
+        self.tokens: Tokens | None = None
         self.draining = False  # the process stops: replies close their connections
         self.always = ALWAYS
         self.admission: Admission | None = None
@@ -72,9 +77,12 @@ class Application:
 
     def serve(self, runtime: Runtime, authenticator: Authenticator) -> None:
         """Answer with this runtime, for the callers that the authenticator accepts, from now on."""
+        if runtime.settings.sandbox == "1":
+            runtime = with_sandbox(runtime)
         self.runtime, self.authenticator = runtime, authenticator
         settings, watch = runtime.settings, runtime.metrics.watch
         self.names = pseudonyms_of(settings.hash_key)
+        self.tokens = runtime.tokens
         self.always = security_headers(settings.hsts_seconds)
         self._most_under_way = settings.in_flight_limit
         watch("riskgate_keys", "Valid keys of the key file.", lambda: authenticator.keys)
@@ -101,15 +109,20 @@ class Application:
         path: str = scope["path"]
         self.requests += 1
         self.under_way += 1
+        trace = trace_of_headers(scope["headers"])
+        request = CURRENT.set(trace)
         try:
             reply = await self._answer(scope, path, receive, started_ns, best_tier)
         except Exception as error:
             reply = error_reply(error)
         finally:
             self.under_way -= 1
+            CURRENT.reset(request)
         if self.runtime is not None:
             self.runtime.metrics.answered(self._route_name(path), reply.status)
-        await send_reply(send, closing(reply) if self.draining else reply, self.always)
+        timing = (b"server-timing", server_timing(time.perf_counter_ns() - started_ns, reply.timings_us))
+        reply = closing(reply) if self.draining else reply
+        await send_reply(send, reply, (*self.always, *trace.headers(), timing))
 
     async def _answer(self, scope: Scope, path: str, receive: Receive, started_ns: int, best_tier: str) -> Reply:
         if self.authenticator is not None and self.authenticator.keyless:
@@ -117,11 +130,14 @@ class Application:
             if refused is not None:
                 raise refused
         authorization = length = None
+        coding = b""
         for name, value in scope["headers"]:
             if name == b"authorization":
                 authorization = value
             elif name == b"content-length":
                 length = value
+            elif name == b"content-encoding":
+                coding = value if not coding else coding + b"," + value
         method, handler, needed = self._find(path)
         if scope["method"] != method and not (method == "GET" and scope["method"] == "HEAD"):
             raise WrongMethod(f"{path} is called with {method}.", f"Send {method} {path}.", method)
@@ -131,7 +147,7 @@ class Application:
             caller = self.authenticate(authorization, needed)
         flags = flags_of(path, scope["query_string"])
         server = scope.get("server")
-        return await handler(Request(path, flags, receive, length, started_ns, caller, best_tier, server))
+        return await handler(Request(path, flags, receive, length, coding, started_ns, caller, best_tier, server))
 
     def _find(self, path: str) -> Route:
         found = self._routes.get(path)
@@ -139,6 +155,8 @@ class Application:
             return found
         if path.startswith(RECEIPTS):
             return self._receipt
+        if path == "*":  # the server as a whole (RFC 9110 §9.3.7)
+            raise WrongMethod("The service as a whole answers no OPTIONS.", "Ask for a path.", "GET, HEAD, POST")
         raise UnknownRoute("There is nothing at this path.", "See /openapi.json for what this service answers.")
 
     def _route_name(self, path: str) -> str:

@@ -1,4 +1,4 @@
-"""Reads requests and sends replies on bare ASGI; the hot path uses no framework."""
+"""Makes replies and sends them, on bare ASGI or as bytes; the hot path uses no framework."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from features.errors import Malformed, RiskgateError
-from serving.errors import LedgerError, LedgerUnavailable, TooLarge, WrongMethod
+from features.errors import RiskgateError
+from serving.errors import LedgerError, LedgerUnavailable, UnreadCoding, WrongMethod
 from serving.messages import refusal, retry_after_seconds, unexpected
 from serving.server.headers import ALWAYS, PAGE, Header, date_line
 
@@ -31,11 +31,15 @@ _encoder = msgspec.json.Encoder()
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """An HTTP reply: status, body and headers other than the length."""
+    """An HTTP reply: status, body and headers other than the length.
+
+    `timings_us` are the timings of the decision in it, for the header `Server-Timing`.
+    """
 
     status: int
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...] = (JSON,)
+    timings_us: dict[str, int] | None = None
 
 
 def json_reply(body: Any, status: int = 200, headers: tuple[tuple[bytes, bytes], ...] = (JSON,)) -> Reply:
@@ -72,63 +76,26 @@ def refusal_reply(error: RiskgateError) -> Reply:
         headers.append((b"www-authenticate", b"Bearer"))
     elif isinstance(error, WrongMethod):
         headers.append((b"allow", b"GET, HEAD" if error.allowed == "GET" else error.allowed.encode()))
+    elif isinstance(error, UnreadCoding):  # what is read instead (RFC 9110 §15.5.16)
+        headers.append((b"accept-encoding", b"gzip"))
     elif status == 408:  # the rest of the body may still come and must not be read as the next request
         headers.append((b"connection", b"close"))
     return json_reply(body, status, tuple(headers))
 
 
-async def read_body(receive: Receive, declared: bytes | None, limit_bytes: int) -> bytes:
-    """The body of a request.
-
-    Raises: TooLarge beyond the limit (before reading if the declared length says so), Malformed if the caller left.
-    """
-    # int() refuses numbers of 5,000 digits, so compare the number of digits first.
-    if declared is not None and declared.isdigit():
-        digits = declared.lstrip(b"0")
-        if len(digits) > len(str(limit_bytes)) or int(digits or b"0") > limit_bytes:
-            raise too_large(limit_bytes)
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise Malformed("The connection was closed before the body was complete.", "Send the request again.")
-    if not message.get("more_body", False):
-        body: bytes = message.get("body", b"")
-        if len(body) > limit_bytes:
-            raise too_large(limit_bytes)
-        return body
-    parts = [message.get("body", b"")]
-    size = len(parts[0])
-    while message.get("more_body", False):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Malformed("The connection was closed before the body was complete.", "Send the request again.")
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > limit_bytes:
-            raise too_large(limit_bytes)
-    return b"".join(parts)
-
-
-def too_large(limit_bytes: int) -> TooLarge:
-    """The refusal of a body beyond the limit."""
-    return TooLarge(
-        f"The body is larger than {limit_bytes} bytes.", "Send a smaller body; attributes carry values, not files."
-    )
-
-
 def closing(reply: Reply) -> Reply:
     """The same reply with `Connection: close`."""
-    return Reply(reply.status, reply.body, (*reply.headers, (b"connection", b"close")))
+    return msgspec.structs.replace(reply, headers=(*reply.headers, (b"connection", b"close")))
 
 
-def raw_reply(reply: Reply, always: tuple[Header, ...] = ALWAYS) -> bytes:
-    """A whole reply as the bytes of HTTP/1.1, for the fast path."""
-    # Date may be absent from a 5xx reply only: that of overload is made once and sent often.
-    date = b"" if reply.status >= 500 else date_line()
-    return b"%b%bcontent-length: %d\r\n\r\n%b" % (raw_head(reply, always), date, len(reply.body), reply.body)
+def raw_reply(reply: Reply, always: tuple[Header, ...] = ALWAYS, lines: bytes = b"") -> bytes:
+    """A whole reply as the bytes of HTTP/1.1, for the fast path; `lines` are those of the request's trace."""
+    head = raw_head(reply, always)
+    return b"%b%b%bcontent-length: %d\r\n\r\n%b" % (head, date_line(), lines, len(reply.body), reply.body)
 
 
 def raw_head(reply: Reply, always: tuple[Header, ...] = ALWAYS) -> bytes:
-    """Status line and headers of a reply, without date and length."""
+    """Status line and headers of a reply, without date, trace and length."""
     status = HTTPStatus(reply.status)
     lines = [b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode())]
     lines += [b"%b: %b\r\n" % header for header in (*reply.headers, *always)]

@@ -11,6 +11,7 @@ from features.errors import Problem, Refused
 #: Descriptions of the flags in the OpenAPI document.
 MEANING = {
     "explain": "Reasons for an approved payment too.",
+    "strict": "Refuse what would only be named in `warnings`.",
     "dry_run": "Decide and explain without recording or counting anything.",
 }
 #: The paths that take flags; every other path takes none.
@@ -24,6 +25,7 @@ class Flags(msgspec.Struct, frozen=True):
 
     explain: bool = False
     dry_run: bool = False
+    strict: bool = False
 
 
 NONE = Flags()
@@ -35,7 +37,7 @@ def flags_of(path: str, query: bytes) -> Flags:
     Raises: Refused, with every problem: a flag that the path does not take, that is repeated, or neither on nor off.
 
     >>> flags_of("/v1/score", b"explain=1")
-    Flags(explain=True, dry_run=False)
+    Flags(explain=True, dry_run=False, strict=False)
     """
     if not query:
         return NONE

@@ -90,7 +90,7 @@ class ReceiptBody(receipt.Receipt, frozen=True):
 class Receipt(msgspec.Struct):
     """The record of one decision."""
 
-    seq: Annotated[int, Meta(description="Place in the ledger.")]
+    seq: Annotated[str, Meta(description="Place in the ledger: a whole number as text, for it may exceed 2^53.")]
     payment: Payment
     answer: Decision
     receipt: ReceiptBody

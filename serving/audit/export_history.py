@@ -15,21 +15,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.catalogue.catalogue import Catalogue
-from features.domain.payment import Payment
+from features.domain.payment_fields import FIELDS
+from features.history.card_numbers import marked
 from features.history.normalise import normalised
 from features.history.schema import history_schema
 from serving.ledger.open import opened
 from serving.ledger.promotions import latest_catalogue
 from serving.ledger.reader import PAGE, Event, LedgerReader
+from serving.ledger.token_key import known_tokens_of
 from serving.state.foldable import CannotFold, HistoryStep, PaymentStep, ReportStep, Step, checked_step_of
 from serving.store_config import LedgerConfig
 
 log = logging.getLogger("riskgate.export")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FROM_PAYMENT = tuple(
-    name for name in Payment.__struct_fields__ if name not in ("event_time_ms", "attributes", "deadline_ms")
-)
+_FROM_PAYMENT = tuple(field.name for field in FIELDS if field.of_history and field.name != "event_time")
 
 #: Payments held as Python objects at a time.
 ROWS_PER_TABLE = 1 << 14
@@ -60,7 +60,7 @@ def export(config: LedgerConfig, target: Path, *, page: int = PAGE, rows_per_tab
     table = table.sort_by([("event_time", "ascending"), ("arrival", "ascending")]).drop_columns(["arrival"])
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
-    pq.write_table(table, partial, row_group_size=1 << 15)
+    pq.write_table(marked(table, known_tokens_of(config)), partial, row_group_size=1 << 15)
     partial.replace(target)
     return int(table.num_rows)
 

@@ -12,10 +12,12 @@ import pyarrow.parquet as pq
 
 from features.catalogue.catalogue import catalogue
 from features.errors import InvalidHistory
+from features.history.card_numbers import is_marked, tokenised
 from features.history.normalise import check_words, normalised, pseudonymised
 from features.history.parquet import read_table
 from features.history.schema import check_history, complete, own_schema, times_ms
 from features.intake.pseudonyms import Pseudonyms
+from features.intake.tokens import Tokens
 from serving.errors import CannotStart
 from serving.ledger import history_segment
 from serving.ledger.event_bodies import HistoryEvent, encode
@@ -23,6 +25,7 @@ from serving.ledger.hash_key import bind_hash_key
 from serving.ledger.promotions import latest_catalogue
 from serving.ledger.sqlite.ledger import Event, Ledger
 from serving.ledger.sqlite.process_lock import lock
+from serving.ledger.token_key import tokens_of
 from serving.state import snapshots
 from serving.state.foldable import step_of
 from serving.state.startup import fold_ledger
@@ -44,7 +47,8 @@ def append_history(config: LedgerConfig, source: Path, until_ms: int | None = No
                 "The ledger already holds payments or a history: a history is imported once, before all payments.",
                 "Set RISKGATE_VAR to a new folder, import there, and start the service on it.",
             )
-        event = store_history(config.segments, source, until_ms, bind_hash_key(ledger, config.hash_key))
+        names, tokens = bind_hash_key(ledger, config.hash_key), tokens_of(config, ledger)
+        event = store_history(config.segments, source, until_ms, names, tokens)
         ledger.append_now("history", "", event.last_ms, time.time_ns() // 1_000_000, encode(event))
     return event
 
@@ -63,9 +67,12 @@ def _stopped(config: LedgerConfig) -> Iterator[Ledger]:
             ledger.close()
 
 
-def store_history(folder: Path, source: Path, until_ms: int | None, names: Pseudonyms | None) -> HistoryEvent:
+def store_history(
+    folder: Path, source: Path, until_ms: int | None, names: Pseudonyms | None, tokens: Tokens | None = None
+) -> HistoryEvent:
     """Check a history and store it in a folder (hashed if there are `names`); returns its event body.
 
+    `tokens` replaces clear card numbers; without it they are refused.
     Raises: InvalidHistory, CannotFold for an `until_ms` out of range.
     """
     if not source.exists():
@@ -73,6 +80,8 @@ def store_history(folder: Path, source: Path, until_ms: int | None, names: Pseud
     given = read_table(source)
     complete_table = complete(given, own_schema(given))
     table = normalised(complete_table)
+    is_marked(given, tokens, source.name)
+    table = tokenised(table, tokens, source.name)
     check_history(table)
     check_words(table)
     if table.num_rows == 0:

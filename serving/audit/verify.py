@@ -34,7 +34,9 @@ from serving.store_config import LedgerConfig
 Advance = Callable[[int], None]
 
 #: Fields of an answer that must be reproduced, in addition to the vector.
-COMPARED = ("decision", "score", "reasons", "rules", "tier", "missing", "model", "policy", "features", "receipt_id")
+COMPARED = (
+    "decision", "score", "reasons", "rules", "tier", "missing", "warnings", "model", "policy", "features", "receipt_id",
+)  # fmt: skip
 
 
 class VerifyResult(msgspec.Struct):
@@ -184,17 +186,18 @@ class Verification:
         if evaluation.score != receipt.score:
             found.append(f"score {evaluation.score!r} instead of {receipt.score!r} in the receipt")
         again = receipts.Answer(
-            payment.transaction_id,
-            evaluation.decision.word,
-            evaluation.score,
-            evaluation.reasons,
-            evaluation.rules,
-            receipt.tier,
-            receipt.missing,
-            evaluator.bundle.model_name,
-            receipt.policy,
-            receipt.features,
-            receipt.receipt_id,
+            transaction_id=payment.transaction_id,
+            decision=evaluation.decision.word,
+            score=evaluation.score,
+            reasons=evaluation.reasons,
+            rules=evaluation.rules,
+            tier=receipt.tier,
+            missing=receipt.missing,
+            warnings=receipt.warnings,
+            model=evaluator.bundle.model_name,
+            policy=receipt.policy,
+            features=receipt.features,
+            receipt_id=receipt.receipt_id,
         )
         try:
             answer = receipts.decode_answer(body.answer)

@@ -9,6 +9,7 @@ import typer
 
 from features.command_line import Commands
 from serving.console.auth.users import ROLES, Users, new_user
+from serving.ledger.token_key import known_tokens_of
 from serving.output import out
 from serving.settings import read_settings
 from serving.store_config import LedgerConfig
@@ -42,7 +43,12 @@ def console(
     users = Users(settings.var / USERS)
     if not users.all():
         out.print("There are no users yet. Add one: python -m serving user-add NAME")
-    desk = Desk(ledger_of(settings.ledger), settings.var / "desk.sqlite", replay_clock=settings.clock == "replay")
+    desk = Desk(
+        ledger_of(settings.ledger),
+        settings.var / "desk.sqlite",
+        replay_clock=settings.clock == "replay",
+        tokens=lambda: known_tokens_of(settings.ledger),
+    )
     app = create_app(desk, users, Catalogues(settings.ledger.bundles), settings.hsts_seconds)
     address, listening = host or settings.host, settings.console_port if port is None else port
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from features.intake.card_numbers import holds_card_number
+from features.intake.tokens import Tokens
 from serving.cases import cases, party_index, queries
 from serving.cases.cases import Case, Verdict
 from serving.cases.party_index import PARTIES, Party
@@ -79,12 +81,24 @@ class Desk:
         index_path: Path,
         *,
         replay_clock: bool = False,
+        tokens: Callable[[], Tokens | None] = lambda: None,
         wall_ms: Callable[[], int] = SystemClock().now_ms,
     ) -> None:
         self._ledger = ledger
         self._index_path = index_path
         self._replay_clock = replay_clock
+        self._tokens = tokens
         self._wall_ms = wall_ms
+
+    def as_kept(self, identifier: str) -> str:
+        """An identifier as the ledger keeps it: the token of a card number, which the desk looks for and shows.
+
+        Raises: RiskgateError when the key of the tokens cannot be read.
+        """
+        if not holds_card_number(identifier):
+            return identifier
+        tokens = self._tokens()
+        return identifier if tokens is None else tokens.replace(identifier)[0]
 
     def queue(
         self, actor: Actor, *, status: str | None, decision: str | None, find: str | None, page: int

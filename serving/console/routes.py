@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 from anyio.to_thread import run_sync
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -68,6 +69,7 @@ class Routes:
         """The queue, sorted by money at risk."""
         signed_in = self._gate.required(request)
         query = read_queue_query(request.query_params)
+        query = msgspec.structs.replace(query, find=await run_sync(self._desk.as_kept, query.find))
         view = await run_sync(
             lambda: self._desk.queue(
                 signed_in.actor,
@@ -91,7 +93,7 @@ class Routes:
         signed_in = self._gate.required(request)
         fields = await read_form(request)
         check_token(request, signed_in.session, fields)
-        transaction_id = request.query_params.get("id", "")
+        transaction_id = await self._id(request)
         sent = read_verdict(fields)
         if sent.problems:
             view = await self._view(request, signed_in)
@@ -103,7 +105,10 @@ class Routes:
         return RedirectResponse("/cases", 303)
 
     async def _view(self, request: Request, signed_in: SignedIn) -> CaseView:
-        return await run_sync(self._desk.case, signed_in.actor, request.query_params.get("id", ""))
+        return await run_sync(self._desk.case, signed_in.actor, await self._id(request))
+
+    async def _id(self, request: Request) -> str:
+        return await run_sync(self._desk.as_kept, request.query_params.get("id", ""))
 
     async def _case_page(self, signed_in: SignedIn, view: CaseView, sent: VerdictInput, status: int) -> Response:
         form = closed_note = None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
+from features.domain.payment import LATE_MS
+
 #: Largest distance of a payment's event time from the system clock (docs/design.md §3).
 WINDOW_MS = 5 * 60 * 1000
 
@@ -17,8 +19,8 @@ class Clock(Protocol):
     def now_ms(self) -> int:
         """The present, milliseconds UTC."""
 
-    def accepts(self, event_time_ms: int) -> bool:
-        """Whether an event of that time may be scored now."""
+    def accepts(self, event_time_ms: int, *, late: bool = False) -> bool:
+        """Whether an event of that time may be scored now; one that is sent `late` may be up to seven days old."""
 
     def advance(self, event_time_ms: int) -> None:
         """Register the time of an accepted event."""
@@ -33,9 +35,10 @@ class SystemClock:
         """The present, milliseconds UTC."""
         return time.time_ns() // 1_000_000
 
-    def accepts(self, event_time_ms: int) -> bool:
-        """Whether the event time is within five minutes of the present."""
-        return abs(event_time_ms - self.now_ms()) <= WINDOW_MS
+    def accepts(self, event_time_ms: int, *, late: bool = False) -> bool:
+        """Whether the event time is within five minutes of the present; `late`: or up to seven days before it."""
+        ahead = event_time_ms - self.now_ms()
+        return -(LATE_MS if late else WINDOW_MS) <= ahead <= WINDOW_MS
 
     def advance(self, event_time_ms: int) -> None:
         """Nothing: wall time advances by itself."""
@@ -53,7 +56,7 @@ class ReplayClock:
         """The latest event time seen, milliseconds UTC; the wall time before the first event."""
         return self._now_ms or SystemClock().now_ms()
 
-    def accepts(self, event_time_ms: int) -> bool:
+    def accepts(self, event_time_ms: int, *, late: bool = False) -> bool:
         """Always: the payment itself sets the clock."""
         return True
 

@@ -24,6 +24,7 @@ from serving.decision.evaluator import DEFAULT, RULES_ONLY, Evaluation, Evaluato
 from serving.decision.exposure import Exposure
 from serving.decision.receipt import Answer, Receipt, new_receipt_id
 from serving.decision.vector_codec import vector_bytes
+from serving.tracing.request_trace import CURRENT
 
 log = logging.getLogger("riskgate.engine")
 
@@ -155,6 +156,7 @@ class Decider:
         receipt_id = new_receipt_id(timings.arrival_ms)
         answer = self._answer(payment, evaluation, tier, missing, receipt_id)
         done_ns = now_ns()
+        request = CURRENT.get()
         receipt = Receipt(
             receipt_id=receipt_id,
             tier=tier,
@@ -182,6 +184,8 @@ class Decider:
             spent_minor=spent_minor,
             breakers=open_breakers,
             profile_row=reading.profile_row,
+            warnings=payment.warnings,
+            trace_id=msgspec.UNSET if request is None or request.trace is None else request.trace.trace_id,
         )
         decided = Decided(evaluation, tier, receipt, answer, self._case(payment, evaluation, timings.arrival_ms))
         if self.notice is not None:
@@ -221,17 +225,18 @@ class Decider:
         self, payment: Payment, evaluation: Evaluation, tier: str, missing: tuple[str, ...], receipt_id: str | None
     ) -> bytes:
         answer = Answer(
-            payment.transaction_id,
-            evaluation.decision.word,
-            evaluation.score,
-            evaluation.reasons,
-            evaluation.rules,
-            tier,
-            missing,
-            self.model,
-            self.policy_digest,
-            self.features_hash,
-            receipt_id,
+            transaction_id=payment.transaction_id,
+            decision=evaluation.decision.word,
+            score=evaluation.score,
+            reasons=evaluation.reasons,
+            rules=evaluation.rules,
+            tier=tier,
+            missing=missing,
+            warnings=payment.warnings,
+            model=self.model,
+            policy=self.policy_digest,
+            features=self.features_hash,
+            receipt_id=receipt_id,
         )
         return receipts.encode_answer(answer)
 

@@ -13,6 +13,7 @@ from msgspec import Meta
 from ulid_transform import ulid_at_time
 
 from features.bundle.policy import DECISIONS
+from features.domain.payment import FieldWarning
 from serving.decision.evaluator import TIERS
 from serving.decision.reasons import MOST_REASONS, Reason
 from serving.decision.vector_codec import vector_from
@@ -24,7 +25,7 @@ def one_of(words: tuple[str, ...]) -> Meta:
     return Meta(extra_json_schema={"enum": list(words)})
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The reply of `POST /v1/score`, in the order of the contract."""
 
     transaction_id: str
@@ -40,6 +41,9 @@ class Answer(msgspec.Struct, frozen=True):
             "`breaker:model` or `breaker:` and a rule where an open breaker softened a decline."
         ),
     ]
+    warnings: Annotated[
+        tuple[FieldWarning, ...], Meta(description="What was dropped from the payment, or used in another form.")
+    ] = ()
     model: str
     policy: str
     features: str
@@ -56,7 +60,8 @@ class Receipt(msgspec.Struct, frozen=True):
     approved without a score earlier in the minute of arrival (reference minor units; 0 for a decision with a score).
     `breakers` names the open breakers; those that softened this decision are in `missing` too, except in receipts of
     older releases, which softened every decline to a challenge. `profile_row` is how far the worker had read the
-    profile file, -1 = up to the events before the payment.
+    profile file, -1 = up to the events before the payment. `warnings` are those of the answer. `trace_id` is that of
+    the caller's `traceparent` (W3C Trace Context); it decides nothing.
     """
 
     receipt_id: str
@@ -79,6 +84,8 @@ class Receipt(msgspec.Struct, frozen=True):
     spent_minor: int = 0
     breakers: tuple[str, ...] = ()
     profile_row: int = -1
+    warnings: tuple[FieldWarning, ...] = ()
+    trace_id: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Body(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from features.catalogue.catalogue import Catalogue
 from features.domain.payment import Payment
+from features.intake.tokens import Tokens
 from serving.decision.evaluator import FULL
 from serving.engine.scored import OnScored, Scored
 from serving.ledger.reader import Event
@@ -97,6 +98,8 @@ class Runtime(Protocol):
 
     settings: Settings
     metrics: Metrics
+    #: Replaces card numbers, with the key of this installation.
+    tokens: Tokens
     #: Set while the process drains: `ready` then says so.
     stopping: bool
 

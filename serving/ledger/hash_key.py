@@ -13,6 +13,7 @@ import time
 import msgspec
 
 from features.intake.pseudonyms import Pseudonyms, is_pseudonym
+from features.intake.token_key import LINE_ENDS, secret_of
 from serving.errors import CannotStart
 from serving.ledger.event_bodies import HashingEvent, decode_hashing
 from serving.ledger.reader import LedgerReader
@@ -26,24 +27,14 @@ KIND = "hashing"
 _BACK = "Set RISKGATE_HASH_KEY to the key of this ledger, or RISKGATE_VAR to a new folder."
 
 
-#: How RISKGATE_HASH_KEY spells a line end that is part of the key. A real line end after the value is cut off now;
-#: older releases kept it.
-_LINE_ENDS = {r"\r\n": "\r\n", r"\n": "\n"}
-
-
 def pseudonyms_of(hash_key: str) -> Pseudonyms | None:
     """The hasher of identifiers for a key as RISKGATE_HASH_KEY spells it; None for the empty key."""
-    if not hash_key:
-        return None
-    for written, line_end in _LINE_ENDS.items():
-        if hash_key.endswith(written):
-            return Pseudonyms(hash_key.removesuffix(written) + line_end)
-    return Pseudonyms(hash_key)
+    return Pseudonyms(secret_of(hash_key)) if hash_key else None
 
 
 def _spelling_of(fingerprint: str, hash_key: str) -> str | None:
     """The spelling of the line end that was part of the ledger's key; None if that does not explain it."""
-    for written, line_end in _LINE_ENDS.items():
+    for written, line_end in LINE_ENDS.items():
         if Pseudonyms(hash_key + line_end).fingerprint == fingerprint:
             return written
     return None

@@ -26,7 +26,7 @@ from serving.overload.load_shedding import (
     tier_for,
 )
 from serving.overload.plain_head import PlainHead
-from serving.overload.queued_payment import DecideFast, QueuedConnection, QueuedPayment, Reject, overload_reply
+from serving.overload.queued_payment import DecideFast, QueuedConnection, QueuedPayment, Refusal, Reject
 from serving.server.headers import ALWAYS, Header
 
 #: Work of one turn of the event loop; after it the sockets are read again.
@@ -77,7 +77,7 @@ class AdmissionQueue:
         self.body_limit_bytes = 65_536
         self.draining = False  # every request then goes to the application, which closes connections
         self.unit_ns = FIRST_UNIT_NS
-        self.refusal = overload_reply(ALWAYS)
+        self.refusal = Refusal(ALWAYS)
         self.refused = 0
         self.shed = dict.fromkeys(COST, 0)
         self._bundle_now: Callable[[], Bundle] | None = None
@@ -113,7 +113,7 @@ class AdmissionQueue:
         self._bundle_now = bundle
         self._refresh_policy()
         self.fast_path = fast_path
-        self.refusal = overload_reply(always)
+        self.refusal = Refusal(always)
 
     def _refresh_policy(self) -> None:
         """Refresh currency weights and channel risks after a change of the bundle."""
@@ -180,7 +180,7 @@ class AdmissionQueue:
         best_tier = self.tier_for(work_ms, age_ms, seen.deadline_ms, rank, standing=standing)
         if best_tier == REFUSED:
             self.refused += 1
-            connection.transport.write(self.refusal)
+            connection.transport.write(self.refusal.to(head))
             return
         if room:
             self._begin(connection, data, head, Admitted(arrived_ns, best_tier))
@@ -190,7 +190,7 @@ class AdmissionQueue:
         self._queue.append(QueuedPayment(connection, data, head, arrived_ns, seen.deadline_ms, rank, best_tier))
 
     def _rejection(self, head: PlainHead) -> bytes | None:
-        return None if self.reject is None else self.reject(head.authorization)
+        return None if self.reject is None else self.reject(head)
 
     @property
     def keyed(self) -> bool:

@@ -112,7 +112,7 @@ class PaymentConnection(BoundedHttp):
     def to_fast_path(self, fast_path: DecideFast, data: bytes, head: PlainHead, admitted: Admitted) -> None:
         """Decide a payment without a task of its own."""
         self.busy = True
-        fast_path(head.authorization, data[head.body_at :], admitted, self._reply)
+        fast_path(head, data[head.body_at :], admitted, self._reply)
 
     def on_message_begin(self) -> None:
         """uvicorn's parser began with a request."""

@@ -29,28 +29,36 @@ _PLAIN = re.compile(
     rb"|(?i:authorization):(?(3)(?!)) ?([\x21-\x7e][\t\x20-\x7e]*+)"
     rb"|(?i:content-type):(?(4)(?!)) ?((?i:application/json)(?i:; ?charset=utf-8)?)"
     rb"|(?i:connection): ?(?i:keep-alive)"
-    # Any other line, such as headers of proxies and tracing, but none of those that change how a request is read.
+    rb"|(?i:x-request-id):(?(5)(?!)) ?(" + _TEXT + rb"*+)"
+    rb"|(?i:traceparent):(?(6)(?!)) ?(" + _TEXT + rb"*+)"
+    # Any other line, such as headers of proxies, but none of those that change how a request is read.
     rb"|(?!(?i:content-(?:length|type|encoding)|host|authorization|connection|origin|expect|upgrade"
-    rb"|t(?:ransfer-encoding|railer|e)):)" + _TOKEN + rb"++:" + _TEXT + rb"*+"
+    rb"|t(?:ransfer-encoding|railer|e|raceparent)|x-request-id):)" + _TOKEN + rb"++:" + _TEXT + rb"*+"
     rb")\r\n){1,%d}\r\n" % MAX_LINES
 )
 
 
 class PlainHead(msgspec.Struct, frozen=True, gc=False):
-    """What the fast path needs of a head; `body_at` is the offset of the body in the data."""
+    """What the fast path needs of a head; `body_at` is the offset of the body in the data.
+
+    `request_id` and `traceparent` are as sent; serving/tracing/ says which of them count.
+    """
 
     body_at: int
     content_length: int
     host: bytes
     authorization: bytes | None
+    request_id: bytes | None = None
+    traceparent: bytes | None = None
 
 
 def read_head(data: bytes) -> PlainHead | None:
     r"""The head at the beginning of `data`, or None for a request that must go to uvicorn's parser.
 
     >>> head = b"POST /v1/score HTTP/1.1\r\nHost: risk:3000\r\nContent-Length: 2\r\n\r\n{}"
-    >>> read_head(head)
-    PlainHead(body_at=63, content_length=2, host=b'risk:3000', authorization=None)
+    >>> plain = read_head(head)
+    >>> plain.body_at, plain.content_length, plain.host, plain.authorization
+    (63, 2, b'risk:3000', None)
     >>> read_head(head.replace(b"Length: 2", b"Length: +2")) is None
     True
     """
@@ -59,12 +67,12 @@ def read_head(data: bytes) -> PlainHead | None:
 
 
 def _head_of(found: re.Match[bytes]) -> PlainHead | None:
-    length, host, authorization = found.group(1, 2, 3)
+    length, host, authorization, request_id, traceparent = found.group(1, 2, 3, 5, 6)
     if length is None or host is None:
         return None
     if authorization is not None:
         authorization = authorization.rstrip(b" \t")
-    return PlainHead(found.end(), int(length), host, authorization)
+    return PlainHead(found.end(), int(length), host, authorization, request_id, traceparent)
 
 
 class HeadReader:
@@ -87,7 +95,8 @@ class HeadReader:
             end = data.find(b"\r", at, at + 10)
             digits = data[at:end]
             if digits.isdigit() and data.startswith(self._after, end):
-                return PlainHead(end + len(self._after), int(digits), last.host, last.authorization)
+                at = end + len(self._after)
+                return PlainHead(at, int(digits), last.host, last.authorization, last.request_id, last.traceparent)
         found = _PLAIN.match(data, 0, MAX_HEAD_BYTES)
         if found is None or (head := _head_of(found)) is None:
             return None

@@ -8,11 +8,12 @@ from typing import Protocol
 
 import msgspec
 
-from serving.api.asgi import JSON, json_reply, raw_reply
+from serving.api.asgi import JSON, json_reply, raw_head
 from serving.messages import Error, ErrorBody
 from serving.overload.load_shedding import Admitted
 from serving.overload.plain_head import PlainHead
-from serving.server.headers import Header
+from serving.server.headers import Header, date_line
+from serving.tracing.request_trace import request_trace
 
 REFUSAL = Error(
     ErrorBody(
@@ -23,15 +24,27 @@ REFUSAL = Error(
 )
 
 
-def overload_reply(always: tuple[Header, ...]) -> bytes:
-    """The whole reply to a payment that is refused because of overload."""
-    return raw_reply(json_reply(REFUSAL, 503, (JSON, (b"retry-after", b"1"))), always)
+class Refusal:
+    """The reply to a payment that is refused because of overload: made once but for its date and its request's trace.
+
+    It goes out thousands of times a second when nothing else helps.
+    """
+
+    def __init__(self, always: tuple[Header, ...]) -> None:
+        reply = json_reply(REFUSAL, 503, (JSON, (b"retry-after", b"1")))
+        self._head = raw_head(reply, always)
+        self._rest = b"content-length: %d\r\n\r\n%b" % (len(reply.body), reply.body)
+
+    def to(self, head: PlainHead) -> bytes:
+        """The whole reply to a request with this head."""
+        lines = request_trace(head.request_id, head.traceparent).lines()
+        return b"%b%b%b%b" % (self._head, date_line(), lines, self._rest)
 
 
-#: The whole reply to a caller with this `authorization` who may not score; None for one who may.
-Reject = Callable[[bytes | None], bytes | None]
-#: Decides a payment on the fast path: (authorization, body, admitted, callback that gets the whole reply).
-DecideFast = Callable[[bytes | None, bytes, Admitted, Callable[[bytes], None]], None]
+#: The whole reply to a request with this head whose caller may not score; None for one who may.
+Reject = Callable[[PlainHead], bytes | None]
+#: Decides a payment on the fast path: (head, body, admitted, callback that gets the whole reply).
+DecideFast = Callable[[PlainHead, bytes, Admitted, Callable[[bytes], None]], None]
 
 
 class QueuedConnection(Protocol):

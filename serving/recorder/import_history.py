@@ -20,6 +20,7 @@ from serving.ledger.hash_key import HashingEvent, check_hash_key
 from serving.ledger.postgres import schema
 from serving.ledger.postgres.ledger import PostgresLedger
 from serving.ledger.postgres.session import first_session
+from serving.ledger.token_key import shared_tokens
 from serving.recorder import postgres_writer
 from serving.redis_store.server_checks import redis_client
 from serving.redis_store.stream_entry import StreamEntry
@@ -43,7 +44,7 @@ def append_history(config: LedgerConfig, redis: RedisConfig, source: Path, until
                 "Set RISKGATE_POSTGRES_URL and RISKGATE_REDIS_PREFIX to new ones, import there, and start on them.",
             )
         names = check_hash_key(ledger, config.hash_key)
-        event = store_history(config.segments, source, until_ms, names)
+        event = store_history(config.segments, source, until_ms, names, shared_tokens(config))
         now_ms = time.time_ns() // 1_000_000
         entries = [StreamEntry(HISTORY_SEQ, "history", "", event.last_ms, now_ms, encode(event), None, None)]
         if names is not None and not ledger.of_kind(HASHING):

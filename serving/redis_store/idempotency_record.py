@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ from features.state.codec import HEADER_BYTES
 from features.state.remote import Entry
 
 PENDING, ANSWERED = b"P", b"A"
+#: Bytes of the digest of a payment (serving/engine/retry_identity.py).
 DIGEST_BYTES = 16
 _DUE_BYTES = 8
 _DUE = 1 + DIGEST_BYTES
@@ -33,11 +33,6 @@ class IdempotencyRecord(NamedTuple):
     payment_id: bytes
     decision_id: bytes
     answer: bytes
-
-
-def content_digest(content: bytes) -> bytes:
-    """BLAKE2b of the content of a payment: a retry must have the same."""
-    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
 
 
 def due_bytes(due_ms: int) -> bytes:

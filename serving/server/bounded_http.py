@@ -23,6 +23,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from serving.messages import Error, ErrorBody
 from serving.server.head_faults import Fault, authority_of, fault_in
 from serving.server.headers import ALWAYS, date_line
+from serving.tracing.request_trace import request_trace
 
 MAX_HEAD_BYTES = 16_384
 MAX_HEADERS = 64
@@ -241,6 +242,7 @@ def _refusal_of(fault: Fault) -> bytes:
         b"content-length: %d" % len(body),
         b"connection: close",
         date_line().rstrip(),
+        request_trace(None, None).lines().rstrip(),  # the head was not understood: a new id
         *(name + b": " + value for name, value in ALWAYS),
     ]
     return b"\r\n".join(lines) + b"\r\n\r\n" + body

@@ -10,6 +10,7 @@ import msgspec
 
 from features.catalogue.catalogue import Catalogue
 from features.intake.pseudonyms import Pseudonyms
+from features.intake.tokens import Tokens
 from features.state.profiles import ProfileFile
 from serving.ledger.event_bodies import ProfileEvent, encode
 from serving.ledger.reader import Event
@@ -28,11 +29,15 @@ class ProfilePage(NamedTuple):
 
 
 def profile_page(
-    file: ProfileFile, after_row: int, catalogue: Catalogue, names: Pseudonyms | None
+    file: ProfileFile,
+    after_row: int,
+    catalogue: Catalogue,
+    names: Pseudonyms | None,
+    tokens: Tokens | None = None,
 ) -> ProfilePage | None:
     """The rows after a row of the file, None when there is none.
 
-    The file has clear instruments; with `names` the events have pseudonyms.
+    The file has clear instruments; with `names` the events have pseudonyms, with `tokens` no card numbers.
     Raises: LedgerError when the file cannot be read.
     """
     with ledger_errors():
@@ -43,7 +48,8 @@ def profile_page(
     now_ms = time.time_ns() // 1_000_000
     for number, entity, entity_id, created_time_ms, row in rows:
         try:
-            known_as = entity_id if names is None else names.of(entity, entity_id)
+            kept = entity_id if tokens is None else tokens.replace(entity_id)[0]
+            known_as = kept if names is None else names.of(entity, kept)
             body = encode(ProfileEvent(entity, known_as, msgspec.Raw(row), number))
             event = Event(0, "profile", "", created_time_ms, now_ms, body)
             step = step_of(event, catalogue)

@@ -10,6 +10,7 @@ import msgspec
 from features.bundle.bundle import Bundle, read_bundle
 from features.catalogue.catalogue import Catalogue, catalogue_of
 from features.intake.pseudonyms import Pseudonyms
+from features.intake.tokens import Tokens
 from features.state.profiles import ProfileFile
 from serving.decision.evaluator import Evaluator
 from serving.ledger.event_bodies import PromotionEvent, encode
@@ -88,14 +89,16 @@ def note_promotion(ledger: Ledger, opened: Opened, code: str, now_ms: int) -> No
         ledger.append_now("promotion", "", now_ms, time.time_ns() // 1_000_000, encode(own))
 
 
-def append_profiles(file: ProfileFile, ledger: Ledger, fold: Fold, names: Pseudonyms | None = None) -> int:
+def append_profiles(
+    file: ProfileFile, ledger: Ledger, fold: Fold, names: Pseudonyms | None = None, tokens: Tokens | None = None
+) -> int:
     """Append new rows of the profile file to the ledger and fold them; returns how many.
 
-    The file has clear instruments; with `names` the ledger gets pseudonyms. A row that cannot be folded is logged and
-    skipped.
+    The file has clear instruments; with `names` the ledger gets pseudonyms, with `tokens` no card numbers. A row that
+    cannot be folded is logged and skipped.
     """
     appended = 0
-    while page := profile_page(file, fold.profile_row, fold.catalogue, names):
+    while page := profile_page(file, fold.profile_row, fold.catalogue, names, tokens):
         if page.events:
             ledger.append_many([event[1:] for event in page.events])
         for step in page.steps:

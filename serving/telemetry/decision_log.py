@@ -17,6 +17,7 @@ from serving.decision.decider import Decided
 from serving.decision.decision import Decision
 from serving.decision.evaluator import FULL
 from serving.telemetry.logs import json_line, text_line
+from serving.tracing.request_trace import CURRENT, RequestTrace
 
 EVERY_SECONDS = 0.05
 #: Lines per write: a few tenths of a millisecond.
@@ -36,7 +37,7 @@ class DecisionLog:
         self.line = json_line if form == "json" else text_line
         self.stream = sys.stderr if stream is None else stream
         self.left_out = 0
-        self._queue: deque[Decided] = deque()
+        self._queue: deque[tuple[Decided, RequestTrace | None]] = deque()
         self._ending = threading.Event()
         self._writer: threading.Thread | None = None
 
@@ -45,7 +46,7 @@ class DecisionLog:
         if self.off or not (self.all or decided.evaluation.decision is not Decision.APPROVE or decided.tier != FULL):
             return
         if len(self._queue) < MOST_LINES:
-            self._queue.append(decided)
+            self._queue.append((decided, CURRENT.get()))
         else:
             self.left_out += 1
 
@@ -66,7 +67,7 @@ class DecisionLog:
         """Write at most so many queued lines."""
         lines: list[str] = []
         while self._queue and len(lines) < most:
-            lines.append(self._line_of(self._queue.popleft()))
+            lines.append(self._line_of(*self._queue.popleft()))
         if self.left_out and (not self._queue or self.left_out >= REPORT_AFTER):
             count, self.left_out = self.left_out, 0
             extra = {"count": count}
@@ -79,7 +80,7 @@ class DecisionLog:
         while not self._ending.wait(EVERY_SECONDS):
             self.write(LINES_PER_WRITE)
 
-    def _line_of(self, decided: Decided) -> str:
+    def _line_of(self, decided: Decided, request: RequestTrace | None) -> str:
         receipt = decided.receipt
         # No field of the payment: the receipt id leads to it.
         extra: dict[str, Any] = {
@@ -91,5 +92,6 @@ class DecisionLog:
             "missing": list(receipt.missing),
             "microseconds": sum(receipt.timings_us.values()),
             "bundle": receipt.bundle[:12],
+            **({} if request is None else request.fields()),
         }
         return self.line(receipt.arrival_time_ms / 1000, "INFO", "riskgate.decision", "decided", extra)

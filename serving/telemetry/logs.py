@@ -17,6 +17,7 @@ import msgspec
 
 from features.errors import RiskgateError
 from serving.errors import LedgerError
+from serving.tracing.request_trace import CURRENT
 
 #: Errors whose text has file names, addresses and our own sentences, never a payment's values.
 SAFE_ERRORS = (RiskgateError, OSError, LedgerError, MemoryError, ImportError, TimeoutError)
@@ -65,7 +66,7 @@ def places(trace: TracebackType | None) -> list[str]:
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object per line: time, level, logger, message, then the `extra` of the call."""
+    """One JSON object per line: time, level, logger, message, the request's id and trace, the `extra` of the call."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line."""
@@ -98,7 +99,9 @@ def text_line(created: float, level: str, logger: str, message: str, extra: dict
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
-    extra = {name: value for name, value in vars(record).items() if name not in _OWN}
+    request = CURRENT.get()
+    extra: dict[str, Any] = {} if request is None else dict(request.fields())
+    extra |= {name: value for name, value in vars(record).items() if name not in _OWN}
     info: ExcInfo | None = record.exc_info
     if info is not None and info[1] is not None:
         extra["error"] = safe_text(info[1])

@@ -17,6 +17,8 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from features.domain.payment import FieldWarning
+from features.domain.payment_fields import BY_NAME
 from serving.decision.decider import Decided
 from serving.decision.evaluator import TIERS
 from serving.telemetry.buckets import MILLISECONDS, PROBABILITIES
@@ -55,6 +57,12 @@ class Metrics:
         self._decisions = {(d, t): decisions.labels(d, t) for d in DECISIONS for t in TIERS}
         self._requests = cache(requests.labels)
         self._misses = [misses.labels(entity) for entity in ENTITIES]
+        self._warnings = Counter(
+            "riskgate_warnings",
+            "Values of payments that were dropped or replaced.",
+            ["field", "code"],
+            registry=registry,
+        )
         self._replays = Counter(
             "riskgate_idempotent_replays", "Answers given again for a retried payment.", registry=registry
         )
@@ -104,6 +112,12 @@ class Metrics:
     def replayed(self) -> None:
         """Count one idempotent replay."""
         self._replays.inc()
+
+    def warned(self, warnings: tuple[FieldWarning, ...]) -> None:
+        """Count what was dropped or replaced; a caller's own names are counted together."""
+        for one in warnings:
+            top = one.field.partition(".")[0]
+            self._warnings.labels(top if top in BY_NAME else "unknown", one.code).inc()
 
     def reported(self, kind: str, value: str) -> None:
         """Count one recorded outcome or label."""

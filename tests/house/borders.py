@@ -25,7 +25,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
             "catalogue",
             "kernel",
         ),
-        *("intake", "history", "state", "bundle", "feast_store", "__main__"),
+        *("card_numbers", "intake", "history", "state", "bundle", "feast_store", "__main__"),
     ),
     "training": (
         *("__init__", "settings", "html", "recipe", "data", "model", "evaluation", "simulator/parameters"),
@@ -34,7 +34,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *("world_commands", "__main__"),
     ),
     "serving": (
-        *("__init__", "errors", "store_config", "settings", "output", "private_file", "messages", "model", "decision"),
+        *("__init__", "errors", "store_config", "settings", "output", "private_file", "messages", "tracing"),
+        *("model", "decision"),
         *("telemetry", "ledger/reader", "ledger/sqlite", "ledger/postgres", "ledger", "cases", "state", "redis_store"),
         *("challenger", "engine", "access", "server", "api", "overload", "audit", "recorder", "console/auth"),
         *("console/desk", "console/pages", "console", "image", "start_checks", "service", "serve", "processes"),
@@ -83,6 +84,7 @@ SQL_BORDER: tuple[str, ...] = (
     "serving/ledger/reader.py",
     "serving/ledger/postgres/events.py",
     "serving/ledger/postgres/schema.py",
+    "serving/ledger/postgres/token_keys.py",
     "serving/recorder/postgres_writer.py",
     "serving/cases/postgres.py",
     "serving/cases/sqlite.py",

@@ -12,8 +12,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from features.errors import InvalidHistory
+from features.history.card_numbers import marked, tokenised
 from features.history.schema import TIME, check_history, complete, history_schema
-from features.intake.card_numbers import holds_card_number
+from features.intake.tokens import Tokens
 from training.data.source_map import Column, Dataset, Label, Source
 
 HOUR_MS = 3_600_000
@@ -21,20 +22,18 @@ DAY_MS = 24 * HOUR_MS
 ROUNDING_NOISE = 1e-6
 """Largest distance of a product from a whole minor unit that counts as floating point noise."""
 
-CARD_NUMBER_SHAPE = r"\pN(?:[\s\pZ\-\x{2010}-\x{2015}]{0,2}\pN){12}"
-"""Thirteen consecutive digits, possibly with gaps: candidates for the card number check."""
-
 
 class _UnreadableError(Exception):
     """One column cannot be converted; the text is a sentence with the repair."""
 
 
-def history(dataset: Dataset, folder: Path) -> pa.Table:
+def history(dataset: Dataset, folder: Path, tokens: Tokens | None = None) -> pa.Table:
     """The data set's payments as a history (features.history.schema), in order of event time.
 
     Args:
         dataset: a data set with a `source`.
         folder: where the source file lies.
+        tokens: replaces clear card numbers (docs/design.md, law 7); None: they are refused.
 
     Raises:
         InvalidHistory: the file is absent, a mapped column is missing, a value cannot be converted, rows are
@@ -54,16 +53,16 @@ def history(dataset: Dataset, folder: Path) -> pa.Table:
         raise InvalidHistory(f"{source.file} cannot become a history: " + " ".join(problems), "")
     columns |= _labels(source.label, table, columns["event_time"])
     payments = complete(pa.table(columns), history_schema(dataset.catalogue_parameters()))
-    return _in_order(payments, source)
+    return _in_order(tokenised(payments, tokens, source.file), source)
 
 
-def write_history(dataset: Dataset, folder: Path, target: Path) -> int:
+def write_history(dataset: Dataset, folder: Path, target: Path, tokens: Tokens | None = None) -> int:
     """Write the history as parquet, atomically; returns the number of payments.
 
     Raises:
         InvalidHistory: as `history`.
     """
-    payments = history(dataset, folder)
+    payments = marked(history(dataset, folder, tokens), tokens)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
     pq.write_table(payments, partial, compression="lz4")
@@ -200,19 +199,4 @@ def _in_order(payments: pa.Table, source: Source) -> pa.Table:
             "Add `sort: true` under `source:` to sort the rows by event time, or sort the file.",
         )
     check_history(payments)
-    _refuse_card_numbers(payments, source)
     return payments
-
-
-def _refuse_card_numbers(payments: pa.Table, source: Source) -> None:
-    """Refuse clear card numbers in any text column (docs/design.md, law 7)."""
-    for field in payments.schema:
-        if not pa.types.is_string(field.type):
-            continue
-        column = payments[field.name]
-        suspicious = pc.fill_null(pc.match_substring_regex(column, CARD_NUMBER_SHAPE), False)
-        if any(holds_card_number(text) for text in pc.unique(column.filter(suspicious)).to_pylist()):
-            raise InvalidHistory(
-                f"{source.file}: {field.name} holds what looks like clear card numbers.",
-                "Replace them with tokens before they come here; a prefix alone does not hide them.",
-            )

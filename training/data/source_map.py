@@ -16,7 +16,8 @@ import yaml
 from features.catalogue.calendar import calendar_problems
 from features.catalogue.catalogue import Attribute, CatalogueParameters
 from features.catalogue.vocabulary import vocabulary_problems
-from features.domain.money import CURRENCIES, reference_weights
+from features.domain.currencies import CURRENCIES
+from features.domain.money import reference_weights
 from features.domain.payment import CHANNELS, LABEL_SOURCES, RAILS
 from features.domain.payment_fields import OPTIONAL_OF_HISTORY, REQUIRED
 from features.errors import InvalidDeclaration

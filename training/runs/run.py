@@ -11,7 +11,9 @@ import pyarrow as pa
 from features.catalogue.catalogue import Catalogue
 from features.errors import InvalidHistory
 from features.feast_store.views import service_name
+from features.history.card_numbers import is_marked, tokenised
 from features.history.parquet import read_table
+from features.intake.tokens import Tokens
 from features.state.profiles import ProfileFile, Profiles
 from training.data.frame import Frame, Progress, frame
 from training.data.source_map import Dataset
@@ -60,7 +62,7 @@ def run(
     """
     catalogue, recipe = Catalogue(dataset.catalogue_parameters()), dataset.recipe(recipe_name)
     listener.stage("reading the history")
-    history = read_history(history_path)
+    history = read_history(history_path, settings.tokens())
     payments = frame_of(dataset, history, catalogue, settings, recipe_name, profiles_path, through_feast, listener)
     del history
     trained = train(
@@ -97,7 +99,7 @@ def frame_of(
     return frame(
         history,
         catalogue,
-        read_profiles(profiles_path),
+        read_profiles(profiles_path, settings.tokens()),
         None if since is None else since.to_pydatetime(),
         settings.var / "feast" / dataset.name if through_feast else None,
         listener.advance,
@@ -105,11 +107,12 @@ def frame_of(
     )
 
 
-def read_history(path: Path) -> pa.Table:
-    """The history in a file or in the folder of a simulated world.
+def read_history(path: Path, tokens: Tokens | None = None) -> pa.Table:
+    """The history in a file or in the folder of a simulated world; `tokens` replaces its clear card numbers.
 
     Raises:
-        InvalidHistory: there is none, or the world is incomplete.
+        InvalidHistory: there is none, or the world is incomplete; it holds clear card numbers and there are no
+            `tokens`, or tokens of another key.
     """
     if path.is_dir():
         return storage.read_history(path)
@@ -119,7 +122,8 @@ def read_history(path: Path) -> pa.Table:
             "Make one from a source file: python -m training history DATASET --data FOLDER. "
             "The simulated one is made by python -m training simulate.",
         )
-    return read_table(path)
+    history = read_table(path)
+    return history if is_marked(history, tokens, str(path)) else tokenised(history, tokens, str(path))
 
 
 def digest_of(path: Path) -> str:
@@ -128,8 +132,10 @@ def digest_of(path: Path) -> str:
     return manifest.digest if manifest else file_digest(path)
 
 
-def read_profiles(path: Path | None) -> Profiles | None:
+def read_profiles(path: Path | None, tokens: Tokens | None = None) -> Profiles | None:
     """Every version of every profile in a profile file; None if there is no file to read.
+
+    `tokens` names instruments as a history with tokens does.
 
     Raises:
         InvalidHistory: the file named is absent.
@@ -138,7 +144,13 @@ def read_profiles(path: Path | None) -> Profiles | None:
         return None
     if not path.is_file():
         raise InvalidHistory(f"There is no profile file {path}.", "Leave --profiles out, or name the file.")
-    return ProfileFile(path).load()
+    profiles = ProfileFile(path).load()
+    if tokens is not None:
+        for instrument, row in list(profiles.versions("instrument")):
+            kept, token = tokens.replace(instrument)
+            if token is not None:
+                profiles.put("instrument", kept, row)
+    return profiles
 
 
 def profiles_of_history(history: Path) -> Path | None:

@@ -6,7 +6,7 @@ import math
 import re
 from datetime import UTC, datetime
 
-from features.domain.money import CURRENCIES
+from features.domain.currencies import CURRENCIES
 
 #: The sign for a currency that is not known (ISO 8859-1, 0xA4): the bundle that decides is not kept on this host.
 UNKNOWN_CURRENCY = "¤"

@@ -13,9 +13,10 @@ from serving.decision import receipt as receipts
 from serving.decision.decider import Decided, FeatureReading
 from serving.decision.evaluator import DEFAULT
 from serving.engine.clustered.ledger_lookup import LedgerLookup
-from serving.engine.scored import Scored, different_content, outside_window
+from serving.engine.retry_identity import content_digest, differs, warned
+from serving.engine.scored import Scored, outside_window
 from serving.errors import LedgerUnavailable
-from serving.redis_store.idempotency_record import IdempotencyRecord, content_digest
+from serving.redis_store.idempotency_record import IdempotencyRecord
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -33,29 +34,39 @@ def empty_reading(missing: tuple[str, ...], seen: tuple[int, ...] = ()) -> Featu
     return FeatureReading(None, DEFAULT, missing, True, seen)
 
 
+def scored_from(decided: Decided) -> Scored:
+    """The answer of a decision that Redis has taken."""
+    word, timings_us = decided.evaluation.decision.word, decided.receipt.timings_us
+    return Scored(decided.answer, False, None, word, decided.tier, timings_us)
+
+
 def replay_of(claim: Claim, known: IdempotencyRecord) -> Scored:
     """The recorded answer of a known payment.
 
     Raises: Conflict.
     """
-    check_content(claim, known.digest)
-    answer = receipts.decode_answer(known.answer)
-    return Scored(known.answer, True, None, answer.decision, answer.tier)
+    return _replayed(claim, known.digest, known.answer)
 
 
-def without_receipt(decided: Decided, replayed: bool) -> Scored:
+def _replayed(claim: Claim, digest: bytes, sent: bytes) -> Scored:
+    sent = warned(sent) if differs_from(claim, digest, sent) else sent
+    answer = receipts.decode_answer(sent)
+    return Scored(sent, True, None, answer.decision, answer.tier)
+
+
+def without_receipt(decided: Decided, replayed: bool, differs: bool = False) -> Scored:
     """The answer of a decision that is not recorded yet: it names no receipt, for none could be fetched."""
-    answer = msgspec.structs.replace(receipts.decode_answer(decided.answer), receipt_id=None)
+    sent = warned(decided.answer) if differs else decided.answer
+    answer = msgspec.structs.replace(receipts.decode_answer(sent), receipt_id=None)
     return Scored(receipts.encode_answer(answer), replayed, None, decided.evaluation.decision.word, decided.tier)
 
 
-def check_content(claim: Claim, digest: bytes) -> None:
-    """Refuse a known id with other content.
+def differs_from(claim: Claim, digest: bytes, answer: bytes | None = None) -> bool:
+    """Whether a retry differs outside its identity from the payment with this digest, which got this answer.
 
-    Raises: Conflict.
+    Raises: Conflict for another identity.
     """
-    if digest != claim.digest:
-        raise different_content(claim.payment.transaction_id)
+    return differs(claim.payment.transaction_id, claim.content, claim.digest, digest, answer)
 
 
 async def answer_from_ledger(claim: Claim, lookup: LedgerLookup) -> Scored:
@@ -67,8 +78,6 @@ async def answer_from_ledger(claim: Claim, lookup: LedgerLookup) -> Scored:
     with contextlib.suppress(LedgerUnavailable):
         event = await asyncio.to_thread(lookup.payment, claim.payment.transaction_id)
     if event is None:
-        raise outside_window()
+        raise outside_window(claim.payment)
     body = receipts.decode_body(event.body)
-    check_content(claim, content_digest(bytes(body.payment)))
-    answer = receipts.decode_answer(body.answer)
-    return Scored(bytes(body.answer), True, None, answer.decision, answer.tier)
+    return _replayed(claim, content_digest(bytes(body.payment)), bytes(body.answer))

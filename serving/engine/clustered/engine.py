@@ -25,23 +25,18 @@ from serving.decision.clock import Clock
 from serving.decision.decider import Decider, FeatureReading, Timings, deadline_of
 from serving.decision.evaluator import DEFAULT, FULL, RULES_ONLY, STALE
 from serving.decision.receipt import Receipt
-from serving.engine.clustered.claim import (
-    Claim,
-    check_content,
-    empty_reading,
-    replay_of,
-    without_receipt,
-)
+from serving.engine.clustered.claim import Claim, differs_from, empty_reading, replay_of, scored_from, without_receipt
 from serving.engine.clustered.ledger_lookup import LedgerLookup
 from serving.engine.clustered.outbox import Outbox, PendingDecision, record_decision
 from serving.engine.clustered.profiles import SharedProfiles
 from serving.engine.clustered.retries import Retries
 from serving.engine.clustered.single_flight import SingleFlight
 from serving.engine.clustered.single_trip import SingleTrip
+from serving.engine.retry_identity import content_digest
 from serving.engine.scored import OnScored, Scored, in_imported_history, outside_window
 from serving.errors import StateUnavailable
 from serving.ledger.sqlite.ledger import Event
-from serving.redis_store.idempotency_record import IdempotencyRecord, content_digest
+from serving.redis_store.idempotency_record import IdempotencyRecord
 from serving.redis_store.messages import Strings
 from serving.redis_store.state import RedisState
 from serving.redis_store.stream_lookup import unrecorded_payment
@@ -112,7 +107,7 @@ class RedisEngine:
         """See `ServerEngine.begin_by_amount`."""
         name = payment.transaction_id
         if (
-            not (self.state.one_trip and self.state.works and self.clock.accepts(payment.event_time_ms))
+            not (self.state.one_trip and self.state.works and self._accepts(payment))
             or name in self._single_flight
             or self.outbox.pending(name) is not None
             or self.lookup.imported(name)
@@ -127,15 +122,22 @@ class RedisEngine:
         self._single_flight.begin(name)
         return True
 
+    def _accepts(self, payment: Payment) -> bool:
+        return self.clock.accepts(payment.event_time_ms, late=payment.late)
+
+    def claim(self, payment: Payment, content: bytes, best_tier: str) -> Claim:
+        """A payment with its canonical bytes, ready for Redis."""
+        return Claim(payment, content, content_digest(content), self.strings.entry(payment), best_tier)
+
     def _claim(self, payment: Payment, started_ns: int, best_tier: str) -> tuple[Claim, Timings]:
         content = payment_json(payment)
         arrival_ms, begin_ns = time.time_ns() // 1_000_000, self.now_ns()
-        claim = Claim(payment, content, content_digest(content), self.strings.entry(payment), best_tier)
+        claim = self.claim(payment, content, best_tier)
         return claim, Timings(started_ns, begin_ns, begin_ns, deadline_of(payment, started_ns), arrival_ms)
 
     async def _answer(self, payment: Payment, started_ns: int, explain_approved: bool, best_tier: str) -> Scored:
         claim, timings = self._claim(payment, started_ns, best_tier)
-        if not self.clock.accepts(payment.event_time_ms):
+        if not self._accepts(payment):
             return await self._retries.answer_or_refuse(claim, timings, explain_approved)
         if self.lookup.imported(payment.transaction_id):
             raise in_imported_history(payment.transaction_id)
@@ -165,8 +167,8 @@ class RedisEngine:
 
     async def dry_run(self, payment: Payment) -> Scored:
         """See `Engine.dry_run`."""
-        if not self.clock.accepts(payment.event_time_ms):
-            raise outside_window()
+        if not self._accepts(payment):
+            raise outside_window(payment)
         entry = self.strings.entry(payment)
         try:
             strings = await self.state.read(entry, self.now_ns() + payment.deadline_ms * 1_000_000)
@@ -207,7 +209,7 @@ class RedisEngine:
             return self.record_later(msgspec.structs.replace(pending, payment_id=payment_id))
         if first is not None:
             return replay_of(claim, first)
-        return Scored(decided.answer, False, None, decided.evaluation.decision.word, decided.tier)
+        return scored_from(decided)
 
     def _read(self, claim: Claim, strings: Strings, best_tier: str) -> FeatureReading:
         """The features and what is missing of them; the payment is part of the state already."""
@@ -247,8 +249,8 @@ class RedisEngine:
         payment = claim.payment
         pending = self.outbox.pending(payment.transaction_id)
         if pending is not None:  # answered before: a retry gets the same answer
-            check_content(claim, pending.digest)
-            return without_receipt(pending.decided, True)
+            differs = differs_from(claim, pending.digest, pending.decided.answer)
+            return without_receipt(pending.decided, True, differs)
         self.misses += 1
         reading = empty_reading(("state", "model"), ())
         decided = self.decider.decide(payment, reading, timings, self.now_ns, explain_approved=explain_approved)

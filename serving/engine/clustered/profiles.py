@@ -11,6 +11,7 @@ import asyncio
 from features.catalogue.catalogue import Catalogue
 from features.catalogue.catalogue import catalogue as default_catalogue
 from features.intake.pseudonyms import Pseudonyms
+from features.intake.tokens import Tokens
 from features.state.profiles import ProfileFile, Profiles
 from serving.redis_store.messages import EventHeader
 from serving.redis_store.state import RedisState
@@ -30,6 +31,7 @@ class SharedProfiles:
         file: ProfileFile | None,
         pseudonyms: Pseudonyms | None,
         catalogue: Catalogue | None = None,
+        tokens: Tokens | None = None,
     ) -> None:
         self.profiles = Profiles()
         #: The last row in use.
@@ -37,6 +39,7 @@ class SharedProfiles:
         self._state = state
         self._file = file
         self._pseudonyms = pseudonyms
+        self._tokens = tokens
         self._catalogue = catalogue or default_catalogue()  # no profile depends on its parameters
         self._next: ProfilePage | None = None
 
@@ -61,7 +64,7 @@ class SharedProfiles:
             self._next = None
         if self._file is None:
             return False
-        page = profile_page(self._file, self.row, self._catalogue, self._pseudonyms)
+        page = profile_page(self._file, self.row, self._catalogue, self._pseudonyms, self._tokens)
         if page is None:
             return False
         if await self._recorded(page):

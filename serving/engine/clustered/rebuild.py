@@ -17,9 +17,10 @@ from features.errors import BrokenState
 from features.state.remote import EntityStrings, header
 from serving.decision import receipt as receipts
 from serving.engine.clustered.startup_checks import contract_of
+from serving.engine.retry_identity import content_digest
 from serving.errors import CannotStart
 from serving.ledger.reader import LedgerReader
-from serving.redis_store.idempotency_record import answered_record, content_digest, lost_record
+from serving.redis_store.idempotency_record import answered_record, lost_record
 from serving.redis_store.keys import Keys
 from serving.redis_store.server_checks import redis_client
 from serving.redis_store.stream_entry import stream_id_of

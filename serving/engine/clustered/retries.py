@@ -9,14 +9,20 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
+from features.domain.payment import Payment
+from features.intake.parse import stored_payment
 from serving.decision.decider import Timings
-from serving.engine.clustered.claim import Claim, answer_from_ledger, check_content, replay_of
+from serving.engine.clustered.claim import Claim, answer_from_ledger, differs_from, replay_of
 from serving.engine.clustered.ledger_lookup import LedgerLookup
+from serving.engine.retry_identity import warned
 from serving.engine.scored import Scored
-from serving.errors import StateUnavailable
+from serving.errors import LedgerUnavailable, StateUnavailable
 from serving.redis_store.idempotency_record import IdempotencyRecord, strings_at
 from serving.redis_store.messages import Strings
 from serving.redis_store.state import RedisState
+from serving.redis_store.stream_lookup import unrecorded_content
 
 log = logging.getLogger("riskgate.engine")
 
@@ -30,6 +36,12 @@ class RetryHost(Protocol):
     state: RedisState
     lookup: LedgerLookup
     now_ns: Callable[[], int]
+
+    def claim(self, payment: Payment, content: bytes, best_tier: str) -> Claim:
+        """A payment with its canonical bytes, ready for Redis."""
+
+    def without_stream(self, claim: Claim) -> Scored:
+        """The answer by amount of a payment that cannot be recorded."""
 
     def without_state(self, claim: Claim, timings: Timings, explain_approved: bool) -> Scored:
         """The answer while Redis cannot be read."""
@@ -50,7 +62,7 @@ class Retries:
         """Replay the answer; wait for the worker that decides the payment, and take over when that is late."""
         engine, payment = self.engine, claim.payment
         while not known.answered and time.time_ns() // 1_000_000 < known.due_ms:
-            check_content(claim, known.digest)
+            differs_from(claim, known.digest)
             if engine.now_ns() + POLL_SECONDS * 1e9 >= timings.deadline_ns:
                 break
             await asyncio.sleep(POLL_SECONDS)
@@ -63,7 +75,31 @@ class Retries:
             known = found
         if known.answered:
             return replay_of(claim, known)
-        check_content(claim, known.digest)
+        if differs_from(claim, known.digest):
+            return await self._take_over_with_its_own_content(claim, known, timings, explain_approved)
+        return await self._take_over(claim, known, timings, explain_approved)
+
+    async def _take_over_with_its_own_content(
+        self, claim: Claim, known: IdempotencyRecord, timings: Timings, explain_approved: bool
+    ) -> Scored:
+        """Decide what was admitted: the state holds it, and not what the retry sent."""
+        engine, name = self.engine, claim.payment.transaction_id
+        content = None
+        with contextlib.suppress(StateUnavailable, LedgerUnavailable):
+            content = await unrecorded_content(engine.state, name) or await asyncio.to_thread(
+                engine.lookup.content, name
+            )
+        if content is None:  # begun by a worker that died before it was admitted: nobody can decide it as it was
+            return engine.without_stream(claim)
+        own = engine.claim(stored_payment(content), content, claim.best_tier)
+        scored = await self._take_over(own, known, timings, explain_approved)
+        return msgspec.structs.replace(scored, answer=warned(scored.answer))
+
+    async def _take_over(
+        self, claim: Claim, known: IdempotencyRecord, timings: Timings, explain_approved: bool
+    ) -> Scored:
+        """Decide a payment that is admitted, in place of the worker that did not."""
+        engine, payment = self.engine, claim.payment
         try:
             now = await engine.state.read(claim.entry, timings.deadline_ns)
             strings = strings_at(claim.entry, now, known)

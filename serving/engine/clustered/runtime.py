@@ -22,6 +22,7 @@ from serving.engine.profile_runtime import WARMUP_PAYMENT, ProfileRuntime
 from serving.errors import LedgerError, StateUnavailable
 from serving.ledger.hash_key import check_hash_key
 from serving.ledger.postgres.ledger import PostgresLedger
+from serving.ledger.token_key import shared_tokens
 from serving.messages import Ready
 from serving.redis_store.connect import connect
 from serving.settings import Settings
@@ -48,6 +49,7 @@ class RedisRuntime(ProfileRuntime):
         super().__init__(settings, champion)
         self.ledger = PostgresLedger(settings.ledger, "riskgate-worker")
         self.names = check_hash_key(self.ledger, settings.hash_key)
+        self.tokens = shared_tokens(settings.ledger)
         self.lookup = LedgerLookup(self.ledger, settings.ledger.segments, self.opened.catalogue)
         self.lookup.segment()
         self.engine: RedisEngine | None = None
@@ -75,7 +77,7 @@ class RedisRuntime(ProfileRuntime):
         await startup_checks.agree_on_hashing(state, self.names)
         await startup_checks.note_promotion(state, opened, decider.code, self.clock.now_ms())
         self.feedback = RedisFeedback(state, engine.strings, self.clock, self.lookup)
-        engine.shared_profiles = SharedProfiles(state, self.profiles, self.names, opened.catalogue)
+        engine.shared_profiles = SharedProfiles(state, self.profiles, self.names, opened.catalogue, self.tokens)
         await engine.shared_profiles.read_all()
         self.set_aside = decode_shared(await state.get(state.keys.set_aside))
         self.engine, self.state_problem = engine, ""

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from serving.decision.clock import Clock
 from serving.decision.decider import Decider, Timings
-from serving.engine.clustered.claim import Claim, empty_reading
+from serving.engine.clustered.claim import Claim, empty_reading, scored_from
 from serving.engine.clustered.outbox import PendingDecision, admit_decided, call_admit_decided
 from serving.engine.scored import OnScored, Scored
 from serving.errors import StateUnavailable
@@ -67,7 +67,7 @@ class SingleTrip:
         if isinstance(error, StateUnavailable):
             on_scored(self._record_later(one, error))
         elif error is None and type(reply := call.result()) is list and len(reply) == 2:
-            on_scored(_scored_from(one))
+            on_scored(scored_from(one.decided))
         else:  # calling again is safe and finds out which case it is
             task = asyncio.get_running_loop().create_task(self._continue(claim, one, timings, on_scored))
             self._tasks.add(task)
@@ -97,12 +97,8 @@ class SingleTrip:
             return await self.engine.replay(claim, admitted.known, timings, explain_approved)
         if admitted.full:
             return self.engine.without_stream(claim)
-        return _scored_from(one)
+        return scored_from(one.decided)
 
     def _record_later(self, one: PendingDecision, error: StateUnavailable) -> Scored:
         self.engine.warn_rarely("decisions are answered before they are recorded", error)
         return self.engine.record_later(one)
-
-
-def _scored_from(one: PendingDecision) -> Scored:
-    return Scored(one.decided.answer, False, None, one.decided.evaluation.decision.word, one.decided.tier)

@@ -22,7 +22,8 @@ from serving.decision import receipt as receipts
 from serving.decision.clock import Clock
 from serving.decision.decider import Decided, Decider, FeatureReading, Timings, deadline_of
 from serving.decision.evaluator import DEFAULT, FULL, STALE, Evaluator
-from serving.engine.scored import Scored, different_content, in_imported_history, outside_window
+from serving.engine.retry_identity import content_digest, differs, warned
+from serving.engine.scored import Scored, in_imported_history, outside_window
 from serving.errors import LedgerError
 from serving.ledger.sqlite.commit_ticket import CommitTicket
 from serving.ledger.sqlite.ledger import Event, Ledger, NotYetWritten
@@ -124,7 +125,8 @@ class EmbeddedEngine:
             "payment", payment.transaction_id, payment.event_time_ms, arrival_ms, body, decided.case
         )
         self._remember(payment.transaction_id, RecentAnswer(content, decided.answer, ticket))
-        return Scored(decided.answer, False, ticket, decided.evaluation.decision.word, decided.tier)
+        word = decided.evaluation.decision.word
+        return Scored(decided.answer, False, ticket, word, decided.tier, decided.receipt.timings_us)
 
     async def dry_run(self, payment: Payment) -> Scored:
         """See `Engine.dry_run`."""
@@ -188,15 +190,18 @@ class EmbeddedEngine:
         return RecentAnswer(bytes(body.payment), bytes(body.answer), None)
 
     def _replay(self, payment: Payment, content: bytes, known: RecentAnswer) -> Scored:
-        if known.content != content:
-            raise different_content(payment.transaction_id)
-        answer = receipts.decode_answer(known.answer)
+        sent = known.answer
+        if known.content != content and differs(
+            payment.transaction_id, content, content_digest(content), content_digest(known.content), sent
+        ):
+            sent = warned(sent)
+        answer = receipts.decode_answer(sent)
         ticket = known.ticket
         if ticket is not None and isinstance(ticket.error(), NotYetWritten):
             if self.ledger.is_queued(payment.transaction_id):
-                return self.without_receipt(Scored(known.answer, True, None, answer.decision, answer.tier))
+                return self.without_receipt(Scored(sent, True, None, answer.decision, answer.tier))
             ticket = None
-        return Scored(known.answer, True, ticket, answer.decision, answer.tier)
+        return Scored(sent, True, ticket, answer.decision, answer.tier)
 
     def _remember(self, transaction_id: str, known: RecentAnswer) -> None:
         self._recent[transaction_id] = known
@@ -204,8 +209,8 @@ class EmbeddedEngine:
             self._recent.popitem(last=False)
 
     def _check_time(self, payment: Payment) -> None:
-        if not self.clock.accepts(payment.event_time_ms):
-            raise outside_window()
+        if not self.clock.accepts(payment.event_time_ms, late=payment.late):
+            raise outside_window(payment)
         segment = self.fold.segment
         if segment is not None and payment.transaction_id in segment:
             raise in_imported_history(payment.transaction_id)

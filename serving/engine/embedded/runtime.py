@@ -24,6 +24,7 @@ from serving.ledger.sqlite import wal_preallocate
 from serving.ledger.sqlite.checkpoint import run_checkpoints
 from serving.ledger.sqlite.ledger import Event, Ledger
 from serving.ledger.sqlite.process_lock import lock
+from serving.ledger.token_key import tokens_of
 from serving.messages import Ready
 from serving.settings import Settings
 from serving.state import heap_prefault, snapshots, startup
@@ -53,6 +54,7 @@ class EmbeddedRuntime(ProfileRuntime):
         self.lock: IO[str] | None = lock(settings.var)
         self.ledger = Ledger(self.config.sqlite, self.config.sync)
         self.names = bind_hash_key(self.ledger, settings.hash_key)
+        self.tokens = tokens_of(self.config, self.ledger)
         self.engine: EmbeddedEngine | None = None
         self.feedback: EmbeddedFeedback | None = None
         #: Whether payments are waiting: deferrable work then waits too.
@@ -75,7 +77,7 @@ class EmbeddedRuntime(ProfileRuntime):
         )  # fmt: skip
         startup.note_promotion(self.ledger, opened, code, self.clock.now_ms())
         if self.profiles is not None:
-            startup.append_profiles(self.profiles, self.ledger, fold, self.names)
+            startup.append_profiles(self.profiles, self.ledger, fold, self.names, self.tokens)
         self.feedback = EmbeddedFeedback(self.ledger, fold, self.clock)
         engine.fold.state.observe(WARMUP_PAYMENT)  # compiles the kernel before the first payment
         warm(opened)
@@ -151,7 +153,7 @@ class EmbeddedRuntime(ProfileRuntime):
                 if self.engine.ledger_works:
                     self.take_verdicts()
                     if self.profiles is not None:
-                        startup.append_profiles(self.profiles, self.ledger, self.engine.fold, self.names)
+                        startup.append_profiles(self.profiles, self.ledger, self.engine.fold, self.names, self.tokens)
                 elif self.ledger.can_write():
                     await self.rebuild(self.engine, self.feedback)
             except LedgerError as error:

@@ -26,6 +26,7 @@ CREATE UNIQUE INDEX IF NOT EXISTS payment_once ON events(transaction_id) WHERE k
 CREATE INDEX IF NOT EXISTS reports_of_transaction ON events(transaction_id, kind)
     WHERE kind <> 'payment' AND transaction_id <> '';
 CREATE INDEX IF NOT EXISTS others_by_kind ON events(kind, seq) WHERE kind <> 'payment';
+CREATE TABLE IF NOT EXISTS token_keys (version INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL);
 """
 
 #: SQLite's busy timeout of the writer, milliseconds: the event loop must not block inside SQLite.

@@ -211,15 +211,30 @@ class Ledger(LedgerReader):
         (seq,) = self._connection.execute("SELECT last_insert_rowid()").fetchone()
         return int(seq)
 
+    def token_keys(self) -> list[tuple[int, str]]:
+        """Version and fingerprint of each key of card-number tokens that this ledger was written with."""
+        return self._connection.execute("SELECT version, fingerprint FROM token_keys ORDER BY version").fetchall()
+
+    def keep_token_key(self, version: int, fingerprint: str) -> None:
+        """Remember the key of card-number tokens; the caller has checked that it may be used."""
+        row = (version, fingerprint)
+        if row not in self.token_keys():
+            self._patiently(lambda: self._sqlite.execute("INSERT OR REPLACE INTO token_keys VALUES (?, ?)", row))
+
     def _write_now(self, rows: Sequence[tuple[str, str, int, int, bytes]]) -> None:
         self.flush()
         if self.broken is not None:
             raise self.broken
         for kind, transaction_id, *_ in rows:
             self._remember_id(kind, transaction_id)
+        self._patiently(lambda: self._write(rows, []))
+
+    @staticmethod
+    def _patiently(write: Callable[[], object]) -> None:
+        """Write, again while another process holds the ledger for `FLUSH_PATIENCE_SECONDS`."""
         for tries_left in range(round(FLUSH_PATIENCE_SECONDS / LOCK_RETRY_SECONDS), -1, -1):
             try:
-                self._write(rows, [])
+                write()
                 return
             except sqlite3.Error as error:
                 if not is_lock(error) or not tries_left:

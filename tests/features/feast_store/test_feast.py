@@ -101,7 +101,7 @@ def a_world(seed: int, payments: int) -> tuple[pa.Table, Profiles]:
 
 
 def payment_of(row: dict[str, object], at_ms: int) -> Payment:
-    names = set(Payment.__struct_fields__) - {"event_time_ms", "attributes", "deadline_ms"}
+    names = set(Payment.__struct_fields__) & set(row)
     attributes = {n.removeprefix("attr_"): v for n, v in row.items() if n.startswith("attr_") and v is not None}
     return Payment(event_time_ms=at_ms, attributes=attributes, **{n: row[n] for n in names})  # type: ignore[arg-type]
 

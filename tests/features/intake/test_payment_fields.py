@@ -8,15 +8,18 @@ from typing import Any, get_args, get_type_hints
 
 import msgspec
 
-from features.domain.payment import Payment
+from features.domain.payment import Card, Payment
 from features.domain.payment_fields import (
     FIELDS,
     REQUIRED,
     Address,
     Attributes,
+    CardFields,
     Degrees,
+    Flag,
     Identifier,
     Kind,
+    Metadata,
     Moment,
     Pattern,
     Whole,
@@ -31,6 +34,9 @@ WIRE_TYPES: dict[type[Kind], Any] = {
     Whole: int,
     Degrees: float,
     Attributes: dict[str, float | str],
+    Flag: bool,
+    CardFields: Card,
+    Metadata: dict[str, str | float | bool],
 }
 
 
@@ -50,4 +56,4 @@ def test_the_declared_fields_are_those_of_the_wire_with_their_types_and_defaults
 
 def test_a_payment_has_the_same_fields_with_its_time_in_milliseconds() -> None:
     names = {field.name for field in FIELDS}
-    assert set(Payment.__struct_fields__) == names - {"event_time"} | {"event_time_ms"}
+    assert set(Payment.__struct_fields__) == names - {"event_time"} | {"event_time_ms", "warnings"}

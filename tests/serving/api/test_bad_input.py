@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +17,61 @@ pytestmark = every_way
 CARD = "4111111111111111"
 
 
-BAD_FIELDS: list[tuple[str, dict[str, Any], str, str | None]] = [
-    ("an unknown currency", {"currency": "XXX"}, "unknown_currency", "currency"),
+BAD_FIELDS: list[tuple[str, dict[str, Any], str, str]] = [
     ("a negative amount", {"amount_minor": -1}, "out_of_range", "amount_minor"),
     ("an amount with a fraction", {"amount_minor": 12.5}, "wrong_type", "amount_minor"),
     ("an amount in quotes", {"amount_minor": "1250"}, "wrong_type", "amount_minor"),
     ("a boolean amount", {"amount_minor": True}, "wrong_type", "amount_minor"),
     ("a naive time", {"event_time": "2026-11-11T00:00:03"}, "naive_time", "event_time"),
     ("no time at all", {"event_time": "yesterday"}, "invalid_time", "event_time"),
-    ("an undeclared attribute", {"attributes": {"colour": "red"}}, "undeclared_attribute", "attributes"),
-    ("an attribute of the wrong type", {"attributes": {"basket_items": "3"}}, "wrong_type", "attributes.basket_items"),
-    ("an unknown rail", {"rail": "cheque"}, "unknown_rail", "rail"),
-    ("an unknown channel", {"channel": "post"}, "unknown_channel", "channel"),
-    ("an unknown field", {"colour": "red"}, "unknown_field", None),
     ("an empty identifier", {"payer_id": ""}, "invalid_text", "payer_id"),
     ("a control character", {"payee_id": "m\x00"}, "invalid_text", "payee_id"),
     ("no payer", {"payer_id": None}, "missing", "payer_id"),
+    ("a blank currency", {"currency": " "}, "invalid_text", "currency"),
+]  # fmt: skip
+
+ODD_FIELDS: list[tuple[str, dict[str, Any], str, str]] = [
+    ("an unknown currency", {"currency": "XXX"}, "unknown_currency", "currency"),
+    ("an undeclared attribute", {"attributes": {"colour": "red"}}, "undeclared_attribute", "attributes.colour"),
+    ("an attribute of another type", {"attributes": {"basket_items": "a"}}, "invalid_value", "attributes.basket_items"),
+    ("an unknown rail", {"rail": "cheque"}, "unknown_value", "rail"),
+    ("an unknown channel", {"channel": "post"}, "unknown_value", "channel"),
+    ("an unknown field", {"colour": "red"}, "unknown_field", "colour"),
     ("an ip that is none", {"ip": "300.1.1.1"}, "invalid_ip", "ip"),
     ("a latitude off the globe", {"latitude": 91.0}, "out_of_range", "latitude"),
     ("a deadline of zero", {"deadline_ms": 0}, "out_of_range", "deadline_ms"),
-    ("a clear card number", {"instrument_id": CARD}, "clear_card_number", "instrument_id"),
-    ("a spaced card number in a text", {"payee_id": "card 4111 1111-1111 1111"}, "clear_card_number", "payee_id"),
+    ("a payer that is nobody", {"payer_id": "null"}, "not_sent", "payer_id"),
+    ("a clear card number", {"instrument_id": CARD}, "card_number_tokenised", "instrument_id"),
+    ("a spaced card number in a text", {"payee_id": "card 4111 1111 1111 1111"}, "card_number_tokenised", "payee_id"),
+    ("metadata of 100 kB in a batch", {"metadata": {"note": "x" * 100_000}}, "out_of_range", "metadata"),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "field"), [row[1:] for row in ODD_FIELDS], ids=[row[0] for row in ODD_FIELDS]
+)
+def test_an_odd_value_costs_no_decision_is_named_and_with_strict_it_is_refused(
+    profile: Profile, service: Service, changes: dict[str, Any], code: str, field: str
+) -> None:
+    name = f"odd-{code}-{field}"
+    fields = payment(name, **changes)
+    if len(json.dumps(fields)) < 60_000:
+        strict = service.score(fields, "?strict=1")
+        assert (strict.status_code, strict.json()["error"]["code"]) == (422, code)
+        assert strict.json()["error"]["repair"]
+    (answer,) = service.post("/v1/score/batch", {"payments": [fields]}).json()["decisions"]
+    assert [(one["field"], one["code"]) for one in answer["warnings"]] == [(field, code)]
+    assert service.receipt(name)["receipt"]["warnings"] == answer["warnings"]
+    assert f'riskgate_warnings_total{{code="{code}"' in service.client.get("/metrics").text
+
+
+def test_a_payment_of_300_000_fields_is_refused_and_its_neighbours_are_decided(service: Service) -> None:
+    many = payment("many") | {f"k{n}": 1 for n in range(20_000)}
+    reply = service.post("/v1/score/batch", {"payments": [payment("beside-1"), many, payment("beside-2")]})
+    one, two, three = reply.json()["decisions"]
+    assert two["error"]["code"] == "too_many_fields"
+    assert one["decision"]
+    assert three["decision"]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +90,7 @@ def test_an_invalid_value_is_422_names_its_place_and_records_nothing(
 
 
 def test_all_problems_are_reported_together(service: Service) -> None:
-    error = service.score(payment("bad", currency="XXX", amount_minor=-1, rail="cheque")).json()["error"]
+    error = service.score(payment("bad", currency="", amount_minor=-1, rail=7)).json()["error"]
     assert {one["field"] for one in error["problems"]} == {"currency", "amount_minor", "rail"}
 
 
@@ -89,12 +123,12 @@ ENDLESS = ["1" + "0" * 310, "-1" + "0" * 310, "1" * 5_001, "1e999", "1e" + "9" *
 
 
 @pytest.mark.parametrize("number", ENDLESS, ids=lambda text: f"{text[:3]}({len(text)})")
-@pytest.mark.parametrize("field", ["amount_minor", "latitude", "deadline_ms", "basket_items", "payer_id", "metadata"])
+@pytest.mark.parametrize("field", ["amount_minor", "payer_id", "event_time"])
 def test_a_number_without_end_is_refused_in_a_payment_alone_and_in_a_batch(
     profile: Profile, service: Service, field: str, number: str
 ) -> None:
     before = profile.written(service)
-    fields = payment("bad", **({"attributes": {field: "@"}} if field == "basket_items" else {field: "@"}))
+    fields = payment("bad", **{field: "@"})
     body = json.dumps(fields).replace('"@"', number)
     for query in ("", "?dry_run=1"):
         reply = service.client.post(f"/v1/score{query}", content=body)
@@ -105,6 +139,18 @@ def test_a_number_without_end_is_refused_in_a_payment_alone_and_in_a_batch(
     if batch.status_code == 200:
         assert all("error" in one for one in batch.json()["decisions"])
     assert profile.written(service) == before
+
+
+@pytest.mark.parametrize("number", ENDLESS, ids=lambda text: f"{text[:3]}({len(text)})")
+@pytest.mark.parametrize("field", ["latitude", "deadline_ms", "basket_items", "metadata", "device_id", "card"])
+def test_a_number_without_end_in_an_optional_field_is_left_out_and_named(
+    service: Service, field: str, number: str
+) -> None:
+    fields = payment("odd", **({"attributes": {field: "@"}} if field == "basket_items" else {field: "@"}))
+    reply = service.client.post("/v1/score?dry_run=1", content=json.dumps(fields).replace('"@"', number))
+    assert reply.status_code in (200, 400)  # some are beyond what the parser reads
+    if reply.status_code == 200:
+        assert reply.json()["warnings"]
 
 
 @pytest.mark.parametrize("path", ["/v1/labels", "/v1/outcomes"])
@@ -155,4 +201,16 @@ def test_a_time_outside_the_window_is_refused_when_the_clock_is_the_systems(
         reply = service.score(payment("late", START_MS))
         assert (reply.status_code, reply.json()["error"]["code"]) == (422, "time_outside_window")
         assert service.score(payment("late", START_MS), "?dry_run=1").status_code == 422
+        now_ms, minute = time.time_ns() // 1_000_000, 60_000
+        for sent_late, age_ms, status in (
+            (False, 6 * minute, 422),
+            (True, 6 * minute, 200),
+            (True, 7 * 1_440 * minute - minute, 200),
+            (True, 7 * 1_440 * minute + minute, 422),
+            (True, -6 * minute, 422),
+        ):
+            fields = payment("late", now_ms - age_ms, late=sent_late)
+            reply = service.score(fields, "?dry_run=1")
+            assert reply.status_code == status, (sent_late, age_ms)
+            assert status == 200 or "seven days" in str(reply.json()["error"])
         assert profile.written(service) == 1  # the promotion

@@ -16,8 +16,8 @@ from tests.serving.scoring_world import BLOCKED, START_MS, Service, payment, rfc
 pytestmark = every_way
 
 ANSWER = {
-    "transaction_id", "decision", "score", "reasons", "rules", "tier", "missing", "model", "policy", "features",
-    "receipt_id",
+    "transaction_id", "decision", "score", "reasons", "rules", "tier", "missing", "warnings", "model", "policy",
+    "features", "receipt_id",
 }  # fmt: skip
 
 
@@ -96,11 +96,11 @@ def test_fifty_concurrent_retries_count_once_and_agree(service: Service) -> None
 def test_a_batch_answers_in_order_and_each_error_stands_alone(service: Service) -> None:
     reply = service.post(
         "/v1/score/batch",
-        {"payments": [payment("c-9a"), payment("c-9b", currency="XXX"), payment("c-9a", amount_minor=3), 7]},
+        {"payments": [payment("c-9a"), payment("c-9b", currency=""), payment("c-9a", amount_minor=3), 7]},
     )
     first, second, third, fourth = reply.json()["decisions"]
     assert first["transaction_id"] == "c-9a"
-    assert [one["error"]["code"] for one in (second, third, fourth)] == ["unknown_currency", "conflict", "wrong_type"]
+    assert [one["error"]["code"] for one in (second, third, fourth)] == ["invalid_text", "conflict", "wrong_type"]
 
 
 @pytest.mark.parametrize("body", [{"payments": 1}, [], {"payments": [], "more": 1}, {"payments": [{}] * 1001}])

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from features.domain.payment import Payment
@@ -16,8 +17,8 @@ from features.intake.parse import payment_json
 from features.state.memory import State
 from serving.decision.evaluator import DEFAULT
 from serving.decision.receipt import decode_answer, vector_of
+from serving.engine.retry_identity import content_digest
 from serving.errors import Conflict
-from serving.redis_store.idempotency_record import content_digest
 from serving.redis_store.scripts import COMPACT
 from tests.serving.redis_store.redis_world import Shared, answer_of
 from tests.serving.scoring_world import START_MS
@@ -141,6 +142,29 @@ def test_a_payment_whose_worker_died_is_decided_by_its_retry_as_it_was_then(shar
     asyncio.run(run())
     result = shared.verified()
     assert (result.payments, result.vectors, result.differences) == (30, 30, [])
+
+
+def test_a_retry_that_was_stamped_anew_takes_over_what_was_admitted(shared: Shared) -> None:
+    payments = stream(shared, 12)
+    first = payments[10]
+
+    async def run() -> None:
+        async with shared.worker() as engine:
+            for one in payments[:10]:
+                await answer_of(engine, one)
+            await admitted_only(shared, first, due_ms=0)
+            again = msgspec.structs.replace(first, event_time_ms=first.event_time_ms + 700, device_id="d-anew")
+            answer = await answer_of(engine, again)
+            assert answer.tier == "full"
+            assert [one.code for one in answer.warnings] == ["content_differs"]
+            assert (await answer_of(engine, first)).receipt_id == answer.receipt_id
+            with pytest.raises(Conflict):
+                await answer_of(engine, msgspec.structs.replace(first, payee_id="m-other"))
+            await answer_of(engine, payments[11])
+
+    asyncio.run(run())
+    result = shared.verified()
+    assert (result.payments, result.vectors, result.differences) == (12, 12, [])
 
 
 def test_a_payment_taken_over_after_its_state_was_packed_is_decided_by_amount(shared: Shared) -> None:

@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from features.domain.payment import Payment
 from features.intake.parse import payment_json
 from serving.engine.clustered.engine import RedisEngine
+from serving.engine.retry_identity import content_digest
 from serving.errors import Conflict
-from serving.redis_store.idempotency_record import content_digest
 from tests.serving.redis_store.redis_world import Shared
 from tests.serving.scoring_world import START_MS
 from tests.serving.servers import own_prefix

@@ -35,7 +35,7 @@ class World:
         self.now_ms += ms * self.slow
         self.spent_ms += ms * self.slow
 
-    def fast_path(self, key: bytes | None, body: bytes, admitted: Admitted, take: Callable[[bytes], None]) -> None:
+    def fast_path(self, head: PlainHead, body: bytes, admitted: Admitted, take: Callable[[bytes], None]) -> None:
         """Never called: the connections below stand for it."""
 
     def run(self, arrivals: list[tuple[float, int]]) -> None:

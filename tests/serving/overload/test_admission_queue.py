@@ -148,7 +148,7 @@ class Line:
 def test_a_stranger_takes_no_place_in_the_queue_however_dear_the_payment() -> None:
     world = World()
     queue = world.queue
-    queue.reject = lambda key: None if key == b"Bearer good" else b"HTTP/1.1 401 Unauthorized"
+    queue.reject = lambda head: None if head.authorization == b"Bearer good" else b"HTTP/1.1 401 Unauthorized"
     body = b'{"amount_minor":%d,"currency":"INR","deadline_ms":5000}'
 
     def take(key: bytes, amount: int) -> Line:

@@ -25,7 +25,8 @@ from serving.overload.admission import QueueAdmission
 from serving.overload.admission_queue import AdmissionQueue
 from serving.overload.connection import protocol_of
 from serving.overload.load_shedding import REFUSED, tier_for
-from serving.overload.queued_payment import overload_reply
+from serving.overload.plain_head import PlainHead
+from serving.overload.queued_payment import Refusal
 from serving.server.headers import ALWAYS
 from serving.settings import Settings
 from serving.start_checks import authenticator_of
@@ -188,10 +189,12 @@ def test_a_ledger_that_fails_leaves_a_decision_without_a_receipt(shedding: Shedd
 
 
 def test_the_refusal_has_the_shape_of_every_error() -> None:
-    head, _, body = overload_reply(ALWAYS).partition(b"\r\n\r\n")
+    head, _, body = Refusal(ALWAYS).to(PlainHead(0, 0, b"", None, b"r-1")).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 503 ")
     assert b"\r\nretry-after: 1" in head
     assert b"\r\ncache-control: no-store" in head
+    assert b"\r\ndate: " in head
+    assert b"\r\nx-request-id: r-1\r\n" in head
     assert f"content-length: {len(body)}".encode() in head
     assert msgspec.json.decode(body, type=Error).error.code == "overloaded"
 

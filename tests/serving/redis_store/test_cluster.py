@@ -11,16 +11,18 @@ from pathlib import Path
 import pytest
 import redis
 
+from features.domain.addresses import window_address
 from features.intake.parse import payment_json
 from features.state.memory import entity_keys
 from serving.decision.evaluator import DEFAULT, FULL, RULES_ONLY
+from serving.engine.retry_identity import content_digest
 from serving.errors import CannotStart, Conflict
 from serving.ledger.postgres import schema
 from serving.redis_store.cluster import ClusterState
 from serving.redis_store.cluster_connection import ClusterConnections
 from serving.redis_store.connect import in_cluster
 from serving.redis_store.connection import address_of
-from serving.redis_store.idempotency_record import content_digest, pending_record
+from serving.redis_store.idempotency_record import pending_record
 from serving.redis_store.keys import slot_of
 from serving.redis_store.scripts import APPEND
 from serving.redis_store.server_checks import check_redis
@@ -170,7 +172,9 @@ def test_many_workers_in_a_cluster_keep_the_order_of_each_entity(shared: Shared)
     assert len(bodies) == len(payments)
     places: dict[tuple[int, str], list[int]] = {}
     for one in payments:
-        for kind, (key, seen) in enumerate(zip(entity_keys(one), bodies[one.transaction_id].receipt.seen, strict=True)):
+        for kind, (key, seen) in enumerate(
+            zip(entity_keys(one, window_address), bodies[one.transaction_id].receipt.seen, strict=True)
+        ):
             if key is not None:
                 places.setdefault((kind, key), []).append(seen)
     assert all(sorted(found) == list(range(len(found))) for found in places.values())

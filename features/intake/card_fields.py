@@ -1,0 +1,83 @@
+"""Reads `card`: what the caller knows of a card beyond its token (EMV 3DS, entry modes, AVS and CVV results)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from features.domain.payment import Card, ThreeDs
+from features.domain.payment_fields import BIN, CARD_WORDS, ECI, LONGEST_TEXT, THREE_DS_RESULTS
+from features.intake.findings import Findings
+from features.intake.normalise import country_word, is_country, plain_text, says_nothing
+
+_TEXTS = ("bin", "brand", "issuer_country", *CARD_WORDS)
+
+
+def card_of(value: Any, findings: Findings) -> Card | None:
+    """The card fields that can be used; None if none can."""
+    sent = _object(value, "card", findings)
+    known: dict[str, Any] = {}
+    for name, one in sent.items():
+        where = f"card.{findings.name_of(name)}"
+        if name == "three_ds":
+            known[name] = _three_ds(one, findings)
+        elif name in _TEXTS:
+            known[name] = _word(name, one, where, findings)
+        else:
+            findings.warn(where, "unknown_field", "The field is unknown and was not kept.")
+    known = {name: one for name, one in known.items() if one is not None}
+    return Card(**known) if known else None
+
+
+def _three_ds(value: Any, findings: Findings) -> ThreeDs | None:
+    sent = _object(value, "card.three_ds", findings)
+    known: dict[str, str] = {}
+    for name, one in sent.items():
+        where = f"card.three_ds.{findings.name_of(name)}"
+        if name not in ("result", "eci"):
+            findings.warn(where, "unknown_field", "The field is unknown and was not kept.")
+        elif (word := _word(name, one, where, findings)) is not None:
+            known[name] = word
+    return ThreeDs(**known) if known else None
+
+
+def _object(value: Any, where: str, findings: Findings) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {name: one for name, one in value.items() if one is not None}
+    if value is not None:
+        findings.warn(where, "invalid_value", "The value is no object and was left out.")
+    return {}
+
+
+def _word(name: str, value: Any, where: str, findings: Findings) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**LONGEST_TEXT:
+        value = str(value)
+    if not isinstance(value, str):
+        findings.warn(where, "invalid_value", "The value is no text and was left out.")
+        return None
+    text = plain_text(value)
+    if not text:
+        return None
+    if (word := _meaning(name, text)) is not None:
+        return word
+    before = len(findings.warnings) + len(findings.problems)
+    findings.without_card_number(where, text)  # a whole card number in place of its first digits
+    if len(findings.warnings) + len(findings.problems) == before:
+        nothing = says_nothing(text)
+        code = "not_sent" if nothing else "invalid_value"
+        findings.warn(where, code, f"The value {'says nothing' if nothing else 'has no meaning here'}: left out.")
+    return None
+
+
+def _meaning(name: str, text: str) -> str | None:
+    if name == "bin":
+        return text if BIN.fullmatch(text) else None
+    if name == "eci":
+        return text.zfill(2) if ECI.fullmatch(text) else None
+    if name == "issuer_country":
+        word = country_word(text)
+        return word if word is not None and is_country(word) else None
+    if name == "brand":
+        fits = len(text) <= 32 and text.isprintable() and not says_nothing(text) and not any(map(str.isdigit, text))
+        return text.lower() if fits else None
+    word = text.lower()
+    return word if word in (THREE_DS_RESULTS if name == "result" else CARD_WORDS[name]) else None

@@ -1,0 +1,1 @@
+"""Card numbers: what is found, what is left alone, and their tokens."""
