@@ -80,6 +80,7 @@ class Application:
         if runtime.settings.sandbox == "1":
             runtime = with_sandbox(runtime)
         self.runtime, self.authenticator = runtime, authenticator
+        authenticator.share_rates(runtime.bounds)
         settings, watch = runtime.settings, runtime.metrics.watch
         self.names = pseudonyms_of(settings.hash_key)
         self.tokens = runtime.tokens

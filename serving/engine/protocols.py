@@ -12,6 +12,7 @@ from serving.engine.scored import OnScored, Scored
 from serving.ledger.reader import Event
 from serving.messages import Ready
 from serving.settings import Settings
+from serving.shared_bounds.bounds import Bounds
 from serving.state.feedback import FeedbackResult
 from serving.state.outcomes import LabelReport, OutcomeReport
 from serving.state.startup import Opened
@@ -100,6 +101,8 @@ class Runtime(Protocol):
     metrics: Metrics
     #: Replaces card numbers, with the key of this installation.
     tokens: Tokens
+    #: This process's shares of the bounds that all processes of the service keep together.
+    bounds: Bounds
     #: Set while the process drains: `ready` then says so.
     stopping: bool
 

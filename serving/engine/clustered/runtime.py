@@ -9,7 +9,6 @@ import time
 
 from features.state.remote import EntityStrings
 from serving.decision.decider import Decider
-from serving.decision.exposure import Exposure
 from serving.decision.receipt import code_version
 from serving.engine.clustered import startup_checks
 from serving.engine.clustered.engine import RedisEngine
@@ -26,6 +25,9 @@ from serving.ledger.token_key import shared_tokens
 from serving.messages import Ready
 from serving.redis_store.connect import connect
 from serving.settings import Settings
+from serving.shared_bounds.bounds import Bounds
+from serving.shared_bounds.exchange import Exchange
+from serving.shared_bounds.exposure import SharedExposure
 from serving.state.bundle_watcher import warm
 from serving.state.champion import Champion
 from serving.state.set_aside import SharedSetAside, decode_shared
@@ -52,6 +54,8 @@ class RedisRuntime(ProfileRuntime):
         self.tokens = shared_tokens(settings.ledger)
         self.lookup = LedgerLookup(self.ledger, settings.ledger.segments, self.opened.catalogue)
         self.lookup.segment()
+        self.bounds = Bounds(1.0 / settings.workers)
+        self.exchange: Exchange | None = None
         self.engine: RedisEngine | None = None
         self.feedback: RedisFeedback | None = None
         #: Why the state cannot be used; empty when it can.
@@ -67,7 +71,7 @@ class RedisRuntime(ProfileRuntime):
         opened = self.opened
         await asyncio.to_thread(warm_up, opened)
         state = await connect(self.settings.redis)
-        exposure = Exposure(self.settings.workers)
+        exposure = SharedExposure(self.bounds)
         decider = Decider(opened.evaluator, opened.catalogue, code_version(), exposure, notice=self._notice)
         engine = RedisEngine(
             catalogue=opened.catalogue, decider=decider, state=state, clock=self.clock, lookup=self.lookup
@@ -80,6 +84,9 @@ class RedisRuntime(ProfileRuntime):
         engine.shared_profiles = SharedProfiles(state, self.profiles, self.names, opened.catalogue, self.tokens)
         await engine.shared_profiles.read_all()
         self.set_aside = decode_shared(await state.get(state.keys.set_aside))
+        self.bounds.members.append(exposure)
+        self.exchange = Exchange(state, self.bounds, lambda: engine.decider.breakers, self.settings.workers)
+        await self.exchange.join()
         self.engine, self.state_problem = engine, ""
         self._show(lambda: engine.decider)
         self._show_redis(engine)
@@ -88,8 +95,8 @@ class RedisRuntime(ProfileRuntime):
 
     def begin(self) -> None:
         """Start the background work; needs the event loop."""
-        assert self.engine is not None
-        self._start(self.engine.outbox.run(), self._follow_state(self.engine))
+        assert self.engine is not None and self.exchange is not None
+        self._start(self.engine.outbox.run(), self._follow_state(self.engine), self.exchange.run())
 
     async def end(self) -> None:
         """Flush the outbox to Redis, stop the background work and close the connections."""
@@ -101,6 +108,8 @@ class RedisRuntime(ProfileRuntime):
             if len(self.engine.outbox):
                 log.error("%d decisions were answered and never recorded", len(self.engine.outbox))
         await self._stop()
+        if self.exchange is not None:
+            await self.exchange.end()
         if self.engine is not None:
             self.engine.state.close()
         self.ledger.release()
@@ -163,6 +172,12 @@ class RedisRuntime(ProfileRuntime):
         watch("riskgate_unsettled", "Decisions answered and not recorded yet.", lambda: len(engine.outbox))
         self.metrics.count(
             "riskgate_too_late", "Entity updates older than every window.", lambda: engine.strings.too_late
+        )
+        watch("riskgate_bounds_fraction", "This process's fraction of every bound.", lambda: self.bounds.fraction)
+        watch(
+            "riskgate_bounds_alone",
+            "1 while this process keeps to its fraction, because Redis does not answer.",
+            lambda: float(self.exchange is not None and self.exchange.alone),
         )
         self.metrics.count("riskgate_without_state", "Payments decided without state.", lambda: engine.misses)
 
