@@ -107,6 +107,12 @@ class TooLarge(ServiceError):
     status = 413
 
 
+class BatchTooLarge(ServiceError):
+    """More payments than can be decided before the batch's deadline."""
+
+    status = 413
+
+
 class TooManyRequests(ServiceError):
     """A caller beyond its rate; `seconds` is the Retry-After."""
 

@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from features.errors import RiskgateError
-from features.intake.parse import payment_from, read_json, read_payment
+from features.intake.parse import read_payment
 from features.intake.pseudonyms import Pseudonyms
 from features.intake.tokens import Tokens
 from serving.access.authenticator import Authenticator, Caller
 from serving.api import docs_page, openapi
 from serving.api.asgi import JSON, REPLAYED, Receive, Reply, html_reply, json_reply
+from serving.api.batch_body import read_batch
+from serving.api.batch_pace import BatchPace
 from serving.api.bodies import read_body
 from serving.api.body_timeout import BodyTimeout
 from serving.api.query_flags import Flags
-from serving.api.schemas import MAX_BATCH_PAYMENTS, Decisions
+from serving.api.schemas import Decisions
+from serving.decision.evaluator import DEFAULT, FULL
 from serving.decision.receipt import decode_record, readable
 from serving.engine.protocols import Engine, Runtime
 from serving.engine.scored import Scored
 from serving.errors import UnknownTransaction
-from serving.messages import Error, ErrorBody, Live, Ready, refusal
+from serving.messages import Error, Live, Ready, refusal
 from serving.state.outcomes import read_label, read_outcome
 from serving.telemetry.metrics import CONTENT_TYPE
 
 #: Payments of a batch that are scored before other requests get their turn.
-BATCH_SLICE = 32
+BATCH_SLICE = 8
 
 
 class Request(msgspec.Struct):
@@ -69,6 +72,7 @@ class Handlers:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self._body_timeout = BodyTimeout()
+        self._batch_pace = BatchPace()
 
     def read(self, request: Request, limit_bytes: int) -> Coroutine[Any, Any, bytes]:
         """The body of a request, in time."""
@@ -101,25 +105,25 @@ class Handlers:
         """`POST /v1/score/batch`: decide about many payments, in order."""
         runtime, engine = self.backend.engine()
         body = await self.read(request, runtime.settings.batch_limit_bytes)
-        raw = read_json(body)
-        payments = raw.get("payments") if isinstance(raw, dict) and set(raw) == {"payments"} else None
-        if not isinstance(payments, list) or len(payments) > MAX_BATCH_PAYMENTS:
-            error = ErrorBody(
-                "invalid_batch",
-                f'A batch is {{"payments": [...]}} with up to {MAX_BATCH_PAYMENTS} payments.',
-                "Send fewer payments, in this shape.",
-                "payments",
-            )
-            return json_reply(Error(error), 422)
+        batch = read_batch(body)
+        payments, deadline_ns = batch.payments, request.started_ns + batch.deadline_ms * 1_000_000
+        self._batch_pace.check(len(payments), deadline_ns - time.perf_counter_ns())
         if self.backend.authenticator is not None and request.caller is not None:
             self.backend.authenticator.charge(request.caller, len(payments))
         decisions: list[msgspec.Raw | Error] = []
+        began_ns = time.perf_counter_ns()
         for first in range(0, len(payments), BATCH_SLICE):
-            decisions += await self._slice(runtime, engine, payments[first : first + BATCH_SLICE], request.flags)
+            # Past the deadline of the batch the rest is decided by amount, which costs least: all of it, or nothing.
+            best_tier = FULL if time.perf_counter_ns() < deadline_ns else DEFAULT
+            part = payments[first : first + BATCH_SLICE]
+            decisions += await self._slice(runtime, engine, part, request.flags, best_tier)
             await asyncio.sleep(0)
+        self._batch_pace.learn(len(payments), time.perf_counter_ns() - began_ns)
         return json_reply(Decisions(decisions))
 
-    async def _slice(self, runtime: Runtime, engine: Engine, raw: list[Any], flags: Flags) -> list[msgspec.Raw | Error]:
+    async def _slice(
+        self, runtime: Runtime, engine: Engine, raw: Sequence[msgspec.Raw], flags: Flags, best_tier: str
+    ) -> list[msgspec.Raw | Error]:
         decisions: list[msgspec.Raw | Error] = []
         under_way: list[tuple[int, int, asyncio.Task[Scored]]] = []
         backend = self.backend
@@ -127,7 +131,7 @@ class Handlers:
             began_ns = time.perf_counter_ns()
             decisions.append(msgspec.Raw(b""))
             try:
-                payment = payment_from(one, engine.catalogue, backend.names, backend.tokens, strict=flags.strict)
+                payment = read_payment(bytes(one), engine.catalogue, backend.names, backend.tokens, strict=flags.strict)
             except RiskgateError as error:
                 decisions[place] = refusal(error)[1]
                 continue
@@ -137,7 +141,7 @@ class Handlers:
             answer = (
                 engine.dry_run(payment)
                 if flags.dry_run
-                else engine.answer(payment, began_ns, explain_approved=flags.explain)
+                else engine.answer(payment, began_ns, explain_approved=flags.explain, best_tier=best_tier)
             )
             under_way.append((place, began_ns, asyncio.create_task(answer)))
         for place, began_ns, task in under_way:
