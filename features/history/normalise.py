@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from features.domain.money import LARGEST_AMOUNT_MINOR
 from features.domain.payment import Payment
-from features.domain.payment_fields import COUNTRY
+from features.domain.payment_fields import COUNTRY, LONGEST_TEXT
 from features.errors import InvalidHistory
 from features.history.schema import AFTERWARDS, OPTIONAL, REQUIRED, dictionary_of, each_word, times_ms, valid
 from features.intake.normalise import country_word, currency_word
@@ -88,6 +88,10 @@ def _problems(history: pa.Table) -> Iterator[str]:
     yield from _named(
         (amounts < 0) | (amounts > LARGEST_AMOUNT_MINOR),
         f"amount_minor lies outside 0..{LARGEST_AMOUNT_MINOR} (a refund is an outcome, not a payment)",
+    )
+    yield from _named(
+        ~each_word(history["currency"], lambda word: 0 < len(word) <= LONGEST_TEXT and word.isprintable(), True),
+        f"currency is no text of 1 to {LONGEST_TEXT} printable characters",
     )
     for column in _COUNTRIES:
         yield from _named(

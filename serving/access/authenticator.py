@@ -16,6 +16,7 @@ from features.errors import RiskgateError
 from serving.access.api_keys import SCOPES, Key, KeyFile, digest_of, id_of
 from serving.access.rate_limit import RateLimiter
 from serving.errors import CannotStart, Forbidden, TooManyRequests, Unauthorised
+from serving.shared_bounds.bounds import Bounds
 
 log = logging.getLogger("riskgate.access")
 
@@ -86,6 +87,11 @@ class Authenticator:
         if scope not in caller.scopes:
             raise Forbidden(f"This key lacks the scope `{scope}`.", "Use a key that has it, or ask for one.")
         return caller
+
+    def share_rates(self, bounds: Bounds) -> None:
+        """Keep the callers' rates together with the other processes of the service."""
+        self._limiter.bounds = bounds
+        bounds.members.append(self._limiter)
 
     def charge(self, caller: Caller, requests: int) -> None:
         """Count the request just authenticated as several."""

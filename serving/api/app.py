@@ -93,6 +93,7 @@ class Application:
         if runtime.settings.sandbox == "1":
             runtime = with_sandbox(runtime)
         self.runtime, self.authenticator = runtime, authenticator
+        authenticator.share_rates(runtime.bounds)
         settings, watch = runtime.settings, runtime.metrics.watch
         self.names = noting(pseudonyms_of(settings.hash_key), runtime.book)
         self.tokens = runtime.tokens

@@ -84,7 +84,7 @@ SENT = {
     "EntryNames": _change(_NAMED_ENTRY, ["kind", "value"], {"kind": "ip", "value": "203.0.113.0/24"}),
 }
 SENT["EntryNames"]["properties"]["reason"] = {
-    "type": "string",
+    "type": ["string", "null"],
     "minLength": 1,
     "maxLength": LONGEST_REASON,
     "description": "Why they are removed.",

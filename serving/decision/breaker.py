@@ -14,10 +14,11 @@ import logging
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from features.bundle.policy import MODEL, Policy
 from features.domain.payment import Payment
-from serving.decision.concentration import Concentration, UsualParties
+from serving.decision.concentration import Concentration, Parties, UsualParties, parties_of
 from serving.decision.decision import Decision
 from serving.decision.thresholds import below_decline
 
@@ -39,6 +40,15 @@ MEMORY_PAYMENTS = 100_000.0
 LEAST_SHARE = 0.0005
 COOL_DOWN_MS = 120_000
 CALM_FACTOR = 2.0
+#: Declines kept for the other processes: far more than open a breaker, and a bound of memory where there are none.
+MOST_TOLD = 256
+
+
+class Counted(NamedTuple):
+    """Payments decided in one process, and its counted declines: the rule (or `model`) and the parties."""
+
+    payments: int
+    declines: list[tuple[str, Parties]]
 
 
 def divergence(share: float, usual: float) -> float:
@@ -107,6 +117,7 @@ class Breakers:
         self._all_payments, self._all_declines = 0, dict.fromkeys(self._baselines, 0)  # of the whole minute
         self._slot = 0
         self._opened_ms: dict[str, int] = {}
+        self._untold, self._told = 0, list[tuple[str, Parties]]()
         self.open: tuple[str, ...] = ()
         self.trips = 0
 
@@ -121,13 +132,37 @@ class Breakers:
                 self._usual_parties.add(payment)
         self._payments += 1
         self._all_payments += 1
-        for name in declining:
-            if name not in self._baselines or (payment is not None and not self._counts(name, payment)):
-                continue
-            self._declines[name] = self._declines.get(name, 0) + 1
-            self._all_declines[name] += 1
-            if name not in self._opened_ms:
-                self._check(name, now_ms)
+        self._untold += 1
+        if declining:
+            parties = None if payment is None else parties_of(payment)
+            for name in declining:
+                if self._count(name, parties, now_ms) and parties is not None and len(self._told) < MOST_TOLD:
+                    self._told.append((name, parties))
+
+    def take_counted(self) -> Counted:
+        """What was counted here since the last call, for the other processes of the service."""
+        counted = Counted(self._untold, self._told)
+        self._untold, self._told = 0, []
+        return counted
+
+    def observe_elsewhere(self, now_ms: int, counted: Counted) -> None:
+        """Count what another process counted: breakers judge the traffic of the whole service."""
+        if now_ms // SLOT_MS != self._slot:
+            self._roll(now_ms)
+        self._payments += counted.payments
+        self._all_payments += counted.payments
+        for name, parties in counted.declines:
+            self._count(name, parties, now_ms)
+
+    def _count(self, name: str, parties: Parties | None, now_ms: int) -> bool:
+        """Count a decline, unless one of its parties has too many."""
+        if name not in self._baselines or (parties is not None and not self._counts(name, parties)):
+            return False
+        self._declines[name] = self._declines.get(name, 0) + 1
+        self._all_declines[name] += 1
+        if name not in self._opened_ms:
+            self._check(name, now_ms)
+        return True
 
     def successor(self, policy: Policy) -> Breakers:
         """The breakers of the next bundle: baselines are kept unless its policy states the usual share."""
@@ -137,6 +172,7 @@ class Breakers:
                 new._baselines[name] = baseline
         new.trips = self.trips
         new._usual_parties = self._usual_parties
+        new._untold, new._told = self._untold, self._told
         return new
 
     def usual(self, name: str) -> float | None:
@@ -160,11 +196,11 @@ class Breakers:
         ]
         return f"Open, declines are {self._decline_as.word}s: {'; '.join(parts)}."
 
-    def _counts(self, name: str, payment: Payment) -> bool:
+    def _counts(self, name: str, parties: Parties) -> bool:
         concentration = self._concentrations.get(name)
         if concentration is None:
             concentration = self._concentrations[name] = Concentration(self._usual_parties)
-        return concentration.counts(payment)
+        return concentration.counts(parties)
 
     def _check(self, name: str, now_ms: int) -> None:
         usual = self._baselines[name].share

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
+from hashlib import blake2b
 from operator import attrgetter
 
 from features.domain.payment import Payment
@@ -27,8 +28,19 @@ FEWEST_SAMPLES = 20
 #: A payee or address may hold this many times its usual share of payments in the declines: random variation.
 SLACK = 2.0
 
-_parties = attrgetter(*OWN, *SHARED)
-_shared = attrgetter(*SHARED)
+_fields = attrgetter(*OWN, *SHARED)
+#: The parties of a payment as 64-bit digests, equal in every process; None: not sent.
+Parties = tuple[int | None, ...]
+
+
+def digest_of(party: str) -> int:
+    """The digest of a party's id."""
+    return int.from_bytes(blake2b(party.encode(), digest_size=8).digest(), "little")
+
+
+def parties_of(payment: Payment) -> Parties:
+    """The digests of a payment's parties, in the order of OWN and SHARED; an empty id says nothing."""
+    return tuple([digest_of(party) if party else None for party in _fields(payment)])
 
 
 class UsualParties:
@@ -39,13 +51,13 @@ class UsualParties:
     """
 
     def __init__(self) -> None:
-        self._samples: deque[tuple[str | None, str | None]] = deque(maxlen=SAMPLES)
+        self._samples: deque[Parties] = deque(maxlen=SAMPLES)
 
     def add(self, payment: Payment) -> None:
         """Add the sample of one payment that was not declined."""
-        self._samples.append(_shared(payment))
+        self._samples.append(parties_of(payment)[len(OWN) :])
 
-    def share(self, kind: str, party: str) -> float:
+    def share(self, kind: str, party: int) -> float:
         """The share of payments that usually carry this payee or address, 0 to 1; 0 for any other kind of party."""
         if kind not in SHARED:
             return 0.0
@@ -61,16 +73,16 @@ class Concentration:
         self._now, self._before = _cells(), _cells()
         self._total_now = self._total_before = 0
 
-    def counts(self, payment: Payment) -> bool:
-        """Count a decline of this payment; False when one of its parties already holds too many."""
+    def counts(self, parties: Parties) -> bool:
+        """Count a decline of a payment with these parties; False when one of them already holds too many."""
         now, before = self._now, self._before
         total = self._total_now + self._total_before
         most = max(LEAST, LARGEST_SHARE * total)
         cells: list[int] = []
         first = 0
-        for party in _parties(payment):
+        for party in parties:
             if party is not None:
-                cell = first + hash(party) % CELLS
+                cell = first + party % CELLS
                 held = now[cell] + before[cell]
                 if held >= most and held >= self._usual_most(first // CELLS, party, total):
                     return False
@@ -86,7 +98,7 @@ class Concentration:
         self._now, self._before = _cells(), self._now
         self._total_now, self._total_before = 0, self._total_now
 
-    def _usual_most(self, place: int, party: str, total: int) -> float:
+    def _usual_most(self, place: int, party: int, total: int) -> float:
         return SLACK * self._usual.share((*OWN, *SHARED)[place], party) * total
 
 

@@ -99,6 +99,7 @@ class Decider:
         self.wall_ns = wall_ns  # UTC: the minute whose exposure a decision adds to
         self.notice = notice  # called with each decision; must be cheap and must not raise
         self.exposure = exposure or Exposure()
+        self.exposure.limit(policy.lower_tier_exposure_per_minute_minor)
         self.breakers = breakers or breakers_of(policy)
         self.model = evaluator.bundle.model_name
         self.bundle_digest = evaluator.bundle.digest

@@ -31,8 +31,8 @@ def show_decider(metrics: Metrics, now: Callable[[], Decider]) -> None:
     """Gauges of the current decider: exposure, breakers, bundle."""
     metrics.watch(
         "riskgate_exposure_minor",
-        "Approved without a score in this minute, reference minor units.",
-        lambda: now().exposure.spent(time.time_ns() // 1_000_000),
+        "Approved without a score in this minute by this process, reference minor units.",
+        lambda: now().exposure.approved(time.time_ns() // 1_000_000),
     )
     metrics.watch("riskgate_breakers_open", "Breakers that are open.", lambda: len(now().breakers.open))
     metrics.count("riskgate_breaker_trips", "How often a breaker opened.", lambda: now().breakers.trips)

@@ -22,6 +22,7 @@ from serving.lists.book import ListBook
 from serving.lists.changes import ListService
 from serving.messages import Ready
 from serving.settings import Settings
+from serving.shared_bounds.bounds import Bounds
 from serving.state.bundle_watcher import BundleWatcher
 from serving.state.champion import Champion
 from serving.state.startup import Opened
@@ -50,6 +51,7 @@ class ProfileRuntime(ABC):
     def __init__(self, settings: Settings, champion: Champion) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        self.bounds = Bounds()
         self.clock = clock_named(settings.clock)
         self.watcher = BundleWatcher(champion, self._succeed, self.metrics.swaps, settings.swap_seconds)
         self.decision_log = DecisionLog(settings.log_decisions, settings.log)

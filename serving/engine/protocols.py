@@ -14,6 +14,7 @@ from serving.lists.book import ListBook
 from serving.lists.changes import ListService
 from serving.messages import Ready
 from serving.settings import Settings
+from serving.shared_bounds.bounds import Bounds
 from serving.state.feedback import FeedbackResult
 from serving.state.outcomes import LabelReport, OutcomeReport
 from serving.state.startup import Opened
@@ -104,6 +105,8 @@ class Runtime(Protocol):
     tokens: Tokens
     #: The lists in force, empty until `prepare` is done.
     book: ListBook
+    #: This process's shares of the bounds that all processes of the service keep together.
+    bounds: Bounds
     #: Set while the process drains: `ready` then says so.
     stopping: bool
 

@@ -1,32 +1,31 @@
-"""The lists in force, in memory: one hash table per kind of entry, and prefix tables for networks.
+"""The lists in force, in memory: a hash table of values, and prefix tables for networks.
 
-Each event changes only its own entries. A payment that no entry names costs one look-up per field.
+Each event changes only its own entries. A payment that no entry names costs one call.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Sequence
 
 import msgspec
 
 from features.domain.payment import Payment
 from serving.decision.rules import LISTS, Listed
 from serving.ledger.reader import Event
-from serving.lists.entry import ADD, BEGIN, BUNDLE, KINDS, Change, Entry, Position, decode_change, entries_of
+from serving.lists.entry import ADD, BEGIN, BUNDLE, Change, Entry, Position, decode_change, entries_of
 from serving.lists.match import deciding, listed_of
 from serving.lists.networks import Networks, is_network
 
 #: Entries that one page looks at; with a filter it may come out shorter than asked.
 MOST_LOOKED_AT = 20_000
 
-#: A million entries are far more than a processor's cache holds, and nearly no payment is listed. So a byte for each
-#: hash of a value says first which kinds have an entry of such a hash: four megabytes instead of a hundred.
-_HINTS = 0x3FFFFF + 1  # the mask stands as a number below: a name costs a tenth of the look-up
-_BIT = {"payer": 1, "instrument": 2, "device": 4, "ip": 8, "payee": 16, "country": 0, "mcc": 0}
-
-#: The entries of one value, which may stand on several lists: one, or a few.
+#: The entries of one value, which may stand on several lists and mean several kinds: one, or a few.
 Held = Entry | tuple[Entry, ...]
+
+#: The kinds of the fields that `ListBook.find` looks up.
+_NAMED = ("payer", "instrument", "device", "ip", "payee", "country", "country", "mcc")
 
 
 class Block(msgspec.Struct, gc=False):
@@ -42,13 +41,12 @@ class ListBook:
 
     def __init__(self) -> None:
         self.seq = 0
-        self._any = False
         self.counts: Counter[str] = Counter()
         #: (list, kind, value) of every entry that was ever taken over from a bundle.
         self.taken_over: set[tuple[str, str, str]] = set()
-        self._tables: dict[str, dict[str | None, Held]] = {kind: {} for kind in KINDS}
-        self._exact = tuple(self._tables[kind] for kind in KINDS)
-        self._hints = bytearray(_HINTS)
+        #: The entries of every kind but networks: of one table, one call says that it holds no field of a payment.
+        self._exact: dict[str | None, Held] = {}
+        self._values = self._exact.keys()
         self._networks: Networks[Held] = Networks()
         self._blocks: dict[str, list[Block]] = {name: [] for name in LISTS}
         #: Listed network addresses behind pseudonyms, see serving/lists/addresses.py.
@@ -58,47 +56,33 @@ class ListBook:
 
     def find(self, payment: Payment) -> Listed | None:
         """The list that decides about the payment, at its event time; None if no entry in force names it."""
-        if not self._any:
-            return None
-        payers, instruments, devices, ips, payees, countries, mccs = self._exact
         ip = payment.ip
-        networks: list[Held] = []
+        networks: Sequence[Held] = ()
         if ip is not None and not self._networks.empty:
             networks = self._networks.holding(self.clear_addresses.get(ip, ip) if self.clear_addresses else ip)
-        hints = self._hints
-        if not (
-            networks
-            or hints[hash(payment.payer_id) & 0x3FFFFF] & 1
-            or hints[hash(payment.instrument_id) & 0x3FFFFF] & 2
-            or hints[hash(payment.payee_id) & 0x3FFFFF] & 16
-            or hints[hash(payment.device_id) & 0x3FFFFF] & 4
-            or hints[hash(ip) & 0x3FFFFF] & 8
-            or payment.payer_country in countries
-            or payment.payee_country in countries
-            or payment.mcc in mccs
-        ):
+        named = (
+            payment.payer_id,
+            payment.instrument_id,
+            payment.device_id,
+            ip,
+            payment.payee_id,
+            payment.payer_country,
+            payment.payee_country,
+            payment.mcc,
+        )
+        if not networks and self._values.isdisjoint(named):
             return None
         found = [
-            held
-            for held in (
-                payers.get(payment.payer_id),
-                instruments.get(payment.instrument_id),
-                devices.get(payment.device_id),
-                ips.get(ip),
-                payees.get(payment.payee_id),
-                countries.get(payment.payer_country),
-                countries.get(payment.payee_country),
-                mccs.get(payment.mcc),
-                *networks,
-            )
-            if held is not None
+            one
+            for kind, value in zip(_NAMED, named, strict=True)
+            for one in _each(self._exact.get(value))
+            if one.kind == kind
         ]
-        if not found:  # another value of the same hash
-            return None
-        first = found[0]
-        if len(found) == 1 and isinstance(first, Entry):  # the ordinary case, without a choice
-            return listed_of(first) if first.holds_at(payment.event_time_ms) else None
-        return deciding([one for held in found for one in _each(held)], payment.event_time_ms)
+        for held in networks:
+            found += _each(held)
+        if len(found) == 1:  # the ordinary case, without a choice
+            return listed_of(found[0]) if found[0].holds_at(payment.event_time_ms) else None
+        return deciding(found, payment.event_time_ms)
 
     def in_a_network(self, address: str) -> bool:
         """Whether a network of any list holds this address (in its canonical spelling)."""
@@ -123,8 +107,15 @@ class ListBook:
         block = Block(event.seq, list(entries), len(entries))
         self._blocks[change.list].append(block)
         self.counts[change.list] += len(entries)
-        self._any = True
-        return tuple([self._put(entry) for entry in entries])
+        exact, statuses = self._exact, []
+        for entry in entries:
+            value = entry.value
+            if value in exact or (entry.kind == "ip" and is_network(value)):
+                statuses.append(self._put(entry))
+            else:
+                exact[value] = entry
+                statuses.append("added")
+        return tuple(statuses)
 
     def _remove(self, change: Change) -> tuple[str, ...]:
         statuses = []
@@ -138,7 +129,7 @@ class ListBook:
     def _held(self, kind: str, value: str) -> Held | None:
         if kind == "ip" and is_network(value):
             return self._networks.get(value)
-        return self._tables[kind].get(value)
+        return self._exact.get(value)
 
     def _put(self, entry: Entry) -> str:
         """Put an entry into its table; whether it is `added`, or has `replaced` another of its list."""
@@ -147,8 +138,8 @@ class ListBook:
         if held is None:
             self._set(kind, value, entry)
             return "added"
-        others = tuple([one for one in _each(held) if one.list != entry.list])
-        former = next((one for one in _each(held) if one.list == entry.list), None)
+        former = next((one for one in _each(held) if (one.list, one.kind) == (entry.list, kind)), None)
+        others = tuple([one for one in _each(held) if one is not former])
         self._set(kind, value, (*others, entry) if others else entry)
         if former is None:
             return "added"
@@ -157,24 +148,23 @@ class ListBook:
 
     def _drop(self, name: str, kind: str, value: str) -> Entry | None:
         held = self._held(kind, value)
-        former = next((one for one in _each(held) if one.list == name), None)
+        former = next((one for one in _each(held) if (one.list, one.kind) == (name, kind)), None)
         if former is None:
             return None
-        others = tuple([one for one in _each(held) if one.list != name])
+        others = tuple([one for one in _each(held) if one is not former])
         if others:
             self._set(kind, value, others if len(others) > 1 else others[0])
         elif kind == "ip" and is_network(value):
             self._networks.drop(value)
         else:
-            del self._tables[kind][value]
+            del self._exact[value]
         return former
 
     def _set(self, kind: str, value: str, held: Held) -> None:
         if kind == "ip" and is_network(value):
             self._networks.put(value, held)
         else:
-            self._tables[kind][value] = held
-            self._hints[hash(value) & 0x3FFFFF] |= _BIT[kind]
+            self._exact[value] = held
 
     def _forget(self, entry: Entry) -> None:
         """Take an entry out of the block of its event."""
@@ -191,7 +181,8 @@ class ListBook:
 
     def entry(self, name: str, kind: str, value: str) -> Entry | None:
         """The entry of one value (in stored form) on one list, expired or not."""
-        return next((one for one in _each(self._held(kind, value)) if one.list == name), None)
+        found = (one for one in _each(self._held(kind, value)) if (one.list, one.kind) == (name, kind))
+        return next(found, None)
 
     def page(
         self, name: str, after: Position = BEGIN, limit: int = 100, kind: str | None = None

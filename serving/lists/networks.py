@@ -8,9 +8,10 @@ network costs a look-up that finds nothing.
 
 from __future__ import annotations
 
-import socket
 import struct
+from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -23,40 +24,31 @@ class Prefixes(Generic[T]):
     def __init__(self, family: int, bits: int, block_bits: int) -> None:
         self._family, self._bits, self._block_bits = family, bits, block_bits
         self._block_shift = bits - block_bits
-        self._short: list[int] = []
-        self._in_block: dict[int, list[int]] = {}
+        self._short: tuple[int, ...] = ()
+        self._in_block: dict[int, tuple[int, ...]] = {}
         self.values: dict[int, T] = {}
-        #: For IPv4 one bit for each /24: whether any network touches it. It spares most addresses every other look-up.
-        self._touched = bytearray(1 << 21) if bits == 32 else None
 
     def key(self, value: str) -> int:
         """The prefix of a network in its canonical spelling, with the leading bit."""
         address, _, length = value.partition("/")
         bits = int(length)
-        return int.from_bytes(socket.inet_pton(self._family, address)) >> (self._bits - bits) | 1 << bits
+        return int.from_bytes(inet_pton(self._family, address)) >> (self._bits - bits) | 1 << bits
 
     def learn(self, key: int) -> None:
         """Remember that there is a network of that length, in that block."""
         length = key.bit_length() - 1
         if length < self._block_bits:
-            lengths = self._short
+            if length not in self._short:
+                self._short = (*self._short, length)
         else:
             block = (key >> (length - self._block_bits)) ^ (1 << self._block_bits)
-            lengths = self._in_block.setdefault(block, [])
-        if length not in lengths:
-            lengths.append(length)
-        if self._touched is not None:
-            _touch(self._touched, key ^ (1 << length), length)
+            known = self._in_block.get(block, ())
+            if length not in known:
+                self._in_block[block] = (*known, length)
 
-    def holding(self, address: str) -> list[T]:
-        """The values of every network that holds the address; of none for a text that is no address."""
-        try:
-            packed = socket.inet_pton(self._family, address)
-        except OSError:
-            return []
-        number: int = _ipv4(packed)[0] if len(packed) == 4 else int.from_bytes(packed)
-        if self._touched is not None and not self._touched[number >> 11] >> (number >> 8 & 7) & 1:
-            return []
+    def holding(self, packed: bytes) -> Sequence[T]:
+        """The values of every network that holds the packed address."""
+        number = int.from_bytes(packed)
         found, bits, values = [], self._bits, self.values
         for lengths in (self._in_block.get(number >> self._block_shift, ()), self._short):
             for length in lengths:
@@ -66,8 +58,10 @@ class Prefixes(Generic[T]):
         return found
 
 
-def _touch(touched: bytearray, prefix: int, length: int) -> None:
+def _touch(touched: bytearray, key: int) -> None:
     """Set the bit of every /24 that a network touches."""
+    length = key.bit_length() - 1
+    prefix = key ^ (1 << length)
     first = prefix << (24 - length) if length < 24 else prefix >> (length - 24)
     count = 1 << max(0, 24 - length)
     if count < 8:
@@ -81,8 +75,10 @@ class Networks(Generic[T]):
     """Values by network of both address families; networks are named in their canonical spelling."""
 
     def __init__(self) -> None:
-        self._v4: Prefixes[T] = Prefixes(socket.AF_INET, 32, 16)
-        self._v6: Prefixes[T] = Prefixes(socket.AF_INET6, 128, 32)
+        self._v4: Prefixes[T] = Prefixes(AF_INET, 32, 16)
+        self._v6: Prefixes[T] = Prefixes(AF_INET6, 128, 32)
+        #: One bit for each /24 of IPv4: whether a network touches it. It spares most addresses every other look-up.
+        self._touched = bytearray(1 << 21)
         #: Whether there never was a network.
         self.empty = True
 
@@ -98,6 +94,8 @@ class Networks(Generic[T]):
         """Set the value of a network."""
         prefixes = self._of(value)
         key = prefixes.key(value)
+        if prefixes is self._v4 and key not in prefixes.values:
+            _touch(self._touched, key)
         prefixes.learn(key)
         prefixes.values[key] = held
         self.empty = False
@@ -107,9 +105,18 @@ class Networks(Generic[T]):
         prefixes = self._of(value)
         del prefixes.values[prefixes.key(value)]
 
-    def holding(self, address: str) -> list[T]:
-        """The values of every network that holds an address in its canonical spelling."""
-        return self._of(address).holding(address)
+    def holding(self, address: str) -> Sequence[T]:
+        """The values of every network that holds an address in its canonical spelling; of none for any other text."""
+        try:
+            if ":" in address:
+                return self._v6.holding(inet_pton(AF_INET6, address))
+            packed = inet_pton(AF_INET, address)
+        except OSError:
+            return ()
+        number: int = _ipv4(packed)[0]
+        if not self._touched[number >> 11] >> (number >> 8 & 7) & 1:
+            return ()
+        return self._v4.holding(packed)
 
     def _of(self, text: str) -> Prefixes[T]:
         return self._v6 if ":" in text else self._v4

@@ -96,7 +96,8 @@ class SharedLists:
         async with self._one_at_a_time:
             while found := await self._new():
                 for stream_id, fields in found:
-                    if (seq_of(fields[b"p"]) if fields[b"p"] else 0) > self.book.seq:
+                    # Without one before it the copy is new, and says nothing of what it does not hold.
+                    if not fields[b"p"] or seq_of(fields[b"p"]) > self.book.seq:
                         await self._from_ledger()
                     seq = seq_of(stream_id)
                     if seq > self.book.seq:

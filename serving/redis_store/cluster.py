@@ -53,7 +53,7 @@ class ClusterState(RedisState):
         name = self.keys.transaction(payment.transaction_id)
         claim = pending_record(digest, due_ms, [], b"")
         known, waiting = await asyncio.gather(
-            self._run(EXCHANGE, (name,), (b"", claim, self._keep), deadline_ns),
+            self.run_script(EXCHANGE, (name,), (b"", claim, self._keep), deadline_ns),
             self.connection.call(("XLEN", self.keys.events), deadline_ns),
         )
         if known is not None:
@@ -62,14 +62,14 @@ class ClusterState(RedisState):
             if not begun or record.digest != digest or arrival_ms < record.due_ms:
                 return AdmitResult(record, b"", [])
             # The worker that began it died: of the workers that see that, one continues.
-            if await self._run(EXCHANGE, (name,), (known, claim, self._keep), deadline_ns) is not None:
+            if await self.run_script(EXCHANGE, (name,), (known, claim, self._keep), deadline_ns) is not None:
                 return AdmitResult(record, b"", [])
         elif checked(waiting) >= int(self._limit):
             await self.connection.call(("DEL", name), deadline_ns)
             return STREAM_FULL
         before = await asyncio.gather(
             *[
-                self._run(APPEND, (self.keys.entity(kind, key),), (event,), deadline_ns)
+                self.run_script(APPEND, (self.keys.entity(kind, key),), (event,), deadline_ns)
                 for kind, (key, event) in enumerate(zip(entry.keys, entry.events, strict=True))
                 if key is not None
             ]
@@ -78,7 +78,7 @@ class ClusterState(RedisState):
         header = EventHeader("payment", payment.transaction_id, payment.event_time_ms, arrival_ms)
         payment_id = await self.append(header, content, deadline_ns=deadline_ns)
         record_now = pending_record(digest, due_ms, [position_of(one) for one in strings], payment_id)
-        await self._run(EXCHANGE, (name,), (claim, record_now, self._keep), deadline_ns)
+        await self.run_script(EXCHANGE, (name,), (claim, record_now, self._keep), deadline_ns)
         return AdmitResult(None, payment_id, aligned(entry, strings))
 
     async def decide(
@@ -96,7 +96,7 @@ class ClusterState(RedisState):
             return read_record(known)
         decision_id = await self.append(header, body, case, deadline_ns)
         answered = answered_record(digest, payment_id, decision_id, answer)
-        other = await self._run(EXCHANGE_UNANSWERED, (name,), (answered, self._keep), deadline_ns)
+        other = await self.run_script(EXCHANGE_UNANSWERED, (name,), (answered, self._keep), deadline_ns)
         return None if other is None else read_record(other)
 
     async def admit_decided(self, one: DecidedPayment, deadline_ns: int) -> AdmitResult:
@@ -126,11 +126,13 @@ class ClusterState(RedisState):
         if checked(await self.connection.call(("XLEN", self.keys.events), default_deadline())) >= int(self._limit):
             return None
         name = self.keys.reports(header.transaction_id)
-        if await self._run(EXCHANGE, (name,), (former, reports, self._keep), default_deadline()) is not None:
+        if await self.run_script(EXCHANGE, (name,), (former, reports, self._keep), default_deadline()) is not None:
             return False
         await asyncio.gather(
             *[
-                self._run(APPEND_IF_THERE, (self.keys.entity(one.kind, one.key),), (one.event,), default_deadline())
+                self.run_script(
+                    APPEND_IF_THERE, (self.keys.entity(one.kind, one.key),), (one.event,), default_deadline()
+                )
                 for one in foldings
             ]
         )

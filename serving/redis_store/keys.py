@@ -31,6 +31,12 @@ class Keys:
         self.profile_lease = f"{prefix}:profile_lease".encode()
         self.profile_row = f"{prefix}:profile_row".encode()
 
+        #: The scoring processes and their fractions of every bound; what each holds of one; the declines that their
+        #: breakers count.
+        self.workers = f"{prefix}:{{bounds}}:workers".encode()
+        self.shares = f"{prefix}:{{bounds}}:shares".encode()
+        self.declines = f"{prefix}:{{bounds}}:declines".encode()
+
     def entity(self, kind: int, key: str) -> bytes:
         """The string of one entity."""
         return f"{self._entities[kind]}{key}}}".encode()

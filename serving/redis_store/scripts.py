@@ -171,7 +171,68 @@ redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 return false
 """)
 
+#: KEYS: workers, shares (hashes of one slot). ARGV: id of the worker, its fraction so far, the fraction that it may
+#: take at first, JSON of what it asks: name -> [bound, used, wanted, seconds to keep]. Replies the fraction and, name
+#: by name, what it holds. The sum of all fractions is never above 1, nor what all hold of a bound above the bound: a
+#: worker only takes what no other holds, and one without a record of a bound holds its fraction of it. A worker that
+#: was not heard for 1.5 s is away and keeps what it has; after 300 s it is forgotten.
+SHARE = _script("""
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local me, first = ARGV[1], tonumber(ARGV[3])
+local fractions, live, away, others, alone = {}, 1, 0, 0, true
+local raw = redis.call('HGETALL', KEYS[1])
+for i = 1, #raw, 2 do
+  local seen, fraction = string.match(raw[i + 1], '^(%d+) (.+)$')
+  if raw[i] == 'begun' then
+    alone = now - seen < 1000
+  elseif now - seen > 300000 then
+    redis.call('HDEL', KEYS[1], raw[i])
+  elseif raw[i] ~= me then
+    fractions[raw[i]] = tonumber(fraction)
+    others = others + fraction
+    if now - seen > 1500 then away = away + fraction else live = live + 1 end
+  end
+end
+if #raw == 0 then redis.call('HSET', KEYS[1], 'begun', now .. ' 0') end
+local fraction = math.max(0, math.min((1 - away) / live, 1 - others))
+if alone then fraction = math.min(fraction, math.max(first, tonumber(ARGV[2]))) end
+redis.call('HSET', KEYS[1], me, string.format('%.0f %.17g', now, fraction))
+local asks, records, reply = cjson.decode(ARGV[4]), {}, {string.format('%.17g', fraction)}
+raw = redis.call('HGETALL', KEYS[2])
+for i = 1, #raw, 2 do records[raw[i]] = cjson.decode(raw[i + 1]) end
+for name, ask in pairs(asks) do
+  if not records[name] and ask[3] > fraction * ask[1] then
+    records[name] = {bound = ask[1], held = {}, wanted = {}, ends = 0}
+  end
+end
+for name, record in pairs(records) do
+  local ask, bound, held, modest, over = asks[name], record.bound, 0, 0, false
+  if ask then record.ends = now + ask[4] * 1000 end
+  for id, part in pairs(fractions) do
+    local own = part * bound
+    local has, wants = record.held[id] or own, record.wanted[id] or own
+    held, modest = held + has, modest + math.min(wants, own)
+    over = over or math.max(has, wants) > own * (1 + 1e-9)
+  end
+  local used, wanted = 0, 0
+  if ask then used, wanted = ask[2], ask[3] end
+  local own = fraction * bound
+  local has = math.max(used, math.min(wanted, math.max(own, bound - modest), bound - held))
+  if now > record.ends or not (over or math.max(wanted, has) > own * (1 + 1e-9)) then
+    redis.call('HDEL', KEYS[2], name)
+  else
+    record.held[me], record.wanted[me] = has, wanted
+    redis.call('HSET', KEYS[2], name, cjson.encode(record))
+    reply[#reply + 1], reply[#reply + 2] = name, string.format('%.17g', math.max(has, 0))
+  end
+end
+redis.call('EXPIRE', KEYS[1], 600)
+redis.call('EXPIRE', KEYS[2], 600)
+return reply
+""")
+
 SCRIPTS = (
-    *(ADMIT, ADMIT_DECIDED, DECIDE, COMPACT, REPORT, LIST_EVENT),
+    *(ADMIT, ADMIT_DECIDED, DECIDE, COMPACT, REPORT, LIST_EVENT, SHARE),
     *(APPEND, APPEND_IF_THERE, EXCHANGE, EXCHANGE_UNANSWERED),
 )

@@ -99,7 +99,7 @@ class RedisState:
         Raises: StateUnavailable; then it may or may not have happened: admitting again is safe and shows which.
         """
         keys = self._entity_keys(entry)
-        reply = await self._run(
+        reply = await self.run_script(
             ADMIT, (self.keys.transaction(payment.transaction_id), self.keys.events, *keys),
             (
                 digest, due_bytes(due_ms), self._keep, self._limit, payment.transaction_id,
@@ -122,7 +122,7 @@ class RedisState:
 
         Raises: StateUnavailable; then it may or may not have happened: calling again is safe and returns what happened.
         """
-        known = await self._run(
+        known = await self.run_script(
             DECIDE, (self.keys.transaction(header.transaction_id), self.keys.events),
             (
                 digest, payment_id, self._keep, answer, header.transaction_id, str(header.event_time_ms),
@@ -137,7 +137,7 @@ class RedisState:
 
         Raises: StateUnavailable; then it may or may not have happened: calling again is safe and returns what happened.
         """
-        reply = await self._run(ADMIT_DECIDED, *self._arguments(one), deadline_ns)
+        reply = await self.run_script(ADMIT_DECIDED, *self._arguments(one), deadline_ns)
         if reply[0] is not None:
             return AdmitResult(read_record(reply[0]), b"", [])
         return STREAM_FULL if len(reply) == 1 else AdmitResult(None, reply[1], [])
@@ -192,7 +192,7 @@ class RedisState:
         if not self.trusted:
             raise StateUnavailable("The state is being rebuilt.", "Send the same again in a moment.")
         keys = [self.keys.entity(one.kind, one.key) for one in foldings]
-        reply = await self._run(
+        reply = await self.run_script(
             REPORT, (self.keys.reports(header.transaction_id), self.keys.events, *keys),
             (
                 former, reports, self._keep, self._limit, header.kind, header.transaction_id,
@@ -238,7 +238,7 @@ class RedisState:
 
     async def exchange(self, key: bytes, former: bytes, value: bytes, seconds: int = TEN_YEARS_SECONDS) -> bytes | None:
         """Compare and set: write `value` if the key holds `former` (empty: absent), else return what it holds."""
-        found: bytes | None = await self._run(EXCHANGE, (key,), (former, value, str(seconds)), default_deadline())
+        found: bytes | None = await self.run_script(EXCHANGE, (key,), (former, value, str(seconds)), default_deadline())
         return found
 
     async def delete(self, key: bytes) -> None:
@@ -249,7 +249,11 @@ class RedisState:
         """The Redis keys of the entities that the payment names."""
         return [self.keys.entity(kind, key) for kind, key in enumerate(entry.keys) if key is not None]
 
-    async def _run(self, script: Script, keys: Sequence[bytes], values: Sequence[Any], deadline_ns: int) -> Any:
+    async def run_script(self, script: Script, keys: Sequence[bytes], values: Sequence[Any], deadline_ns: int) -> Any:
+        """The reply of a script, which is loaded again if Redis has lost it.
+
+        Raises: StateUnavailable.
+        """
         reply = await self._call(script, keys, values, deadline_ns)
         if isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT"):
             checked(await self.connection.call(("SCRIPT", "LOAD", script.text), deadline_ns))

@@ -9,7 +9,6 @@ import time
 
 from features.state.remote import EntityStrings
 from serving.decision.decider import Decider
-from serving.decision.exposure import Exposure
 from serving.decision.receipt import code_version
 from serving.engine.clustered import startup_checks
 from serving.engine.clustered.engine import RedisEngine
@@ -28,6 +27,9 @@ from serving.lists.values import EntryReader
 from serving.messages import Ready
 from serving.redis_store.connect import connect
 from serving.settings import Settings
+from serving.shared_bounds.bounds import Bounds
+from serving.shared_bounds.exchange import Exchange
+from serving.shared_bounds.exposure import SharedExposure
 from serving.state.bundle_watcher import warm
 from serving.state.champion import Champion
 from serving.state.set_aside import SharedSetAside, decode_shared
@@ -54,6 +56,8 @@ class RedisRuntime(ProfileRuntime):
         self.tokens = shared_tokens(settings.ledger)
         self.lookup = LedgerLookup(self.ledger, settings.ledger.segments, self.opened.catalogue)
         self.lookup.segment()
+        self.bounds = Bounds(1.0 / settings.workers)
+        self.exchange: Exchange | None = None
         self.engine: RedisEngine | None = None
         self.feedback: RedisFeedback | None = None
         self.lists: SharedLists | None = None
@@ -70,7 +74,7 @@ class RedisRuntime(ProfileRuntime):
         opened = self.opened
         await asyncio.to_thread(warm_up, opened)
         state = await connect(self.settings.redis)
-        exposure = Exposure(self.settings.workers)
+        exposure = SharedExposure(self.bounds)
         decider = Decider(
             opened.evaluator, opened.catalogue, code_version(), exposure, notice=self._notice, lists=self.book
         )
@@ -89,6 +93,9 @@ class RedisRuntime(ProfileRuntime):
         await lists.take_over(opened.bundle.policy, opened.bundle.model_name)
         self.lists = lists
         self.set_aside = decode_shared(await state.get(state.keys.set_aside))
+        self.bounds.members.append(exposure)
+        self.exchange = Exchange(state, self.bounds, lambda: engine.decider.breakers, self.settings.workers)
+        await self.exchange.join()
         self.engine, self.state_problem = engine, ""
         self._show(lambda: engine.decider)
         self._show_redis(engine)
@@ -99,7 +106,13 @@ class RedisRuntime(ProfileRuntime):
         """Start the background work; needs the event loop."""
         assert self.engine is not None
         assert self.lists is not None
-        self._start(self.engine.outbox.run(), self._follow_state(self.engine), self._follow_lists(self.lists))
+        assert self.exchange is not None
+        self._start(
+            self.engine.outbox.run(),
+            self._follow_state(self.engine),
+            self._follow_lists(self.lists),
+            self.exchange.run(),
+        )
 
     async def end(self) -> None:
         """Flush the outbox to Redis, stop the background work and close the connections."""
@@ -111,6 +124,8 @@ class RedisRuntime(ProfileRuntime):
             if len(self.engine.outbox):
                 log.error("%d decisions were answered and never recorded", len(self.engine.outbox))
         await self._stop()
+        if self.exchange is not None:
+            await self.exchange.end()
         if self.engine is not None:
             self.engine.state.close()
         self.ledger.release()
@@ -181,6 +196,12 @@ class RedisRuntime(ProfileRuntime):
         watch("riskgate_unsettled", "Decisions answered and not recorded yet.", lambda: len(engine.outbox))
         self.metrics.count(
             "riskgate_too_late", "Entity updates older than every window.", lambda: engine.strings.too_late
+        )
+        watch("riskgate_bounds_fraction", "This process's fraction of every bound.", lambda: self.bounds.fraction)
+        watch(
+            "riskgate_bounds_alone",
+            "1 while this process keeps to its fraction, because Redis does not answer.",
+            lambda: float(self.exchange is not None and self.exchange.alone),
         )
         self.metrics.count("riskgate_without_state", "Payments decided without state.", lambda: engine.misses)
 

@@ -23,6 +23,8 @@ from serving.decision.concentration import (
     SAMPLES,
     Concentration,
     UsualParties,
+    digest_of,
+    parties_of,
 )
 
 START_MS = 1_794_355_200_000
@@ -70,11 +72,11 @@ def test_the_same_number_of_declines_of_unrelated_parties_opens_it() -> None:
 
 
 def apart(kind: str, count: int) -> list[str]:
-    """So many parties in cells of their own: a collision, which depends on the process, makes two of them one."""
+    """So many parties in cells of their own: a collision would make two of them one."""
     by_cell: dict[int, str] = {}
     for number in itertools.count():
         name = f"{kind}-evil-{number}"
-        by_cell.setdefault(hash(name) % CELLS, name)
+        by_cell.setdefault(digest_of(name) % CELLS, name)
         if len(by_cell) == count:
             return list(by_cell.values())
     raise AssertionError
@@ -122,18 +124,18 @@ def test_what_is_declined_never_becomes_usual(kind: str) -> None:
         for _ in range(5):
             breakers.observe(now, ("model",), paid(**{kind: "evil"}))
         breakers.observe(now, (), paid())
-    assert breakers._usual_parties.share(kind, "evil") == 0.0
+    assert breakers._usual_parties.share(kind, digest_of("evil")) == 0.0
     assert breakers.trips == 0
 
 
 def test_a_share_is_never_of_a_few_samples() -> None:
     usual = UsualParties()
-    assert usual.share("payee_id", "shop") == 0.0
+    assert usual.share("payee_id", digest_of("shop")) == 0.0
     usual.add(paid(payee_id="shop"))
-    assert usual.share("payee_id", "shop") == 1 / FEWEST_SAMPLES
+    assert usual.share("payee_id", digest_of("shop")) == 1 / FEWEST_SAMPLES
     for _ in range(2 * SAMPLES):
         usual.add(paid(payee_id="shop"))
-    assert usual.share("payee_id", "shop") == 1.0
+    assert usual.share("payee_id", digest_of("shop")) == 1.0
 
 
 def test_a_party_that_was_not_sent_is_no_party() -> None:
@@ -146,11 +148,11 @@ def test_a_party_that_was_not_sent_is_no_party() -> None:
 def test_who_held_many_declines_counts_again_two_minutes_later() -> None:
     one = Concentration(UsualParties())
     evil = [paid(device_id="evil") for _ in range(10)]
-    assert [one.counts(payment) for payment in evil] == [True] * LEAST + [False] * (10 - LEAST)
+    assert [one.counts(parties_of(payment)) for payment in evil] == [True] * LEAST + [False] * (10 - LEAST)
     one.next_minute()
-    assert not one.counts(evil[0])
+    assert not one.counts(parties_of(evil[0]))
     one.next_minute()
-    assert one.counts(evil[0])
+    assert one.counts(parties_of(evil[0]))
 
 
 def streams() -> st.SearchStrategy[list[dict[str, str | None]]]:
@@ -167,7 +169,7 @@ def test_no_party_ever_holds_more_than_its_bound(stream: list[dict[str, str | No
     one, held, total = Concentration(UsualParties()), Counter[tuple[str, str]](), 0
     for parties in stream:
         own = [(kind, party) for kind, party in parties.items() if party is not None]
-        if one.counts(paid(**parties)):
+        if one.counts(parties_of(paid(**parties))):
             total += 1
             held.update(own)
         else:
@@ -178,7 +180,7 @@ def test_no_party_ever_holds_more_than_its_bound(stream: list[dict[str, str | No
 
 def test_memory_is_bounded_and_a_flood_of_names_still_counts() -> None:
     one = Concentration(UsualParties())
-    counted = sum(one.counts(paid()) for _ in range(50_000))
+    counted = sum(one.counts(parties_of(paid())) for _ in range(50_000))
     assert counted > 49_900
     assert len(one._now) == len(one._before) == len(KINDS) * concentration.CELLS
     one.next_minute()

@@ -59,22 +59,3 @@ def test_a_clock_set_back_a_little_opens_no_minute_twice_one_set_back_far_does()
     assert exposure.spent(101 * MINUTE_MS) == 0
     exposure.add(101 * MINUTE_MS, 7)
     assert exposure.spent(50 * MINUTE_MS) == 0
-
-
-@given(
-    st.integers(1, 8), st.lists(st.tuples(st.integers(0, 7), st.integers(1, 400)), max_size=300), st.integers(0, 5_000)
-)
-def test_processes_side_by_side_keep_the_bound_together(
-    processes: int, payments: list[tuple[int, int]], most: int
-) -> None:
-    policy = Policy(
-        challenge_at=0.1, review_at=0.2, decline_at=0.3, lower_tier_exposure_per_minute_minor=most
-    )  # fmt: skip
-    each = [Exposure(processes) for _ in range(processes)]
-    approved = 0
-    for place, amount in payments:
-        one = each[place % processes]
-        if decide(None, [], policy, amount, spent_minor=one.spent(MINUTE_MS, amount)) is Decision.APPROVE:
-            one.add(MINUTE_MS, amount)
-            approved += amount
-    assert approved <= most
