@@ -19,7 +19,7 @@ from serving.errors import Overloaded, UnknownRoute, WrongMethod
 from serving.ledger.hash_key import pseudonyms_of
 from serving.server.headers import ALWAYS, security_headers
 
-RECEIPTS = "/v1/receipts/"
+RECEIPTS, DECISIONS = "/v1/receipts/", "/v1/decisions/"
 
 
 class Route(NamedTuple):
@@ -68,7 +68,10 @@ class Application:
             "/": Route("GET", handlers.page, None),
             **{f"/docs/{name}": Route("GET", handlers.page_file, None) for name in FILES},
         }
-        self._receipt = Route("GET", handlers.receipt, "read")
+        self._of_transaction = {
+            RECEIPTS: Route("GET", handlers.receipt, "read"),
+            DECISIONS: Route("GET", handlers.decision, "score"),
+        }
 
     def serve(self, runtime: Runtime, authenticator: Authenticator) -> None:
         """Answer with this runtime, for the callers that the authenticator accepts, from now on."""
@@ -137,14 +140,15 @@ class Application:
         found = self._routes.get(path)
         if found is not None:
             return found
-        if path.startswith(RECEIPTS):
-            return self._receipt
+        for start, route in self._of_transaction.items():
+            if path.startswith(start):
+                return route
         raise UnknownRoute("There is nothing at this path.", "See /openapi.json for what this service answers.")
 
     def _route_name(self, path: str) -> str:
         if path in self._routes:
             return path
-        return RECEIPTS + "{transaction_id}" if path.startswith(RECEIPTS) else "other"
+        return next((f"{start}{{transaction_id}}" for start in self._of_transaction if path.startswith(start)), "other")
 
     def authenticate(self, authorization: bytes | None, scope: str) -> Caller:
         """The caller of a request that needs `scope`; counts the request against the caller's rate.

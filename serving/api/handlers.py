@@ -22,8 +22,10 @@ from serving.decision.receipt import decode_record, readable
 from serving.engine.protocols import Engine, Runtime
 from serving.engine.scored import Scored
 from serving.errors import UnknownTransaction
+from serving.feedback.intake import read_label, read_outcome, transaction_id_of
+from serving.feedback.view import status_of, unknown_payment
 from serving.messages import Error, ErrorBody, Live, Ready, refusal
-from serving.state.outcomes import read_label, read_outcome
+from serving.state.report_events import FeedbackResult
 from serving.telemetry.metrics import CONTENT_TYPE
 
 #: Payments of a batch that are scored before other requests get their turn.
@@ -139,37 +141,53 @@ class Handlers:
             decisions[place] = msgspec.Raw(scored.answer)
         return decisions
 
-    # -- reports and receipts ------------------------------------------------------------------
+    # -- reports, receipts and decisions -------------------------------------------------------
 
     async def outcome(self, request: Request) -> Reply:
-        """`POST /v1/outcomes`: record what the issuer did."""
+        """`POST /v1/outcomes`: record what became of a payment."""
         runtime, _ = self.backend.engine()
         report = read_outcome(await self._read(request, runtime.settings.body_limit_bytes))
         assert runtime.feedback is not None
-        taken = await runtime.feedback.take_outcome(report)
-        if not taken.replayed:
-            runtime.metrics.reported("outcome", report.outcome)
-        return json_reply(taken.reply, headers=REPLAYED if taken.replayed else (JSON,))
+        return self._reported(runtime, await runtime.feedback.take_outcome(report), "outcome")
 
     async def label(self, request: Request) -> Reply:
         """`POST /v1/labels`: record whether a payment was fraud."""
-        runtime, _ = self.backend.engine()
-        report = read_label(await self._read(request, runtime.settings.body_limit_bytes))
+        runtime, engine = self.backend.engine()
+        body = await self._read(request, runtime.settings.body_limit_bytes)
+        report = read_label(body, lambda raw: payment_from(raw, engine.catalogue, self.backend.names))
         assert runtime.feedback is not None
-        taken = await runtime.feedback.take_label(report)
+        return self._reported(runtime, await runtime.feedback.take_label(report), "label")
+
+    def _reported(self, runtime: Runtime, taken: FeedbackResult, kind: str) -> Reply:
         if not taken.replayed:
-            runtime.metrics.reported("label", report.label)
-        return json_reply(taken.reply, headers=REPLAYED if taken.replayed else (JSON,))
+            runtime.metrics.reported(kind, taken.reply.recorded)
+        return json_reply(taken.reply, 202 if taken.waits else 200, REPLAYED if taken.replayed else (JSON,))
 
     async def receipt(self, request: Request) -> Reply:
         """`GET /v1/receipts/{transaction_id}`: the record of one decision."""
         _, engine = self.backend.engine()
-        event = await engine.payment_event(request.path.removeprefix("/v1/receipts/"))
+        event = await engine.payment_event(self._transaction_id(request, "/v1/receipts/"))
         if event is None:
             raise UnknownTransaction(
                 "No payment of this transaction_id was scored here.", "Correct the transaction_id.", "transaction_id"
             )
         return json_reply({"seq": event.seq, **readable(decode_record(event.seq, event.body), engine.catalogue.names)})
+
+    async def decision(self, request: Request) -> Reply:
+        """`GET /v1/decisions/{transaction_id}`: decision, case, outcomes and label of one payment."""
+        runtime, engine = self.backend.engine()
+        transaction_id = self._transaction_id(request, "/v1/decisions/")
+        assert runtime.feedback is not None
+        known = await runtime.feedback.known(transaction_id)
+        if known is None:
+            raise unknown_payment(await runtime.feedback.reports_waiting(transaction_id))
+        event = await engine.payment_event(transaction_id)
+        answer = None if event is None else bytes(decode_record(event.seq, event.body).answer)
+        return json_reply(status_of(known, answer))
+
+    def _transaction_id(self, request: Request, start: str) -> str:
+        """The transaction that the path names, by its clear id or its token."""
+        return transaction_id_of(request.path.removeprefix(start))
 
     # -- about the service ---------------------------------------------------------------------
 

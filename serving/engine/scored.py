@@ -57,3 +57,12 @@ def different_content(transaction_id: str) -> Conflict:
         "Send the same content again for the same answer, or a new transaction_id.",
         "transaction_id",
     )
+
+
+def taken_undecided(transaction_id: str) -> Conflict:
+    """The refusal of a payment that a label brought along: it is history, and its label is known before its score."""
+    return Conflict(
+        f"Transaction `{transaction_id}` was taken into the history undecided, together with a label.",
+        "Score a payment before it is labelled, or send the label without `payment`: it then waits.",
+        "transaction_id",
+    )

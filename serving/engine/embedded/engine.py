@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 import msgspec
 
@@ -22,7 +22,7 @@ from serving.decision import receipt as receipts
 from serving.decision.clock import Clock
 from serving.decision.decider import Decided, Decider, FeatureReading, Timings, deadline_of
 from serving.decision.evaluator import DEFAULT, FULL, STALE, Evaluator
-from serving.engine.scored import Scored, different_content, in_imported_history, outside_window
+from serving.engine.scored import Scored, different_content, in_imported_history, outside_window, taken_undecided
 from serving.errors import LedgerError
 from serving.ledger.sqlite.commit_ticket import CommitTicket
 from serving.ledger.sqlite.ledger import Event, Ledger, NotYetWritten
@@ -62,6 +62,9 @@ class EmbeddedEngine:
         now_ns: Callable[[], int] = time.perf_counter_ns,
         notice: Callable[[Decided], None] | None = None,
     ) -> None:
+        #: Transactions whose reports came before their payment, and what applies these once it is recorded.
+        self.waiting: Container[str] = ()
+        self.on_known: Callable[[str], None] = lambda _: None
         self.catalogue = catalogue
         self.fold = fold
         self.decider = Decider(evaluator, catalogue, code, notice=notice)
@@ -124,6 +127,8 @@ class EmbeddedEngine:
             "payment", payment.transaction_id, payment.event_time_ms, arrival_ms, body, decided.case
         )
         self._remember(payment.transaction_id, RecentAnswer(content, decided.answer, ticket))
+        if payment.transaction_id in self.waiting:
+            self.on_known(payment.transaction_id)
         return Scored(decided.answer, False, ticket, decided.evaluation.decision.word, decided.tier)
 
     async def dry_run(self, payment: Payment) -> Scored:
@@ -136,7 +141,8 @@ class EmbeddedEngine:
     async def payment_event(self, transaction_id: str) -> Event | None:
         """See `Engine.payment_event`."""
         self.ledger.flush()
-        return self.ledger.payment(transaction_id)
+        event = self.ledger.payment(transaction_id)
+        return None if event is None or event.body.endswith(receipts.UNDECIDED) else event
 
     def without_ledger(self, payment: Payment) -> Scored:
         """The decision when nothing can be recorded: by amount band, without a receipt."""
@@ -183,6 +189,8 @@ class EmbeddedEngine:
         event = self.ledger.payment(transaction_id) if self.ledger.may_hold(transaction_id) else None
         if event is None:
             return None
+        if event.body.endswith(receipts.UNDECIDED):
+            raise taken_undecided(transaction_id)
         body = receipts.decode_body(event.body)
         receipts.decode_answer(body.answer)
         return RecentAnswer(bytes(body.payment), bytes(body.answer), None)
