@@ -53,7 +53,7 @@ Time = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset.")
 
 
 class Outcome(msgspec.Struct):
-    """What became of a payment. An amount is a part of it in its own minor units; without one it is all that is left."""
+    """What became of a payment; an amount is a part in its minor units, and without one it is all that is left."""
 
     transaction_id: Identifier
     outcome: Annotated[str, one_of(OUTCOMES)]

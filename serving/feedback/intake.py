@@ -100,14 +100,16 @@ def _checked(
 ) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise Refused([Problem("wrong_type", "A report is a JSON object.", None, "Send an object.")])
-    raw = {name: value for name, value in raw.items() if value is not None and not (name in optional and value == "")}
-    if isinstance(raw.get("transaction_id"), str):
-        raw["transaction_id"] = transaction_id_of(raw["transaction_id"])
-    own = {name: value for name, value in raw.items() if name != "payment"}
-    problems = [*_problems(raw, words, time_field, optional), *card_number_problems(own)]
+    sent: dict[str, Any] = {
+        name: value for name, value in raw.items() if value is not None and not (name in optional and value == "")
+    }
+    if isinstance(sent.get("transaction_id"), str):
+        sent["transaction_id"] = transaction_id_of(sent["transaction_id"])
+    own = {name: value for name, value in sent.items() if name != "payment"}
+    problems = [*_problems(sent, words, time_field, optional), *card_number_problems(own)]
     if problems:
         raise Refused(problems)
-    return raw
+    return sent
 
 
 def _problems(

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from serving.errors import Overloaded
 from serving.feedback.reports import KnownReport, of_event
-from serving.ledger.event_bodies import WaitingEvent
+from serving.ledger.event_bodies import WaitingEvent, decode_report, decode_waiting
+from serving.ledger.reader import Event
 
 #: A payment is sent at most seven days late; an import of what was missed takes some time more.
 LONGEST_WAIT_SECONDS = 35 * 86_400
@@ -29,7 +30,7 @@ class WaitingReports:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def __contains__(self, transaction_id: str) -> bool:
+    def __contains__(self, transaction_id: object) -> bool:
         return transaction_id in self._waiting
 
     def __iter__(self) -> Iterator[str]:
@@ -42,7 +43,27 @@ class WaitingReports:
     def add(self, transaction_id: str, report: KnownReport, arrival_ms: int) -> None:
         """Keep one more; call `check_room` before it is recorded."""
         _, reports = self._waiting.setdefault(transaction_id, (arrival_ms, []))
-        reports.append(report)
+        if not any(report.repeats(one) for one in reports):  # production may record a waiting report twice
+            reports.append(report)
+
+    def fold(self, event: Event) -> None:
+        """Follow a ledger: a `waiting` event is added, an event that says the same takes it away.
+
+        The event must be one that can be folded.
+        """
+        name = event.transaction_id
+        if event.kind == "waiting":
+            self.add(name, report_of(decode_waiting(event.body)), event.arrival_time_ms)
+        elif event.kind in ("outcome", "label") and name in self._waiting:
+            applied = of_event(event.kind, decode_report(event.body))
+            reports = self._waiting[name][1]
+            reports[:] = [one for one in reports if not one.repeats(applied)]
+            if not reports:
+                self.remove(name)
+
+    def arrival_ms(self, transaction_id: str) -> int:
+        """When the first of the reports about one payment came, ms UTC."""
+        return self._waiting[transaction_id][0]
 
     def remove(self, transaction_id: str) -> None:
         """Forget what was applied."""

@@ -17,8 +17,7 @@ from serving.feedback.intake import check_not_ahead
 from serving.feedback.outcome_rules import check_outcome
 from serving.feedback.reports import KnownReport, LabelReport, Original, OutcomeReport, of_kind
 from serving.feedback.view import KnownPayment
-from serving.feedback.waiting import LONGEST_WAIT_SECONDS, WaitingReports, report_of, still_waiting
-from serving.ledger.event_bodies import decode_waiting
+from serving.feedback.waiting import LONGEST_WAIT_SECONDS, WaitingReports, still_waiting
 from serving.ledger.sqlite.ledger import Ledger
 from serving.state.fold import Fold
 from serving.state.foldable import UNFOLDABLE, CannotFold, reason_of, step_of
@@ -194,7 +193,6 @@ class EmbeddedFeedback:
             if event.arrival_time_ms >= now_ms - LONGEST_WAIT_SECONDS * 1000:
                 with contextlib.suppress(CannotFold):
                     step_of(event, self.fold.catalogue)
-                    report = report_of(decode_waiting(event.body))
-                    self.waiting.add(event.transaction_id, report, event.arrival_time_ms)
+                    self.waiting.fold(event)
         for name in self.waiting:
             self.on_known(name)

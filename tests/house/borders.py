@@ -37,8 +37,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *("__init__", "errors", "store_config", "settings", "output", "private_file", "messages", "model", "decision"),
         *("telemetry", "ledger/reader", "ledger/sqlite", "ledger/postgres", "ledger", "cases", "feedback", "state"),
         *("redis_store", "challenger", "engine", "access", "server", "api", "overload", "audit", "recorder"),
-        *("console/auth", "console/desk", "console/pages", "console", "image", "start_checks", "service", "serve", "processes"),
-        *("cli", "__main__"),
+        *("console/auth", "console/desk", "console/pages", "console", "image", "start_checks", "service", "serve"),
+        *("processes", "cli", "__main__"),
     ),
 }
 

@@ -12,9 +12,9 @@ from typing import Protocol
 from serving.decision.decider import Timings
 from serving.engine.clustered.claim import Claim, answer_from_ledger, check_content, replay_of
 from serving.engine.clustered.ledger_lookup import LedgerLookup
-from serving.engine.scored import Scored
+from serving.engine.scored import Scored, taken_undecided
 from serving.errors import StateUnavailable
-from serving.redis_store.idempotency_record import IdempotencyRecord, strings_at
+from serving.redis_store.idempotency_record import NEVER_DUE_MS, IdempotencyRecord, strings_at
 from serving.redis_store.messages import Strings
 from serving.redis_store.state import RedisState
 
@@ -49,6 +49,8 @@ class Retries:
     async def answer(self, claim: Claim, known: IdempotencyRecord, timings: Timings, explain_approved: bool) -> Scored:
         """Replay the answer; wait for the worker that decides the payment, and take over when that is late."""
         engine, payment = self.engine, claim.payment
+        if known.due_ms == NEVER_DUE_MS:
+            raise taken_undecided(payment.transaction_id)
         while not known.answered and time.time_ns() // 1_000_000 < known.due_ms:
             check_content(claim, known.digest)
             if engine.now_ns() + POLL_SECONDS * 1e9 >= timings.deadline_ns:

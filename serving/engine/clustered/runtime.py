@@ -16,10 +16,10 @@ from serving.engine.clustered.engine import RedisEngine
 from serving.engine.clustered.feedback import RedisFeedback
 from serving.engine.clustered.ledger_lookup import LedgerLookup
 from serving.engine.clustered.profiles import SharedProfiles
-from serving.engine.gauges import SET_ASIDE
+from serving.engine.gauges import SET_ASIDE, show_waiting
 from serving.engine.gc_tuning import freeze_gc
 from serving.engine.profile_runtime import WARMUP_PAYMENT, ProfileRuntime
-from serving.errors import LedgerError, StateUnavailable
+from serving.errors import LedgerError, LedgerUnavailable, StateUnavailable
 from serving.ledger.hash_key import check_hash_key
 from serving.ledger.postgres.ledger import PostgresLedger
 from serving.messages import Ready
@@ -33,6 +33,7 @@ from serving.state.startup import Opened
 log = logging.getLogger("riskgate")
 
 CHECK_EVERY_SECONDS = 1.0
+SWEEP_EVERY_SECONDS = 10.0
 #: How long a stopping worker waits for Redis to take the decisions of the outbox.
 FLUSH_SECONDS = 2.0
 
@@ -74,7 +75,11 @@ class RedisRuntime(ProfileRuntime):
         state.expect(startup_checks.contract_of(decider.features_hash))
         await startup_checks.agree_on_hashing(state, self.names)
         await startup_checks.note_promotion(state, opened, decider.code, self.clock.now_ms())
-        self.feedback = RedisFeedback(state, engine.strings, self.clock, self.lookup)
+        self.feedback = feedback = RedisFeedback(
+            state, engine.strings, self.clock, self.lookup, lambda: self.opened.bundle.policy.label_precedence
+        )
+        state.on_known = feedback.on_known
+        show_waiting(self.metrics, lambda: feedback.waiting_count)
         engine.shared_profiles = SharedProfiles(state, self.profiles, self.names, opened.catalogue)
         await engine.shared_profiles.read_all()
         self.set_aside = decode_shared(await state.get(state.keys.set_aside))
@@ -86,8 +91,10 @@ class RedisRuntime(ProfileRuntime):
 
     def begin(self) -> None:
         """Start the background work; needs the event loop."""
-        assert self.engine is not None
-        self._start(self.engine.outbox.run(), self._follow_state(self.engine))
+        assert self.engine is not None and self.feedback is not None
+        self._start(
+            self.engine.outbox.run(), self._follow_state(self.engine, self.feedback), _sweep_waiting(self.feedback)
+        )
 
     async def end(self) -> None:
         """Flush the outbox to Redis, stop the background work and close the connections."""
@@ -122,12 +129,13 @@ class RedisRuntime(ProfileRuntime):
 
     # -- in the background ---------------------------------------------------------------------
 
-    async def _follow_state(self, engine: RedisEngine) -> None:
+    async def _follow_state(self, engine: RedisEngine, feedback: RedisFeedback) -> None:
         while True:
             await asyncio.sleep(CHECK_EVERY_SECONDS)
             with contextlib.suppress(StateUnavailable):
                 await self._check_state(engine)
                 await engine.shared_profiles.refresh()
+                await feedback.count_waiting()
 
     async def _check_state(self, engine: RedisEngine) -> None:
         """Detect a Redis that came back without its data: empty state must not be read as "no earlier payments"."""
@@ -163,6 +171,13 @@ class RedisRuntime(ProfileRuntime):
             "riskgate_too_late", "Entity updates older than every window.", lambda: engine.strings.too_late
         )
         self.metrics.count("riskgate_without_state", "Payments decided without state.", lambda: engine.misses)
+
+
+async def _sweep_waiting(feedback: RedisFeedback) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_EVERY_SECONDS)
+        with contextlib.suppress(LedgerUnavailable):
+            await feedback.sweep()
 
 
 def warm_up(opened: Opened) -> None:

@@ -12,7 +12,7 @@ import pytest
 from serving.engine.clustered.engine import RedisEngine
 from serving.engine.clustered.feedback import RedisFeedback
 from serving.errors import Conflict, LedgerUnavailable, UnknownTransaction
-from serving.state.outcomes import LabelReport, OutcomeReport
+from serving.feedback.reports import LabelReport, OutcomeReport
 from tests.serving.engine.test_redis_engine import stream
 from tests.serving.redis_store.redis_world import Shared, answer_of
 from tests.serving.scoring_world import START_MS
