@@ -23,7 +23,7 @@ from serving.decision.clock import Clock
 from serving.decision.decider import Decided, Decider, FeatureReading, Timings, deadline_of
 from serving.decision.evaluator import DEFAULT, FULL, STALE, Evaluator
 from serving.engine.scored import Scored, different_content, in_imported_history, outside_window, taken_undecided
-from serving.errors import LedgerError
+from serving.errors import Conflict, LedgerError
 from serving.ledger.sqlite.commit_ticket import CommitTicket
 from serving.ledger.sqlite.ledger import Event, Ledger, NotYetWritten
 from serving.state.fold import Fold
@@ -103,6 +103,8 @@ class EmbeddedEngine:
             known = self._earlier_answer(payment.transaction_id)
         except LedgerError as error:
             return self.ledger_failed(payment, error)
+        except Conflict:
+            raise
         except UNFOLDABLE as error:
             # Its id is taken in the ledger, so no other event can be recorded under it.
             log.error("the ledger's event of a repeated payment cannot be read: %s", reason_of(error))
