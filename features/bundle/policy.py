@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from features.domain.payment import CHANNELS
+from features.domain.payment import CHANNELS, LABEL_SOURCES
 
 DECISIONS = ("approve", "challenge", "review", "decline")
 OPERATORS = ("<", "<=", ">", ">=", "==")
@@ -48,7 +48,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     approves, reference minor units, `lower_tier_exposure_per_minute_minor` the total that such tiers approve within a
     minute (None: no limit); above either limit they challenge. `channel_risk` weights amounts by channel for load
     shedding (1 where absent); `usual_decline_share` is the share of payments that the model (`model`) or a rule (its
-    name) usually declines: the initial baseline of its breaker.
+    name) usually declines: the initial baseline of its breaker. `label_precedence` ranks the sources of labels,
+    highest first.
     """
 
     challenge_at: float
@@ -63,6 +64,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     channel_risk: dict[str, float] = {}
     usual_decline_share: dict[str, float] = {}
     lists: dict[str, str] = msgspec.field(default_factory=LIST_DECISIONS.copy)
+    label_precedence: tuple[str, ...] = LABEL_SOURCES
 
     def to_json(self) -> bytes:
         """Canonical bytes; fields added later are omitted at their default, so that older digests stay valid."""
@@ -131,6 +133,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
                 found.append(f"usual_decline_share of {name!r}: it names neither {MODEL!r} nor a rule.")
             if not 0 <= share <= 1:
                 found.append(f"usual_decline_share of {name!r} is a share: it must lie in 0..1.")
+        if sorted(self.label_precedence) != sorted(LABEL_SOURCES):
+            found.append(f"label_precedence must name each of {', '.join(LABEL_SOURCES)} once, highest first.")
         return found
 
 
@@ -139,6 +143,7 @@ _ADDED_LATER: dict[str, object] = {
     "channel_risk": {},
     "usual_decline_share": {},
     "lists": LIST_DECISIONS,
+    "label_precedence": LABEL_SOURCES,
 }
 
 #: A starter set; a deployment edits its own copy in the policy.

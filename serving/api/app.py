@@ -25,7 +25,7 @@ from serving.server.headers import ALWAYS, security_headers
 from serving.tracing.request_trace import CURRENT, trace_of_headers
 from serving.tracing.server_timing import server_timing
 
-RECEIPTS = "/v1/receipts/"
+RECEIPTS, DECISIONS = "/v1/receipts/", "/v1/decisions/"
 LISTS = "/v1/lists/"
 
 
@@ -80,7 +80,10 @@ class Application:
             "/": Route("GET", handlers.page, None),
             **{f"/docs/{name}": Route("GET", handlers.page_file, None) for name in FILES},
         }
-        self._receipt = Route("GET", handlers.receipt, "read")
+        self._of_transaction = {
+            RECEIPTS: Route("GET", handlers.receipt, "read"),
+            DECISIONS: Route("GET", handlers.decision, "score"),
+        }
         lists = ListHandlers(self, handlers.read)
         self._lists = {
             "GET": Route("GET", lists.page, "admin", reads_query=True),
@@ -172,8 +175,9 @@ class Application:
         found = self._routes.get(path)
         if found is not None:
             return found
-        if path.startswith(RECEIPTS):
-            return self._receipt
+        for start, route in self._of_transaction.items():
+            if path.startswith(start):
+                return route
         if path == "*":  # the server as a whole (RFC 9110 §9.3.7)
             raise WrongMethod("The service as a whole answers no OPTIONS.", "Ask for a path.", "GET, HEAD, POST")
         if path.startswith(LISTS):
@@ -185,7 +189,7 @@ class Application:
             return path
         if path.startswith(LISTS):
             return LISTS + "{list}"
-        return RECEIPTS + "{transaction_id}" if path.startswith(RECEIPTS) else "other"
+        return next((f"{start}{{transaction_id}}" for start in self._of_transaction if path.startswith(start)), "other")
 
     def authenticate(self, authorization: bytes | None, scope: str) -> Caller:
         """The caller of a request that needs `scope`; counts the request against the caller's rate.

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from features.errors import RiskgateError
-from features.intake.parse import read_payment
+from features.intake.parse import payment_from, read_payment
 from features.intake.pseudonyms import Pseudonyms
 from features.intake.tokens import Tokens
 from serving.access.authenticator import Authenticator, Caller
@@ -27,8 +27,10 @@ from serving.decision.receipt import decode_record, readable
 from serving.engine.protocols import Engine, Runtime
 from serving.engine.scored import Scored
 from serving.errors import UnknownTransaction
+from serving.feedback.intake import read_label, read_outcome, transaction_id_of
+from serving.feedback.view import status_of, unknown_payment
 from serving.messages import Error, Live, Ready, refusal
-from serving.state.outcomes import read_label, read_outcome
+from serving.state.report_events import FeedbackResult
 from serving.telemetry.metrics import CONTENT_TYPE
 
 #: Payments of a batch that are scored before other requests get their turn.
@@ -156,36 +158,37 @@ class Handlers:
             decisions[place] = msgspec.Raw(scored.answer)
         return decisions
 
-    # -- reports and receipts ------------------------------------------------------------------
+    # -- reports, receipts and decisions -------------------------------------------------------
 
     async def outcome(self, request: Request) -> Reply:
-        """`POST /v1/outcomes`: record what the issuer did."""
+        """`POST /v1/outcomes`: record what became of a payment."""
         runtime, _ = self.backend.engine()
-        report = read_outcome(await self.read(request, runtime.settings.body_limit_bytes))
+        report = read_outcome(await self.read(request, runtime.settings.body_limit_bytes), runtime.tokens)
         assert runtime.feedback is not None
-        taken = await runtime.feedback.take_outcome(report)
-        if not taken.replayed:
-            runtime.metrics.reported("outcome", report.outcome)
-        return json_reply(taken.reply, headers=REPLAYED if taken.replayed else (JSON,))
+        return self._reported(runtime, await runtime.feedback.take_outcome(report), "outcome")
 
     async def label(self, request: Request) -> Reply:
         """`POST /v1/labels`: record whether a payment was fraud."""
-        runtime, _ = self.backend.engine()
-        report = read_label(await self.read(request, runtime.settings.body_limit_bytes))
+        runtime, engine = self.backend.engine()
+        body = await self.read(request, runtime.settings.body_limit_bytes)
+        names, tokens = self.backend.names, runtime.tokens
+        report = read_label(body, tokens, lambda raw: payment_from(raw, engine.catalogue, names, tokens))
         assert runtime.feedback is not None
-        taken = await runtime.feedback.take_label(report)
+        return self._reported(runtime, await runtime.feedback.take_label(report), "label")
+
+    def _reported(self, runtime: Runtime, taken: FeedbackResult, kind: str) -> Reply:
         if not taken.replayed:
-            runtime.metrics.reported("label", report.label)
-        return json_reply(taken.reply, headers=REPLAYED if taken.replayed else (JSON,))
+            runtime.metrics.reported(kind, taken.reply.recorded)
+        return json_reply(taken.reply, 202 if taken.waits else 200, REPLAYED if taken.replayed else (JSON,))
 
     async def receipt(self, request: Request) -> Reply:
         """`GET /v1/receipts/{transaction_id}`: the record of one decision."""
         runtime, engine = self.backend.engine()
         sent = request.path.removeprefix("/v1/receipts/")
-        stored, token = runtime.tokens.replace(sent)
+        stored = transaction_id_of(sent, runtime.tokens)
         event = await engine.payment_event(stored)
-        if event is None and token is not None:
-            # An older ledger: some of these spellings were no card numbers to the release that wrote it.
+        if event is None and stored != sent:
+            # An older ledger: some of these spellings were kept as they came by the release that wrote it.
             event = await engine.payment_event(sent)
         if event is None:
             raise UnknownTransaction(
@@ -194,6 +197,18 @@ class Handlers:
         return json_reply(
             {"seq": str(event.seq), **readable(decode_record(event.seq, event.body), engine.catalogue.names)}
         )
+
+    async def decision(self, request: Request) -> Reply:
+        """`GET /v1/decisions/{transaction_id}`: decision, case, outcomes and label of one payment."""
+        runtime, engine = self.backend.engine()
+        transaction_id = transaction_id_of(request.path.removeprefix("/v1/decisions/"), runtime.tokens)
+        assert runtime.feedback is not None
+        known = await runtime.feedback.known(transaction_id)
+        if known is None:
+            raise unknown_payment(await runtime.feedback.reports_waiting(transaction_id))
+        event = await engine.payment_event(transaction_id)
+        answer = None if event is None else bytes(decode_record(event.seq, event.body).answer)
+        return json_reply(status_of(known, answer))
 
     # -- about the service ---------------------------------------------------------------------
 

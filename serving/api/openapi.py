@@ -109,6 +109,25 @@ def _post(summary: str, scope: str, body: str, reply: str, also: tuple[str, ...]
     }
 
 
+def _report(summary: str, body: str, reply: str, also: tuple[str, ...] = ()) -> dict[str, Any]:
+    operation = _post(summary, "feedback", body, reply, also)
+    responses = operation["post"]["responses"]
+    waits = {**responses["200"], "description": "The payment is not known here: the report waits for it."}
+    operation["post"]["responses"] = {"200": responses.pop("200"), "202": waits, **responses}
+    return operation
+
+
+def _of_transaction(summary: str, scope: str, reply: str) -> dict[str, Any]:
+    return {
+        "get": {
+            "summary": summary,
+            "parameters": [{"name": "transaction_id", "in": "path", "required": True, "schema": TEXT}],
+            "responses": _replies(reply, ("404",)),
+            **_needs(scope),
+        }
+    }
+
+
 def _get(summary: str, content: str, schema: dict[str, Any], statuses: tuple[str, ...] = ("200",)) -> dict[str, Any]:
     reply = {"description": "Answered.", "content": {content: {"schema": schema}}}
     replies = {**dict.fromkeys(statuses, reply), "422": _error("422")}
@@ -143,14 +162,8 @@ def _paths() -> dict[str, Any]:
     batch = _post("Decide about up to 1,000 payments, in order.", "score", "Batch", "Decisions")
     score["post"]["parameters"] = _flags("/v1/score")
     batch["post"]["parameters"] = _flags("/v1/score/batch")
-    receipt = {
-        "get": {
-            "summary": "Everything needed to reproduce one decision.",
-            "parameters": [{"name": "transaction_id", "in": "path", "required": True, "schema": TEXT}],
-            "responses": _replies("Receipt", ("404",)),
-            **_needs("read"),
-        }
-    }
+    receipt = _of_transaction("Everything needed to reproduce one decision.", "read", "Receipt")
+    decision = _of_transaction("Decision, case, outcomes and label of one payment.", "score", "PaymentStatus")
     metrics = _get("Counters and histograms for Prometheus.", "text/plain", {"type": "string"})
     for status in ("401", "403", "429", "503"):
         metrics["get"]["responses"][status] = _error(status)
@@ -158,8 +171,9 @@ def _paths() -> dict[str, Any]:
     return {
         "/v1/score": score,
         "/v1/score/batch": batch,
-        "/v1/outcomes": _post("Report what the issuer then did.", "feedback", "Outcome", "Recorded", ("404",)),
-        "/v1/labels": _post("Report whether it was fraud.", "feedback", "Label", "Recorded", ("404", "409")),
+        "/v1/outcomes": _report("Report what became of a payment.", "Outcome", "RecordedOutcome", ("409",)),
+        "/v1/labels": _report("Report whether it was fraud.", "Label", "RecordedLabel"),
+        "/v1/decisions/{transaction_id}": decision,
         "/v1/receipts/{transaction_id}": receipt,
         "/v1/lists/{list}": _lists(),
         "/livez": _get("Whether the process answers.", "application/json", ref("Live")),

@@ -9,13 +9,18 @@ import msgspec
 from msgspec import Meta
 
 from features.catalogue.catalogue import CatalogueParameters
-from features.domain.payment import LABEL_SOURCES, LABELS, OUTCOMES, Payment
+from features.domain.money import LARGEST_AMOUNT_MINOR
+from features.domain.payment import LABELS, OUTCOMES, REPORTING_SOURCES, Payment
 from features.domain.payment_fields import LONGEST_DEADLINE_MS, LONGEST_TEXT
+from serving import messages
 from serving.api import list_schemas
 from serving.api.contract.payment_schema import payment_schemas
 from serving.decision import receipt
 from serving.decision.receipt import one_of
-from serving.messages import Error, Live, Ready, Recorded
+from serving.feedback.intake import LONGEST_REASON_CODE, REPORTED_LABELS
+from serving.feedback.label_precedence import APPLIED, LABEL_STATES, WAITING
+from serving.feedback.view import PaymentStatus
+from serving.messages import Error, Live, Ready
 
 MAX_BATCH_PAYMENTS = 1_000
 
@@ -25,7 +30,10 @@ def ref(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-# The types below are read for their schemas. What a caller sends is checked by serving/state/outcomes.py and by
+_AMOUNT = {"minimum": 0, "maximum": LARGEST_AMOUNT_MINOR, "description": "Never more refunded than captured."}
+_REASON_CODE = {"maxLength": LONGEST_REASON_CODE, "description": "The code of the network or issuer."}
+
+# The types below are read for their schemas. What a caller sends is checked by serving/feedback/intake.py and by
 # features/intake/, which report every problem.
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT)]
@@ -33,20 +41,26 @@ Time = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset.")
 
 
 class Outcome(msgspec.Struct):
-    """What the issuer did with a payment."""
+    """What became of a payment; an amount is a part in its minor units, and without one it is all that is left."""
 
     transaction_id: Identifier
     outcome: Annotated[str, one_of(OUTCOMES)]
     event_time: Time
+    amount_minor: Annotated[int | None, Meta(extra_json_schema=_AMOUNT)] = None
+    reason_code: Annotated[str | None, Meta(extra_json_schema=_REASON_CODE)] = None
 
 
 class Label(msgspec.Struct):
-    """Whether a payment was fraud, and who says so."""
+    """Whether a payment was fraud, and who says so; `retracted` withdraws the label of that source.
+
+    A `payment` that is not known here is taken into the history undecided; without it the label waits for its payment.
+    """
 
     transaction_id: Identifier
-    label: Annotated[str, one_of(LABELS)]
-    source: Annotated[str, one_of(LABEL_SOURCES)]
+    label: Annotated[str, one_of(REPORTED_LABELS)]
+    source: Annotated[str, one_of(REPORTING_SOURCES)]
     reported_at: Time
+    payment: Payment | None = None
 
 
 class Batch(msgspec.Struct):
@@ -58,6 +72,22 @@ class Batch(msgspec.Struct):
 
     payments: Annotated[tuple[Payment, ...], Meta(max_length=MAX_BATCH_PAYMENTS)]
     deadline_ms: Annotated[int, Meta(ge=1, le=LONGEST_DEADLINE_MS)] = LONGEST_DEADLINE_MS
+
+
+class RecordedOutcome(messages.Recorded, frozen=True):
+    """What was recorded for the transaction: `applied`, or `waiting` for a payment that is not known here."""
+
+    status: Annotated[str, one_of((APPLIED, WAITING))]
+
+
+class RecordedLabel(messages.RecordedLabel, frozen=True):
+    """What was recorded for the transaction, and the label in force after it.
+
+    `applied`, `outranked` by another label, or `waiting` for a payment that is not known here.
+    """
+
+    status: Annotated[str, one_of(LABEL_STATES)]
+    effective: Annotated[str | None, Meta(extra_json_schema={"enum": [*LABELS, None]})]
 
 
 class Decision(receipt.Answer, frozen=True):
@@ -92,7 +122,11 @@ class Receipt(msgspec.Struct):
     values: Annotated[dict[str, Any] | None, Meta(description="The vector by feature name; null is missing.")]
 
 
-_NAMED = (Outcome, Label, Batch, Decision, Decisions, Receipt, Error, Live, Ready, Recorded, *list_schemas.ANSWERED)
+_NAMED = (
+    *(Outcome, Label, Batch, Decision, Decisions, Receipt, Error, Live, Ready, RecordedOutcome, RecordedLabel),
+    PaymentStatus,
+    *list_schemas.ANSWERED,
+)
 
 
 #: What callers send; every other schema is a reply's, which may have more fields than it names.

@@ -50,6 +50,11 @@ class LedgerReader:
 
     _connection: SqlConnection
 
+    @property
+    def connection(self) -> SqlConnection:
+        """The connection, for the queries of other rooms."""
+        return self._connection
+
     def event(self, seq: int) -> Event | None:
         """The event of that sequence number, or None."""
         row = self._connection.execute(f"SELECT {COLUMNS} FROM events WHERE seq = ?", (seq,)).fetchone()

@@ -15,7 +15,7 @@ from serving.engine.clustered.engine import RedisEngine
 from serving.engine.clustered.feedback import RedisFeedback
 from serving.engine.clustered.ledger_lookup import LedgerLookup
 from serving.engine.clustered.profiles import SharedProfiles
-from serving.engine.gauges import SET_ASIDE
+from serving.engine.gauges import SET_ASIDE, show_waiting
 from serving.engine.gc_tuning import freeze_gc
 from serving.engine.profile_runtime import WARMUP_PAYMENT, ProfileRuntime
 from serving.errors import LedgerError, LedgerUnavailable, StateUnavailable
@@ -38,6 +38,7 @@ from serving.state.startup import Opened
 log = logging.getLogger("riskgate")
 
 CHECK_EVERY_SECONDS = 1.0
+SWEEP_EVERY_SECONDS = 10.0
 #: How long a stopping worker waits for Redis to take the decisions of the outbox.
 FLUSH_SECONDS = 2.0
 
@@ -85,7 +86,11 @@ class RedisRuntime(ProfileRuntime):
         state.expect(startup_checks.contract_of(decider.features_hash))
         await startup_checks.agree_on_hashing(state, self.names)
         await startup_checks.note_promotion(state, opened, decider.code, self.clock.now_ms())
-        self.feedback = RedisFeedback(state, engine.strings, self.clock, self.lookup)
+        self.feedback = feedback = RedisFeedback(
+            state, engine.strings, self.clock, self.lookup, lambda: self.opened.bundle.policy.label_precedence
+        )
+        state.on_known = feedback.on_known
+        show_waiting(self.metrics, lambda: feedback.waiting_count)
         engine.shared_profiles = SharedProfiles(state, self.profiles, self.names, opened.catalogue, self.tokens)
         await engine.shared_profiles.read_all()
         lists = SharedLists(state, self.ledger, self.book, EntryReader(self.names), self.clock)
@@ -105,11 +110,13 @@ class RedisRuntime(ProfileRuntime):
     def begin(self) -> None:
         """Start the background work; needs the event loop."""
         assert self.engine is not None
+        assert self.feedback is not None
         assert self.lists is not None
         assert self.exchange is not None
         self._start(
             self.engine.outbox.run(),
-            self._follow_state(self.engine),
+            self._follow_state(self.engine, self.feedback),
+            _sweep_waiting(self.feedback),
             self._follow_lists(self.lists),
             self.exchange.run(),
         )
@@ -149,12 +156,13 @@ class RedisRuntime(ProfileRuntime):
 
     # -- in the background ---------------------------------------------------------------------
 
-    async def _follow_state(self, engine: RedisEngine) -> None:
+    async def _follow_state(self, engine: RedisEngine, feedback: RedisFeedback) -> None:
         while True:
             await asyncio.sleep(CHECK_EVERY_SECONDS)
             with contextlib.suppress(StateUnavailable):
                 await self._check_state(engine)
                 await engine.shared_profiles.refresh()
+                await feedback.count_waiting()
 
     async def _follow_lists(self, lists: SharedLists) -> None:
         while True:
@@ -204,6 +212,13 @@ class RedisRuntime(ProfileRuntime):
             lambda: float(self.exchange is not None and self.exchange.alone),
         )
         self.metrics.count("riskgate_without_state", "Payments decided without state.", lambda: engine.misses)
+
+
+async def _sweep_waiting(feedback: RedisFeedback) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_EVERY_SECONDS)
+        with contextlib.suppress(LedgerUnavailable):
+            await feedback.sweep()
 
 
 def warm_up(opened: Opened) -> None:
