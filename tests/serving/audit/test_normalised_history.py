@@ -133,9 +133,7 @@ def test_a_label_on_an_imported_payment_in_usd_is_taken_and_survives_kill_9(tmp_
         verified(service)
 
 
-def test_a_history_that_an_older_release_stored_unnormalised_accepts_labels(
-    tmp_path: Path, bundle: Path
-) -> None:
+def test_a_history_that_an_older_release_stored_unnormalised_accepts_labels(tmp_path: Path, bundle: Path) -> None:
     source = tmp_path / "history.parquet"
     pq.write_table(table(row("a", currency="usd"), row("b", currency="XTS"), row("c", attr_x=float("nan"))), source)
     var = tmp_path / "var"
