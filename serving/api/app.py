@@ -15,9 +15,9 @@ from serving.api.docs_page import FILES
 from serving.api.handlers import Handlers, Request
 from serving.api.list_handlers import ListHandlers
 from serving.api.query_flags import NONE, flags_of
-from serving.api.sandbox import with_sandbox
 from serving.decision.evaluator import FULL
 from serving.engine.protocols import Engine, Runtime
+from serving.engine.sandbox import with_sandbox
 from serving.errors import Overloaded, UnknownRoute, WrongMethod
 from serving.ledger.hash_key import pseudonyms_of
 from serving.lists.addresses import noting

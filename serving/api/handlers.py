@@ -16,10 +16,10 @@ from features.intake.tokens import Tokens
 from serving.access.authenticator import Authenticator, Caller
 from serving.api import docs_page, openapi
 from serving.api.asgi import JSON, REPLAYED, Receive, Reply, html_reply, json_reply
-from serving.api.batch_body import read_batch
-from serving.api.batch_pace import BatchPace
-from serving.api.bodies import read_body
-from serving.api.body_timeout import BodyTimeout
+from serving.api.bodies.batch_body import read_batch
+from serving.api.bodies.batch_pace import BatchPace
+from serving.api.bodies.body_timeout import BodyTimeout
+from serving.api.bodies.reading import read_body
 from serving.api.query_flags import Flags
 from serving.api.schemas import Decisions
 from serving.decision.evaluator import DEFAULT, FULL

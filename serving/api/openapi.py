@@ -6,8 +6,10 @@ from typing import Any
 
 from features.catalogue.catalogue import CatalogueParameters
 from serving.api import list_schemas
+from serving.api.contract.operations import HEADERS, TAGS, described
+from serving.api.contract.payment_schema import TEXT
 from serving.api.query_flags import MEANING, SPELLINGS, TAKEN
-from serving.api.schemas import TEXT, ref, schemas_of
+from serving.api.schemas import ref, schemas_of
 
 
 def document(parameters: CatalogueParameters | None = None, keyed: bool = False) -> dict[str, Any]:
@@ -18,13 +20,19 @@ def document(parameters: CatalogueParameters | None = None, keyed: bool = False)
         "info": {
             "title": "riskgate",
             "version": "1",
+            "summary": "Fraud decisions for payments before they are authorised.",
+            "contact": {"name": "The team that runs this service"},
+            "license": {"name": "Apache License 2.0", "identifier": "Apache-2.0"},
             "description": "Scores a payment for fraud before it is authorised. Every valid payment gets a decision; "
             "`tier` says how complete the scoring was. The one exception: far past saturation, and before the service "
             "is ready, a payment is refused immediately (503 with Retry-After) and the caller's own default applies.",
         },
-        "paths": _paths() if keyed else _without_key(_paths()),
+        "servers": [{"url": "/", "description": "The service that shows this document."}],
+        "tags": [{"name": name, "description": description} for name, description in TAGS.items()],
+        "paths": described(_paths() if keyed else _without_key(_paths())),
         "components": {
             "schemas": schemas,
+            "headers": HEADERS,
             "securitySchemes": {
                 "key": {
                     "type": "http",

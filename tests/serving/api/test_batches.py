@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from features.errors import Malformed, Refused, RiskgateError
 from features.intake.parse import read_json
-from serving.api.batch_body import read_batch
-from serving.api.batch_pace import DEFAULT_BATCH_DEADLINE_MS, BatchPace
+from serving.api.bodies.batch_body import read_batch
+from serving.api.bodies.batch_pace import DEFAULT_BATCH_DEADLINE_MS, BatchPace
 from serving.errors import BatchTooLarge
 from tests.serving.profiles import every_way
 from tests.serving.scoring_world import Service, payment

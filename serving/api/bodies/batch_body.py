@@ -13,7 +13,7 @@ from msgspec import Meta
 from features.domain.payment_fields import LONGEST_DEADLINE_MS
 from features.errors import Problem, Refused
 from features.intake.parse import read_json
-from serving.api.batch_pace import DEFAULT_BATCH_DEADLINE_MS
+from serving.api.bodies.batch_pace import DEFAULT_BATCH_DEADLINE_MS
 from serving.api.schemas import MAX_BATCH_PAYMENTS
 
 
