@@ -26,6 +26,13 @@ from serving.redis_store.idempotency_record import pending_record
 from serving.redis_store.keys import slot_of
 from serving.redis_store.scripts import APPEND
 from serving.redis_store.server_checks import check_redis
+from serving.redis_store.service_counts import (
+    FIRST_ID,
+    agree_on_shares,
+    batches_after,
+    last_batch,
+    publish_declines,
+)
 from serving.redis_store.state import RedisState
 from tests.serving.engine.test_redis_engine import stream
 from tests.serving.engine.test_redis_feedback import feedback_of, label
@@ -158,7 +165,7 @@ def test_a_worker_that_dies_between_the_steps_leaves_what_the_retry_completes(sh
             await state.connection.call(("SET", name, claim), engine.now_ns() + 10**9)
             for kind, (key, event) in enumerate(zip(entry.keys, entry.events, strict=True)):
                 if key is not None and dice.random() < 0.5:
-                    await state._run(APPEND, (shared.keys.entity(kind, key),), (event,), engine.now_ns() + 10**9)
+                    await state.run_script(APPEND, (shared.keys.entity(kind, key),), (event,), engine.now_ns() + 10**9)
 
     async def run() -> None:
         async with shared.worker() as engine:
@@ -273,3 +280,18 @@ def test_one_node_that_evicts_is_reason_enough_to_refuse_a_cluster(
             check_redis(settings.redis_url)
     finally:
         shared.client.config_set("maxmemory-policy", "noeviction", target_nodes=last)
+
+
+def test_bounds_are_shared_in_a_cluster(shared: Shared) -> None:
+    async def run() -> None:
+        async with shared.worker() as a, shared.worker() as b:
+            found = await asyncio.gather(
+                *(agree_on_shares(one.state, name, 0.0, 0.5, b"{}") for one, name in ((a, "a"), (b, "b")))
+            )
+            assert [one.fraction for one in found] == [0.5, 0.5]
+            await publish_declines(a.state, "a", b"counted")
+            (batch,) = await batches_after(b.state, FIRST_ID)
+            assert (batch.worker, batch.body) == ("a", b"counted")
+            assert await last_batch(b.state) == batch.place
+
+    asyncio.run(run())
