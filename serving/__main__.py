@@ -141,12 +141,14 @@ def _with(settings: Settings, port: int | None, host: str | None) -> Settings:
 def _add_commands() -> None:
     from serving.cli.challenger import challenger_app
     from serving.cli.keys import key_app
+    from serving.cli.lists import list_app
     from serving.cli.production import production_app
     from serving.console.command import console_app
 
     # Registered without a group, so that they are called like `python -m serving console`.
     for other in (challenger_app, console_app, key_app, production_app):
         app.registered_commands.extend(other.registered_commands)
+    app.add_typer(list_app, name="list")
 
 
 def main() -> None:

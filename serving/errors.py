@@ -61,6 +61,12 @@ class UnknownRoute(ServiceError):
     status = 404
 
 
+class UnknownList(ServiceError):
+    """A list that is neither block nor allow nor watch."""
+
+    status = 404
+
+
 class WrongMethod(ServiceError):
     """A path of the contract called with another HTTP method."""
 
@@ -97,6 +103,12 @@ class SlowBody(ServiceError):
 
 class TooLarge(ServiceError):
     """A body beyond the limit."""
+
+    status = 413
+
+
+class BatchTooLarge(ServiceError):
+    """More payments than can be decided before the batch's deadline."""
 
     status = 413
 

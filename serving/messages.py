@@ -35,10 +35,23 @@ class Error(msgspec.Struct, frozen=True):
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """The reply to an outcome or a label: the value recorded for the transaction."""
+    """The reply to an outcome: the value recorded for the transaction.
+
+    `status` is `applied`, or `waiting` for a payment that is not known here.
+    """
 
     transaction_id: str
     recorded: str
+    status: str
+
+
+class RecordedLabel(Recorded, frozen=True):
+    """The reply to a label: the value recorded for the transaction, and the label in force after it.
+
+    `status` is `applied`, `outranked` by another label, or `waiting` for a payment that is not known here.
+    """
+
+    effective: str | None
 
 
 class Live(msgspec.Struct, frozen=True):

@@ -7,11 +7,13 @@ from collections.abc import Collection
 
 import msgspec
 
-from features.domain.payment import CHANNELS
+from features.domain.payment import CHANNELS, LABEL_SOURCES
 
 DECISIONS = ("approve", "challenge", "review", "decline")
 OPERATORS = ("<", "<=", ">", ">=", "==")
 LIST_KINDS = ("payer", "instrument", "device", "ip", "payee")
+#: What each list decides by default: block and allow decide alone, watch decides at least that.
+LIST_DECISIONS = {"block": "decline", "allow": "approve", "watch": "review"}
 SCORE = "score"  # in a condition: the model's score instead of a feature
 MODEL = "model"  # the breakers' key of the model; a rule's key is its name
 LARGEST_CHANNEL_RISK = 1_000.0
@@ -39,13 +41,15 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Half-open score intervals that tile [0, 1], rules, lists, and limits for decisions without the model.
 
     [0, challenge_at) approve, [challenge_at, review_at) challenge, [review_at, decline_at) review,
-    [decline_at, 1] decline; an interval may be empty. `allow` and `block` map an entity kind to
-    identifiers. `default_bands` (ascending) decide when neither model nor features are available.
-    `lower_tier_approve_up_to_minor` is the largest amount that a tier without the model approves, reference minor
-    units, `lower_tier_exposure_per_minute_minor` the total that such tiers approve within a minute (None: no limit);
-    above either limit they challenge. `channel_risk` weights amounts by channel for load shedding (1 where absent);
-    `usual_decline_share` is the share of payments that the model (`model`) or a rule (its name) usually declines:
-    the initial baseline of its breaker.
+    [decline_at, 1] decline; an interval may be empty. `lists` maps a list to what it decides: `block` and `allow`
+    decide alone, `watch` at least that. `allow` and `block` map an entity kind to identifiers: a bundle's own lists,
+    whose entries a service takes over into its lists once. `default_bands` (ascending) decide when neither model nor
+    features are available. `lower_tier_approve_up_to_minor` is the largest amount that a tier without the model
+    approves, reference minor units, `lower_tier_exposure_per_minute_minor` the total that such tiers approve within a
+    minute (None: no limit); above either limit they challenge. `channel_risk` weights amounts by channel for load
+    shedding (1 where absent); `usual_decline_share` is the share of payments that the model (`model`) or a rule (its
+    name) usually declines: the initial baseline of its breaker. `label_precedence` ranks the sources of labels,
+    highest first.
     """
 
     challenge_at: float
@@ -59,6 +63,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     lower_tier_exposure_per_minute_minor: int | None = None
     channel_risk: dict[str, float] = {}
     usual_decline_share: dict[str, float] = {}
+    lists: dict[str, str] = msgspec.field(default_factory=LIST_DECISIONS.copy)
+    label_precedence: tuple[str, ...] = LABEL_SOURCES
 
     def to_json(self) -> bytes:
         """Canonical bytes; fields added later are omitted at their default, so that older digests stay valid."""
@@ -98,6 +104,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         for kind in (*self.allow, *self.block):
             if kind not in LIST_KINDS:
                 found.append(f"list of {kind!r}: lists name {', '.join(LIST_KINDS)}.")
+        if set(self.lists) != set(LIST_DECISIONS) or not set(self.lists.values()) <= set(DECISIONS):
+            found.append(f"lists map each of {', '.join(LIST_DECISIONS)} to one of {', '.join(DECISIONS)}.")
         edges = [b.up_to_minor for b in self.default_bands]
         bounded = [e for e in edges if e is not None]
         if not edges or edges[-1] is not None or None in edges[:-1] or bounded != sorted(set(bounded)):
@@ -125,6 +133,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
                 found.append(f"usual_decline_share of {name!r}: it names neither {MODEL!r} nor a rule.")
             if not 0 <= share <= 1:
                 found.append(f"usual_decline_share of {name!r} is a share: it must lie in 0..1.")
+        if sorted(self.label_precedence) != sorted(LABEL_SOURCES):
+            found.append(f"label_precedence must name each of {', '.join(LABEL_SOURCES)} once, highest first.")
         return found
 
 
@@ -132,6 +142,8 @@ _ADDED_LATER: dict[str, object] = {
     "lower_tier_exposure_per_minute_minor": None,
     "channel_risk": {},
     "usual_decline_share": {},
+    "lists": LIST_DECISIONS,
+    "label_precedence": LABEL_SOURCES,
 }
 
 #: A starter set; a deployment edits its own copy in the policy.

@@ -15,9 +15,18 @@ CHANNELS = (
 )
 #: The word that any word outside a vocabulary counts as.
 OTHER = "other"
-OUTCOMES = ("authorised", "declined", "reversed", "settled")
+OUTCOMES = (
+    *("authorised", "declined", "captured", "voided", "refunded", "settled", "reversed"),
+    *("chargeback_opened", "chargeback_won", "chargeback_lost"),
+)
 LABELS = ("fraud", "legitimate")
-LABEL_SOURCES = ("chargeback", "customer_report", "network_alert", "review")
+#: Withdraws the label of its source.
+RETRACTED = "retracted"
+#: The source of verdicts of the review desk, which nobody else reports.
+REVIEW = "review"
+#: Sources of labels in the order in which a policy ranks them unless it says otherwise.
+LABEL_SOURCES = ("chargeback", "network_alert", REVIEW, "customer_report")
+REPORTING_SOURCES = tuple(source for source in LABEL_SOURCES if source != REVIEW)
 
 #: The kinds of entity of a payment that have window state.
 ENTITIES = ("payer", "instrument", "device", "ip", "payee", "pair")

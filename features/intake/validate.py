@@ -6,7 +6,7 @@ all zeros) is the empty text, and the payment is decided without that entity's w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -25,8 +25,6 @@ from features.domain.payment_fields import (
     Whole,
     Word,
 )
-from features.errors import Problem
-from features.intake.card_numbers import holds_card_number, is_card_number
 from features.intake.findings import Findings, kind_of
 from features.intake.normalise import currency_word, plain_text, says_nothing
 
@@ -135,19 +133,3 @@ _READERS: dict[type, Callable[[Field, Any, Catalogue, Findings], Any]] = {
     Word: _word,
 }
 assert all(type(BY_NAME[field.name].kind) in _READERS for field in _CORE)
-
-
-def card_number_problems(raw: Any, where: str | None = None) -> Iterator[Problem]:
-    """One problem for each value, at any depth, that carries a clear card number; the number is not repeated."""
-    if isinstance(raw, str | int | float):
-        if holds_card_number(raw) if isinstance(raw, str) else is_card_number(raw):
-            yield Problem("clear_card_number", "carries what looks like a clear card number.", where,
-                          "Send a token instead; nothing of this request was kept.")  # fmt: skip
-    elif isinstance(raw, dict):
-        for key, value in raw.items():
-            named = where or (key if key in BY_NAME else None)
-            yield from card_number_problems(key, named if not holds_card_number(key) else where)
-            yield from card_number_problems(value, named)
-    elif isinstance(raw, list):
-        for value in raw:
-            yield from card_number_problems(value, where)

@@ -13,25 +13,32 @@ from serving.access.loopback_only import refusal_of
 from serving.api.asgi import ADMITTED, Receive, Reply, Scope, Send, closing, error_reply, send_reply
 from serving.api.docs_page import FILES
 from serving.api.handlers import Handlers, Request
-from serving.api.query_flags import flags_of
-from serving.api.sandbox import with_sandbox
+from serving.api.list_handlers import ListHandlers
+from serving.api.query_flags import NONE, flags_of
 from serving.decision.evaluator import FULL
 from serving.engine.protocols import Engine, Runtime
+from serving.engine.sandbox import with_sandbox
 from serving.errors import Overloaded, UnknownRoute, WrongMethod
 from serving.ledger.hash_key import pseudonyms_of
+from serving.lists.addresses import noting
 from serving.server.headers import ALWAYS, security_headers
 from serving.tracing.request_trace import CURRENT, trace_of_headers
 from serving.tracing.server_timing import server_timing
 
-RECEIPTS = "/v1/receipts/"
+RECEIPTS, DECISIONS = "/v1/receipts/", "/v1/decisions/"
+LISTS = "/v1/lists/"
 
 
 class Route(NamedTuple):
-    """How a path is called, what answers it, and the scope that a key needs for it (None: no key is needed)."""
+    """How a path is called, what answers it, and the scope that a key needs for it (None: no key is needed).
+
+    `reads_query`: the handler reads the query itself, which holds more than flags.
+    """
 
     method: str
     handler: Callable[[Request], Awaitable[Reply]]
     scope: str | None
+    reads_query: bool = False
 
 
 class Admission(Protocol):
@@ -73,7 +80,16 @@ class Application:
             "/": Route("GET", handlers.page, None),
             **{f"/docs/{name}": Route("GET", handlers.page_file, None) for name in FILES},
         }
-        self._receipt = Route("GET", handlers.receipt, "read")
+        self._of_transaction = {
+            RECEIPTS: Route("GET", handlers.receipt, "read"),
+            DECISIONS: Route("GET", handlers.decision, "score"),
+        }
+        lists = ListHandlers(self, handlers.read)
+        self._lists = {
+            "GET": Route("GET", lists.page, "admin", reads_query=True),
+            "POST": Route("POST", lists.add, "admin"),
+            "DELETE": Route("DELETE", lists.remove, "admin"),
+        }
 
     def serve(self, runtime: Runtime, authenticator: Authenticator) -> None:
         """Answer with this runtime, for the callers that the authenticator accepts, from now on."""
@@ -82,7 +98,7 @@ class Application:
         self.runtime, self.authenticator = runtime, authenticator
         authenticator.share_rates(runtime.bounds)
         settings, watch = runtime.settings, runtime.metrics.watch
-        self.names = pseudonyms_of(settings.hash_key)
+        self.names = noting(pseudonyms_of(settings.hash_key), runtime.book)
         self.tokens = runtime.tokens
         self.always = security_headers(settings.hsts_seconds)
         self._most_under_way = settings.in_flight_limit
@@ -139,31 +155,41 @@ class Application:
                 length = value
             elif name == b"content-encoding":
                 coding = value if not coding else coding + b"," + value
-        method, handler, needed = self._find(path)
+        method, handler, needed, reads_query = self._find(path, scope["method"])
         if scope["method"] != method and not (method == "GET" and scope["method"] == "HEAD"):
+            if path.startswith(LISTS):
+                method = ", ".join(("HEAD", *self._lists))
             raise WrongMethod(f"{path} is called with {method}.", f"Send {method} {path}.", method)
         caller = None
         # Metrics hold no personal data: a scraper on this machine needs no key.
         if needed is not None and (path != "/metrics" or not is_local(scope.get("client"), scope["headers"])):
             caller = self.authenticate(authorization, needed)
-        flags = flags_of(path, scope["query_string"])
+        query: bytes = scope["query_string"]
+        flags = NONE if reads_query else flags_of(path, query)
         server = scope.get("server")
-        return await handler(Request(path, flags, receive, length, coding, started_ns, caller, best_tier, server))
+        return await handler(
+            Request(path, flags, receive, length, coding, started_ns, caller, best_tier, server, query)
+        )
 
-    def _find(self, path: str) -> Route:
+    def _find(self, path: str, method: str) -> Route:
         found = self._routes.get(path)
         if found is not None:
             return found
-        if path.startswith(RECEIPTS):
-            return self._receipt
+        for start, route in self._of_transaction.items():
+            if path.startswith(start):
+                return route
         if path == "*":  # the server as a whole (RFC 9110 §9.3.7)
             raise WrongMethod("The service as a whole answers no OPTIONS.", "Ask for a path.", "GET, HEAD, POST")
+        if path.startswith(LISTS):
+            return self._lists.get(method, self._lists["GET"])
         raise UnknownRoute("There is nothing at this path.", "See /openapi.json for what this service answers.")
 
     def _route_name(self, path: str) -> str:
         if path in self._routes:
             return path
-        return RECEIPTS + "{transaction_id}" if path.startswith(RECEIPTS) else "other"
+        if path.startswith(LISTS):
+            return LISTS + "{list}"
+        return next((f"{start}{{transaction_id}}" for start in self._of_transaction if path.startswith(start)), "other")
 
     def authenticate(self, authorization: bytes | None, scope: str) -> Caller:
         """The caller of a request that needs `scope`; counts the request against the caller's rate.

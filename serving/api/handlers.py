@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from features.errors import RiskgateError
-from features.intake.parse import payment_from, read_json, read_payment
+from features.intake.parse import payment_from, read_payment
 from features.intake.pseudonyms import Pseudonyms
 from features.intake.tokens import Tokens
 from serving.access.authenticator import Authenticator, Caller
 from serving.api import docs_page, openapi
 from serving.api.asgi import JSON, REPLAYED, Receive, Reply, html_reply, json_reply
-from serving.api.bodies import read_body
-from serving.api.body_timeout import BodyTimeout
+from serving.api.bodies.batch_body import read_batch
+from serving.api.bodies.batch_pace import BatchPace
+from serving.api.bodies.body_timeout import BodyTimeout
+from serving.api.bodies.reading import read_body
 from serving.api.query_flags import Flags
-from serving.api.schemas import MAX_BATCH_PAYMENTS, Decisions
+from serving.api.schemas import Decisions
+from serving.decision.evaluator import DEFAULT, FULL
 from serving.decision.receipt import decode_record, readable
 from serving.engine.protocols import Engine, Runtime
 from serving.engine.scored import Scored
 from serving.errors import UnknownTransaction
-from serving.messages import Error, ErrorBody, Live, Ready, refusal
-from serving.state.outcomes import read_label, read_outcome
+from serving.feedback.intake import read_label, read_outcome, transaction_id_of
+from serving.feedback.view import status_of, unknown_payment
+from serving.messages import Error, Live, Ready, refusal
+from serving.state.report_events import FeedbackResult
 from serving.telemetry.metrics import CONTENT_TYPE
 
 #: Payments of a batch that are scored before other requests get their turn.
-BATCH_SLICE = 32
+BATCH_SLICE = 8
 
 
 class Request(msgspec.Struct):
@@ -44,6 +49,7 @@ class Request(msgspec.Struct):
     caller: Caller | None
     best_tier: str
     server: tuple[str, int | None] | None
+    query: bytes = b""
 
 
 class Backend(Protocol):
@@ -68,8 +74,10 @@ class Handlers:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self._body_timeout = BodyTimeout()
+        self._batch_pace = BatchPace()
 
-    def _read(self, request: Request, limit_bytes: int) -> Coroutine[Any, Any, bytes]:
+    def read(self, request: Request, limit_bytes: int) -> Coroutine[Any, Any, bytes]:
+        """The body of a request, in time."""
         return self._body_timeout.wait_for(read_body(request.receive, request.length, limit_bytes, request.coding))
 
     # -- payments ------------------------------------------------------------------------------
@@ -77,7 +85,7 @@ class Handlers:
     async def score(self, request: Request) -> Reply:
         """`POST /v1/score`: decide about one payment."""
         runtime, engine = self.backend.engine()
-        body = await self._read(request, runtime.settings.body_limit_bytes)
+        body = await self.read(request, runtime.settings.body_limit_bytes)
         backend, flags = self.backend, request.flags
         payment = read_payment(body, engine.catalogue, backend.names, backend.tokens, strict=flags.strict)
         if payment.warnings:
@@ -98,26 +106,26 @@ class Handlers:
     async def batch(self, request: Request) -> Reply:
         """`POST /v1/score/batch`: decide about many payments, in order."""
         runtime, engine = self.backend.engine()
-        body = await self._read(request, runtime.settings.batch_limit_bytes)
-        raw = read_json(body)
-        payments = raw.get("payments") if isinstance(raw, dict) and set(raw) == {"payments"} else None
-        if not isinstance(payments, list) or len(payments) > MAX_BATCH_PAYMENTS:
-            error = ErrorBody(
-                "invalid_batch",
-                f'A batch is {{"payments": [...]}} with up to {MAX_BATCH_PAYMENTS} payments.',
-                "Send fewer payments, in this shape.",
-                "payments",
-            )
-            return json_reply(Error(error), 422)
+        body = await self.read(request, runtime.settings.batch_limit_bytes)
+        batch = read_batch(body)
+        payments, deadline_ns = batch.payments, request.started_ns + batch.deadline_ms * 1_000_000
+        self._batch_pace.check(len(payments), deadline_ns - time.perf_counter_ns())
         if self.backend.authenticator is not None and request.caller is not None:
             self.backend.authenticator.charge(request.caller, len(payments))
         decisions: list[msgspec.Raw | Error] = []
+        began_ns = time.perf_counter_ns()
         for first in range(0, len(payments), BATCH_SLICE):
-            decisions += await self._slice(runtime, engine, payments[first : first + BATCH_SLICE], request.flags)
+            # Past the deadline of the batch the rest is decided by amount, which costs least: all of it, or nothing.
+            best_tier = FULL if time.perf_counter_ns() < deadline_ns else DEFAULT
+            part = payments[first : first + BATCH_SLICE]
+            decisions += await self._slice(runtime, engine, part, request.flags, best_tier)
             await asyncio.sleep(0)
+        self._batch_pace.learn(len(payments), time.perf_counter_ns() - began_ns)
         return json_reply(Decisions(decisions))
 
-    async def _slice(self, runtime: Runtime, engine: Engine, raw: list[Any], flags: Flags) -> list[msgspec.Raw | Error]:
+    async def _slice(
+        self, runtime: Runtime, engine: Engine, raw: Sequence[msgspec.Raw], flags: Flags, best_tier: str
+    ) -> list[msgspec.Raw | Error]:
         decisions: list[msgspec.Raw | Error] = []
         under_way: list[tuple[int, int, asyncio.Task[Scored]]] = []
         backend = self.backend
@@ -125,7 +133,7 @@ class Handlers:
             began_ns = time.perf_counter_ns()
             decisions.append(msgspec.Raw(b""))
             try:
-                payment = payment_from(one, engine.catalogue, backend.names, backend.tokens, strict=flags.strict)
+                payment = read_payment(bytes(one), engine.catalogue, backend.names, backend.tokens, strict=flags.strict)
             except RiskgateError as error:
                 decisions[place] = refusal(error)[1]
                 continue
@@ -135,7 +143,7 @@ class Handlers:
             answer = (
                 engine.dry_run(payment)
                 if flags.dry_run
-                else engine.answer(payment, began_ns, explain_approved=flags.explain)
+                else engine.answer(payment, began_ns, explain_approved=flags.explain, best_tier=best_tier)
             )
             under_way.append((place, began_ns, asyncio.create_task(answer)))
         for place, began_ns, task in under_way:
@@ -150,36 +158,37 @@ class Handlers:
             decisions[place] = msgspec.Raw(scored.answer)
         return decisions
 
-    # -- reports and receipts ------------------------------------------------------------------
+    # -- reports, receipts and decisions -------------------------------------------------------
 
     async def outcome(self, request: Request) -> Reply:
-        """`POST /v1/outcomes`: record what the issuer did."""
+        """`POST /v1/outcomes`: record what became of a payment."""
         runtime, _ = self.backend.engine()
-        report = read_outcome(await self._read(request, runtime.settings.body_limit_bytes))
+        report = read_outcome(await self.read(request, runtime.settings.body_limit_bytes), runtime.tokens)
         assert runtime.feedback is not None
-        taken = await runtime.feedback.take_outcome(report)
-        if not taken.replayed:
-            runtime.metrics.reported("outcome", report.outcome)
-        return json_reply(taken.reply, headers=REPLAYED if taken.replayed else (JSON,))
+        return self._reported(runtime, await runtime.feedback.take_outcome(report), "outcome")
 
     async def label(self, request: Request) -> Reply:
         """`POST /v1/labels`: record whether a payment was fraud."""
-        runtime, _ = self.backend.engine()
-        report = read_label(await self._read(request, runtime.settings.body_limit_bytes))
+        runtime, engine = self.backend.engine()
+        body = await self.read(request, runtime.settings.body_limit_bytes)
+        names, tokens = self.backend.names, runtime.tokens
+        report = read_label(body, tokens, lambda raw: payment_from(raw, engine.catalogue, names, tokens))
         assert runtime.feedback is not None
-        taken = await runtime.feedback.take_label(report)
+        return self._reported(runtime, await runtime.feedback.take_label(report), "label")
+
+    def _reported(self, runtime: Runtime, taken: FeedbackResult, kind: str) -> Reply:
         if not taken.replayed:
-            runtime.metrics.reported("label", report.label)
-        return json_reply(taken.reply, headers=REPLAYED if taken.replayed else (JSON,))
+            runtime.metrics.reported(kind, taken.reply.recorded)
+        return json_reply(taken.reply, 202 if taken.waits else 200, REPLAYED if taken.replayed else (JSON,))
 
     async def receipt(self, request: Request) -> Reply:
         """`GET /v1/receipts/{transaction_id}`: the record of one decision."""
         runtime, engine = self.backend.engine()
         sent = request.path.removeprefix("/v1/receipts/")
-        stored, token = runtime.tokens.replace(sent)
+        stored = transaction_id_of(sent, runtime.tokens)
         event = await engine.payment_event(stored)
-        if event is None and token is not None:
-            # An older ledger: some of these spellings were no card numbers to the release that wrote it.
+        if event is None and stored != sent:
+            # An older ledger: some of these spellings were kept as they came by the release that wrote it.
             event = await engine.payment_event(sent)
         if event is None:
             raise UnknownTransaction(
@@ -188,6 +197,18 @@ class Handlers:
         return json_reply(
             {"seq": str(event.seq), **readable(decode_record(event.seq, event.body), engine.catalogue.names)}
         )
+
+    async def decision(self, request: Request) -> Reply:
+        """`GET /v1/decisions/{transaction_id}`: decision, case, outcomes and label of one payment."""
+        runtime, engine = self.backend.engine()
+        transaction_id = transaction_id_of(request.path.removeprefix("/v1/decisions/"), runtime.tokens)
+        assert runtime.feedback is not None
+        known = await runtime.feedback.known(transaction_id)
+        if known is None:
+            raise unknown_payment(await runtime.feedback.reports_waiting(transaction_id))
+        event = await engine.payment_event(transaction_id)
+        answer = None if event is None else bytes(decode_record(event.seq, event.body).answer)
+        return json_reply(status_of(known, answer))
 
     # -- about the service ---------------------------------------------------------------------
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from features.catalogue.catalogue import CatalogueParameters
+from serving.api import list_schemas
+from serving.api.contract.operations import HEADERS, TAGS, described
+from serving.api.contract.payment_schema import TEXT
 from serving.api.query_flags import MEANING, SPELLINGS, TAKEN
-from serving.api.schemas import TEXT, ref, schemas_of
+from serving.api.schemas import ref, schemas_of
 
 
 def document(parameters: CatalogueParameters | None = None, keyed: bool = False) -> dict[str, Any]:
@@ -17,13 +20,19 @@ def document(parameters: CatalogueParameters | None = None, keyed: bool = False)
         "info": {
             "title": "riskgate",
             "version": "1",
+            "summary": "Fraud decisions for payments before they are authorised.",
+            "contact": {"name": "The team that runs this service"},
+            "license": {"name": "Apache License 2.0", "identifier": "Apache-2.0"},
             "description": "Scores a payment for fraud before it is authorised. Every valid payment gets a decision; "
             "`tier` says how complete the scoring was. The one exception: far past saturation, and before the service "
             "is ready, a payment is refused immediately (503 with Retry-After) and the caller's own default applies.",
         },
-        "paths": _paths() if keyed else _without_key(_paths()),
+        "servers": [{"url": "/", "description": "The service that shows this document."}],
+        "tags": [{"name": name, "description": description} for name, description in TAGS.items()],
+        "paths": described(_paths() if keyed else _without_key(_paths())),
         "components": {
             "schemas": schemas,
+            "headers": HEADERS,
             "securitySchemes": {
                 "key": {
                     "type": "http",
@@ -49,7 +58,7 @@ _ERRORS = {
     "400": "Malformed: not one JSON object.",
     "401": "No key, or a wrong or expired one.",
     "403": "The key lacks the scope; without keys: not a loopback `Host`, or a foreign `Origin`.",
-    "404": "Unknown transaction.",
+    "404": "Unknown transaction or list.",
     "408": "The body did not arrive in time.",
     "409": "Same id with other content, or a contradicted report.",
     "413": "The body is too large.",
@@ -94,7 +103,26 @@ def _post(summary: str, scope: str, body: str, reply: str, also: tuple[str, ...]
         "post": {
             "summary": summary,
             "requestBody": {"required": True, "content": {"application/json": {"schema": ref(body)}}},
-            "responses": _replies(reply, ("408", "415", *also), replay=body != "Batch"),
+            "responses": _replies(reply, ("408", "415", *also), replay=body in ("Payment", "Outcome", "Label")),
+            **_needs(scope),
+        }
+    }
+
+
+def _report(summary: str, body: str, reply: str, also: tuple[str, ...] = ()) -> dict[str, Any]:
+    operation = _post(summary, "feedback", body, reply, also)
+    responses = operation["post"]["responses"]
+    waits = {**responses["200"], "description": "The payment is not known here: the report waits for it."}
+    operation["post"]["responses"] = {"200": responses.pop("200"), "202": waits, **responses}
+    return operation
+
+
+def _of_transaction(summary: str, scope: str, reply: str) -> dict[str, Any]:
+    return {
+        "get": {
+            "summary": summary,
+            "parameters": [{"name": "transaction_id", "in": "path", "required": True, "schema": TEXT}],
+            "responses": _replies(reply, ("404",)),
             **_needs(scope),
         }
     }
@@ -114,19 +142,28 @@ def _flags(path: str) -> list[dict[str, Any]]:
     ]
 
 
+def _lists() -> dict[str, Any]:
+    path = {"parameters": [list_schemas.NAME]}
+    page = {
+        "summary": "Entries of a list, in the order in which they were added.",
+        "parameters": [list_schemas.NAME, *list_schemas.PAGE_QUERY],
+        "responses": _replies("ListPage", ("404",)),
+        **_needs("admin"),
+    }
+    add = _post(
+        "Add entries, or replace those of the same kind and value.", "admin", "NewEntries", "ChangedList", ("404",)
+    )
+    remove = _post("Remove entries.", "admin", "EntryNames", "ChangedList", ("404",))
+    return {"get": page, "post": add["post"] | path, "delete": remove["post"] | path}
+
+
 def _paths() -> dict[str, Any]:
     score = _post("Decide about one payment.", "score", "Payment", "Decision", ("409",))
     batch = _post("Decide about up to 1,000 payments, in order.", "score", "Batch", "Decisions")
     score["post"]["parameters"] = _flags("/v1/score")
     batch["post"]["parameters"] = _flags("/v1/score/batch")
-    receipt = {
-        "get": {
-            "summary": "Everything needed to reproduce one decision.",
-            "parameters": [{"name": "transaction_id", "in": "path", "required": True, "schema": TEXT}],
-            "responses": _replies("Receipt", ("404",)),
-            **_needs("read"),
-        }
-    }
+    receipt = _of_transaction("Everything needed to reproduce one decision.", "read", "Receipt")
+    decision = _of_transaction("Decision, case, outcomes and label of one payment.", "score", "PaymentStatus")
     metrics = _get("Counters and histograms for Prometheus.", "text/plain", {"type": "string"})
     for status in ("401", "403", "429", "503"):
         metrics["get"]["responses"][status] = _error(status)
@@ -134,9 +171,11 @@ def _paths() -> dict[str, Any]:
     return {
         "/v1/score": score,
         "/v1/score/batch": batch,
-        "/v1/outcomes": _post("Report what the issuer then did.", "feedback", "Outcome", "Recorded", ("404",)),
-        "/v1/labels": _post("Report whether it was fraud.", "feedback", "Label", "Recorded", ("404", "409")),
+        "/v1/outcomes": _report("Report what became of a payment.", "Outcome", "RecordedOutcome", ("409",)),
+        "/v1/labels": _report("Report whether it was fraud.", "Label", "RecordedLabel"),
+        "/v1/decisions/{transaction_id}": decision,
         "/v1/receipts/{transaction_id}": receipt,
+        "/v1/lists/{list}": _lists(),
         "/livez": _get("Whether the process answers.", "application/json", ref("Live")),
         "/readyz": _get(
             "Whether payments are scored in full, and if not why.", "application/json", ref("Ready"), ("200", "503")

@@ -9,27 +9,20 @@ import msgspec
 from msgspec import Meta
 
 from features.catalogue.catalogue import CatalogueParameters
-from features.domain.payment import LABEL_SOURCES, LABELS, OUTCOMES, Payment
-from features.domain.payment_fields import (
-    EXAMPLE,
-    FIELDS,
-    LONGEST_TEXT,
-    Address,
-    Attributes,
-    Degrees,
-    Kind,
-    Moment,
-    Pattern,
-    Whole,
-    Word,
-)
+from features.domain.money import LARGEST_AMOUNT_MINOR
+from features.domain.payment import LABELS, OUTCOMES, REPORTING_SOURCES, Payment
+from features.domain.payment_fields import LONGEST_DEADLINE_MS, LONGEST_TEXT
+from serving import messages
+from serving.api import list_schemas
+from serving.api.contract.payment_schema import payment_schemas
 from serving.decision import receipt
 from serving.decision.receipt import one_of
-from serving.messages import Error, Live, Ready, Recorded
+from serving.feedback.intake import LONGEST_REASON_CODE, REPORTED_LABELS
+from serving.feedback.label_precedence import APPLIED, LABEL_STATES, WAITING
+from serving.feedback.view import PaymentStatus
+from serving.messages import Error, Live, Ready
 
 MAX_BATCH_PAYMENTS = 1_000
-TEXT = {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT}
-_TIME = {"type": "string", "format": "date-time", "description": "RFC 3339 with an offset."}
 
 
 def ref(name: str) -> dict[str, Any]:
@@ -37,7 +30,10 @@ def ref(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-# The types below are read for their schemas. What a caller sends is checked by serving/state/outcomes.py and by
+_AMOUNT = {"minimum": 0, "maximum": LARGEST_AMOUNT_MINOR, "description": "Never more refunded than captured."}
+_REASON_CODE = {"maxLength": LONGEST_REASON_CODE, "description": "The code of the network or issuer."}
+
+# The types below are read for their schemas. What a caller sends is checked by serving/feedback/intake.py and by
 # features/intake/, which report every problem.
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT)]
@@ -45,30 +41,59 @@ Time = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset.")
 
 
 class Outcome(msgspec.Struct):
-    """What the issuer did with a payment."""
+    """What became of a payment; an amount is a part in its minor units, and without one it is all that is left."""
 
     transaction_id: Identifier
     outcome: Annotated[str, one_of(OUTCOMES)]
     event_time: Time
+    amount_minor: Annotated[int | None, Meta(extra_json_schema=_AMOUNT)] = None
+    reason_code: Annotated[str | None, Meta(extra_json_schema=_REASON_CODE)] = None
 
 
 class Label(msgspec.Struct):
-    """Whether a payment was fraud, and who says so."""
+    """Whether a payment was fraud, and who says so; `retracted` withdraws the label of that source.
+
+    A `payment` that is not known here is taken into the history undecided; without it the label waits for its payment.
+    """
 
     transaction_id: Identifier
-    label: Annotated[str, one_of(LABELS)]
-    source: Annotated[str, one_of(LABEL_SOURCES)]
+    label: Annotated[str, one_of(REPORTED_LABELS)]
+    source: Annotated[str, one_of(REPORTING_SOURCES)]
     reported_at: Time
+    payment: Payment | None = None
 
 
 class Batch(msgspec.Struct):
-    """Payments, decided in this order."""
+    """Payments, decided in this order.
+
+    A batch whose payments would usually take longer than `deadline_ms`, counted from its arrival, is refused with the
+    number that fits (413).
+    """
 
     payments: Annotated[tuple[Payment, ...], Meta(max_length=MAX_BATCH_PAYMENTS)]
+    deadline_ms: Annotated[int, Meta(ge=1, le=LONGEST_DEADLINE_MS)] = LONGEST_DEADLINE_MS
+
+
+class RecordedOutcome(messages.Recorded, frozen=True):
+    """What was recorded for the transaction: `applied`, or `waiting` for a payment that is not known here."""
+
+    status: Annotated[str, one_of((APPLIED, WAITING))]
+
+
+class RecordedLabel(messages.RecordedLabel, frozen=True):
+    """What was recorded for the transaction, and the label in force after it.
+
+    `applied`, `outranked` by another label, or `waiting` for a payment that is not known here.
+    """
+
+    status: Annotated[str, one_of(LABEL_STATES)]
+    effective: Annotated[str | None, Meta(extra_json_schema={"enum": [*LABELS, None]})]
 
 
 class Decision(receipt.Answer, frozen=True):
     """The decision about one payment."""
+
+    test: Annotated[bool, Meta(description="Sent by a sandbox alone: the id asked for this answer.")] = False
 
 
 class Decisions(msgspec.Struct):
@@ -91,73 +116,31 @@ class Receipt(msgspec.Struct):
     """The record of one decision."""
 
     seq: Annotated[str, Meta(description="Place in the ledger: a whole number as text, for it may exceed 2^53.")]
-    payment: Payment
+    payment: Annotated[Any, Meta(extra_json_schema=ref("RecordedPayment"))]
     answer: Decision
     receipt: ReceiptBody
     values: Annotated[dict[str, Any] | None, Meta(description="The vector by feature name; null is missing.")]
 
 
-def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    if "anyOf" in schema:
-        return {"anyOf": [*schema["anyOf"], {"type": "null"}]}
-    return {**schema, "type": [schema["type"], "null"]}
+_NAMED = (
+    *(Outcome, Label, Batch, Decision, Decisions, Receipt, Error, Live, Ready, RecordedOutcome, RecordedLabel),
+    PaymentStatus,
+    *list_schemas.ANSWERED,
+)
 
 
-def _payment(parameters: CatalogueParameters) -> dict[str, Any]:
-    attributes: dict[str, Any] = {}
-    for attribute in parameters.attributes:
-        kind: dict[str, Any] = {"type": "string", **TEXT} if attribute.categories else {"type": "number"}
-        attributes[attribute.name] = {**kind, "description": attribute.sentence}
-    properties: dict[str, Any] = {}
-    for field in FIELDS:
-        schema = _of_kind(field.kind)
-        if isinstance(field.kind, Attributes):
-            schema["properties"] = attributes
-        elif not field.required:  # absent and null are the same: not sent
-            schema = _or_null(schema)
-        if field.description:
-            schema["description"] = field.description
-        if isinstance(field.default, int):
-            schema["default"] = field.default
-        properties[field.name] = schema
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": [field.name for field in FIELDS if field.required],
-        "additionalProperties": False,
-        "example": EXAMPLE,
-    }
-
-
-def _of_kind(kind: Kind) -> dict[str, Any]:
-    match kind:
-        case Moment():
-            return dict(_TIME)
-        case Whole():
-            return {"type": "integer", "minimum": kind.low, "maximum": kind.high}
-        case Word():
-            return {"type": "string", "enum": list(kind.words)}
-        case Pattern():
-            return {"type": "string", "pattern": f"^{kind.pattern.pattern}$"}
-        case Address():
-            return {"anyOf": [{"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"}]}
-        case Degrees():
-            return {"type": "number", "minimum": -kind.limit, "maximum": kind.limit}
-        case Attributes():
-            return {"type": "object", "additionalProperties": False}
-        case _:
-            return dict(TEXT)
-
-
-_NAMED = (Outcome, Label, Batch, Decision, Decisions, Receipt, Error, Live, Ready, Recorded)
+#: What callers send; every other schema is a reply's, which may have more fields than it names.
+_SENT = ("Outcome", "Label", "Batch")
 
 
 def schemas_of(parameters: CatalogueParameters) -> dict[str, Any]:
     """Every schema by name, for a service with these catalogue parameters."""
     _, schemas = msgspec.json.schema_components(_NAMED, ref_template="#/components/schemas/{name}")
-    for schema in schemas.values():
-        schema["additionalProperties"] = False
+    for name, schema in schemas.items():
+        if name in _SENT:
+            schema["additionalProperties"] = False
         schema["description"] = " ".join(schema["description"].split())
         for field in schema["properties"].values():
-            field.pop("default", None)  # a default matters to a sender, and these are replies
-    return {**schemas, "Payment": _payment(parameters)}
+            if name not in _SENT:
+                field.pop("default", None)  # a default matters to a sender
+    return {**schemas, **list_schemas.SENT, **payment_schemas(parameters)}

@@ -19,6 +19,8 @@ from features.domain.payment_fields import FIELDS
 from features.history.card_numbers import marked
 from features.history.normalise import normalised
 from features.history.schema import history_schema
+from serving.feedback.changes import EFFECTIVE_VALUES
+from serving.ledger.event_bodies import LabelInForce, ReportEvent
 from serving.ledger.open import opened
 from serving.ledger.promotions import latest_catalogue
 from serving.ledger.reader import PAGE, Event, LedgerReader
@@ -40,7 +42,7 @@ Row = dict[str, Any]
 def export(config: LedgerConfig, target: Path, *, page: int = PAGE, rows_per_table: int = ROWS_PER_TABLE) -> int:
     """Write imported history and scored payments in HISTORY_SCHEMA, sorted by event time; returns the number of rows.
 
-    The label of a payment is the one reported last, from any source. The target is written atomically. `page` events
+    The label of a payment is the one in force, as its last event says. The target is written atomically. `page` events
     of the ledger and `rows_per_table` payments are held as Python objects at a time.
     Raises: CannotStart when there is no ledger.
     """
@@ -75,27 +77,31 @@ def _steps(events: Iterable[Event], known: Catalogue) -> Iterator[tuple[Event, S
 
 
 class _Reports:
-    """Outcome and label of each transaction; of several the one reported last.
+    """Outcome and label of each transaction.
 
+    Of several outcomes the one reported last, those that change the state before all others: a replay must see them.
     A ledger may hold an outcome of every payment: a tuple per report takes less memory than a dictionary.
     """
 
     def __init__(self, ledger: LedgerReader, known: Catalogue, page: int) -> None:
         self._outcomes: dict[str, tuple[int, str]] = {}
-        self._labels: dict[str, tuple[int, str, str | None]] = {}
+        self._labels: dict[str, tuple[int, str | None, str | None]] = {}
         for _, step in _steps(ledger.each_of_kind("outcome", page=page), known):
             assert isinstance(step, ReportStep)
             report = step.report
             outcome = self._outcomes.get(report.transaction_id)
-            if outcome is None or report.reported_at_ms >= outcome[0]:
+            if outcome is None or _precedes(outcome, report):
                 self._outcomes[report.transaction_id] = (report.reported_at_ms, sys.intern(report.value))
         for _, step in _steps(ledger.each_of_kind("label", page=page), known):
             assert isinstance(step, ReportStep)
             report = step.report
             label = self._labels.get(report.transaction_id)
-            if label is None or report.reported_at_ms >= label[0]:
-                source = None if report.source is None else sys.intern(report.source)
-                self._labels[report.transaction_id] = (report.reported_at_ms, sys.intern(report.value), source)
+            held = report.in_force
+            if held is None:  # of a release before: the later reported label is in force
+                if label is not None and report.reported_at_ms < label[0]:
+                    continue
+                held = LabelInForce(report.value, report.source, report.reported_at_ms)
+            self._labels[report.transaction_id] = (held.reported_at_ms, _same(held.label), _same(held.source))
 
     def __contains__(self, transaction_id: str) -> bool:
         return transaction_id in self._labels or transaction_id in self._outcomes
@@ -106,8 +112,19 @@ class _Reports:
         if (outcome := self._outcomes.get(transaction_id)) is not None:
             row["outcome_time"], row["outcome"] = max(_moment(outcome[0]), event_time), outcome[1]
         if (label := self._labels.get(transaction_id)) is not None:
-            row["label_time"], row["label"], row["label_source"] = max(_moment(label[0]), event_time), *label[1:]
+            at = None if label[1] is None else max(_moment(label[0]), event_time)
+            row["label_time"], row["label"], row["label_source"] = at, *label[1:]
         return row
+
+
+def _precedes(outcome: tuple[int, str], report: ReportEvent) -> bool:
+    """Whether an outcome gives way to a later event."""
+    effective = (outcome[1] in EFFECTIVE_VALUES, report.value in EFFECTIVE_VALUES)
+    return report.reported_at_ms >= outcome[0] if effective[0] == effective[1] else effective[1]
+
+
+def _same(word: str | None) -> str | None:
+    return None if word is None else sys.intern(word)
 
 
 def _payments(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -14,21 +14,23 @@ from features.domain.payment import Payment
 from features.errors import RiskgateError
 from features.progress import progress
 from features.state.profiles import NumberedProfiles
+from serving.audit.verify_result import VerifyResult
 from serving.decision import receipt as receipts
 from serving.decision.decision import Decision
 from serving.decision.evaluator import DEFAULT, OPEN_BREAKER, STALE, Evaluator
 from serving.decision.receipt import Receipt
 from serving.errors import BrokenReceipt, CannotStart
+from serving.feedback.waiting import WaitingReports
 from serving.ledger.event_bodies import decode_promotion
 from serving.ledger.hash_key import check_hash_key
 from serving.ledger.open import opened
 from serving.ledger.promotions import catalogue_at, promotions
 from serving.ledger.reader import Event, LedgerReader
+from serving.lists.history import ListHistory
 from serving.model import bundle_archive
 from serving.output import out
 from serving.state.fold import Fold
 from serving.state.foldable import CannotFold, PaymentStep, checked_step_of, reason_of
-from serving.state.set_aside import SetAside
 from serving.store_config import LedgerConfig
 
 Advance = Callable[[int], None]
@@ -37,52 +39,6 @@ Advance = Callable[[int], None]
 COMPARED = (
     "decision", "score", "reasons", "rules", "tier", "missing", "warnings", "model", "policy", "features", "receipt_id",
 )  # fmt: skip
-
-
-class VerifyResult(msgspec.Struct):
-    """The result of a verification; `vectors` is how many feature vectors were compared.
-
-    `undecided` payments entered the state, and their process died before it answered. `set_aside` events cannot be
-    folded and changed nothing; an operator who knows the reason passes their numbers as `explained`.
-    """
-
-    events: int = 0
-    payments: int = 0
-    vectors: int = 0
-    mismatches: int = 0
-    differences: list[str] = []
-    models: list[str] = []
-    undecided: int = 0
-    set_aside: SetAside = msgspec.field(default_factory=SetAside)
-
-    def unexplained(self, explained: Collection[int]) -> int:
-        """How many events are set aside without a known reason."""
-        return self.set_aside.count - sum(seq in self.set_aside for seq in set(explained))
-
-    def sentence(self) -> str:
-        """The result as a sentence."""
-        aside = f" {self.set_aside.count:,} cannot be folded and are set aside." if self.set_aside.count else ""
-        if not self.payments:
-            return f"{self.events:,} events, no payment among them: nothing to compare.{aside}"
-        found = "no difference" if not self.mismatches else f"{self.mismatches:,} that differ"
-        left = f" {self.undecided:,} were admitted and never decided." if self.undecided else ""
-        models = f"; {', '.join(self.models)}" if self.models else ""
-        return (
-            f"{self.payments:,} payments in {self.events:,} events recomputed "
-            f"({self.vectors:,} vectors, bit for bit{models}): {found}.{left}{aside}"
-        )
-
-    def figures(self) -> dict[str, Any]:
-        """The result as data."""
-        return {
-            "events": self.events,
-            "payments": self.payments,
-            "vectors": self.vectors,
-            "mismatches": self.mismatches,
-            "differences": self.differences,
-            "undecided": self.undecided,
-            "set_aside": [one._asdict() for one in self.set_aside.named()],
-        }
 
 
 class Verification:
@@ -94,8 +50,10 @@ class Verification:
         self.most_differences = most_differences
         self.result = VerifyResult(differences=[], models=[])
         self._names = check_hash_key(ledger, config.hash_key)
+        self._lists = ListHistory(ledger)
         self._evaluators: dict[tuple[str, str], Evaluator | RiskgateError] = {}
         self._fold: Fold | None = None
+        self._waiting = WaitingReports()
         self._features = ""
 
     def step(self, event: Event) -> None:
@@ -111,6 +69,8 @@ class Verification:
             if event.kind == "promotion":
                 self._restart_for(event)
             self._apply(event)
+            self._waiting.fold(event)
+            self.result.waiting = len(self._waiting)
             return
         if step.body is None:
             self._apply(event)
@@ -178,6 +138,7 @@ class Verification:
             open_breakers=receipt.breakers,
             # Receipts of older releases do not name the open breakers, which turned a decline into a challenge.
             decline_as=None if softened_by else Decision.CHALLENGE,
+            listed=self._lists.listed(payment, receipt),
         )
         if softened_by and softened_by != evaluation.softened_by:
             found.append(f"softened by {evaluation.softened_by!r} instead of {softened_by!r}")

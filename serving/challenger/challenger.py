@@ -22,7 +22,8 @@ from features.catalogue.catalogue import catalogue_of
 from features.errors import RiskgateError
 from serving.challenger.shadow_scores import ShadowScore, ShadowScores
 from serving.decision import receipt as receipts
-from serving.decision.evaluator import Evaluator
+from serving.decision.evaluator import OF_BUNDLE, Evaluator
+from serving.decision.rules import listed_in
 from serving.errors import BrokenReceipt, LedgerError
 from serving.ledger import open
 from serving.ledger.hash_key import pseudonyms_of
@@ -85,7 +86,9 @@ class Challenger:
             return None  # `verify` reports it
         # Like the champion: without a score if the champion had none.
         scored = self.evaluator.score(vector) if vector is not None and receipt.score is not None else None
-        evaluation = self.evaluator.evaluate(step.payment, vector, scored, explain=False)
+        # The lists in force are the champion's; its answer says which of them named the payment.
+        listed = OF_BUNDLE if receipt.lists_seq < 0 else listed_in(answer.rules)
+        evaluation = self.evaluator.evaluate(step.payment, vector, scored, explain=False, listed=listed)
         return ShadowScore(
             event.seq,
             event.transaction_id,

@@ -31,6 +31,7 @@ def recorder() -> None:
     """Move the stream from Redis into PostgreSQL until stopped; of several recorders one is active."""
     from serving.ledger.postgres import schema
     from serving.recorder.labelling import VerdictLabeller
+    from serving.recorder.list_trim import ListTrimmer
     from serving.recorder.metrics import RecorderMetrics
     from serving.recorder.recorder import Recorder
     from serving.redis_store.server_checks import check_postgres, check_redis
@@ -41,7 +42,7 @@ def recorder() -> None:
     schema.prepare(settings.postgres_url, settings.redis_prefix)
     metrics = RecorderMetrics()
     labeller = VerdictLabeller(settings.ledger, settings.redis, settings.clock)
-    one = Recorder(settings.ledger, settings.redis, metrics, (labeller,))
+    one = Recorder(settings.ledger, settings.redis, metrics, (labeller, ListTrimmer(settings.redis)))
     _stop_on_signal(one)
     server = _serve_metrics(settings.recorder_port, metrics)
     freeze_gc()

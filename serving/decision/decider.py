@@ -20,9 +20,10 @@ from serving.decision import receipt as receipts
 from serving.decision.breaker import Breakers, breakers_of
 from serving.decision.case_row import CaseRow, at_risk_minor
 from serving.decision.decision import Decision
-from serving.decision.evaluator import DEFAULT, RULES_ONLY, Evaluation, Evaluator
+from serving.decision.evaluator import DEFAULT, OF_BUNDLE, RULES_ONLY, Evaluation, Evaluator
 from serving.decision.exposure import Exposure
 from serving.decision.receipt import Answer, Receipt, new_receipt_id
+from serving.decision.rules import Listed, Lists
 from serving.decision.vector_codec import vector_bytes
 from serving.tracing.request_trace import CURRENT
 
@@ -89,8 +90,11 @@ class Decider:
         notice: Callable[[Decided], None] | None = None,
         *,
         wall_ns: Callable[[], int] = time.time_ns,
+        lists: Lists | None = None,
     ) -> None:
+        """`lists` are those in force; None: the bundle's own."""
         policy = evaluator.policy
+        self.lists = lists
         self.evaluator = evaluator
         self.wall_ns = wall_ns  # UTC: the minute whose exposure a decision adds to
         self.notice = notice  # called with each decision; must be cheap and must not raise
@@ -106,7 +110,10 @@ class Decider:
     def successor(self, evaluator: Evaluator, catalogue: Catalogue) -> Decider:
         """The decider of the next payments, with another bundle of this catalogue; keeps exposure and baselines."""
         breakers = self.breakers.successor(evaluator.policy)
-        return Decider(evaluator, catalogue, self.code, self.exposure, breakers, self.notice, wall_ns=self.wall_ns)
+        return Decider(
+            evaluator, catalogue, self.code, self.exposure, breakers, self.notice, wall_ns=self.wall_ns,
+            lists=self.lists,
+        )  # fmt: skip
 
     def decide(
         self,
@@ -132,6 +139,7 @@ class Decider:
         explain = scored_ns + EXPLAIN_NS < timings.deadline_ns
         spent_minor = 0 if scored is not None else self._spent(payment, timings.arrival_ms)
         open_breakers = self.breakers.open
+        listed, lists_seq = self._listed(payment)
         try:
             evaluation = self.evaluator.evaluate(
                 payment,
@@ -141,12 +149,15 @@ class Decider:
                 explain_approved=explain_approved,
                 spent_minor=spent_minor,
                 open_breakers=open_breakers,
+                listed=listed,
             )
         except Exception:  # the payment is already part of the state: it must get a decision and a receipt
             log.exception("the payment could not be evaluated")
             tier, missing, scored = DEFAULT, ("features", "model"), None
             spent_minor = self._spent(payment, timings.arrival_ms)
-            evaluation = self.evaluator.evaluate(payment, None, None, explain=False, spent_minor=spent_minor)
+            evaluation = self.evaluator.evaluate(
+                payment, None, None, explain=False, spent_minor=spent_minor, listed=listed
+            )
         if evaluation.exposed_minor:
             self.exposure.add(timings.arrival_ms, evaluation.exposed_minor)
         self.breakers.observe(timings.arrival_ms, evaluation.declining, payment)
@@ -187,6 +198,8 @@ class Decider:
             profile_row=reading.profile_row,
             warnings=payment.warnings,
             trace_id=msgspec.UNSET if request is None or request.trace is None else request.trace.trace_id,
+            lists_seq=lists_seq,
+            network="" if listed is None else listed.network,
         )
         decided = Decided(evaluation, tier, receipt, answer, self._case(payment, evaluation, timings.arrival_ms))
         if self.notice is not None:
@@ -198,7 +211,13 @@ class Decider:
         vector = reading.vector
         scored = None if vector is None else self.evaluator.score(vector)
         evaluation = self.evaluator.evaluate(
-            payment, vector, scored, explain=True, explain_approved=True, open_breakers=self.breakers.open
+            payment,
+            vector,
+            scored,
+            explain=True,
+            explain_approved=True,
+            open_breakers=self.breakers.open,
+            listed=self._listed(payment)[0],
         )
         missing = (*reading.missing, *evaluation.softened_by)
         return evaluation, self._answer(payment, evaluation, reading.tier, missing, None)
@@ -207,10 +226,19 @@ class Decider:
         """The policy's default by amount band, without a receipt: when nothing can be recorded (law 4)."""
         now_ms = self.wall_ns() // 1_000_000
         evaluation = self.evaluator.evaluate(
-            payment, None, None, explain=False, spent_minor=self._spent(payment, now_ms)
+            payment,
+            None,
+            None,
+            explain=False,
+            spent_minor=self._spent(payment, now_ms),
+            listed=self._listed(payment)[0],
         )
         self.exposure.add(now_ms, evaluation.exposed_minor)
         return evaluation, self._answer(payment, evaluation, DEFAULT, missing, None)
+
+    def _listed(self, payment: Payment) -> tuple[Listed | None, int]:
+        """What the lists in force say of the payment, and the last event that they hold."""
+        return (OF_BUNDLE, -1) if self.lists is None else (self.lists.find(payment), self.lists.seq)
 
     def _spent(self, payment: Payment, arrival_ms: int) -> int:
         return self.exposure.spent(arrival_ms, self.evaluator.limited_minor(payment))

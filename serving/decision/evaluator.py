@@ -18,7 +18,7 @@ from features.intake.pseudonyms import Pseudonyms
 from serving.decision import reasons as why
 from serving.decision.decision import Decision
 from serving.decision.reasons import Reason
-from serving.decision.rules import CompiledLists, Hit, compile_rules, matching
+from serving.decision.rules import CompiledLists, Hit, Listed, compile_rules, matching
 from serving.decision.thresholds import (
     below_decline,
     bounded,
@@ -27,7 +27,9 @@ from serving.decision.thresholds import (
     by_limit,
     by_score,
     decide,
+    decides_alone,
     least_of_last_band,
+    of_list,
     softened,
 )
 from serving.model.scorer import Scorer
@@ -37,6 +39,8 @@ Vector = npt.NDArray[np.float64]
 FULL, STALE, RULES_ONLY, DEFAULT = "full", "stale", "rules_only", "default"
 #: Prefix of a name in `missing`: the open breaker of that rule or model softened a decline.
 OPEN_BREAKER = "breaker:"
+#: For `listed`: the bundle's own lists decide, as in receipts of older releases.
+OF_BUNDLE = Listed("", "")
 #: How complete the scoring was, best first (docs/design.md §8).
 TIERS = (FULL, STALE, RULES_ONLY, DEFAULT)
 
@@ -119,17 +123,21 @@ class Evaluator:
         spent_minor: int = 0,
         open_breakers: Collection[str] = (),
         decline_as: Decision | None = None,
+        listed: Listed | None = OF_BUNDLE,
     ) -> Evaluation:
         """Decide from vector and score, the vector alone, or neither.
 
         `explain` allows exact contributions; an approved payment gets none unless `explain_approved`. `spent_minor` is
         the amount approved without a score earlier in this minute. Declines of rules (or the model) in `open_breakers`
         become `decline_as` (None: the severest decision of a lower score under this policy).
+        `listed` is what the lists in force say of the payment.
         """
         decline_as = self.decline_as if decline_as is None else decline_as
         margin, score = scored if scored is not None else (None, None)
-        listed = None if self.lists.empty else self.lists.find(payment)
+        if listed is OF_BUNDLE:
+            listed = None if self.lists.empty else self.lists.find(payment)
         list_kind = None if listed is None else listed.kind
+        alone = decides_alone(list_kind)
         limited_minor = self.limited_minor(payment)
         hits: list[Hit] = [] if vector is None else matching(self.rules, self._for_rules(payment, vector), score)
         declining: tuple[str, ...] = ()
@@ -158,19 +166,19 @@ class Evaluator:
             )
         names = tuple([hit.name for hit in hits])
         if listed is not None:
-            names = (f"{listed.kind}_list_{listed.entity}", *names)
-        exposed = limited_minor if decision is Decision.APPROVE and score is None and listed is None else 0
-        spared = declining if listed is None and decision is not Decision.DECLINE else ()
+            names = (listed.name, *names)
+        exposed = limited_minor if decision is Decision.APPROVE and score is None and not alone else 0
+        spared = declining if not alone and decision is not Decision.DECLINE else ()
         if decision is Decision.APPROVE and not explain_approved:
             return Evaluation(decision, score, margin, names, (), exposed, declining, spared)
         values: list[float] = [] if vector is None else vector.tolist()
         found: list[Reason] = []
-        if listed is not None:
+        # Lists and rules that raised the decision above the score's own come first: they decided.
+        by_model = Decision.APPROVE if score is None else softened(by_score(score, self.policy), model_decline_as)
+        if listed is not None and (alone or of_list(listed.kind, self.policy) == decision > by_model):
             found.append(why.of_list(listed))
-        else:
-            # Rules that raised the decision above the score's own come first: they decided.
-            alone = Decision.APPROVE if score is None else softened(by_score(score, self.policy), model_decline_as)
-            found += [self.families.of_rule(h, values) for h in hits if h.action == decision > alone]
+        if not alone:
+            found += [self.families.of_rule(h, values) for h in hits if h.action == decision > by_model]
         if explain and vector is not None and scored is not None:
             found += self.families.strongest(self.scorer.contributions(vector), values)
         if not found and decision is not Decision.APPROVE:

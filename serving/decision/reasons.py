@@ -17,6 +17,7 @@ MOST_REASONS = 4
 _LIST_SENTENCES = {
     "block": "The {entity} of this payment is on the block list.",
     "allow": "The {entity} of this payment is on the allow list.",
+    "watch": "The {entity} of this payment is on the watch list.",
 }
 
 

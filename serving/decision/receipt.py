@@ -61,7 +61,9 @@ class Receipt(msgspec.Struct, frozen=True):
     `breakers` names the open breakers; those that softened this decision are in `missing` too, except in receipts of
     older releases, which softened every decline to a challenge. `profile_row` is how far the worker had read the
     profile file, -1 = up to the events before the payment. `warnings` are those of the answer. `trace_id` is that of
-    the caller's `traceparent` (W3C Trace Context); it decides nothing.
+    the caller's `traceparent` (W3C Trace Context); it decides nothing. `lists_seq` is the last `list` event that the
+    worker had applied, -1 = the bundle's own lists decided (older releases); `network` the listed network (CIDR) that
+    held the address, which cannot be recomputed from a pseudonym.
     """
 
     receipt_id: str
@@ -86,6 +88,8 @@ class Receipt(msgspec.Struct, frozen=True):
     profile_row: int = -1
     warnings: tuple[FieldWarning, ...] = ()
     trace_id: str | msgspec.UnsetType = msgspec.UNSET
+    lists_seq: int = -1
+    network: str = ""
 
 
 class Body(msgspec.Struct, frozen=True):

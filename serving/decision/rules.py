@@ -1,9 +1,9 @@
-"""A policy's rules and lists, compiled to column indices; pure."""
+"""A policy's rules, compiled to column indices, and what a list says of a payment; pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,9 @@ _COMPARISONS = ("<", "<=", ">", ">=", "==")
 SCORE = -1
 _MISSING = float("nan")
 
-#: The field of a payment that each kind of list is matched with.
+#: The lists, in the order in which they decide.
+BLOCK, ALLOW, WATCH = LISTS = ("block", "allow", "watch")
+#: The field of a payment that each kind of a bundle's own list is matched with.
 LISTED_FIELDS = {
     "payer": "payer_id",
     "instrument": "instrument_id",
@@ -127,12 +129,41 @@ def next_match(
 class Listed(NamedTuple):
     """A list that holds a party of the payment."""
 
-    kind: str  # "block" or "allow"
+    kind: str  # one of LISTS
     entity: str
+    #: The network (CIDR) that holds the payment's address, if one matched; else empty.
+    network: str = ""
+
+    @property
+    def name(self) -> str:
+        """The list among the `rules` of an answer, where it comes first."""
+        return f"{self.kind}_list_{self.entity}"
+
+
+def listed_in(rules: Sequence[str]) -> Listed | None:
+    """The list that the `rules` of an answer name first, or None.
+
+    >>> listed_in(("block_list_payer", "payer_burst_10m")), listed_in(("payer_burst_10m",))
+    (Listed(kind='block', entity='payer', network=''), None)
+    """
+    kind, named, entity = (rules[0] if rules else "").partition("_list_")
+    return Listed(kind, entity) if named and kind in LISTS else None
+
+
+class Lists(Protocol):
+    """The lists in force: `ListBook` of serving/lists/book.py."""
+
+    #: The last `list` event of the ledger that they hold.
+    seq: int
+
+    def find(self, payment: Payment) -> Listed | None:
+        """The list that decides about the payment, at its event time; None if no entry in force names it."""
 
 
 class CompiledLists:
-    """Allow and block lists as sets; block wins over allow.
+    """A bundle's own allow and block lists as sets; block wins over allow.
+
+    They decide where no lists are kept in the ledger: receipts of older releases are verified with them.
 
     With `names` payments carry pseudonyms, so the instruments and IP addresses of a list are hashed too.
     """
@@ -144,7 +175,7 @@ class CompiledLists:
 
     def find(self, payment: Payment) -> Listed | None:
         """The first list that holds a party of the payment, or None."""
-        for kind, lists in (("block", self._block), ("allow", self._allow)):
+        for kind, lists in ((BLOCK, self._block), (ALLOW, self._allow)):
             for entity, field, members in lists:
                 if getattr(payment, field) in members:
                     return Listed(kind, entity)

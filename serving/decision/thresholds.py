@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 from features.bundle.policy import Policy
 from serving.decision.decision import Decision, decision_named
+from serving.decision.rules import WATCH
 
 
 def by_score(score: float, policy: Policy) -> Decision:
@@ -56,17 +58,15 @@ def decide(
     spent_minor: int = 0,
     model_decline_as: Decision = Decision.DECLINE,
 ) -> Decision:
-    """The severest decision of the score and the matching rules; lists come first, block before allow.
+    """The severest decision of the score, the matching rules and the watch list; block and allow decide alone.
 
     Without a score (tier `rules_only`) a payment is approved only up to the policy's
     `lower_tier_approve_up_to_minor` (reference minor units) and within the exposure limit of the minute, of which
     `spent_minor` is used; otherwise it is challenged. `model_decline_as` replaces a decline of the model while its
     breaker is open.
     """
-    if listed == "block":
-        return Decision.DECLINE
-    if listed == "allow":
-        return Decision.APPROVE
+    if decides_alone(listed):
+        return of_list(listed, policy)
     if score is None:
         decision = bounded(by_limit(reference_minor, policy), reference_minor, spent_minor, policy)
     else:
@@ -74,7 +74,17 @@ def decide(
     for action in hits:
         if action > decision:
             decision = action
-    return decision
+    return decision if listed is None else max(decision, of_list(listed, policy))
+
+
+def decides_alone(listed: str | None) -> TypeGuard[str]:
+    """Whether a list decides whatever the score and the rules say; the watch list only raises their decision."""
+    return listed is not None and listed != WATCH
+
+
+def of_list(listed: str, policy: Policy) -> Decision:
+    """What the policy says of payments on that list."""
+    return decision_named(policy.lists[listed])
 
 
 def by_amount(reference_minor: int, policy: Policy, *, listed: str | None = None, spent_minor: int = 0) -> Decision:
@@ -83,11 +93,10 @@ def by_amount(reference_minor: int, policy: Policy, *, listed: str | None = None
     The first band whose upper end is not below the amount (reference minor units) decides; an approval beyond the
     exposure limit of the minute becomes a challenge.
     """
-    if listed == "block":
-        return Decision.DECLINE
-    if listed == "allow":
-        return Decision.APPROVE
-    return bounded(by_band(reference_minor, policy), reference_minor, spent_minor, policy)
+    if decides_alone(listed):
+        return of_list(listed, policy)
+    decision = bounded(by_band(reference_minor, policy), reference_minor, spent_minor, policy)
+    return decision if listed is None else max(decision, of_list(listed, policy))
 
 
 def by_limit(reference_minor: int, policy: Policy) -> Decision:

@@ -27,6 +27,11 @@ def show_state(metrics: Metrics, engine: EmbeddedEngine) -> None:
     watch("riskgate_events_set_aside", SET_ASIDE, lambda: engine.fold.set_aside.count)
 
 
+def show_waiting(metrics: Metrics, count: Callable[[], int]) -> None:
+    """A gauge of the reports that came before their payment."""
+    metrics.watch("riskgate_reports_waiting", "Payments not known here about which reports wait.", count)
+
+
 def show_decider(metrics: Metrics, now: Callable[[], Decider]) -> None:
     """Gauges of the current decider: exposure, breakers, bundle."""
     metrics.watch(

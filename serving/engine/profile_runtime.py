@@ -16,7 +16,10 @@ from features.state.profiles import ProfileFile
 from serving.decision.breaker import Breakers
 from serving.decision.clock import clock_named
 from serving.decision.decider import Decided, Decider
+from serving.decision.rules import LISTS
 from serving.engine.gauges import measure_lag, show_bundle_watcher, show_decider
+from serving.lists.book import ListBook
+from serving.lists.changes import ListService
 from serving.messages import Ready
 from serving.settings import Settings
 from serving.shared_bounds.bounds import Bounds
@@ -53,6 +56,9 @@ class ProfileRuntime(ABC):
         self.watcher = BundleWatcher(champion, self._succeed, self.metrics.swaps, settings.swap_seconds)
         self.decision_log = DecisionLog(settings.log_decisions, settings.log)
         self.profiles = ProfileFile(Path(settings.profiles)) if settings.profiles else None
+        #: The lists in force; `lists` changes them once the runtime is prepared.
+        self.book = ListBook()
+        self.lists: ListService | None = None
         self.stopping = False
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -89,7 +95,12 @@ class ProfileRuntime(ABC):
         """Register the metrics of both profiles; `now` returns the decider in use."""
         show_decider(self.metrics, now)
         show_bundle_watcher(self.metrics, self.watcher)
+        for name in LISTS:
+            self.metrics.watch(f"riskgate_{name}_list_entries", f"Entries of the {name} list.", self._counting(name))
         self.metrics.watch("riskgate_ready", "1 when payments are scored in full.", lambda: float(self.ready().ready))
+
+    def _counting(self, name: str) -> Callable[[], float]:
+        return lambda: self.book.counts[name]
 
     def _start(self, *background: Coroutine[Any, Any, None]) -> None:
         loop = asyncio.get_running_loop()

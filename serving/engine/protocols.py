@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from features.catalogue.catalogue import Catalogue
@@ -9,12 +10,15 @@ from features.domain.payment import Payment
 from features.intake.tokens import Tokens
 from serving.decision.evaluator import FULL
 from serving.engine.scored import OnScored, Scored
+from serving.feedback.reports import KnownReport, LabelReport, OutcomeReport
+from serving.feedback.view import KnownPayment
 from serving.ledger.reader import Event
+from serving.lists.book import ListBook
+from serving.lists.changes import ListService
 from serving.messages import Ready
 from serving.settings import Settings
 from serving.shared_bounds.bounds import Bounds
-from serving.state.feedback import FeedbackResult
-from serving.state.outcomes import LabelReport, OutcomeReport
+from serving.state.report_events import FeedbackResult
 from serving.state.startup import Opened
 from serving.telemetry.metrics import Metrics
 
@@ -77,17 +81,31 @@ class Feedback(Protocol):
     """Takes outcomes and labels: serving/state/feedback.py and serving/engine/clustered/feedback.py."""
 
     async def take_outcome(self, report: OutcomeReport) -> FeedbackResult:
-        """Record what the issuer did, and fold it into the state.
+        """Record an outcome, and fold it into the state; one of an unknown payment waits for it.
 
         Takes a valid report; gives the reply, and whether the same was recorded before, which changes nothing.
-        Raises: UnknownTransaction, CannotFold, LedgerError, LedgerUnavailable.
+        Raises: Conflict for one that another outcome excludes; Refused for a time in the future, and for a refund of
+        more than was captured; CannotFold, Overloaded, LedgerError, LedgerUnavailable.
         """
 
     async def take_label(self, report: LabelReport) -> FeedbackResult:
-        """Record a label, and fold it into the state; of two that disagree the later reported wins.
+        """Record a label, and fold what it changes into the state; one of an unknown payment waits for it.
 
-        Takes a valid report; gives the reply, and whether the same was recorded before, which changes nothing.
-        Raises: UnknownTransaction, CannotFold, LedgerError, LedgerUnavailable, Conflict if a later report disagrees.
+        Takes a valid report; gives the reply, and whether the same was recorded before, which changes nothing. An
+        unknown payment that the report brings along is taken into the history undecided.
+        Raises: Refused for a time in the future; CannotFold, Overloaded, LedgerError, LedgerUnavailable.
+        """
+
+    async def known(self, transaction_id: str) -> KnownPayment | None:
+        """The payment with its case and its reports; None for one that was neither scored, imported nor taken in.
+
+        Raises: CannotFold for a payment that cannot be read; LedgerError, LedgerUnavailable.
+        """
+
+    async def reports_waiting(self, transaction_id: str) -> Sequence[KnownReport]:
+        """The reports that wait for a payment, in order of arrival.
+
+        Raises: LedgerUnavailable.
         """
 
 
@@ -101,6 +119,8 @@ class Runtime(Protocol):
     metrics: Metrics
     #: Replaces card numbers, with the key of this installation.
     tokens: Tokens
+    #: The lists in force, empty until `prepare` is done.
+    book: ListBook
     #: This process's shares of the bounds that all processes of the service keep together.
     bounds: Bounds
     #: Set while the process drains: `ready` then says so.
@@ -113,6 +133,10 @@ class Runtime(Protocol):
     @property
     def feedback(self) -> Feedback | None:
         """What takes reports; None until `prepare` is done."""
+
+    @property
+    def lists(self) -> ListService | None:
+        """What changes the lists; None until `prepare` is done."""
 
     @property
     def opened(self) -> Opened:

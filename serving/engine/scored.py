@@ -65,3 +65,12 @@ def different_content(transaction_id: str, answer: bytes | None) -> Conflict:
         decision=None if known is None else known.decision,
         receipt_id=None if known is None else known.receipt_id,
     )
+
+
+def taken_undecided(transaction_id: str) -> Conflict:
+    """The refusal of a payment that a label brought along: it is history, and its label is known before its score."""
+    return Conflict(
+        f"Transaction `{transaction_id}` was taken into the history undecided, together with a label.",
+        "Score a payment before it is labelled, or send the label without `payment`: it then waits.",
+        "transaction_id",
+    )

@@ -14,11 +14,20 @@ class Effect(msgspec.Struct, frozen=True, array_like=True):
     weight: int
 
 
-class ReportEvent(msgspec.Struct, frozen=True):
+class LabelInForce(msgspec.Struct, frozen=True, array_like=True):
+    """The label in force after a report, with its source and the time of its report (ms UTC); None: no label is."""
+
+    label: str | None
+    source: str | None
+    reported_at_ms: int
+
+
+class ReportEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """The body of an `outcome` or `label` event.
 
-    It carries its payment, so folding needs no look-up. `verdict_seq` is the sequence number of the review verdict
-    that a label was derived from.
+    It carries its payment and its effects, so folding needs no look-up and no rule. `verdict_seq` is the sequence
+    number of the review verdict that a label was derived from. `amount_minor` and `reason_code` are of an outcome;
+    `in_force` is of a label (None in events of releases before, of which the later reported label is in force).
     """
 
     transaction_id: str
@@ -28,6 +37,24 @@ class ReportEvent(msgspec.Struct, frozen=True):
     effects: tuple[Effect, ...]
     payment: msgspec.Raw
     verdict_seq: int | None = None
+    amount_minor: int | None = None
+    reason_code: str | None = None
+    in_force: LabelInForce | None = None
+
+
+class WaitingEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The body of a `waiting` event: an outcome or label (`kind`) of a payment that is not known here.
+
+    It changes nothing. When its payment becomes known, an event of its kind follows that says the same and has the
+    effects; a report waits as long as there is none.
+    """
+
+    kind: str
+    value: str
+    source: str | None
+    reported_at_ms: int
+    amount_minor: int | None = None
+    reason_code: str | None = None
 
 
 class ProfileEvent(msgspec.Struct, frozen=True):
@@ -77,6 +104,7 @@ class VerdictEvent(msgspec.Struct, frozen=True):
 
 #: The bodies of events, decoded: an `outcome` or `label` first. Each raises msgspec.DecodeError.
 decode_report = msgspec.json.Decoder(ReportEvent).decode
+decode_waiting = msgspec.json.Decoder(WaitingEvent).decode
 decode_profile_event = msgspec.json.Decoder(ProfileEvent).decode
 decode_history = msgspec.json.Decoder(HistoryEvent).decode
 decode_promotion = msgspec.json.Decoder(PromotionEvent).decode

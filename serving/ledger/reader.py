@@ -50,6 +50,11 @@ class LedgerReader:
 
     _connection: SqlConnection
 
+    @property
+    def connection(self) -> SqlConnection:
+        """The connection, for the queries of other rooms."""
+        return self._connection
+
     def event(self, seq: int) -> Event | None:
         """The event of that sequence number, or None."""
         row = self._connection.execute(f"SELECT {COLUMNS} FROM events WHERE seq = ?", (seq,)).fetchone()
@@ -79,9 +84,8 @@ class LedgerReader:
         )
         return [Event(*row) for row in rows]
 
-    def each_of_kind(self, kind: str, *, page: int = PAGE) -> Iterator[Event]:
-        """Every event of one kind other than payment, in order, one page of rows in memory."""
-        after_seq = 0
+    def each_of_kind(self, kind: str, *, after_seq: int = 0, page: int = PAGE) -> Iterator[Event]:
+        """Every event of one kind other than payment after a sequence number, in order, one page of rows in memory."""
         while True:
             rows = self._connection.execute(
                 f"SELECT {COLUMNS} FROM events WHERE kind = ? AND seq > ? AND kind <> 'payment'"

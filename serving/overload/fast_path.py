@@ -17,7 +17,7 @@ from features.errors import RiskgateError
 from features.intake.parse import read_payment
 from serving.api.app import Application
 from serving.api.asgi import REPLAYED, Reply, error_reply, raw_head, raw_reply
-from serving.api.bodies import plain_json
+from serving.api.bodies.reading import plain_json
 from serving.decision.evaluator import DEFAULT
 from serving.engine.embedded.engine import EmbeddedEngine
 from serving.engine.protocols import Runtime, ServerEngine

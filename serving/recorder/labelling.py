@@ -10,12 +10,13 @@ from serving.decision.clock import clock_named
 from serving.engine.clustered.feedback import RedisFeedback
 from serving.engine.clustered.ledger_lookup import LedgerLookup
 from serving.errors import LedgerUnavailable
+from serving.feedback.reports import LabelReport
 from serving.ledger.postgres.ledger import PostgresLedger
 from serving.ledger.postgres.session import Session
 from serving.ledger.promotions import catalogue_at, promotions
+from serving.model.bundle_archive import kept_bundle
 from serving.recorder.verdicts import label_verdicts
 from serving.redis_store.connect import connect
-from serving.state.outcomes import LabelReport
 from serving.store_config import LedgerConfig, RedisConfig
 
 log = logging.getLogger("riskgate.recorder")
@@ -53,10 +54,13 @@ class VerdictLabeller:
         if not known:
             raise LedgerUnavailable("No bundle was promoted yet.", "Start a scoring process.")
         catalogue = catalogue_at(known[-1], self.config.bundles)
+        policy = kept_bundle(self.config.bundles, known[-1].bundle, known[-1].policy).policy
         past = LedgerLookup(ledger, self.config.segments, catalogue)
         state = await connect(self.redis)
         try:
-            feedback = RedisFeedback(state, EntityStrings(catalogue), clock_named(self.clock), past)
+            feedback = RedisFeedback(
+                state, EntityStrings(catalogue), clock_named(self.clock), past, lambda: policy.label_precedence
+            )
             await feedback.take_label(report, verdict_seq)
         finally:
             state.close()

@@ -12,12 +12,13 @@ from collections.abc import Callable
 
 import msgspec
 
+from features.domain.payment import REVIEW
 from features.errors import Refused, RiskgateError
 from serving.errors import Conflict, LedgerUnavailable, UnknownTransaction
+from serving.feedback.reports import LabelReport
 from serving.ledger.event_bodies import decode_verdict
 from serving.ledger.postgres.session import Session
 from serving.state.foldable import CannotFold, reason_of
-from serving.state.outcomes import LabelReport
 
 log = logging.getLogger("riskgate.recorder")
 
@@ -44,7 +45,7 @@ def label_verdicts(session: Session, label: RecordLabel) -> int:
         for seq, transaction_id, event_time_ms, body in waiting:
             after = seq
             try:
-                label(LabelReport(transaction_id, decode_verdict(body).verdict, "review", event_time_ms), seq)
+                label(LabelReport(transaction_id, decode_verdict(body).verdict, REVIEW, event_time_ms), seq)
             except _FINAL as error:
                 reason = error if isinstance(error, RiskgateError) else reason_of(error)
                 log.warning("verdict %d became no label: %s", seq, reason)

@@ -10,12 +10,10 @@ other overtook.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 from features.domain.payment import Payment
 from features.intake.parse import stored_payment
 from features.state.remote import Entry
-from serving.errors import StateUnavailable
 from serving.redis_store.idempotency_record import (
     PENDING,
     IdempotencyRecord,
@@ -29,12 +27,11 @@ from serving.redis_store.messages import (
     AdmitResult,
     DecidedPayment,
     EventHeader,
-    StringAppend,
     Strings,
     aligned,
 )
-from serving.redis_store.scripts import APPEND, APPEND_IF_THERE, EXCHANGE, EXCHANGE_UNANSWERED
-from serving.redis_store.state import RedisState, checked, default_deadline
+from serving.redis_store.scripts import APPEND, EXCHANGE, EXCHANGE_UNANSWERED
+from serving.redis_store.state import RedisState, checked
 
 
 class ClusterState(RedisState):
@@ -96,8 +93,9 @@ class ClusterState(RedisState):
             return read_record(known)
         decision_id = await self.append(header, body, case, deadline_ns)
         answered = answered_record(digest, payment_id, decision_id, answer)
-        other = await self.run_script(EXCHANGE_UNANSWERED, (name,), (answered, self._keep), deadline_ns)
-        return None if other is None else read_record(other)
+        keys = (name, self.keys.waiting(header.transaction_id))
+        other = await self.run_script(EXCHANGE_UNANSWERED, keys, (answered, self._keep), deadline_ns)
+        return self._decided(header.transaction_id, other)
 
     async def admit_decided(self, one: DecidedPayment, deadline_ns: int) -> AdmitResult:
         """Admit a payment, then record its decision: two steps in a cluster.
@@ -113,31 +111,6 @@ class ClusterState(RedisState):
         body = one.body(payment_id)
         known = await self.decide(one.header, one.digest, payment_id, body, one.answer, one.case, deadline_ns)
         return admitted if known is None else AdmitResult(known, b"", [])
-
-    async def report(
-        self, header: EventHeader, body: bytes, former: bytes, reports: bytes, foldings: Sequence[StringAppend]
-    ) -> bool | None:
-        """Replace the reports of a payment, then append what they change to its entities and record the event.
-
-        Raises: StateUnavailable.
-        """
-        if not self.trusted:
-            raise StateUnavailable("The state is being rebuilt.", "Send the same again in a moment.")
-        if checked(await self.connection.call(("XLEN", self.keys.events), default_deadline())) >= int(self._limit):
-            return None
-        name = self.keys.reports(header.transaction_id)
-        if await self.run_script(EXCHANGE, (name,), (former, reports, self._keep), default_deadline()) is not None:
-            return False
-        await asyncio.gather(
-            *[
-                self.run_script(
-                    APPEND_IF_THERE, (self.keys.entity(one.kind, one.key),), (one.event,), default_deadline()
-                )
-                for one in foldings
-            ]
-        )
-        await self.append(header, body)
-        return True
 
     async def read(self, entry: Entry, deadline_ns: int) -> Strings:
         """The strings of a payment's entities; changes nothing."""

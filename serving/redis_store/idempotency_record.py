@@ -12,6 +12,8 @@ from features.state.remote import Entry
 PENDING, ANSWERED = b"P", b"A"
 #: Bytes of the digest of a payment (serving/engine/retry_identity.py).
 DIGEST_BYTES = 16
+#: The due time of a payment that is never decided: a label brought it along.
+NEVER_DUE_MS = 2**63 - 1
 _DUE_BYTES = 8
 _DUE = 1 + DIGEST_BYTES
 _POSITIONS = _DUE + _DUE_BYTES

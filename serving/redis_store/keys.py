@@ -18,6 +18,8 @@ class Keys:
         self._transaction = f"{prefix}:{{t:"
         #: The Redis Stream of all events.
         self.events = f"{prefix}:events".encode()
+        #: A stream of the latest `list` events only, with the same ids, in the slot of the stream of all events.
+        self.lists = f"{{{prefix}:events}}:lists".encode()
         #: The catalogue that the strings were folded with, and their format.
         self.contract = f"{prefix}:contract".encode()
         #: The fingerprint of the hash key, or `clear`; the bundle that decides.
@@ -28,6 +30,8 @@ class Keys:
         #: The lease of the worker that records profile rows; the latest row of the profile file that became an event.
         self.profile_lease = f"{prefix}:profile_lease".encode()
         self.profile_row = f"{prefix}:profile_row".encode()
+        #: The transactions whose reports wait for their payment, by time of arrival (a sorted set).
+        self.waiting_index = f"{prefix}:waiting".encode()
 
         #: The scoring processes and their fractions of every bound; what each holds of one; the declines that their
         #: breakers count.
@@ -46,6 +50,10 @@ class Keys:
     def reports(self, transaction_id: str) -> bytes:
         """The recent reports about a payment."""
         return f"{self._transaction}{transaction_id}}}:reports".encode()
+
+    def waiting(self, transaction_id: str) -> bytes:
+        """The reports that wait for a payment."""
+        return f"{self._transaction}{transaction_id}}}:waiting".encode()
 
     def entity_of(self, key: bytes) -> tuple[int, str] | None:
         """The (kind, key) that `entity` maps to this Redis key; None for any other key."""

@@ -19,7 +19,8 @@ class Script(NamedTuple):
     sha: str
 
 
-def _script(text: str) -> Script:
+def script(text: str) -> Script:
+    """A script with its digest."""
     return Script(text, hashlib.sha1(text.encode()).hexdigest())
 
 
@@ -28,7 +29,7 @@ _EMPTY = "".join(f"\\{byte}" for byte in EMPTY)
 #: KEYS: idempotency record, stream, then one string per entity. ARGV: digest, due, seconds to keep the record,
 #: stream limit, transaction id, event time, arrival time, body, then the event for each string.
 #: Replies {known record}, {false} when the stream is full, or {false, payment id, strings before it...}.
-ADMIT = _script(f"""
+ADMIT = script(f"""
 local known = redis.call('GET', KEYS[1])
 if known then return {{known}} end
 if redis.call('XLEN', KEYS[2]) >= tonumber(ARGV[4]) then return {{false}} end
@@ -51,18 +52,19 @@ reply[2] = id
 return reply
 """)
 
-#: KEYS: as for ADMIT. ARGV: digest, seconds to keep the record, stream limit, transaction id, event time, arrival
-#: time, body, body of the decision up to the id of the payment, answer, case (may be empty), then the event for each
-#: string. Both steps in one, for a decision that was made without state. Replies as ADMIT, without strings.
-ADMIT_DECIDED = _script(f"""
+#: KEYS: idempotency record, stream, waiting reports, then one string per entity. ARGV: digest, seconds to keep the
+#: record, stream limit, transaction id, event time, arrival time, body, body of the decision up to the id of the
+#: payment, answer, case (may be empty), then the event for each string. Both steps in one, for a decision that was made
+#: without state. Replies as ADMIT, without strings, and with a third value if reports wait for the payment.
+ADMIT_DECIDED = script(f"""
 local known = redis.call('GET', KEYS[1])
 if known then return {{known}} end
 if redis.call('XLEN', KEYS[2]) >= tonumber(ARGV[3]) then return {{false}} end
-for i = 3, #KEYS do
+for i = 4, #KEYS do
   if redis.call('EXISTS', KEYS[i]) == 1 then
-    redis.call('APPEND', KEYS[i], ARGV[i + 8])
+    redis.call('APPEND', KEYS[i], ARGV[i + 7])
   else
-    redis.call('SET', KEYS[i], '{_EMPTY}' .. ARGV[i + 8])
+    redis.call('SET', KEYS[i], '{_EMPTY}' .. ARGV[i + 7])
   end
 end
 local id = redis.call('XADD', KEYS[2], '*', 'k', 'payment', 't', ARGV[4], 'e', ARGV[5], 'a', ARGV[6], 'b', ARGV[7])
@@ -73,12 +75,14 @@ end
 local decision = redis.call('XADD', KEYS[2], '*', unpack(fields))
 redis.call('SET', KEYS[1], 'A' .. ARGV[1] .. string.char(#id) .. id .. string.char(#decision) .. decision .. ARGV[9],
   'EX', ARGV[2])
+if redis.call('EXISTS', KEYS[3]) == 1 then return {{false, id, 1}} end
 return {{false, id}}
 """)
 
-#: KEYS: idempotency record, stream. ARGV: digest, payment id, seconds to keep the record, answer, transaction id,
-#: event time, arrival time, body, case (may be empty). Replies nothing, or the record if it is answered already.
-DECIDE = _script("""
+#: KEYS: idempotency record, stream, waiting reports. ARGV: digest, payment id, seconds to keep the record, answer,
+#: transaction id, event time, arrival time, body, case (may be empty). Replies the record if it is answered already,
+#: else 1 if reports wait for the payment, or 0.
+DECIDE = script("""
 local known = redis.call('GET', KEYS[1])
 if known and string.byte(known) == 65 then return known end
 local id
@@ -90,11 +94,11 @@ else
 end
 redis.call('SET', KEYS[1], 'A' .. ARGV[1] .. string.char(#ARGV[2]) .. ARGV[2] .. string.char(#id) .. id .. ARGV[4],
   'EX', ARGV[3])
-return false
+return redis.call('EXISTS', KEYS[3])
 """)
 
 #: KEYS: a string. ARGV: the header it must still have, the offset of the bytes that are kept, new header and record.
-COMPACT = _script("""
+COMPACT = script("""
 if redis.call('GETRANGE', KEYS[1], 0, 7) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[3] .. redis.call('GETRANGE', KEYS[1], ARGV[2], -1))
 return 1
@@ -103,7 +107,7 @@ return 1
 #: KEYS: reports of a payment, stream, then strings. ARGV: the reports it must still hold (empty: none), the new
 #: ones, seconds to keep them, stream limit, kind, transaction id, event time, arrival time, body, then the events
 #: for each string. Replies {1, id}, {0, reports} when they changed, or {2} when the stream is full.
-REPORT = _script("""
+REPORT = script("""
 local known = redis.call('GET', KEYS[1]) or ''
 if known ~= ARGV[1] then return {0, known} end
 if redis.call('XLEN', KEYS[2]) >= tonumber(ARGV[4]) then return {2} end
@@ -115,8 +119,26 @@ redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 return {1, id}
 """)
 
+#: KEYS: stream, stream of the lists. ARGV: stream limit, id of the list event that must be the last (empty: any),
+#: event time, arrival time, body. Both streams get the event under one id, the second with the id of the list event
+#: before it (`p`). Replies {1, id}, {0, id of the last} if that is another, or {2} when the stream is full.
+LIST_EVENT = script("""
+if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return {2} end
+local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
+local before = last[1] and last[1][1] or ''
+if ARGV[2] ~= '' and before ~= '' and before ~= ARGV[2] then return {0, before} end
+local id = redis.call('XADD', KEYS[1], '*', 'k', 'list', 't', '', 'e', ARGV[3], 'a', ARGV[4], 'b', ARGV[5])
+local fields = {'p', before, 'e', ARGV[3], 'a', ARGV[4], 'b', ARGV[5]}
+local added = redis.pcall('XADD', KEYS[2], id, unpack(fields))
+if type(added) == 'table' and added.err then
+  redis.call('DEL', KEYS[2])
+  redis.call('XADD', KEYS[2], id, unpack(fields))
+end
+return {1, id}
+""")
+
 #: For a cluster. KEYS: a string. ARGV: the event. Replies the string before it; a second call gives the same reply.
-APPEND = _script(f"""
+APPEND = script(f"""
 local old = redis.call('GET', KEYS[1])
 if not old then
   redis.call('SET', KEYS[1], '{_EMPTY}' .. ARGV[1])
@@ -130,27 +152,27 @@ return old
 """)
 
 #: For a cluster. KEYS: a string. ARGV: the event. Appends only if the string exists.
-APPEND_IF_THERE = _script("""
+APPEND_IF_THERE = script("""
 if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('APPEND', KEYS[1], ARGV[1]) end
 return false
 """)
 
 #: For a cluster. KEYS: a record. ARGV: what it must hold (empty: nothing), the new value, seconds to keep it.
 #: Replies nothing, or what the record holds instead.
-EXCHANGE = _script("""
+EXCHANGE = script("""
 local known = redis.call('GET', KEYS[1]) or ''
 if known ~= ARGV[1] then return known end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 return false
 """)
 
-#: For a cluster. KEYS: an idempotency record. ARGV: the answered record, seconds to keep it. Replies nothing, or
-#: the record if it is answered already.
-EXCHANGE_UNANSWERED = _script("""
+#: For a cluster. KEYS: an idempotency record, waiting reports. ARGV: the answered record, seconds to keep it. Replies
+#: as DECIDE.
+EXCHANGE_UNANSWERED = script("""
 local known = redis.call('GET', KEYS[1])
 if known and string.byte(known) == 65 then return known end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
-return false
+return redis.call('EXISTS', KEYS[2])
 """)
 
 #: KEYS: workers, shares (hashes of one slot). ARGV: id of the worker, its fraction so far, the fraction that it may
@@ -158,7 +180,7 @@ return false
 #: by name, what it holds. The sum of all fractions is never above 1, nor what all hold of a bound above the bound: a
 #: worker only takes what no other holds, and one without a record of a bound holds its fraction of it. A worker that
 #: was not heard for 1.5 s is away and keeps what it has; after 300 s it is forgotten.
-SHARE = _script("""
+SHARE = script("""
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local me, first = ARGV[1], tonumber(ARGV[3])
@@ -214,4 +236,7 @@ redis.call('EXPIRE', KEYS[2], 600)
 return reply
 """)
 
-SCRIPTS = (SHARE, ADMIT, ADMIT_DECIDED, DECIDE, COMPACT, REPORT, APPEND, APPEND_IF_THERE, EXCHANGE, EXCHANGE_UNANSWERED)
+SCRIPTS = (
+    *(ADMIT, ADMIT_DECIDED, DECIDE, COMPACT, REPORT, LIST_EVENT, SHARE),
+    *(APPEND, APPEND_IF_THERE, EXCHANGE, EXCHANGE_UNANSWERED),
+)

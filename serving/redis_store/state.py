@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from features.domain.payment import Payment
@@ -19,11 +19,10 @@ from serving.redis_store.messages import (
     AdmitResult,
     DecidedPayment,
     EventHeader,
-    StringAppend,
     Strings,
     aligned,
 )
-from serving.redis_store.scripts import ADMIT, ADMIT_DECIDED, COMPACT, DECIDE, EXCHANGE, REPORT, SCRIPTS, Script
+from serving.redis_store.scripts import ADMIT, ADMIT_DECIDED, COMPACT, DECIDE, EXCHANGE, SCRIPTS, Script
 
 #: Timeout of calls that belong to no payment's deadline.
 DEFAULT_TIMEOUT_NS = 2_000_000_000
@@ -50,6 +49,8 @@ class RedisState:
         self._limit = str(stream_limit)
         #: Whether Redis holds the state of this catalogue; else nothing is folded into it.
         self.trusted = True
+        #: Called when a payment is decided for which reports wait.
+        self.on_known: Callable[[str], None] = lambda _: None
         connection.setup_commands += [("SCRIPT", "LOAD", script.text) for script in SCRIPTS]
 
     @property
@@ -122,15 +123,23 @@ class RedisState:
 
         Raises: StateUnavailable; then it may or may not have happened: calling again is safe and returns what happened.
         """
+        name = header.transaction_id
         known = await self.run_script(
-            DECIDE, (self.keys.transaction(header.transaction_id), self.keys.events),
+            DECIDE, (self.keys.transaction(name), self.keys.events, self.keys.waiting(name)),
             (
-                digest, payment_id, self._keep, answer, header.transaction_id, str(header.event_time_ms),
+                digest, payment_id, self._keep, answer, name, str(header.event_time_ms),
                 str(header.arrival_time_ms), body, case,
             ),
             deadline_ns,
         )  # fmt: skip
-        return None if known is None else read_record(known)
+        return self._decided(name, known)
+
+    def _decided(self, transaction_id: str, reply: bytes | int) -> IdempotencyRecord | None:
+        if isinstance(reply, bytes):
+            return read_record(reply)
+        if reply:
+            self.on_known(transaction_id)
+        return None
 
     async def admit_decided(self, one: DecidedPayment, deadline_ns: int) -> AdmitResult:
         """Admit a payment together with its decision, which was made without state; the reply holds no strings.
@@ -140,15 +149,25 @@ class RedisState:
         reply = await self.run_script(ADMIT_DECIDED, *self._arguments(one), deadline_ns)
         if reply[0] is not None:
             return AdmitResult(read_record(reply[0]), b"", [])
-        return STREAM_FULL if len(reply) == 1 else AdmitResult(None, reply[1], [])
+        if len(reply) == 1:
+            return STREAM_FULL
+        if len(reply) == 3:
+            self.on_known(one.header.transaction_id)
+        return AdmitResult(None, reply[1], [])
 
     def call_admit_decided(self, one: DecidedPayment, deadline_ns: int) -> asyncio.Future[Any]:
-        """The same call without a coroutine: a reply that is a list of two is a success, else call `admit_decided`."""
+        """The same call without a coroutine: a reply that is a list of two is a success, else call `admit_decided`.
+
+        With a third value reports wait for the payment: call `on_known`.
+        """
         return self._call(ADMIT_DECIDED, *self._arguments(one), deadline_ns)
 
     def _arguments(self, one: DecidedPayment) -> tuple[list[bytes], tuple[Any, ...]]:
         header, entry = one.header, one.entry
-        keys = [self.keys.transaction(header.transaction_id), self.keys.events, *self._entity_keys(entry)]
+        name = header.transaction_id
+        keys = [
+            *(self.keys.transaction(name), self.keys.events, self.keys.waiting(name)), *self._entity_keys(entry),
+        ]  # fmt: skip
         events = [event for event in entry.events if event is not None]
         return keys, (
             one.digest, self._keep, self._limit, header.transaction_id, str(header.event_time_ms),
@@ -173,34 +192,7 @@ class RedisState:
         raw = checked(await self.connection.call(("GET", self.keys.transaction(transaction_id)), deadline_ns))
         return None if raw is None else read_record(raw)
 
-    # -- reports and other events --------------------------------------------------------------
-
-    async def reports(self, transaction_id: str) -> bytes:
-        """The recent reports about a payment, JSON; empty if there are none."""
-        return (
-            checked(await self.connection.call(("GET", self.keys.reports(transaction_id)), default_deadline())) or b""
-        )
-
-    async def report(
-        self, header: EventHeader, body: bytes, former: bytes, reports: bytes, foldings: Sequence[StringAppend]
-    ) -> bool | None:
-        """Replace the reports of a payment, append what they change to its entities and record the event.
-
-        Returns False when the stored reports were no longer `former`, None when the stream is full.
-        Raises: StateUnavailable.
-        """
-        if not self.trusted:
-            raise StateUnavailable("The state is being rebuilt.", "Send the same again in a moment.")
-        keys = [self.keys.entity(one.kind, one.key) for one in foldings]
-        reply = await self.run_script(
-            REPORT, (self.keys.reports(header.transaction_id), self.keys.events, *keys),
-            (
-                former, reports, self._keep, self._limit, header.kind, header.transaction_id,
-                str(header.event_time_ms), str(header.arrival_time_ms), body, *[one.event for one in foldings],
-            ),
-            default_deadline(),
-        )  # fmt: skip
-        return None if reply[0] == 2 else bool(reply[0])
+    # -- other events --------------------------------------------------------------------------
 
     async def event(self, stream_id: bytes) -> dict[bytes, bytes] | None:
         """The fields of an event in the stream; None if it was trimmed."""
@@ -224,6 +216,13 @@ class RedisState:
         stream_id: bytes = checked(await call)
         return stream_id
 
+    async def run_limited(self, script: Script, keys: Sequence[bytes], values: Sequence[Any]) -> Any:
+        """The reply of a script that belongs to no payment; the stream's limit comes before its other values.
+
+        Raises: StateUnavailable.
+        """
+        return await self.run_script(script, keys, (self._limit, *values), default_deadline())
+
     async def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None."""
         value: bytes | None = checked(await self.connection.call(("GET", key), default_deadline()))
@@ -241,6 +240,23 @@ class RedisState:
     def _entity_keys(self, entry: Entry) -> list[bytes]:
         """The Redis keys of the entities that the payment names."""
         return [self.keys.entity(kind, key) for kind, key in enumerate(entry.keys) if key is not None]
+
+    @property
+    def keep_seconds(self) -> str:
+        """How long the record of a payment and its reports are kept, seconds."""
+        return self._keep
+
+    @property
+    def stream_limit(self) -> str:
+        """How many entries the stream takes."""
+        return self._limit
+
+    async def run(self, script: Script, keys: Sequence[bytes], values: Sequence[Any]) -> Any:
+        """Run a script that belongs to no payment's deadline.
+
+        Raises: StateUnavailable.
+        """
+        return await self.run_script(script, keys, values, default_deadline())
 
     async def run_script(self, script: Script, keys: Sequence[bytes], values: Sequence[Any], deadline_ns: int) -> Any:
         """The reply of a script, which is loaded again if Redis has lost it.

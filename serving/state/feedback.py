@@ -1,158 +1,198 @@
-"""Outcomes and labels: each enters ledger and state once, with the time of its report."""
+"""Outcomes and labels of the embedded profile: each enters ledger and state once, or waits for its payment."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
-import msgspec
-
-from features.catalogue.catalogue import Catalogue
-from features.domain.payment import Payment
-from features.errors import InvalidHistory
-from features.intake.parse import milliseconds, payment_json
+from features.domain.payment import LABEL_SOURCES, Payment
+from features.errors import RiskgateError
+from serving.cases.cases import UnknownCase, case_of
 from serving.decision.clock import Clock
-from serving.errors import UnknownTransaction
-from serving.ledger.event_bodies import Effect, ReportEvent, encode
-from serving.ledger.history_segment import Segment, payment_of_row
-from serving.ledger.sqlite.ledger import Event, Ledger
-from serving.messages import Recorded
+from serving.errors import LedgerError
+from serving.feedback.changes import Precedence, change_of
+from serving.feedback.intake import check_not_ahead
+from serving.feedback.outcome_rules import check_outcome
+from serving.feedback.reports import KnownReport, LabelReport, Original, OutcomeReport, of_kind
+from serving.feedback.view import KnownPayment
+from serving.feedback.waiting import LONGEST_WAIT_SECONDS, WaitingReports, still_waiting
+from serving.ledger.sqlite.ledger import Ledger
 from serving.state.fold import Fold
-from serving.state.foldable import UNFOLDABLE, CannotFold, PaymentStep, ReportStep, reason_of, step_of
-from serving.state.label_precedence import EarlierReport, Original, effects_of
-from serving.state.outcomes import LabelReport, OutcomeReport
+from serving.state.foldable import UNFOLDABLE, CannotFold, reason_of, step_of
+from serving.state.report_events import (
+    FeedbackResult,
+    in_history,
+    reply_of,
+    report_event,
+    reports_in,
+    scored_here,
+    undecided_payment,
+    unknown_transaction,
+    waiting_event,
+)
 
-
-class FeedbackResult(NamedTuple):
-    """The reply to a report, and whether the report was recorded before."""
-
-    reply: Recorded
-    replayed: bool
+log = logging.getLogger("riskgate.feedback")
 
 
 class EmbeddedFeedback:
     """Records outcomes and labels; runs in the event loop's thread, like the engine."""
 
-    def __init__(self, ledger: Ledger, fold: Fold, clock: Clock) -> None:
+    def __init__(
+        self, ledger: Ledger, fold: Fold, clock: Clock, precedence: Precedence = lambda: LABEL_SOURCES
+    ) -> None:
         self.ledger = ledger
         self.fold = fold
         self.clock = clock
+        self.precedence = precedence
+        self.waiting = WaitingReports()
+        #: Payments that became known while their reports could not be applied.
+        self._overdue: set[str] = set()
 
     async def take_outcome(self, report: OutcomeReport) -> FeedbackResult:
-        """`outcome` for the API."""
+        """See `Feedback.take_outcome`."""
+        check_not_ahead("event_time", report.event_time_ms, self.clock.now_ms())
         return self.outcome(report)
 
     async def take_label(self, report: LabelReport) -> FeedbackResult:
-        """`label` for the API."""
+        """See `Feedback.take_label`."""
+        check_not_ahead("reported_at", report.reported_at_ms, self.clock.now_ms())
+        if report.payment is not None:
+            check_not_ahead("payment.event_time", report.payment.event_time_ms, self.clock.now_ms())
         return self.label(report)
+
+    async def known(self, transaction_id: str) -> KnownPayment | None:
+        """See `Feedback.known`."""
+        self.ledger.flush()
+        original = self._original(transaction_id)
+        if original is None:
+            return None
+        try:
+            case = case_of(self.ledger.connection, transaction_id)
+        except UnknownCase:
+            case = None
+        return KnownPayment(original, self._recorded(transaction_id), case)
+
+    async def reports_waiting(self, transaction_id: str) -> Sequence[KnownReport]:
+        """See `Feedback.reports_waiting`."""
+        return self.waiting.about(transaction_id)
 
     def outcome(self, report: OutcomeReport) -> FeedbackResult:
         """Record an outcome; idempotent.
 
-        Raises: UnknownTransaction, CannotFold.
+        Raises: CannotFold; Conflict for an outcome that another excludes; Refused for a refund of more than was
+        captured; Overloaded when too many reports wait.
         """
-        return self._take(
-            report.transaction_id, EarlierReport("outcome", report.outcome, None, report.event_time_ms), None
-        )
+        return self._take(report.transaction_id, report.known(), None, None)
 
     def label(self, report: LabelReport, verdict_seq: int | None = None) -> FeedbackResult:
-        """Record a label; idempotent, and of two that disagree the later reported wins.
+        """Record a label; idempotent. The label of a verdict does not wait for its payment.
 
-        Raises: UnknownTransaction, CannotFold, Conflict if a later report says otherwise.
+        Raises: CannotFold; UnknownTransaction for a verdict; Overloaded when too many reports wait.
         """
-        one = EarlierReport("label", report.label, report.source, report.reported_at_ms)
-        return self._take(report.transaction_id, one, verdict_seq)
+        return self._take(report.transaction_id, report.known(), verdict_seq, report.payment)
 
-    def _take(self, transaction_id: str, one: EarlierReport, verdict_seq: int | None) -> FeedbackResult:
+    def _take(
+        self, transaction_id: str, one: KnownReport, verdict_seq: int | None, payment: Payment | None
+    ) -> FeedbackResult:
         self.ledger.flush()
         original = self._original(transaction_id)
-        known = reports_in(self.ledger.reports(transaction_id, one.kind), self.fold.catalogue)
-        effects = effects_of(one, original, known)
-        if effects is not None:
-            event = event_of(original.payment, one, effects, verdict_seq)
+        if original is None and verdict_seq is not None:
+            raise unknown_transaction(transaction_id)
+        if original is None and payment is not None:
+            original = self._take_undecided(payment)
+        if original is None:
+            return self._wait(transaction_id, one)
+        self._apply_waiting(transaction_id, original)
+        return self._apply(original, one, verdict_seq)
+
+    def _apply(self, original: Original, one: KnownReport, verdict_seq: int | None) -> FeedbackResult:
+        name, precedence = original.payment.transaction_id, self.precedence()
+        recorded = self._recorded(name)
+        change = change_of(one, original, recorded, precedence)
+        if change is not None:
+            event = report_event(original.payment, one, change, verdict_seq)
             step = step_of(event, self.fold.catalogue)
             # The ledger comes first: an event that is not in the file must not change the state.
             self.ledger.append_now(*event[1:])
             self.fold.apply_step(step)
             self.clock.advance(one.reported_at_ms)
-        return FeedbackResult(Recorded(transaction_id, one.value), effects is None)
+            recorded.append(one._replace(in_force=change.in_force))
+        return FeedbackResult(reply_of(name, one, (*original.before, *recorded), precedence), change is None)
 
-    def _original(self, transaction_id: str) -> Original:
+    def _recorded(self, transaction_id: str) -> list[KnownReport]:
+        """The recorded outcomes, then the recorded labels, each in order of arrival."""
+        events = [event for kind in ("outcome", "label") for event in self.ledger.reports(transaction_id, kind)]
+        return reports_in(events, self.fold.catalogue)
+
+    def _original(self, transaction_id: str) -> Original | None:
         event = self.ledger.payment(transaction_id)
         if event is not None:
             return scored_here(event, self.fold.catalogue)
-        found = None if self.fold.segment is None else in_history(self.fold.segment, transaction_id)
-        if found is None:
-            raise unknown_transaction(transaction_id)
-        return found
+        return None if self.fold.segment is None else in_history(self.fold.segment, transaction_id)
 
+    def _take_undecided(self, payment: Payment) -> Original:
+        event, step = undecided_payment(payment, self.fold.catalogue)
+        self.ledger.append_now(*event[1:])
+        self.fold.apply_step(step)
+        return Original(payment)
 
-def event_of(payment: Payment, one: EarlierReport, effects: tuple[Effect, ...], verdict_seq: int | None) -> Event:
-    """The event of a report, without a sequence number.
+    # -- reports that wait ---------------------------------------------------------------------
 
-    Raises: CannotFold for a payment that JSON cannot carry.
-    """
-    try:
-        raw = msgspec.Raw(payment_json(payment))
-    except UNFOLDABLE as error:
-        raise CannotFold(reason_of(error), "transaction_id") from error
-    name, at_ms = payment.transaction_id, one.reported_at_ms
-    body = encode(ReportEvent(name, one.value, one.source, at_ms, effects, raw, verdict_seq))
-    return Event(0, one.kind, name, at_ms, time.time_ns() // 1_000_000, body)
+    def _wait(self, transaction_id: str, one: KnownReport) -> FeedbackResult:
+        others = self.waiting.about(transaction_id)
+        replayed = any(one.repeats(other) for other in others)
+        if not replayed:
+            if one.kind == "outcome":
+                check_outcome(transaction_id, one, of_kind(others, "outcome"), None)
+            event = waiting_event(transaction_id, one, self.fold.catalogue)
+            self.waiting.check_room(transaction_id, event.arrival_time_ms)
+            self.ledger.append_now(*event[1:])
+            self.waiting.add(transaction_id, one, event.arrival_time_ms)
+        return FeedbackResult(reply_of(transaction_id, one, None, ()), replayed)
 
+    def on_known(self, transaction_id: str) -> None:
+        """Apply the reports that waited for a payment that has just been recorded; what fails is tried again."""
+        try:
+            self.ledger.flush()
+            original = self._original(transaction_id)
+            if original is not None:
+                self._apply_waiting(transaction_id, original)
+                self._overdue.discard(transaction_id)
+        except LedgerError as error:
+            log.warning("reports still wait for a payment that is known: %s", error)
+            self._overdue.add(transaction_id)
+        except UNFOLDABLE as error:
+            log.warning("reports wait for a payment that cannot be read: %s", reason_of(error))
+            self.waiting.remove(transaction_id)
 
-def reports_in(events: Iterable[Event], catalogue: Catalogue) -> list[EarlierReport]:
-    """The outcomes and labels of these events, without the events that are set aside."""
-    found = []
-    for event in events:
-        with contextlib.suppress(CannotFold):
-            step = step_of(event, catalogue)
-            if isinstance(step, ReportStep):
-                one = step.report
-                found.append(EarlierReport(event.kind, one.value, one.source, one.reported_at_ms))
-    return found
+    def _apply_waiting(self, transaction_id: str, original: Original) -> None:
+        if transaction_id not in self.waiting:
+            return
+        for one in still_waiting(self.waiting.about(transaction_id), self._recorded(transaction_id)):
+            try:
+                self._apply(original, one, None)
+            except RiskgateError as error:
+                # It could not be compared with its payment while it waited, and nobody is there to be told now.
+                log.warning("a report that waited is not applied: %s", error)
+        self.waiting.remove(transaction_id)
 
+    def retry_waiting(self) -> None:
+        """Try again what `on_known` could not do."""
+        for name in list(self._overdue):
+            self.on_known(name)
 
-def scored_here(event: Event, catalogue: Catalogue) -> Original:
-    """The payment of a `payment` event.
+    def load_waiting(self) -> None:
+        """Read from the ledger which reports wait, and apply those whose payment is known: scored, or imported since.
 
-    Raises: CannotFold when the event is set aside.
-    """
-    step = step_of(event, catalogue)
-    assert isinstance(step, PaymentStep)
-    return Original(step.payment, None, 0, None)
-
-
-def unknown_transaction(transaction_id: str) -> UnknownTransaction:
-    """The refusal of a report about an unknown payment."""
-    return UnknownTransaction(
-        f"Transaction `{transaction_id}` was never scored here and is in no imported history.",
-        "Score the payment first, or correct the transaction_id.",
-        "transaction_id",
-    )
-
-
-def in_history(segment: Segment, transaction_id: str) -> Original | None:
-    """A transaction of an imported history; its reports from `until_ms` on do not count.
-
-    Raises: CannotFold for a row that is no payment, InvalidHistory.
-    """
-    try:
-        row = segment.row(transaction_id)
-        return None if row is None else _original_of(row, segment)
-    except InvalidHistory:
-        raise
-    except UNFOLDABLE as error:
-        raise CannotFold(reason_of(error), "transaction_id") from error
-
-
-def _original_of(row: dict[str, Any], segment: Segment) -> Original:
-    label, outcome = row.get("label"), row.get("outcome")
-    label_ms = milliseconds(row["label_time"]) if label is not None else 0
-    if label_ms >= segment.until_ms:
-        label, label_ms = None, 0
-    if outcome is not None and milliseconds(row["outcome_time"]) >= segment.until_ms:
-        outcome = None
-    return Original(payment_of_row(row), label, label_ms, outcome)
+        Raises: LedgerError.
+        """
+        now_ms = time.time_ns() // 1_000_000
+        for event in self.ledger.of_kind("waiting"):
+            if event.arrival_time_ms >= now_ms - LONGEST_WAIT_SECONDS * 1000:
+                with contextlib.suppress(CannotFold):
+                    step_of(event, self.fold.catalogue)
+                    self.waiting.fold(event)
+        for name in self.waiting:
+            self.on_known(name)

@@ -16,7 +16,7 @@ import numpy as np
 from features.catalogue.aggregate import FILTERS
 from features.catalogue.catalogue import Catalogue
 from features.domain.money import LARGEST_AMOUNT_MINOR
-from features.domain.payment import LABELS, OUTCOMES, Payment
+from features.domain.payment import LABELS, OUTCOMES, RETRACTED, Payment
 from features.domain.payment_fields import FIRST_YEAR, LAST_YEAR
 from features.errors import RiskgateError
 from features.intake.parse import stored_payment
@@ -27,14 +27,17 @@ from serving.errors import ServiceError
 from serving.ledger.event_bodies import (
     HistoryEvent,
     ReportEvent,
+    WaitingEvent,
     decode_hashing,
     decode_history,
     decode_profile_event,
     decode_promotion,
     decode_report,
     decode_verdict,
+    decode_waiting,
 )
 from serving.ledger.reader import Event
+from serving.lists.entry import LIST, decode_change
 
 #: Raised by damaged or foreign content while it is decoded and encoded. Errors of the machine (memory, disk) are not
 #: among them: they say nothing about the event.
@@ -48,6 +51,7 @@ _EARLIEST_MS, _LATEST_MS = (FIRST_YEAR - 1971) * _MS_PER_YEAR, (LAST_YEAR - 1969
 #: The range of Python's datetime, ms UTC: `export-history` writes the times of reports as datetimes.
 _FIRST_MOMENT_MS, _LAST_MOMENT_MS = -62_135_596_800_000, 253_402_300_799_999
 _LARGEST_INTEGER = 2**63 - 1
+_WORDS = {"label": (*LABELS, RETRACTED), "outcome": OUTCOMES}
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -182,10 +186,7 @@ def _paid(event: Event, catalogue: Catalogue) -> PaymentStep:
 def _reported(event: Event, catalogue: Catalogue) -> ReportStep:
     report = decode_report(event.body)
     payment = stored_payment(report.payment)
-    if report.value not in (LABELS if event.kind == "label" else OUTCOMES):
-        raise CannotFold(f"its value is no {event.kind}")
-    if not _FIRST_MOMENT_MS <= report.reported_at_ms <= _LAST_MOMENT_MS:
-        raise CannotFold("the time of the report is out of range")
+    _check_report(event.kind, report)
     for effect in report.effects:
         known = FILTERS.get(effect.what)
         if known is None or not known.known_later or effect.weight not in (-1, 1):
@@ -193,6 +194,20 @@ def _reported(event: Event, catalogue: Catalogue) -> ReportStep:
         if abs(payment.amount_minor) > _LARGEST_INTEGER:
             raise CannotFold("the amount of its payment is too large")
     return ReportStep(report, payment)
+
+
+def _check_report(kind: str, report: ReportEvent | WaitingEvent) -> None:
+    if report.value not in _WORDS[kind]:
+        raise CannotFold(f"its value is no {kind}")
+    if not _FIRST_MOMENT_MS <= report.reported_at_ms <= _LAST_MOMENT_MS:
+        raise CannotFold("the time of the report is out of range")
+
+
+def _waits(event: Event, catalogue: Catalogue) -> NoStep:
+    """A report that waits changes nothing until its payment is known."""
+    report = decode_waiting(event.body)
+    _check_report(report.kind, report)
+    return NoStep()
 
 
 def _profiled(event: Event, catalogue: Catalogue) -> ProfileStep:
@@ -227,9 +242,11 @@ _STEPS: dict[str, Callable[[Event, Catalogue], Step]] = {
     "payment": _paid,
     "outcome": _reported,
     "label": _reported,
+    "waiting": _waits,
     "profile": _profiled,
     "history": _imported,
     "promotion": _noted(decode_promotion),
     "hashing": _noted(decode_hashing),
     "verdict": _noted(decode_verdict),
+    LIST: _noted(decode_change),
 }

@@ -36,7 +36,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "serving": (
         *("__init__", "errors", "store_config", "settings", "output", "private_file", "messages", "tracing"),
         *("model", "decision"),
-        *("telemetry", "ledger/reader", "ledger/sqlite", "ledger/postgres", "ledger", "cases", "state", "redis_store"),
+        *("telemetry", "ledger/reader", "ledger/sqlite", "ledger/postgres", "ledger", "lists", "cases"),
+        *("feedback", "state"),
+        *("redis_store", "lists/shared", "lists/writer"),
         *("shared_bounds", "challenger", "engine", "access", "server", "api", "overload", "audit", "recorder"),
         *(
             "console/auth",

@@ -165,7 +165,7 @@ def test_the_contract_of_the_design_is_the_one_that_is_served() -> None:
     listed = {
         (verb, path, row[1])
         for row in rows_of(doc("design.md"), "method and path", "scope", "what it does")
-        for verb, path in re.findall(r"(GET|POST) (\S+?)(?:,|$)", row[0])
+        for verb, path in re.findall(r"(GET|POST|DELETE) (\S+?)(?:,|$)", row[0])
     }
     served = {
         (verb.upper(), path, next((scope for way in one["security"] for scope in way.get("key", ())), "none"))

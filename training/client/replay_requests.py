@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.domain.payment import REVIEW
 from features.history.schema import AFTERWARDS, times_ms, valid
 from training.client.service_process import HOST, ServiceTrouble
 from training.data.arrays import Integers
@@ -122,7 +123,10 @@ def _reports(history: pa.Table, kind: str, from_ms: int, until_ms: int) -> tuple
 def _report_message(values: dict[str, object], kind: str) -> Message:
     report = {"transaction_id": values["transaction_id"], kind: values[kind]}
     if kind == "label":
-        report |= {"source": values["label_source"] or "chargeback", "reported_at": _text(values["label_time"])}
+        # A verdict comes from the desk alone: what is nearest to it is what the payer says.
+        source = values["label_source"] or "chargeback"
+        source = "customer_report" if source == REVIEW else source
+        report |= {"source": source, "reported_at": _text(values["label_time"])}
         return LABELS, msgspec.json.encode(report)
     return OUTCOMES, msgspec.json.encode(report | {"event_time": _text(values["outcome_time"])})
 

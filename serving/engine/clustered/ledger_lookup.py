@@ -6,12 +6,13 @@ import contextlib
 from pathlib import Path
 
 from features.catalogue.catalogue import Catalogue
+from serving.cases.cases import Case, UnknownCase, case_of
 from serving.decision import receipt as receipts
+from serving.feedback.reports import KnownReport, Original
 from serving.ledger.history_segment import Segment
 from serving.ledger.reader import Event, LedgerReader
-from serving.state.feedback import in_history, reports_in, scored_here
 from serving.state.foldable import CannotFold, HistoryStep, step_of
-from serving.state.label_precedence import EarlierReport, Original
+from serving.state.report_events import in_history, reports_in, scored_here
 
 
 class LedgerLookup:
@@ -54,13 +55,23 @@ class LedgerLookup:
         segment = self.segment()
         return None if segment is None else in_history(segment, transaction_id)
 
-    def reports(self, transaction_id: str) -> list[EarlierReport]:
+    def reports(self, transaction_id: str) -> list[KnownReport]:
         """The recorded outcomes and labels about the payment, in order.
 
         Raises: LedgerUnavailable.
         """
         events = [event for kind in ("outcome", "label") for event in self.ledger.reports(transaction_id, kind)]
         return reports_in(sorted(events), self.catalogue)
+
+    def case(self, transaction_id: str) -> Case | None:
+        """The case of a payment, once the recorder has written it.
+
+        Raises: LedgerUnavailable.
+        """
+        try:
+            return case_of(self.ledger.connection, transaction_id)
+        except UnknownCase:
+            return None
 
     def segment(self) -> Segment | None:
         """The imported history, if there is one.

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from features.catalogue.catalogue import Catalogue
 from features.errors import BrokenState
 from features.state.remote import EntityStrings, header
@@ -19,6 +21,7 @@ from serving.decision import receipt as receipts
 from serving.engine.clustered.startup_checks import contract_of
 from serving.engine.retry_identity import content_digest
 from serving.errors import CannotStart
+from serving.feedback.waiting import LONGEST_WAIT_SECONDS, WaitingReports
 from serving.ledger.reader import LedgerReader
 from serving.redis_store.idempotency_record import answered_record, lost_record
 from serving.redis_store.keys import Keys
@@ -80,11 +83,13 @@ def rebuild(
     if client.getset(keys.contract, REBUILDING) is not None:
         sleep(FENCE_SECONDS)
     _wait_until_recorded(client, keys, sleep, clock)
-    fold, payments = Fold(catalogue, segments), 0
+    fold, payments, waiting = Fold(catalogue, segments), 0, WaitingReports()
     since_ms = time.time_ns() // 1_000_000 - redis.keep_seconds * 1000
     pipe = client.pipeline(transaction=False)
     for event in ledger.walk():
         folded = fold.apply(event)
+        if folded:
+            waiting.fold(event)
         if folded and event.kind == "payment" and event.arrival_time_ms >= since_ms:
             record = _record(event.body, stream_id_of(event.seq))
             left = redis.keep_seconds - max(0, time.time_ns() // 1_000_000 - event.arrival_time_ms) // 1000
@@ -102,6 +107,7 @@ def rebuild(
         pipe.set(keys.entity(kind, key), string)
         entities, size = entities + 1, size + len(string)
         _send(pipe, _PAGE)
+    _put_waiting(client, keys, waiting)
     if fold.profile_row:
         pipe.set(keys.profile_row, str(fold.profile_row))
     pipe.set(keys.set_aside, encode_shared(fold.set_aside))
@@ -109,6 +115,21 @@ def rebuild(
     _send(pipe, 0)
     client.close()
     return Rebuilt(entities, size, payments, fold.set_aside)
+
+
+def _put_waiting(client: Any, keys: Keys, waiting: WaitingReports) -> None:
+    """Restore the reports that wait; a worker applies those whose payment is known by now."""
+    now_ms = time.time_ns() // 1_000_000
+    waiting.forget_old(now_ms)
+    pipe = client.pipeline(transaction=False)
+    pipe.delete(keys.waiting_index)
+    for name in waiting:
+        arrival_ms = waiting.arrival_ms(name)
+        left = LONGEST_WAIT_SECONDS - (now_ms - arrival_ms) // 1000
+        pipe.set(keys.waiting(name), msgspec.json.encode(waiting.about(name)), ex=max(1, left))
+        pipe.zadd(keys.waiting_index, {name: arrival_ms})
+        _send(pipe, _PAGE)
+    _send(pipe, 0)
 
 
 def compare(

@@ -17,9 +17,9 @@ from serving.decision.decider import Timings
 from serving.engine.clustered.claim import Claim, answer_from_ledger, differs_from, replay_of
 from serving.engine.clustered.ledger_lookup import LedgerLookup
 from serving.engine.retry_identity import warned
-from serving.engine.scored import Scored
+from serving.engine.scored import Scored, taken_undecided
 from serving.errors import LedgerUnavailable, StateUnavailable
-from serving.redis_store.idempotency_record import IdempotencyRecord, strings_at
+from serving.redis_store.idempotency_record import NEVER_DUE_MS, IdempotencyRecord, strings_at
 from serving.redis_store.messages import Strings
 from serving.redis_store.state import RedisState
 from serving.redis_store.stream_lookup import unrecorded_content
@@ -61,6 +61,8 @@ class Retries:
     async def answer(self, claim: Claim, known: IdempotencyRecord, timings: Timings, explain_approved: bool) -> Scored:
         """Replay the answer; wait for the worker that decides the payment, and take over when that is late."""
         engine, payment = self.engine, claim.payment
+        if known.due_ms == NEVER_DUE_MS:
+            raise taken_undecided(payment.transaction_id)
         while not known.answered and time.time_ns() // 1_000_000 < known.due_ms:
             differs_from(claim, known.digest)
             if engine.now_ns() + POLL_SECONDS * 1e9 >= timings.deadline_ns:

@@ -15,13 +15,15 @@ from serving.engine.clustered.engine import RedisEngine
 from serving.engine.clustered.feedback import RedisFeedback
 from serving.engine.clustered.ledger_lookup import LedgerLookup
 from serving.engine.clustered.profiles import SharedProfiles
-from serving.engine.gauges import SET_ASIDE
+from serving.engine.gauges import SET_ASIDE, show_waiting
 from serving.engine.gc_tuning import freeze_gc
 from serving.engine.profile_runtime import WARMUP_PAYMENT, ProfileRuntime
-from serving.errors import LedgerError, StateUnavailable
+from serving.errors import LedgerError, LedgerUnavailable, StateUnavailable
 from serving.ledger.hash_key import check_hash_key
 from serving.ledger.postgres.ledger import PostgresLedger
 from serving.ledger.token_key import shared_tokens
+from serving.lists.shared import SharedLists
+from serving.lists.values import EntryReader
 from serving.messages import Ready
 from serving.redis_store.connect import connect
 from serving.settings import Settings
@@ -36,6 +38,7 @@ from serving.state.startup import Opened
 log = logging.getLogger("riskgate")
 
 CHECK_EVERY_SECONDS = 1.0
+SWEEP_EVERY_SECONDS = 10.0
 #: How long a stopping worker waits for Redis to take the decisions of the outbox.
 FLUSH_SECONDS = 2.0
 
@@ -58,6 +61,7 @@ class RedisRuntime(ProfileRuntime):
         self.exchange: Exchange | None = None
         self.engine: RedisEngine | None = None
         self.feedback: RedisFeedback | None = None
+        self.lists: SharedLists | None = None
         #: Why the state cannot be used; empty when it can.
         self.state_problem = "The worker is still getting ready."
         self.set_aside = SharedSetAside()
@@ -72,7 +76,9 @@ class RedisRuntime(ProfileRuntime):
         await asyncio.to_thread(warm_up, opened)
         state = await connect(self.settings.redis)
         exposure = SharedExposure(self.bounds)
-        decider = Decider(opened.evaluator, opened.catalogue, code_version(), exposure, notice=self._notice)
+        decider = Decider(
+            opened.evaluator, opened.catalogue, code_version(), exposure, notice=self._notice, lists=self.book
+        )
         engine = RedisEngine(
             catalogue=opened.catalogue, decider=decider, state=state, clock=self.clock, lookup=self.lookup
         )
@@ -80,9 +86,17 @@ class RedisRuntime(ProfileRuntime):
         state.expect(startup_checks.contract_of(decider.features_hash))
         await startup_checks.agree_on_hashing(state, self.names)
         await startup_checks.note_promotion(state, opened, decider.code, self.clock.now_ms())
-        self.feedback = RedisFeedback(state, engine.strings, self.clock, self.lookup)
+        self.feedback = feedback = RedisFeedback(
+            state, engine.strings, self.clock, self.lookup, lambda: self.opened.bundle.policy.label_precedence
+        )
+        state.on_known = feedback.on_known
+        show_waiting(self.metrics, lambda: feedback.waiting_count)
         engine.shared_profiles = SharedProfiles(state, self.profiles, self.names, opened.catalogue, self.tokens)
         await engine.shared_profiles.read_all()
+        lists = SharedLists(state, self.ledger, self.book, EntryReader(self.names), self.clock)
+        await lists.load()
+        await lists.take_over(opened.bundle.policy, opened.bundle.model_name)
+        self.lists = lists
         self.set_aside = decode_shared(await state.get(state.keys.set_aside))
         self.bounds.members.append(exposure)
         self.exchange = Exchange(state, self.bounds, lambda: engine.decider.breakers, self.settings.workers)
@@ -95,8 +109,17 @@ class RedisRuntime(ProfileRuntime):
 
     def begin(self) -> None:
         """Start the background work; needs the event loop."""
-        assert self.engine is not None and self.exchange is not None
-        self._start(self.engine.outbox.run(), self._follow_state(self.engine), self.exchange.run())
+        assert self.engine is not None
+        assert self.feedback is not None
+        assert self.lists is not None
+        assert self.exchange is not None
+        self._start(
+            self.engine.outbox.run(),
+            self._follow_state(self.engine, self.feedback),
+            _sweep_waiting(self.feedback),
+            self._follow_lists(self.lists),
+            self.exchange.run(),
+        )
 
     async def end(self) -> None:
         """Flush the outbox to Redis, stop the background work and close the connections."""
@@ -133,12 +156,19 @@ class RedisRuntime(ProfileRuntime):
 
     # -- in the background ---------------------------------------------------------------------
 
-    async def _follow_state(self, engine: RedisEngine) -> None:
+    async def _follow_state(self, engine: RedisEngine, feedback: RedisFeedback) -> None:
         while True:
             await asyncio.sleep(CHECK_EVERY_SECONDS)
             with contextlib.suppress(StateUnavailable):
                 await self._check_state(engine)
                 await engine.shared_profiles.refresh()
+                await feedback.count_waiting()
+
+    async def _follow_lists(self, lists: SharedLists) -> None:
+        while True:
+            await asyncio.sleep(CHECK_EVERY_SECONDS)
+            with contextlib.suppress(LedgerUnavailable):  # of PostgreSQL or Redis: the next time catches up
+                await lists.follow()
 
     async def _check_state(self, engine: RedisEngine) -> None:
         """Detect a Redis that came back without its data: empty state must not be read as "no earlier payments"."""
@@ -160,8 +190,10 @@ class RedisRuntime(ProfileRuntime):
             raise LedgerError("the worker is not ready yet")
         decider = engine.decider
         try:
+            if self.lists is not None:
+                await self.lists.take_over(opened.bundle.policy, opened.bundle.model_name)
             await startup_checks.note_promotion(engine.state, opened, decider.code, self.clock.now_ms())
-        except StateUnavailable as error:
+        except LedgerUnavailable as error:
             raise LedgerError(str(error)) from error
         engine.decider = decider.successor(opened.evaluator, engine.catalogue)
 
@@ -180,6 +212,13 @@ class RedisRuntime(ProfileRuntime):
             lambda: float(self.exchange is not None and self.exchange.alone),
         )
         self.metrics.count("riskgate_without_state", "Payments decided without state.", lambda: engine.misses)
+
+
+async def _sweep_waiting(feedback: RedisFeedback) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_EVERY_SECONDS)
+        with contextlib.suppress(LedgerUnavailable):
+            await feedback.sweep()
 
 
 def warm_up(opened: Opened) -> None:

@@ -66,7 +66,9 @@ class SingleTrip:
         error = call.exception()
         if isinstance(error, StateUnavailable):
             on_scored(self._record_later(one, error))
-        elif error is None and type(reply := call.result()) is list and len(reply) == 2:
+        elif error is None and type(reply := call.result()) is list and len(reply) > 1:
+            if len(reply) == 3:
+                self.engine.state.on_known(one.payment.transaction_id)
             on_scored(scored_from(one.decided))
         else:  # calling again is safe and finds out which case it is
             task = asyncio.get_running_loop().create_task(self._continue(claim, one, timings, on_scored))

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 import msgspec
 
@@ -22,9 +22,10 @@ from serving.decision import receipt as receipts
 from serving.decision.clock import Clock
 from serving.decision.decider import Decided, Decider, FeatureReading, Timings, deadline_of
 from serving.decision.evaluator import DEFAULT, FULL, STALE, Evaluator
+from serving.decision.rules import Lists
 from serving.engine.retry_identity import content_digest, differs, warned
-from serving.engine.scored import Scored, in_imported_history, outside_window
-from serving.errors import LedgerError
+from serving.engine.scored import Scored, in_imported_history, outside_window, taken_undecided
+from serving.errors import Conflict, LedgerError
 from serving.ledger.sqlite.commit_ticket import CommitTicket
 from serving.ledger.sqlite.ledger import Event, Ledger, NotYetWritten
 from serving.state.fold import Fold
@@ -62,10 +63,14 @@ class EmbeddedEngine:
         code: str,
         now_ns: Callable[[], int] = time.perf_counter_ns,
         notice: Callable[[Decided], None] | None = None,
+        lists: Lists | None = None,
     ) -> None:
+        #: Transactions whose reports came before their payment, and what applies these once it is recorded.
+        self.waiting: Container[str] = ()
+        self.on_known: Callable[[str], None] = lambda _: None
         self.catalogue = catalogue
         self.fold = fold
-        self.decider = Decider(evaluator, catalogue, code, notice=notice)
+        self.decider = Decider(evaluator, catalogue, code, notice=notice, lists=lists)
         self.ledger = ledger
         self.clock = clock
         self.now_ns = now_ns
@@ -101,6 +106,8 @@ class EmbeddedEngine:
             known = self._earlier_answer(payment.transaction_id)
         except LedgerError as error:
             return self.ledger_failed(payment, error)
+        except Conflict:
+            raise
         except UNFOLDABLE as error:
             # Its id is taken in the ledger, so no other event can be recorded under it.
             log.error("the ledger's event of a repeated payment cannot be read: %s", reason_of(error))
@@ -125,6 +132,8 @@ class EmbeddedEngine:
             "payment", payment.transaction_id, payment.event_time_ms, arrival_ms, body, decided.case
         )
         self._remember(payment.transaction_id, RecentAnswer(content, decided.answer, ticket))
+        if payment.transaction_id in self.waiting:
+            self.on_known(payment.transaction_id)
         word = decided.evaluation.decision.word
         return Scored(decided.answer, False, ticket, word, decided.tier, decided.receipt.timings_us)
 
@@ -138,7 +147,8 @@ class EmbeddedEngine:
     async def payment_event(self, transaction_id: str) -> Event | None:
         """See `Engine.payment_event`."""
         self.ledger.flush()
-        return self.ledger.payment(transaction_id)
+        event = self.ledger.payment(transaction_id)
+        return None if event is None or event.body.endswith(receipts.UNDECIDED) else event
 
     def without_ledger(self, payment: Payment) -> Scored:
         """The decision when nothing can be recorded: by amount band, without a receipt."""
@@ -185,6 +195,8 @@ class EmbeddedEngine:
         event = self.ledger.payment(transaction_id) if self.ledger.may_hold(transaction_id) else None
         if event is None:
             return None
+        if event.body.endswith(receipts.UNDECIDED):
+            raise taken_undecided(transaction_id)
         body = receipts.decode_body(event.body)
         receipts.decode_answer(body.answer)
         return RecentAnswer(bytes(body.payment), bytes(body.answer), None)

@@ -9,15 +9,17 @@ import time
 from collections.abc import Callable
 from typing import IO
 
+from features.domain.payment import REVIEW
 from features.errors import RiskgateError
 from serving.challenger.shadow_process import ShadowProcess, show_challenger
 from serving.challenger.shadow_scores import ShadowScores
 from serving.decision.receipt import code_version
 from serving.engine.embedded.engine import EmbeddedEngine
-from serving.engine.gauges import show_ledger, show_state
+from serving.engine.gauges import show_ledger, show_state, show_waiting
 from serving.engine.gc_tuning import freeze_gc
 from serving.engine.profile_runtime import WARMUP_PAYMENT, ProfileRuntime
 from serving.errors import Conflict, LedgerError
+from serving.feedback.reports import LabelReport
 from serving.ledger.event_bodies import decode_verdict
 from serving.ledger.hash_key import bind_hash_key
 from serving.ledger.sqlite import wal_preallocate
@@ -25,6 +27,8 @@ from serving.ledger.sqlite.checkpoint import run_checkpoints
 from serving.ledger.sqlite.ledger import Event, Ledger
 from serving.ledger.sqlite.process_lock import lock
 from serving.ledger.token_key import tokens_of
+from serving.lists.embedded import EmbeddedLists
+from serving.lists.values import EntryReader
 from serving.messages import Ready
 from serving.settings import Settings
 from serving.state import heap_prefault, snapshots, startup
@@ -32,7 +36,6 @@ from serving.state.bundle_watcher import warm
 from serving.state.champion import Champion
 from serving.state.feedback import EmbeddedFeedback
 from serving.state.foldable import UNFOLDABLE, reason_of
-from serving.state.outcomes import LabelReport
 from serving.state.startup import Opened
 
 log = logging.getLogger("riskgate")
@@ -56,6 +59,7 @@ class EmbeddedRuntime(ProfileRuntime):
         self.names = bind_hash_key(self.ledger, settings.hash_key)
         self.tokens = tokens_of(self.config, self.ledger)
         self.engine: EmbeddedEngine | None = None
+        self.lists: EmbeddedLists | None = None
         self.feedback: EmbeddedFeedback | None = None
         #: Whether payments are waiting: deferrable work then waits too.
         self.under_pressure: Callable[[], bool] = lambda: False
@@ -73,18 +77,26 @@ class EmbeddedRuntime(ProfileRuntime):
         code = code_version()
         engine = EmbeddedEngine(
             catalogue=opened.catalogue, fold=fold, evaluator=opened.evaluator, ledger=self.ledger, clock=self.clock,
-            code=code, notice=self._notice,
+            code=code, notice=self._notice, lists=self.book,
         )  # fmt: skip
         startup.note_promotion(self.ledger, opened, code, self.clock.now_ms())
+        lists = EmbeddedLists(self.ledger, self.book, EntryReader(self.names), self.clock)
+        lists.load()
+        lists.take_over(opened.bundle.policy, opened.bundle.model_name)
         if self.profiles is not None:
             startup.append_profiles(self.profiles, self.ledger, fold, self.names, self.tokens)
-        self.feedback = EmbeddedFeedback(self.ledger, fold, self.clock)
+        self.feedback = feedback = EmbeddedFeedback(
+            self.ledger, fold, self.clock, lambda: self.opened.bundle.policy.label_precedence
+        )
+        feedback.load_waiting()
+        engine.waiting, engine.on_known = feedback.waiting, feedback.on_known
         engine.fold.state.observe(WARMUP_PAYMENT)  # compiles the kernel before the first payment
         warm(opened)
-        self.engine = engine
+        self.engine, self.lists = engine, lists
         self._show(lambda: engine.decider)
         show_state(self.metrics, engine)
         show_ledger(self.metrics, self.ledger)
+        show_waiting(self.metrics, lambda: len(feedback.waiting))
         if self.settings.challenger:
             show_challenger(self.metrics, ShadowScores(self.config.shadow), self.ledger)
         freeze_gc()
@@ -138,6 +150,8 @@ class EmbeddedRuntime(ProfileRuntime):
         engine = self.engine
         if engine is None or not engine.ledger_works:
             raise LedgerError("the ledger is not open for writing")
+        if self.lists is not None:
+            self.lists.take_over(opened.bundle.policy, opened.bundle.model_name)
         decider, now_ms = engine.decider, self.clock.now_ms()
         startup.note_promotion(self.ledger, opened, decider.code, now_ms)
         engine.decider = decider.successor(opened.evaluator, engine.catalogue)
@@ -147,10 +161,12 @@ class EmbeddedRuntime(ProfileRuntime):
     async def _follow_ledger(self) -> None:
         while True:
             await asyncio.sleep(VERDICTS_EVERY_SECONDS)
-            if self.engine is None or self.feedback is None:
+            if self.engine is None or self.feedback is None or self.lists is None:
                 continue
             try:
                 if self.engine.ledger_works:
+                    await self.lists.follow()
+                    self.feedback.retry_waiting()
                     self.take_verdicts()
                     if self.profiles is not None:
                         startup.append_profiles(self.profiles, self.ledger, self.engine.fold, self.names, self.tokens)
@@ -173,7 +189,7 @@ class EmbeddedRuntime(ProfileRuntime):
     def _take_verdict(self, feedback: EmbeddedFeedback, event: Event) -> None:
         try:
             verdict = decode_verdict(event.body).verdict
-            feedback.label(LabelReport(event.transaction_id, verdict, "review", event.event_time_ms), event.seq)
+            feedback.label(LabelReport(event.transaction_id, verdict, REVIEW, event.event_time_ms), event.seq)
         except UNFOLDABLE as error:
             reason = error if isinstance(error, RiskgateError) else reason_of(error)
             level = logging.INFO if isinstance(error, Conflict) else logging.WARNING

@@ -19,8 +19,8 @@ import psycopg
 from features.intake.parse import read_payment
 from serving.engine.clustered import startup_checks
 from serving.engine.clustered.feedback import RedisFeedback
+from serving.feedback.reports import LabelReport, OutcomeReport
 from serving.ledger.postgres import schema
-from serving.state.outcomes import LabelReport, OutcomeReport
 from tests.bench.growth import EACH, parties
 from tests.serving.recorder.stream_world import settings_of, take_down
 from tests.serving.redis_store.redis_world import Shared, answer_of

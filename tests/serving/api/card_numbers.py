@@ -43,7 +43,7 @@ def bodies(card: str, number: int) -> Iterator[tuple[str, Any]]:
         yield "/v1/score/batch", {"payments": text}
         moment = rfc3339(START_MS)
         outcome = {"transaction_id": "card-known", "outcome": "settled", "event_time": moment}
-        label = {"transaction_id": "card-known", "label": "fraud", "source": "review", "reported_at": moment}
+        label = {"transaction_id": "card-known", "label": "fraud", "source": "chargeback", "reported_at": moment}
         for path, report in (("/v1/outcomes", outcome), ("/v1/labels", label)):
             for field in report:
                 yield path, {**report, field: text}
@@ -72,7 +72,14 @@ def send_everywhere(service: Service) -> Iterator[bytes]:
 
 def _in_paths_and_headers(client: httpx.Client, good: str, text: str) -> Iterator[bytes]:
     word = quote(text)
-    for path in (f"/v1/receipts/{word}", f"/{word}", f"/v1/{word}", f"/docs?{word}", f"/readyz?a={word}"):
+    for path in (
+        f"/v1/receipts/{word}",
+        f"/v1/decisions/{word}",
+        f"/{word}",
+        f"/v1/{word}",
+        f"/docs?{word}",
+        f"/readyz?a={word}",
+    ):
         yield client.get(path).content
     for query in (f"explain={word}", f"dry_run={word}", f"{word}=1", f"note={word}", word):
         yield client.post(f"/v1/score?{query}", content=good).content

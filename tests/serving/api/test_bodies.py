@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from features.errors import Malformed
-from serving.api.bodies import MOST_MEMBERS, inflated, plain_json, read_body
+from serving.api.bodies.reading import MOST_MEMBERS, inflated, plain_json, read_body
 from serving.errors import TooLarge, UnreadCoding
 
 LIMIT = 65_536

@@ -16,7 +16,7 @@ import pytest
 from features.domain.payment_fields import LONGEST_TEXT
 from features.intake.findings import MOST_PROBLEMS, MOST_WARNINGS
 from features.intake.parse import DEEPEST
-from serving.api.body_timeout import BODY_SECONDS
+from serving.api.bodies.body_timeout import BODY_SECONDS
 from serving.server.bounded_http import HEAD_SECONDS, MAX_HEAD_BYTES, MAX_HEADERS, BoundedHttp
 from tests.flow.desk_process import console_process
 from tests.serving.console.desk_world import DeskWorld

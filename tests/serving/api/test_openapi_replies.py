@@ -62,15 +62,33 @@ def test_replies_of_every_other_route_match_their_schemas(asked: Asked) -> None:
             asked, "GET", f"/v1/receipts/{one['transaction_id']}", 200, None, "/v1/receipts/{transaction_id}"
         )
         assert found["receipt"]["vector"]
+        look_at_decision(asked, one["transaction_id"])
     checked(asked, "POST", "/v1/score/batch?explain=1", 200, {"payments": [payment("d"), suspicious("e"), 7, {}]})
     report = {"transaction_id": "a", "outcome": "settled", "event_time": rfc3339(START_MS + 900)}
     checked(asked, "POST", "/v1/outcomes", 200, report)
     label = {"transaction_id": "a", "label": "fraud", "source": "chargeback", "reported_at": rfc3339(START_MS)}
     checked(asked, "POST", "/v1/labels", 200, label)
+    named = {"kind": "ip", "value": "10.0.0.0/8"}
+    entry = {**named, "reason": "seen", "expires_at": "2199-01-01T00:00:00Z"}
+    for method, path, body in (
+        ("POST", "/v1/lists/watch", {"entries": [entry]}),
+        ("GET", "/v1/lists/watch?limit=1", None),
+        ("DELETE", "/v1/lists/watch", {"entries": [named], "reason": "cleared"}),
+    ):
+        checked(asked, method, path, 200, body, "/v1/lists/{list}")
+    look_at_decision(asked, "a")
+    checked(asked, "POST", "/v1/labels", 202, label | {"transaction_id": "z"})
+    checked(asked, "POST", "/v1/outcomes", 202, report | {"transaction_id": "z"})
+    checked(asked, "POST", "/v1/labels", 200, label | {"transaction_id": "y", "payment": payment("y")})
+    look_at_decision(asked, "y")
     assert set(DOCUMENT["paths"]) == {
-        "/v1/score", "/v1/score/batch", "/v1/outcomes", "/v1/labels", "/v1/receipts/{transaction_id}", "/livez",
-        "/readyz", "/metrics",
+        "/v1/score", "/v1/score/batch", "/v1/outcomes", "/v1/labels", "/v1/receipts/{transaction_id}",
+        "/v1/decisions/{transaction_id}", "/v1/lists/{list}", "/livez", "/readyz", "/metrics",
     }, "a route without a check here"  # fmt: skip
+
+
+def look_at_decision(asked: Asked, name: str, status: int = 200) -> None:
+    checked(asked, "GET", f"/v1/decisions/{name}", status, None, "/v1/decisions/{transaction_id}")
 
 
 def test_refusals_of_every_route_match_their_schemas(asked: Asked) -> None:
@@ -83,7 +101,18 @@ def test_refusals_of_every_route_match_their_schemas(asked: Asked) -> None:
         problems = checked(asked, "POST", path, 422, {"currency": 1, "outcome": 1, "label": 1, "x": 1})
         assert problems["error"]["repair"] or problems["error"]["problems"]
         checked(asked, "POST", path + "?no=1", 422, {})
+    for method, path, status in (
+        ("POST", "/v1/lists/block", 400),
+        ("POST", "/v1/lists/grey", 404),
+        ("DELETE", "/v1/lists/block?no=1", 422),
+        ("GET", "/v1/lists/block?limit=0", 422),
+    ):
+        checked(asked, method, path, status, "{" if method == "POST" else None, "/v1/lists/{list}")
+    report = {"transaction_id": "known", "outcome": "declined", "event_time": rfc3339(START_MS)}
+    asked.ask("POST", "/v1/outcomes", report)
+    checked(asked, "POST", "/v1/outcomes", 409, report | {"outcome": "settled"})
     checked(asked, "GET", "/v1/receipts/none", 404, None, "/v1/receipts/{transaction_id}")
+    look_at_decision(asked, "none", 404)
     for path in ("/livez", "/readyz", "/metrics"):
         checked(asked, "GET", path + "?no=1", 422)
     checked(asked, "GET", "/v1/receipts/none?no=1", 422, None, "/v1/receipts/{transaction_id}")

@@ -20,6 +20,7 @@ from tests.serving.scoring_world import START_MS, payment, suspicious
 SCORE, BATCH = "/v1/score", "/v1/score/batch"
 ROUTES = [
     ("POST", SCORE), ("POST", BATCH), ("POST", "/v1/outcomes"), ("POST", "/v1/labels"), ("GET", "/v1/receipts/t-1"),
+    ("GET", "/v1/decisions/t-1"),
     ("GET", "/livez"), ("GET", "/readyz"), ("GET", "/metrics"), ("GET", "/openapi.json"), ("GET", "/docs"),
     ("GET", "/"), ("HEAD", "/livez"),
 ]  # fmt: skip

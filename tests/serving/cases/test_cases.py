@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.domain.money import CURRENCY_CODES
+from features.domain.currencies import CURRENCIES
 from serving.cases import cases, queries
 from serving.cases.cases import AlreadyResolved, UnknownCase, Verdict
 from serving.cases.sqlite import SqliteCases, connect
@@ -150,7 +150,7 @@ def test_a_payment_that_was_never_scored_risks_its_whole_amount(world: DeskWorld
 
 @given(
     st.integers(1, 10**12),
-    st.sampled_from(CURRENCY_CODES),
+    st.sampled_from(tuple(CURRENCIES)),
     st.floats(0, 1, allow_nan=False),
     st.floats(0, 1, allow_nan=False),
 )

@@ -121,9 +121,10 @@ class DeskWorld:
                 vector[self.catalogue.index[name]] = value
         contract = contract or self.catalogue.contract().hash
         answer = Answer(
-            one.transaction_id, decision, score, reasons if decision != "approve" else (), rules,
-            "full" if score is not None else "rules_only", (),
-            "risk@12", "7c1e" * 16, contract, f"R{one.transaction_id}",
+            transaction_id=one.transaction_id, decision=decision, score=score,
+            reasons=reasons if decision != "approve" else (), rules=rules,
+            tier="full" if score is not None else "rules_only", missing=(), model="risk@12", policy="7c1e" * 16,
+            features=contract, receipt_id=f"R{one.transaction_id}",
         )  # fmt: skip
         receipt = Receipt(
             receipt_id=f"R{one.transaction_id}", tier=answer.tier, missing=(), vector=vector.astype("<f8").tobytes(),

@@ -14,12 +14,12 @@ from serving.cases.postgres import PostgresCases
 from serving.console.auth.permission import Actor
 from serving.console.desk import Desk
 from serving.errors import Conflict, LedgerUnavailable
+from serving.feedback.reports import LabelReport
 from serving.ledger.postgres import schema
 from serving.ledger.postgres.session import first_session
 from serving.recorder.metrics import RecorderMetrics
 from serving.recorder.recorder import Recorder
 from serving.recorder.verdicts import label_verdicts
-from serving.state.outcomes import LabelReport
 from tests.serving.console.desk_world import START_MS
 from tests.serving.recorder.stream_world import Stream, settings_of, take_down
 from tests.serving.servers import Servers

@@ -130,6 +130,38 @@ def test_a_payment_that_was_never_decided_is_decided_by_its_retry_after_a_rebuil
     assert (answer.tier, answer.missing) == ("default", ("state", "model"))
 
 
+def test_reports_that_wait_come_back_with_a_rebuild_and_those_that_were_applied_do_not(
+    shared: Shared, servers: Servers, ledger: PostgresLedger
+) -> None:
+    async def before() -> None:
+        async with shared.worker() as engine:
+            feedback = feedback_of(engine)
+            engine.state.on_known = feedback.on_known
+            for name in ("t-1", "t-2"):
+                await feedback.take_label(label(name))
+            await answer_of(engine, shared.payment("t-2"))
+            assert await feedback.known("t-2") is not None
+
+    asyncio.run(before())
+    with recording(servers):
+        wait_for(lambda: shared.client.xlen(shared.keys.events) == 0, "the recorder")
+    lose(shared)
+    rebuild(*shared.stores(ledger), sleep=no_wait)
+    assert shared.client.zrange(shared.keys.waiting_index, 0, -1) == [b"t-1"]
+
+    async def after() -> None:
+        async with shared.worker() as engine:
+            feedback = feedback_of(engine)
+            assert (await feedback.take_label(label("t-1"))).replayed
+            await answer_of(engine, shared.payment("t-1"))
+            known = await feedback.known("t-1")
+            assert known is not None and [one.value for one in known.reports] == ["fraud"]
+            await feedback.count_waiting()
+            assert feedback.waiting_count == 0
+
+    asyncio.run(after())
+
+
 def test_while_state_is_built_workers_decide_by_amount_and_append_nothing(shared: Shared) -> None:
     async def run() -> None:
         async with shared.worker() as engine:

@@ -11,8 +11,10 @@ import pytest
 
 from serving.engine.clustered.engine import RedisEngine
 from serving.engine.clustered.feedback import RedisFeedback
-from serving.errors import Conflict, LedgerUnavailable, UnknownTransaction
-from serving.state.outcomes import LabelReport, OutcomeReport
+from serving.errors import LedgerUnavailable, Overloaded, UnknownTransaction
+from serving.feedback.reports import LabelReport, OutcomeReport
+from serving.messages import RecordedLabel
+from serving.redis_store.reports.waiting import RedisWaiting
 from tests.serving.engine.test_redis_engine import stream
 from tests.serving.redis_store.redis_world import Shared, answer_of
 from tests.serving.scoring_world import START_MS
@@ -48,7 +50,7 @@ def test_reports_amid_payments_of_many_workers_leave_what_a_replay_gives(shared:
                     if number % 2:
                         work.append(feedback.take_label(label(about, dice.choice(("fraud", "legitimate")), at_ms)))
                     else:
-                        outcome = dice.choice(("declined", "reversed", "settled"))
+                        outcome = dice.choice(("declined", "reversed", "voided"))
                         work.append(feedback.take_outcome(OutcomeReport(about, outcome, at_ms)))
                 dice.shuffle(work)
                 await asyncio.gather(*work)
@@ -79,15 +81,15 @@ def test_the_same_report_on_two_workers_at_once_is_one_event(shared: Shared) -> 
     assert [event.kind for event in shared.events()] == ["payment", "label", "outcome"]
 
 
-def test_of_labels_that_disagree_the_later_reported_wins(shared: Shared) -> None:
+def test_a_label_of_a_source_that_ranks_lower_changes_nothing(shared: Shared) -> None:
     async def run() -> None:
         async with shared.worker() as engine:
             feedback = feedback_of(engine)
             await answer_of(engine, shared.payment("t-1"))
             await feedback.take_label(label("t-1", "fraud", START_MS))
-            await feedback.take_label(label("t-1", "legitimate", START_MS + 5))
-            with pytest.raises(Conflict):
-                await feedback.take_label(label("t-1", "fraud", START_MS + 4))
+            lower = await feedback.take_label(label("t-1", "legitimate", START_MS + 5, "network_alert"))
+            assert lower.reply == RecordedLabel("t-1", "legitimate", "outranked", "fraud")
+            await feedback.take_label(label("t-1", "legitimate", START_MS - 5))
             await answer_of(engine, shared.payment("t-2"))
 
     asyncio.run(run())
@@ -95,15 +97,58 @@ def test_of_labels_that_disagree_the_later_reported_wins(shared: Shared) -> None
     assert shared.live_state() == shared.rebuilt_state()
 
 
-def test_an_unknown_payment_takes_no_report_and_a_full_stream_none_either(shared: Shared) -> None:
+def test_reports_that_came_first_are_applied_by_the_worker_that_decides(shared: Shared) -> None:
+    async def run() -> None:
+        async with shared.worker() as a, shared.worker() as b:
+            waiting = await asyncio.gather(
+                *(feedback_of((a, b)[number % 2]).take_label(label("t-1")) for number in range(6)),
+                feedback_of(a).take_outcome(OutcomeReport("t-1", "declined", START_MS)),
+            )
+            assert all(one.waits for one in waiting)
+            assert sum(not one.replayed for one in waiting) == 2
+            feedback = feedback_of(b)
+            b.state.on_known = feedback.on_known
+            await answer_of(b, shared.payment("t-1"))
+            known = await feedback_of(a).known("t-1")
+            assert known is not None and len(known.reports) == 2
+            await feedback.count_waiting()
+            assert feedback.waiting_count == 0
+
+    asyncio.run(run())
+    kinds = sorted(event.kind for event in shared.events())
+    assert kinds == ["label", "outcome", "payment", "waiting", "waiting"]
+    assert shared.verified().differences == []
+    assert shared.live_state() == shared.rebuilt_state()
+
+
+def test_a_sweep_applies_what_nobody_was_told_of(shared: Shared) -> None:
+    async def run() -> None:
+        async with shared.worker() as engine:
+            feedback = feedback_of(engine)
+            await feedback.take_label(label("t-1"))
+            await answer_of(engine, shared.payment("t-1"))  # its worker dies before it applies the label
+            await feedback.sweep()
+            await feedback.count_waiting()
+            assert feedback.waiting_count == 0
+
+    asyncio.run(run())
+    assert sorted(event.kind for event in shared.events()) == ["label", "payment", "waiting"]
+
+
+def test_a_full_stream_takes_no_report_and_neither_does_a_full_waiting_room(shared: Shared) -> None:
     async def run() -> None:
         async with shared.worker(stream_limit=2) as engine:
             feedback = feedback_of(engine)
+            feedback.waiting = RedisWaiting(engine.state, keep_seconds=60, most=1)
+            assert (await feedback.take_label(label("t-9"))).waits
+            with pytest.raises(Overloaded):
+                await feedback.take_label(label("t-8"))
             with pytest.raises(UnknownTransaction):
-                await feedback.take_label(label("t-9"))
+                await feedback.take_label(label("t-9"), verdict_seq=1)
             await answer_of(engine, shared.payment("t-1"))
-            with pytest.raises(LedgerUnavailable, match="RISKGATE_STREAM_LIMIT"):
-                await feedback.take_label(label("t-1"))
+            for name in ("t-1", "t-9", "t-7"):
+                with pytest.raises(LedgerUnavailable, match="RISKGATE_STREAM_LIMIT"):
+                    await feedback.take_label(label(name, at_ms=START_MS + 1))
 
     asyncio.run(run())
-    assert [event.kind for event in shared.events()] == ["payment"]
+    assert [event.kind for event in shared.events()] == ["waiting", "payment"]

@@ -44,8 +44,9 @@ class Stream:
 
     def decided(self, one: Payment, stream_id: str, decision: str = "approve", score: float = 0.01) -> str:
         answer = Answer(
-            one.transaction_id, decision, score, REASONS if decision != "approve" else (), (), "full", (),
-            "risk@12", "7c1e" * 16, "f" * 64, f"R{one.transaction_id}",
+            transaction_id=one.transaction_id, decision=decision, score=score,
+            reasons=REASONS if decision != "approve" else (), rules=(), tier="full", missing=(), model="risk@12",
+            policy="7c1e" * 16, features="f" * 64, receipt_id=f"R{one.transaction_id}",
         )  # fmt: skip
         vector = np.full(3, math.nan).astype("<f8").tobytes()
         receipt = Receipt(

@@ -40,6 +40,9 @@ STREAM_LIMIT = 100_000
 class NoPast:
     """Nothing was ever recorded elsewhere."""
 
+    def case(self, transaction_id: str) -> None:
+        return None
+
     def imported(self, transaction_id: str) -> bool:
         return False
 

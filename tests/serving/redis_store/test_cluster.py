@@ -36,6 +36,7 @@ from serving.redis_store.service_counts import (
 from serving.redis_store.state import RedisState
 from tests.serving.engine.test_redis_engine import stream
 from tests.serving.engine.test_redis_feedback import feedback_of, label
+from tests.serving.lists.test_shared import adding, values, worker
 from tests.serving.profiles import ProductionService
 from tests.serving.recorder.stream_world import settings_of
 from tests.serving.recorder.test_recorder import recording
@@ -81,6 +82,7 @@ def test_slots_are_those_of_redis_and_all_keys_of_an_entity_share_one(shared: Sh
     for name in (keys.entity(0, "u-1"), keys.entity(5, "u-1\x1fm-2"), keys.events, keys.transaction("t{x}")):
         assert slot_of(name) == shared.client.cluster_keyslot(name)
     assert slot_of(keys.transaction("t-1")) == slot_of(keys.reports("t-1"))
+    assert slot_of(keys.events) == slot_of(keys.lists)
     assert len({slot_of(keys.entity(0, f"u-{number}")) // 5462 for number in range(50)}) == 3
 
 
@@ -99,6 +101,20 @@ def test_vectors_and_decisions_in_a_cluster_are_those_of_one_process(shared: Sha
     result = shared.verified()
     assert (result.payments, result.vectors, result.differences) == (200, 200, [])
     assert shared.live_state() == shared.rebuilt_state()
+
+
+def test_lists_change_in_a_cluster_and_every_worker_follows(shared: Shared) -> None:
+    async def run() -> None:
+        async with worker(shared) as a, worker(shared) as b:
+            assert await a.change(adding("u-1", "u-2")) == ("added", "added")
+            await b.follow()
+            assert await b.change(adding("u-2", "u-3")) == ("replaced", "added")
+            await a.follow()
+            assert values(a) == values(b) == ["u-1", "u-2", "u-3"]
+
+    asyncio.run(run())
+    streams = [[one for one, _ in shared.client.xrange(key)] for key in (shared.keys.events, shared.keys.lists)]
+    assert streams[0] == streams[1] and len(streams[0]) == 2
 
 
 def test_fifty_retries_at_once_in_a_cluster_are_one_decision_and_one_event(shared: Shared) -> None:

@@ -29,6 +29,7 @@ from serving.audit.import_history import store_history
 from serving.decision.clock import ReplayClock
 from serving.decision.decider import Decided
 from serving.engine.embedded.engine import EmbeddedEngine
+from serving.feedback.reports import LabelReport, OutcomeReport
 from serving.ledger import history_segment
 from serving.ledger.event_bodies import HistoryEvent, encode
 from serving.ledger.sqlite.ledger import Ledger
@@ -36,7 +37,6 @@ from serving.messages import refusal
 from serving.settings import Settings
 from serving.state.feedback import EmbeddedFeedback
 from serving.state.fold import Fold
-from serving.state.outcomes import LabelReport, OutcomeReport
 from serving.state.startup import append_profiles, fold_ledger, open_bundle
 from serving.store_config import LedgerConfig
 from tests.serving.scoring_world import PARAMETERS, START_MS, payment

@@ -15,13 +15,13 @@ from serving.engine.clustered.feedback import RedisFeedback
 from serving.engine.clustered.ledger_lookup import LedgerLookup
 from serving.engine.clustered.rebuild import compare, rebuild
 from serving.errors import LedgerUnavailable
+from serving.feedback.reports import LabelReport
 from serving.ledger.postgres import schema
 from serving.ledger.postgres.ledger import PostgresLedger
 from serving.ledger.postgres.session import session
 from serving.recorder.verdicts import label_verdicts
 from serving.state import startup
 from serving.state.foldable import CannotFold
-from serving.state.outcomes import LabelReport
 from serving.state.set_aside import decode_shared
 from tests.serving.engine.test_redis_engine import stream
 from tests.serving.engine.test_redis_feedback import feedback_of, label

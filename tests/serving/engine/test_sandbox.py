@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from serving.api.sandbox import SCRIPTS, SLOW_SECONDS, is_test
+from serving.engine.sandbox import SCRIPTS, SLOW_SECONDS, is_test
 from tests.serving.profiles import Profile, every_way
 from tests.serving.scoring_world import Service, payment
 

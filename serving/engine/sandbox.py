@@ -11,17 +11,17 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from features.domain.payment import Payment
+from features.domain.payment import RETRACTED, Payment
 from serving.decision.evaluator import DEFAULT, FULL, RULES_ONLY
 from serving.decision.reasons import Reason
 from serving.decision.receipt import Answer
 from serving.engine.protocols import Engine, Feedback, Runtime
 from serving.engine.scored import OnScored, Scored
 from serving.errors import Overloaded, UnknownTransaction
+from serving.feedback.reports import LabelReport, OutcomeReport
 from serving.ledger.reader import Event
-from serving.messages import Recorded
-from serving.state.feedback import FeedbackResult
-from serving.state.outcomes import LabelReport, OutcomeReport
+from serving.messages import Recorded, RecordedLabel
+from serving.state.report_events import FeedbackResult
 from serving.state.startup import Opened
 
 #: How long an answer of `test_slow` takes: longer than a caller should wait, shorter than a proxy does.
@@ -61,10 +61,15 @@ class SandboxAnswer(Answer, frozen=True, kw_only=True):
     test: bool = True
 
 
-class SandboxRecorded(Recorded, frozen=True, kw_only=True):
-    """The reply to a report about a test."""
+class SandboxOutcome(Recorded, frozen=True, kw_only=True):
+    """The reply to an outcome of a test."""
 
-    status: str = "applied"
+    test: bool = True
+
+
+class SandboxLabel(RecordedLabel, frozen=True, kw_only=True):
+    """The reply to a label of a test."""
+
     test: bool = True
 
 
@@ -163,13 +168,14 @@ class SandboxFeedback:
     async def take_outcome(self, report: OutcomeReport) -> FeedbackResult:
         """See `Feedback.take_outcome`."""
         if is_test(report.transaction_id):
-            return FeedbackResult(SandboxRecorded(report.transaction_id, report.outcome), False)
+            return FeedbackResult(SandboxOutcome(report.transaction_id, report.outcome, "applied"), False)
         return await self._feedback.take_outcome(report)
 
     async def take_label(self, report: LabelReport) -> FeedbackResult:
         """See `Feedback.take_label`."""
         if is_test(report.transaction_id):
-            return FeedbackResult(SandboxRecorded(report.transaction_id, report.label), False)
+            effective = None if report.label == RETRACTED else report.label
+            return FeedbackResult(SandboxLabel(report.transaction_id, report.label, "applied", effective), False)
         return await self._feedback.take_label(report)
 
 

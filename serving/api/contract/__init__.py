@@ -1,0 +1,4 @@
+"""The OpenAPI document: schemas, examples and operations, derived from the domain's types and constants.
+
+Must never answer a request.
+"""

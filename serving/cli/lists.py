@@ -1,0 +1,204 @@
+"""The commands of block, allow and watch lists: `list add`, `list remove`, `list show`, `list import`."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from features.command_line import Commands
+from features.errors import Refused
+from features.progress import waiting
+from serving.access.api_keys import user_name
+from serving.decision.rules import LISTS
+from serving.errors import CannotStart, UnknownList
+from serving.lists.book import ListBook
+from serving.lists.csv_file import Defaults, WrongLine, read_entries, write_refused
+from serving.lists.entry import ADD, BEGIN, BUNDLE, KINDS, MOST_IN_EVENT, REMOVE, Change, Entry, NewEntry
+from serving.lists.values import EntryReader, Unfit
+from serving.lists.writer import opened
+from serving.output import out
+from serving.settings import read_settings
+
+list_app = typer.Typer(cls=Commands, no_args_is_help=True, help="Block, allow and watch lists of a running service.")
+
+ListName = Annotated[str, typer.Option("--list", help=f"One of {', '.join(LISTS)}.")]
+Kind = Annotated[str, typer.Argument(help=f"One of {', '.join(KINDS)}.")]
+Author = Annotated[str | None, typer.Option(help="Who does it; default: the user of this machine.")]
+Expires = Annotated[
+    str | None, typer.Option(help="When it ends: RFC 3339, a day such as 2027-01-31, or 12h, 30d; without: never.")
+]
+_FROM_NOW = re.compile(r"([0-9]{1,5})([hd])")
+_SHOWN_LINES = 10
+_IN_FORCE = "In force in every worker within two seconds."
+
+
+@list_app.command("add")
+def add(
+    kind: Kind,
+    value: Annotated[str, typer.Argument(help="An id, address, network (CIDR), country or category code.")],
+    reason: Annotated[str, typer.Option(help="Why; it stands in the ledger and in `list show`.")],
+    name: ListName = "block",
+    expires: Expires = None,
+    author: Author = None,
+) -> None:
+    """Add one entry, or replace the one of the same kind and value; the service may run meanwhile."""
+    _check(name)
+    with opened(read_settings()) as lists:
+        entry = _entry(lists.reader, {"kind": kind, "value": value, "reason": reason, "expires_at": _moment(expires)})
+        lists.write(Change(name, ADD, _author(author), (entry,)))
+    out.print(f"{entry.kind} {entry.value} is on the {name} list. {_IN_FORCE}", markup=False)
+
+
+@list_app.command("remove")
+def remove(
+    kind: Kind,
+    value: Annotated[str, typer.Argument(help="The value as it was added, in any spelling.")],
+    name: ListName = "block",
+    reason: Annotated[str, typer.Option(help="Why it is removed.")] = "",
+    author: Author = None,
+) -> None:
+    """Remove one entry."""
+    _check(name)
+    with opened(read_settings()) as lists:
+        entry = _entry(lists.reader, {"kind": kind, "value": value}, to_remove=True)
+        why = _reason(lists.reader, reason) if reason else ""
+        if lists.book().entry(name, entry.kind, entry.value) is None:
+            raise CannotStart(
+                f"{kind} is not on the {name} list with this value.", "See `python -m serving list show`."
+            )
+        lists.write(Change(name, REMOVE, _author(author), (entry,), why))
+    out.print(f"{entry.kind} {entry.value} is off the {name} list. {_IN_FORCE}", markup=False)
+
+
+@list_app.command("show")
+def show(
+    name: Annotated[str | None, typer.Option("--list", help=f"One of {', '.join(LISTS)}; without: all.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only entries of this kind.")] = None,
+    value: Annotated[str | None, typer.Option(help="Only this value, in any spelling; needs --kind.")] = None,
+    author: Annotated[str | None, typer.Option(help="Only entries of this author.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many to show, newest last.")] = 100,
+) -> None:
+    """Show entries, with how many there are."""
+    if name is not None:
+        _check(name)
+    if value is not None and kind is None:
+        raise CannotStart("--value is given without --kind.", f"Pass --kind, one of {', '.join(KINDS)}.")
+    names = LISTS if name is None else (name,)
+    with opened(read_settings()) as lists, waiting(out, "reading the lists"):
+        book = lists.book()
+        if value is not None:
+            wanted = _entry(lists.reader, {"kind": kind, "value": value}, to_remove=True)
+            found = [one for each in names if (one := book.entry(each, wanted.kind, wanted.value)) is not None]
+        else:
+            found = [one for each in names for one in _entries(book, each, kind)]
+        found = [one for one in found if author is None or one.author == author]
+    table = Table("list", "kind", "value", "reason", "author", "added", "expires", box=None)
+    now_ms = _now_ms()
+    for one in found[-limit:]:
+        expires = "never" if one.expires_at_ms is None else _day(one.expires_at_ms)
+        expires += "" if one.holds_at(now_ms) else " (over)"
+        row = (one.list, one.kind, one.value, one.reason, one.author, _day(one.created_at_ms), expires)
+        table.add_row(*(cell.replace("[", "\\[") for cell in row))
+    Console(highlight=False, soft_wrap=True).print(table)
+    counts = ", ".join(f"{book.counts[each]:,} on {each}" for each in names)
+    out.print(f"{len(found[-limit:]):,} of {len(found):,} entries that match; in all {counts}.")
+
+
+@list_app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="CSV with the columns kind,value,reason,expires_at.")],
+    name: ListName = "block",
+    reason: Annotated[str, typer.Option(help="For lines without a reason.")] = "",
+    expires: Expires = None,
+    author: Author = None,
+    all_or_nothing: Annotated[
+        bool, typer.Option("--all-or-nothing", help="Add nothing if a line is wrong; default: the others are added.")
+    ] = False,
+) -> None:
+    """Add the entries of a CSV file; wrong lines are named, and written beside it as FILE.refused.csv."""
+    _check(name)
+    who, wrong, kept, added = _author(author), list[WrongLine](), list[NewEntry](), 0
+    with opened(read_settings()) as lists, waiting(out, f"importing {file.name}"):
+        for one in read_entries(file, lists.reader, _now_ms(), Defaults(reason, _moment(expires))):
+            if isinstance(one, WrongLine):
+                wrong.append(one)
+                continue
+            kept.append(one)
+            if len(kept) == MOST_IN_EVENT and not all_or_nothing:
+                lists.write(Change(name, ADD, who, tuple(kept)))
+                added, kept = added + len(kept), []
+        if not (all_or_nothing and wrong):
+            for first in range(0, len(kept), MOST_IN_EVENT):
+                batch = tuple(kept[first : first + MOST_IN_EVENT])
+                lists.write(Change(name, ADD, who, batch))
+                added += len(batch)
+    for line in wrong[:_SHOWN_LINES]:
+        out.print(line.sentence(), style="yellow", markup=False)
+    if wrong:
+        refused = file.with_name(f"{file.name}.refused.csv")
+        write_refused(refused, wrong)
+        out.print(f"{len(wrong):,} lines are wrong; all of them are in {refused}.", markup=False)
+    out.print(f"{added:,} entries were added to the {name} list. {_IN_FORCE if added else ''}".rstrip())
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _check(name: str) -> None:
+    if name not in LISTS:
+        raise UnknownList(f"There is no list `{name}`.", f"Pass --list with one of {', '.join(LISTS)}.")
+
+
+def _author(given: str | None) -> str:
+    name = user_name() if given is None else given.strip()
+    if not name or name == BUNDLE or len(name) > 64 or not name.isprintable():
+        raise CannotStart("--author is no name, or `bundle`, which names entries of a bundle.", "Pass another name.")
+    return name
+
+
+def _entry(reader: EntryReader, fields: dict[str, str | None], *, to_remove: bool = False) -> NewEntry:
+    try:
+        return reader.entry(fields, _now_ms(), to_remove=to_remove)
+    except Unfit as unfit:
+        raise Refused([unfit.problem]) from unfit
+
+
+def _reason(reader: EntryReader, reason: str) -> str:
+    try:
+        return reader.reason(reason)
+    except Unfit as unfit:
+        raise Refused([unfit.problem]) from unfit
+
+
+def _entries(book: ListBook, name: str, kind: str | None) -> list[Entry]:
+    found: list[Entry] = []
+    after = BEGIN
+    while True:
+        entries, then = book.page(name, after, 10_000, kind)
+        found += entries
+        if then is None:
+            return found
+        after = then
+
+
+def _moment(text: str | None) -> str | None:
+    """A moment as `EntryReader` reads it; `30d` counts from now."""
+    from_now = None if text is None else _FROM_NOW.fullmatch(text.strip())
+    if from_now is None:
+        return text
+    hours = int(from_now[1]) * (24 if from_now[2] == "d" else 1)
+    return (datetime.now(UTC) + timedelta(hours=hours)).isoformat()
+
+
+def _day(at_ms: int) -> str:
+    return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M}"
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
