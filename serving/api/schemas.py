@@ -36,6 +36,7 @@ _REASON_CODE = {"maxLength": LONGEST_REASON_CODE, "description": "The code of th
 # The types below are read for their schemas. What a caller sends is checked by serving/feedback/intake.py and by
 # features/intake/, which report every problem.
 
+_TEST = Meta(description="Sent by a sandbox alone: the id asked for this answer, and nothing was recorded.")
 Identifier = Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT)]
 Time = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset.")]
 
@@ -78,6 +79,7 @@ class RecordedOutcome(messages.Recorded, frozen=True):
     """What was recorded for the transaction: `applied`, or `waiting` for a payment that is not known here."""
 
     status: Annotated[str, one_of((APPLIED, WAITING))]
+    test: Annotated[bool, _TEST] = False
 
 
 class RecordedLabel(messages.RecordedLabel, frozen=True):
@@ -88,12 +90,13 @@ class RecordedLabel(messages.RecordedLabel, frozen=True):
 
     status: Annotated[str, one_of(LABEL_STATES)]
     effective: Annotated[str | None, Meta(extra_json_schema={"enum": [*LABELS, None]})]
+    test: Annotated[bool, _TEST] = False
 
 
 class Decision(receipt.Answer, frozen=True):
     """The decision about one payment."""
 
-    test: Annotated[bool, Meta(description="Sent by a sandbox alone: the id asked for this answer.")] = False
+    test: Annotated[bool, _TEST] = False
 
 
 class Decisions(msgspec.Struct):

@@ -33,9 +33,11 @@ class BatchPace:
         Raises: BatchTooLarge with the number of payments that fit.
 
         >>> BatchPace().check(1_000, 10_000_000_000)
-        >>> BatchPace().check(1_000, 100_000_000)
-        Traceback (most recent call last):
-        serving.errors.BatchTooLarge: ...
+        >>> try:
+        ...     BatchPace().check(1_000, 90_000_000)
+        ... except BatchTooLarge as refused:
+        ...     print(refused.repair)
+        Send at most 270 payments in a batch, or a longer `deadline_ms` beside `payments`.
         """
         fit = max(1, int(_PLANNED * left_ns / self.payment_ns))
         if payments > fit:
