@@ -25,9 +25,22 @@ from serving.messages import Error, Live, Ready
 MAX_BATCH_PAYMENTS = 1_000
 
 
+#: Names in the document of types whose name is also that of one of their fields: openapi-python-client calls a variable
+#: after the class and another after the field, and what it generates then has type errors.
+_SHOWN_AS = {
+    "Decision": "Answer",
+    "Decisions": "BatchAnswer",
+    "Error": "ErrorReply",
+    "Label": "LabelReport",
+    "Outcome": "OutcomeReport",
+    "Receipt": "DecisionReceipt",
+}
+_SCHEMAS = "#/components/schemas/"
+
+
 def ref(name: str) -> dict[str, Any]:
-    """A reference to the schema of that name."""
-    return {"$ref": f"#/components/schemas/{name}"}
+    """A reference to the schema of the type with that name."""
+    return {"$ref": _SCHEMAS + _SHOWN_AS.get(name, name)}
 
 
 _AMOUNT = {"minimum": 0, "maximum": LARGEST_AMOUNT_MINOR, "description": "Never more refunded than captured."}
@@ -146,4 +159,20 @@ def schemas_of(parameters: CatalogueParameters) -> dict[str, Any]:
         for field in schema["properties"].values():
             if name not in _SENT:
                 field.pop("default", None)  # a default matters to a sender
-    return {**schemas, **list_schemas.SENT, **payment_schemas(parameters)}
+    schemas["PaymentStatus"]["properties"]["warnings"]["items"] = ref("FieldWarning")
+    shown = {_SHOWN_AS.get(name, name): _renamed(schema) for name, schema in schemas.items()}
+    for name, schema in shown.items():
+        schema["title"] = name
+    return {**shown, **list_schemas.SENT, **payment_schemas(parameters)}
+
+
+def _renamed(schema: Any) -> Any:
+    """The same schema with the references of the document's own names."""
+    if isinstance(schema, list):
+        return [_renamed(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = schema.get("$ref")
+    if isinstance(found, str):
+        return {**schema, **ref(found.removeprefix(_SCHEMAS))}
+    return {name: _renamed(one) for name, one in schema.items()}
