@@ -42,6 +42,9 @@ overload: $(READY) ## more than can be decided, on a schedule -> var/overload.js
 chaos: $(READY) ## faults under load, a proof after each -> var/chaos.json (ARGS="--runs 20 --only killed")
 	$(BIN)/python -m tests.chaos $(ARGS)
 
+cases: $(READY) ## every case of tests/serving/api/cases against the running service, in both profiles
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/serving/api/cases $(ARGS)
+
 proxy: $(READY) ## 20,000 mixed, pipelined and aborted requests through nginx, with the fast path and without
 	PROXY_REQUESTS=20000 $(BIN)/python -m pytest -n 0 --timeout 1200 tests/serving/overload/test_proxy.py $(ARGS)
 

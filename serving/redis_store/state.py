@@ -216,13 +216,6 @@ class RedisState:
         stream_id: bytes = checked(await call)
         return stream_id
 
-    async def run_limited(self, script: Script, keys: Sequence[bytes], values: Sequence[Any]) -> Any:
-        """The reply of a script that belongs to no payment; the stream's limit comes before its other values.
-
-        Raises: StateUnavailable.
-        """
-        return await self.run_script(script, keys, (self._limit, *values), default_deadline())
-
     async def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None."""
         value: bytes | None = checked(await self.connection.call(("GET", key), default_deadline()))

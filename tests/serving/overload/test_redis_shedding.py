@@ -10,14 +10,13 @@ import pytest
 
 from features.domain.payment import Payment
 from serving.decision.evaluator import DEFAULT, FULL, RULES_ONLY
-from serving.decision.exposure import Exposure
 from serving.decision.receipt import decode_answer
 from serving.engine.clustered.engine import RedisEngine
 from serving.engine.scored import Scored
 from serving.errors import Conflict
 from serving.redis_store.connection import SHORTEST_WINDOW_NS, RedisConnection
 from tests.serving.redis_store.redis_world import Shared
-from tests.serving.scoring_world import BLOCKED, EXPOSURE_MINOR, START_MS
+from tests.serving.scoring_world import BLOCKED, START_MS
 from tests.serving.servers import own_prefix
 
 MOST = (FULL, RULES_ONLY, DEFAULT)
@@ -102,32 +101,6 @@ def test_a_full_stream_takes_no_shed_payment_either(shared: Shared) -> None:
 
     asyncio.run(run())
     assert shared.live_state() == shared.rebuilt_state()
-
-
-def test_two_workers_keep_the_exposure_bound_together(shared: Shared) -> None:
-    payments = [shared.payment(f"e-{n}", amount_minor=9_000, deadline_ms=5_000) for n in range(30)]
-
-    async def run() -> None:
-        async with shared.worker() as a, shared.worker() as b:
-            for engine in (a, b):
-                engine.decider.exposure = SameMinute(WORKERS)
-            for number, one in enumerate(payments):
-                engine = (a, b)[number % 2]
-                await engine.answer(one, engine.now_ns(), best_tier=RULES_ONLY)
-
-    asyncio.run(run())
-    decided = [decode_answer(bytes(body.answer)).decision for body in shared.bodies().values()]
-    assert 9_000 * decided.count("approve") <= EXPOSURE_MINOR
-    assert decided.count("approve") >= 8
-    assert set(decided) == {"approve", "challenge"}
-    assert shared.verified().differences == []
-
-
-class SameMinute(Exposure):
-    """Everything happens within one minute, however slow the test is."""
-
-    def _turn(self, arrival_ms: int) -> None:
-        """The minute never ends."""
 
 
 def test_a_usual_trip_is_the_shortest_of_late(shared: Shared) -> None:
