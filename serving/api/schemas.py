@@ -34,6 +34,7 @@ _SHOWN_AS = {
     "Label": "LabelReport",
     "Live": "Liveness",
     "Outcome": "OutcomeReport",
+    "Ready": "Readiness",
     "Receipt": "DecisionReceipt",
 }
 _SCHEMAS = "#/components/schemas/"

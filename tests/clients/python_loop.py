@@ -36,7 +36,7 @@ from riskgate_client.models import (
     Payment,
     PaymentMetadataType0,
     PaymentStatus,
-    Ready,
+    Readiness,
     RecordedLabel,
     RecordedOutcome,
     RemoveEntriesList,
@@ -113,7 +113,7 @@ def lists() -> None:
 
 def service() -> None:
     assert isinstance(get_liveness.sync(client=client), Liveness)
-    assert isinstance(get_readiness.sync(client=client), Ready)
+    assert isinstance(get_readiness.sync(client=client), Readiness)
     assert "riskgate_" in str(get_metrics.sync(client=client))
 
 
