@@ -32,6 +32,7 @@ _SHOWN_AS = {
     "Decisions": "BatchAnswer",
     "Error": "ErrorReply",
     "Label": "LabelReport",
+    "Live": "Liveness",
     "Outcome": "OutcomeReport",
     "Receipt": "DecisionReceipt",
 }
@@ -85,7 +86,9 @@ class Batch(msgspec.Struct):
     """
 
     payments: Annotated[tuple[Payment, ...], Meta(max_length=MAX_BATCH_PAYMENTS)]
-    deadline_ms: Annotated[int, Meta(ge=1, le=LONGEST_DEADLINE_MS)] = LONGEST_DEADLINE_MS
+    deadline_ms: Annotated[
+        int, Meta(ge=1, le=LONGEST_DEADLINE_MS, description=f"{LONGEST_DEADLINE_MS} if not sent.")
+    ] = LONGEST_DEADLINE_MS
 
 
 class RecordedOutcome(messages.Recorded, frozen=True):
@@ -157,8 +160,7 @@ def schemas_of(parameters: CatalogueParameters) -> dict[str, Any]:
             schema["additionalProperties"] = False
         schema["description"] = " ".join(schema["description"].split())
         for field in schema["properties"].values():
-            if name not in _SENT:
-                field.pop("default", None)  # a default matters to a sender
+            field.pop("default", None)  # with one, openapi-typescript makes an optional field of a request required
     schemas["PaymentStatus"]["properties"]["warnings"]["items"] = ref("FieldWarning")
     shown = {_SHOWN_AS.get(name, name): _renamed(schema) for name, schema in schemas.items()}
     for name, schema in shown.items():
