@@ -242,10 +242,7 @@ class RedisState:
         return await self.run_script(script, keys, values, default_deadline())
 
     async def run_script(self, script: Script, keys: Sequence[bytes], values: Sequence[Any], deadline_ns: int) -> Any:
-        """The reply of a script, which is loaded again if Redis has lost it.
-
-        Raises: StateUnavailable.
-        """
+        """The reply of a script. Raises: StateUnavailable."""
         reply = await self._call(script, keys, values, deadline_ns)
         if isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT"):
             checked(await self.connection.call(("SCRIPT", "LOAD", script.text), deadline_ns))
