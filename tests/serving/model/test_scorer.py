@@ -72,6 +72,20 @@ def test_margins_are_bit_identical_to_the_booster(model_text: str) -> None:
     assert [scorer.margin(row) for row in values] == list(expected)
 
 
+def test_a_code_that_training_never_saw_is_scored_as_lightgbm_does() -> None:
+    text = trained(**KINDS["categories"]).model_to_string()
+    scorer, values = Scorer(text), rows(300, COLUMNS)
+    values[:, 0] = np.resize(
+        [70, 71, 95, 96, 128, 1_000, 2**31 - 1, 2.0**31, -1, -5, 3.7, np.nan], 300
+    )  # 0..69 are known
+    assert [scorer.margin(row) for row in values] == list(
+        lightgbm.Booster(model_str=text).predict(values, raw_score=True)
+    )
+    unseen = np.repeat(rows(1, COLUMNS), 4, axis=0)
+    unseen[:, 0] = [70, 95, 1_000, -1]
+    assert len({scorer.margin(row) for row in unseen}) == 1, "one unseen code is like another"
+
+
 def test_contributions_equal_the_boosters_and_sum_to_the_margin(model_text: str) -> None:
     scorer = Scorer(model_text)
     values = rows(200, len(scorer.names))

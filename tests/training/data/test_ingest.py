@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from features.catalogue.catalogue import catalogue
 from features.errors import InvalidDeclaration, InvalidHistory
 from training.data.ingest import history, write_history
 from training.data.source_map import FOLDER, Dataset, known_datasets, load
@@ -54,6 +55,31 @@ def _file(said: dict[str, object], folder: Path) -> Path:
 @pytest.mark.parametrize("name", known_datasets())
 def test_every_data_set_of_the_repository_is_sound(name: str) -> None:
     assert load(name).name == name
+
+
+def test_own_weights_and_words_reach_the_catalogue_and_the_history(tmp_path: Path) -> None:
+    said = _said(currency_weights={"USDT": 0.00009}, rails=["ussd"], channels=["kiosk"])
+    said["source"]["columns"] |= {"currency": {"constant": "USDT"}, "rail": {"constant": "ussd"}}  # type: ignore[index]
+    own = load(_file(said, tmp_path))
+    known = catalogue(own.catalogue_parameters())
+    assert (known.weights["USDT"], known.weights["EUR"]) == ((9, 100_000), (1, 1))
+    assert (known.rail_codes["ussd"], known.channel_codes["kiosk"]) == (64.0, 64.0)
+    (row, *_) = history(own, _written(_source(), tmp_path)).to_pylist()
+    assert (row["currency"], row["rail"]) == ("USDT", "ussd")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"currency_weights": {"USDT": "much"}}, "currency_weights.USDT: 'much' is no number above 0"),
+        ({"currency_weights": {"EUR": 2}}, "currency_weights.EUR: the reference currency weighs 1"),
+        ({"rails": ["upi"]}, "rails: 'upi' is built in"),
+        ({"channels": ["Kiosk!"]}, "channels: 'Kiosk!' is no word"),
+    ],
+)
+def test_own_weights_and_words_are_checked(changes: dict[str, object], sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidDeclaration, match=sentence):
+        load(_file(_said(**changes), tmp_path))
 
 
 def test_amounts_become_exact_minor_units_and_labels_wait_for_their_delay(tmp_path: Path) -> None:
