@@ -10,7 +10,8 @@ import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+
+import msgspec
 
 from features.domain.payment import Payment
 from features.errors import RiskgateError
@@ -41,7 +42,7 @@ _OPENING = b'{"'
 _DECIDED = b"%b%b%bserver-timing: %b\r\ncontent-length: %d\r\n\r\n%b"
 
 
-class Asked(NamedTuple):
+class Asked(msgspec.Struct, frozen=True):
     """One request on the fast path: how it was admitted, the lines of its trace, and what takes the whole reply."""
 
     admitted: Admitted

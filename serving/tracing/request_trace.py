@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import re
 from contextvars import ContextVar
-from typing import NamedTuple
 
+import msgspec
 from ulid_transform import ulid_now
 
 from features.intake.card_numbers import holds_card_number, may_hold_card_number
 from serving.tracing.trace_context import Trace, trace_of
 
+#: What most callers send, UUIDs with and without hyphens, is never taken for a card number.
+_UUID = re.compile(rb"[0-9a-fA-F]{8}(-?)(?:[0-9a-fA-F]{4}\1){3}[0-9a-fA-F]{12}")
 #: A caller's id of a request that is echoed: 1 to 128 visible ASCII characters.
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
-class RequestTrace(NamedTuple):
+class RequestTrace(msgspec.Struct, frozen=True, gc=False):
     """One request: its id, which stands in its reply, and its trace if the caller sent one."""
 
     request_id: str
@@ -58,12 +60,16 @@ def request_trace(request_id: bytes | None, traceparent: bytes | None) -> Reques
     >>> request_trace(b"order-81f3", None).request_id, len(request_trace(b"4111 1111 1111 1111", None).request_id)
     ('order-81f3', 26)
     """
+    if request_id is None and traceparent is None:
+        return RequestTrace(ulid_now(), None)
     return RequestTrace(_echoed(request_id) or ulid_now(), trace_of(traceparent))
 
 
 def _echoed(request_id: bytes | None) -> str | None:
     if request_id is None:
         return None
+    if _UUID.fullmatch(request_id) is not None:
+        return request_id.decode()
     request_id = request_id.strip(b" \t")
     if _REQUEST_ID.fullmatch(request_id) is None:
         return None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import re
-from typing import NamedTuple
+
+import msgspec
 
 #: `sampled` and `random`; the other bits have no meaning yet and are sent as zero (§3.2.2.5).
 _KNOWN_FLAGS = 0x03
@@ -14,7 +15,7 @@ _PARENT = re.compile(
 )
 
 
-class Trace(NamedTuple):
+class Trace(msgspec.Struct, frozen=True, gc=False):
     """One trace as this service takes part in it: the caller's trace id, our own span, and the flags passed on."""
 
     trace_id: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -79,3 +80,19 @@ def test_every_header_line_ends() -> None:
     assert lines.startswith(b"x-request-id: a\r\ntraceparent: 00-")
     assert lines.endswith(b"-01\r\n")
     assert server_timing(1_000_000) == b"total;dur=1.000"
+
+
+@given(st.uuids(), st.booleans())
+def test_no_uuid_is_taken_for_a_card_number(one: UUID, hyphens: bool) -> None:
+    text = str(one) if hyphens else one.hex
+    assert request_trace(text.encode(), None).request_id == text
+    assert not holds_card_number(text), "the short way for UUIDs says what the rule says"
+
+
+@given(st.integers(0, 10**11), st.lists(st.integers(0, 10**8), min_size=4, max_size=4))
+def test_server_timing_is_milliseconds_with_three_digits(total_ns: int, parts: list[int]) -> None:
+    names = ("wait", "features", "model", "decision")
+    value = server_timing(total_ns, dict(zip(names, parts, strict=True))).decode()
+    assert re.fullmatch(", ".join(f"{name};dur=[0-9]+\\.[0-9]{{3}}" for name in ("total", *names)), value)
+    found = [round(float(text) * 1_000) for text in re.findall("dur=([0-9.]+)", value)]
+    assert found == [total_ns // 1_000, *parts]
