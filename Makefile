@@ -42,6 +42,9 @@ overload: $(READY) ## more than can be decided, on a schedule -> var/overload.js
 chaos: $(READY) ## faults under load, a proof after each -> var/chaos.json (ARGS="--runs 20 --only killed")
 	$(BIN)/python -m tests.chaos $(ARGS)
 
+cases: $(READY) ## every case of tests/serving/api/cases against the running service, in both profiles
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/serving/api/cases $(ARGS)
+
 proxy: $(READY) ## 20,000 mixed, pipelined and aborted requests through nginx, with the fast path and without
 	PROXY_REQUESTS=20000 $(BIN)/python -m pytest -n 0 --timeout 1200 tests/serving/overload/test_proxy.py $(ARGS)
 
@@ -81,6 +84,11 @@ ways: $(READY) ## contract, bad input and generated requests with and without th
 	  tests/serving/api/test_bad_input.py tests/serving/api/test_openapi_properties.py tests/serving/bento/test_bento.py \
 	  tests/serving/bento/test_bento_commands.py
 
+clients: $(READY) ## lint the OpenAPI document, and generate, compile and run Python and TypeScript clients (needs Node.js)
+	$(PYTHON) -m venv .venv/clients
+	.venv/clients/bin/pip install --quiet "openapi-python-client==0.29.1" "openapi-spec-validator==0.9.0" "mypy>=1.10,<2" "ruff>=0.6"
+	$(BIN)/python -m tests.clients $(ARGS)
+
 pairs: $(READY) ## an earlier checkout beside this one -> var/pairs-*.json (ARGS="--before ../earlier --profile redis")
 	$(BIN)/python -m tests.bench.pairs $(ARGS)
 
@@ -98,7 +106,7 @@ distclean: clean ## remove the environment too
 	rm -rf .venv
 
 .PHONY: help demo test check handbook bench overload chaos serve up bento console notebooks lock audit clean distclean
-.PHONY: world evaluate-world festival ways pairs proxy bench-ledger
+.PHONY: world evaluate-world festival ways pairs proxy bench-ledger clients
 
 # Done once; again when the pins or the package's own declaration change.
 $(READY): constraints.txt pyproject.toml

@@ -12,10 +12,12 @@ from unicodedata import is_normalized, normalize
 from features.domain.countries import COUNTRIES
 
 _OTHER_NAMES = {"UK": "GB"}
-#: What systems write where they have no value (all zeros aside); compared in lower case.
+#: What systems write where they have no value (all zeros aside); compared in lower case. The last two are the UUID of
+#: ones (RFC 9562) and the address that Android and iOS give in place of the device's own.
 _SAY_NOTHING = frozenset((
     "unknown", "null", "none", "nil", "undefined", "nan", "n/a", "na", "#n/a", "(null)", "<null>", "(none)", "empty",
     "missing", "unavailable", "not available", "not_available", "not set", "not_set", "not sent", "not_sent",
+    "ffffffff-ffff-ffff-ffff-ffffffffffff", "02:00:00:00:00:00",
 ))  # fmt: skip
 _ZEROS = "0-:. _"
 #: Longest text that is looked up: a device id of zeros has 64 hexadecimal digits and separators.
@@ -48,11 +50,11 @@ def are_plain(*texts: str) -> bool:
 def says_nothing(text: str) -> bool:
     """Whether a text stands for "no value": all zeros, `unknown`, `null`, `N/A`, `-` and the like.
 
-    >>> [says_nothing(one) for one in ("00000000-0000-0000-0000-000000000000", "N/A", "d-0", "nullable")]
-    [True, True, False, False]
+    >>> [says_nothing(one) for one in ("00000000-0000-0000-0000-000000000000", "N/A", "d-0", "nullable", "")]
+    [True, True, False, False, False]
     """
-    if text[:1] in _ZEROS:
-        return not text.strip(_ZEROS) and bool(text.strip())
+    if text[:1] in _ZEROS and not text.strip(_ZEROS):
+        return bool(text.strip())
     return text.lower() in _SAY_NOTHING
 
 

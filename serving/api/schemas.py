@@ -25,9 +25,24 @@ from serving.messages import Error, Live, Ready
 MAX_BATCH_PAYMENTS = 1_000
 
 
+#: Names in the document of types whose name is also that of one of their fields: openapi-python-client calls a variable
+#: after the class and another after the field, and what it generates then has type errors.
+_SHOWN_AS = {
+    "Decision": "Answer",
+    "Decisions": "BatchAnswer",
+    "Error": "ErrorReply",
+    "Label": "LabelReport",
+    "Live": "Liveness",
+    "Outcome": "OutcomeReport",
+    "Ready": "Readiness",
+    "Receipt": "DecisionReceipt",
+}
+_SCHEMAS = "#/components/schemas/"
+
+
 def ref(name: str) -> dict[str, Any]:
-    """A reference to the schema of that name."""
-    return {"$ref": f"#/components/schemas/{name}"}
+    """A reference to the schema of the type with that name."""
+    return {"$ref": _SCHEMAS + _SHOWN_AS.get(name, name)}
 
 
 _AMOUNT = {"minimum": 0, "maximum": LARGEST_AMOUNT_MINOR, "description": "Never more refunded than captured."}
@@ -36,6 +51,7 @@ _REASON_CODE = {"maxLength": LONGEST_REASON_CODE, "description": "The code of th
 # The types below are read for their schemas. What a caller sends is checked by serving/feedback/intake.py and by
 # features/intake/, which report every problem.
 
+_TEST = Meta(description="Sent by a sandbox alone: the id asked for this answer, and nothing was recorded.")
 Identifier = Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT)]
 Time = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset.")]
 
@@ -71,13 +87,16 @@ class Batch(msgspec.Struct):
     """
 
     payments: Annotated[tuple[Payment, ...], Meta(max_length=MAX_BATCH_PAYMENTS)]
-    deadline_ms: Annotated[int, Meta(ge=1, le=LONGEST_DEADLINE_MS)] = LONGEST_DEADLINE_MS
+    deadline_ms: Annotated[
+        int, Meta(ge=1, le=LONGEST_DEADLINE_MS, description=f"{LONGEST_DEADLINE_MS} if not sent.")
+    ] = LONGEST_DEADLINE_MS
 
 
 class RecordedOutcome(messages.Recorded, frozen=True):
     """What was recorded for the transaction: `applied`, or `waiting` for a payment that is not known here."""
 
     status: Annotated[str, one_of((APPLIED, WAITING))]
+    test: Annotated[bool, _TEST] = False
 
 
 class RecordedLabel(messages.RecordedLabel, frozen=True):
@@ -88,12 +107,13 @@ class RecordedLabel(messages.RecordedLabel, frozen=True):
 
     status: Annotated[str, one_of(LABEL_STATES)]
     effective: Annotated[str | None, Meta(extra_json_schema={"enum": [*LABELS, None]})]
+    test: Annotated[bool, _TEST] = False
 
 
 class Decision(receipt.Answer, frozen=True):
     """The decision about one payment."""
 
-    test: Annotated[bool, Meta(description="Sent by a sandbox alone: the id asked for this answer.")] = False
+    test: Annotated[bool, _TEST] = False
 
 
 class Decisions(msgspec.Struct):
@@ -141,6 +161,21 @@ def schemas_of(parameters: CatalogueParameters) -> dict[str, Any]:
             schema["additionalProperties"] = False
         schema["description"] = " ".join(schema["description"].split())
         for field in schema["properties"].values():
-            if name not in _SENT:
-                field.pop("default", None)  # a default matters to a sender
-    return {**schemas, **list_schemas.SENT, **payment_schemas(parameters)}
+            field.pop("default", None)  # with one, openapi-typescript makes an optional field of a request required
+    schemas["PaymentStatus"]["properties"]["warnings"]["items"] = ref("FieldWarning")
+    shown = {_SHOWN_AS.get(name, name): _renamed(schema) for name, schema in schemas.items()}
+    for name, schema in shown.items():
+        schema["title"] = name
+    return {**shown, **list_schemas.SENT, **payment_schemas(parameters)}
+
+
+def _renamed(schema: Any) -> Any:
+    """The same schema with the references of the document's own names."""
+    if isinstance(schema, list):
+        return [_renamed(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = schema.get("$ref")
+    if isinstance(found, str):
+        return {**schema, **ref(found.removeprefix(_SCHEMAS))}
+    return {name: _renamed(one) for name, one in schema.items()}

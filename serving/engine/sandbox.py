@@ -19,6 +19,7 @@ from serving.engine.protocols import Engine, Feedback, Runtime
 from serving.engine.scored import OnScored, Scored
 from serving.errors import Overloaded, UnknownTransaction
 from serving.feedback.reports import LabelReport, OutcomeReport
+from serving.feedback.view import KnownPayment
 from serving.ledger.reader import Event
 from serving.messages import Recorded, RecordedLabel
 from serving.state.report_events import FeedbackResult
@@ -177,6 +178,10 @@ class SandboxFeedback:
             effective = None if report.label == RETRACTED else report.label
             return FeedbackResult(SandboxLabel(report.transaction_id, report.label, "applied", effective), False)
         return await self._feedback.take_label(report)
+
+    async def known(self, transaction_id: str) -> KnownPayment | None:
+        """See `Feedback.known`: nothing is known of a test."""
+        return None if is_test(transaction_id) else await self._feedback.known(transaction_id)
 
 
 class SandboxRuntime:

@@ -28,6 +28,7 @@ class ReportEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     It carries its payment and its effects, so folding needs no look-up and no rule. `verdict_seq` is the sequence
     number of the review verdict that a label was derived from. `amount_minor` and `reason_code` are of an outcome;
     `in_force` is of a label (None in events of releases before, of which the later reported label is in force).
+    `brought` says that the label brought its payment along, which is therefore never decided.
     """
 
     transaction_id: str
@@ -40,6 +41,7 @@ class ReportEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     amount_minor: int | None = None
     reason_code: str | None = None
     in_force: LabelInForce | None = None
+    brought: bool = False
 
 
 class WaitingEvent(msgspec.Struct, frozen=True, omit_defaults=True):

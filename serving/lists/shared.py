@@ -62,8 +62,10 @@ class SharedLists:
         keys = self._state.keys
         expected = b"" if last is None else stream_id_of(last)
         times = (str(self._clock.now_ms()), str(time.time_ns() // 1_000_000))
-        done, *stream_id = await self._state.run_limited(
-            LIST_EVENT, (keys.events, keys.lists), (expected, *times, encode_change(change))
+        done, *stream_id = await self._state.run(
+            LIST_EVENT,
+            (keys.events, keys.lists),
+            (self._state.stream_limit, expected, *times, encode_change(change)),
         )
         if done == 2:
             raise LedgerUnavailable(

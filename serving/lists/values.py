@@ -21,6 +21,8 @@ from serving.lists.entry import FIELDS, KINDS, NewEntry
 from serving.lists.networks import is_network, network_word
 
 LONGEST_REASON = 200
+#: With a hash key all addresses of one IPv6 /64 have the same pseudonym.
+LONGEST_HASHED_PREFIX = 64
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: A text with its card numbers replaced by tokens (and the first token), as `Tokens.replace` gives it.
@@ -117,7 +119,16 @@ class EntryReader:
         elif (word := network_word(text) if is_network(text) else address_word(text)) is not None:
             if word.endswith("/0"):
                 raise Unfit("out_of_range", "is every address there is.", "value", "Name a smaller network.")
-            return word if self._names is None or is_network(word) else self._names.ip(word)
+            if self._names is None:
+                return word
+            if not is_network(word):
+                return self._names.ip(word)
+            if ":" in word and int(word.partition("/")[2]) > LONGEST_HASHED_PREFIX:
+                raise Unfit(
+                    "out_of_range", "is smaller than the /64 by which hashed IPv6 addresses are kept.", "value",
+                    "Name its /64.",
+                )  # fmt: skip
+            return word
         raise Unfit(
             "invalid_ip", "is no IP address or network.", "value",
             "Send IPv4 or IPv6, or a network such as 203.0.113.0/24.",

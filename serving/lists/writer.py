@@ -11,6 +11,7 @@ from serving.errors import CannotStart, LedgerError, LedgerUnavailable
 from serving.ledger.hash_key import bind_hash_key, check_hash_key
 from serving.ledger.reader import Event, LedgerReader
 from serving.ledger.sqlite.ledger import Ledger
+from serving.ledger.token_key import shared_tokens, tokens_of
 from serving.lists.book import ListBook
 from serving.lists.changes import apply
 from serving.lists.entry import LIST, Change, encode_change
@@ -78,7 +79,7 @@ class SqliteWriter:
 
     def __init__(self, ledger: Ledger, settings: Settings) -> None:
         self._ledger = ledger
-        self.reader = EntryReader(bind_hash_key(ledger, settings.hash_key))
+        self.reader = EntryReader(bind_hash_key(ledger, settings.hash_key), tokens_of(settings.ledger, ledger).replace)
 
     def write(self, change: Change) -> None:
         """See `ListWriter.write`."""
@@ -106,7 +107,7 @@ class SharedWriter:
         self._client = client
         self._keys = Keys(settings.redis_prefix)
         self._limit = settings.stream_limit
-        self.reader = EntryReader(check_hash_key(ledger, settings.hash_key))
+        self.reader = EntryReader(check_hash_key(ledger, settings.hash_key), shared_tokens(settings.ledger).replace)
 
     def write(self, change: Change) -> None:
         """See `ListWriter.write`."""

@@ -50,7 +50,7 @@ class ClusterState(RedisState):
         name = self.keys.transaction(payment.transaction_id)
         claim = pending_record(digest, due_ms, [], b"")
         known, waiting = await asyncio.gather(
-            self.run_script(EXCHANGE, (name,), (b"", claim, self._keep), deadline_ns),
+            self.run_script(EXCHANGE, (name,), (b"", claim, self.keep_seconds), deadline_ns),
             self.connection.call(("XLEN", self.keys.events), deadline_ns),
         )
         if known is not None:
@@ -59,9 +59,9 @@ class ClusterState(RedisState):
             if not begun or record.digest != digest or arrival_ms < record.due_ms:
                 return AdmitResult(record, b"", [])
             # The worker that began it died: of the workers that see that, one continues.
-            if await self.run_script(EXCHANGE, (name,), (known, claim, self._keep), deadline_ns) is not None:
+            if await self.run_script(EXCHANGE, (name,), (known, claim, self.keep_seconds), deadline_ns) is not None:
                 return AdmitResult(record, b"", [])
-        elif checked(waiting) >= int(self._limit):
+        elif checked(waiting) >= int(self.stream_limit):
             await self.connection.call(("DEL", name), deadline_ns)
             return STREAM_FULL
         before = await asyncio.gather(
@@ -75,7 +75,7 @@ class ClusterState(RedisState):
         header = EventHeader("payment", payment.transaction_id, payment.event_time_ms, arrival_ms)
         payment_id = await self.append(header, content, deadline_ns=deadline_ns)
         record_now = pending_record(digest, due_ms, [position_of(one) for one in strings], payment_id)
-        await self.run_script(EXCHANGE, (name,), (claim, record_now, self._keep), deadline_ns)
+        await self.run_script(EXCHANGE, (name,), (claim, record_now, self.keep_seconds), deadline_ns)
         return AdmitResult(None, payment_id, aligned(entry, strings))
 
     async def decide(
@@ -94,7 +94,7 @@ class ClusterState(RedisState):
         decision_id = await self.append(header, body, case, deadline_ns)
         answered = answered_record(digest, payment_id, decision_id, answer)
         keys = (name, self.keys.waiting(header.transaction_id))
-        other = await self.run_script(EXCHANGE_UNANSWERED, keys, (answered, self._keep), deadline_ns)
+        other = await self.run_script(EXCHANGE_UNANSWERED, keys, (answered, self.keep_seconds), deadline_ns)
         return self._decided(header.transaction_id, other)
 
     async def admit_decided(self, one: DecidedPayment, deadline_ns: int) -> AdmitResult:

@@ -68,9 +68,9 @@ def answered_record(digest: bytes, payment_id: bytes, decision_id: bytes, answer
     return ANSWERED + digest + ids + answer
 
 
-def lost_record(digest: bytes, payment_id: bytes) -> bytes:
+def lost_record(digest: bytes, payment_id: bytes, due_ms: int = 0) -> bytes:
     """The record of a payment that was never decided and whose positions in the strings are lost."""
-    return pending_record(digest, 0, [b"\xff" * POSITION_BYTES] * ENTITY_COUNT, payment_id)
+    return pending_record(digest, due_ms, [b"\xff" * POSITION_BYTES] * ENTITY_COUNT, payment_id)
 
 
 def position_of(string: bytes | None) -> bytes:

@@ -45,8 +45,8 @@ class RedisState:
     ) -> None:
         self.connection = connection
         self.keys = keys
-        self._keep = str(keep_seconds)
-        self._limit = str(stream_limit)
+        #: How long the record of a payment and its reports are kept, seconds; how many entries the stream takes.
+        self.keep_seconds, self.stream_limit = str(keep_seconds), str(stream_limit)
         #: Whether Redis holds the state of this catalogue; else nothing is folded into it.
         self.trusted = True
         #: Called when a payment is decided for which reports wait.
@@ -103,7 +103,7 @@ class RedisState:
         reply = await self.run_script(
             ADMIT, (self.keys.transaction(payment.transaction_id), self.keys.events, *keys),
             (
-                digest, due_bytes(due_ms), self._keep, self._limit, payment.transaction_id,
+                digest, due_bytes(due_ms), self.keep_seconds, self.stream_limit, payment.transaction_id,
                 str(payment.event_time_ms), str(arrival_ms), content,
                 *[event for event in entry.events if event is not None],
             ),
@@ -127,7 +127,7 @@ class RedisState:
         known = await self.run_script(
             DECIDE, (self.keys.transaction(name), self.keys.events, self.keys.waiting(name)),
             (
-                digest, payment_id, self._keep, answer, name, str(header.event_time_ms),
+                digest, payment_id, self.keep_seconds, answer, name, str(header.event_time_ms),
                 str(header.arrival_time_ms), body, case,
             ),
             deadline_ns,
@@ -170,7 +170,7 @@ class RedisState:
         ]  # fmt: skip
         events = [event for event in entry.events if event is not None]
         return keys, (
-            one.digest, self._keep, self._limit, header.transaction_id, str(header.event_time_ms),
+            one.digest, self.keep_seconds, self.stream_limit, header.transaction_id, str(header.event_time_ms),
             str(header.arrival_time_ms), one.content, one.unfinished, one.answer, one.case, *events,
         )  # fmt: skip
 
@@ -216,13 +216,6 @@ class RedisState:
         stream_id: bytes = checked(await call)
         return stream_id
 
-    async def run_limited(self, script: Script, keys: Sequence[bytes], values: Sequence[Any]) -> Any:
-        """The reply of a script that belongs to no payment; the stream's limit comes before its other values.
-
-        Raises: StateUnavailable.
-        """
-        return await self.run_script(script, keys, (self._limit, *values), default_deadline())
-
     async def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None."""
         value: bytes | None = checked(await self.connection.call(("GET", key), default_deadline()))
@@ -240,16 +233,6 @@ class RedisState:
     def _entity_keys(self, entry: Entry) -> list[bytes]:
         """The Redis keys of the entities that the payment names."""
         return [self.keys.entity(kind, key) for kind, key in enumerate(entry.keys) if key is not None]
-
-    @property
-    def keep_seconds(self) -> str:
-        """How long the record of a payment and its reports are kept, seconds."""
-        return self._keep
-
-    @property
-    def stream_limit(self) -> str:
-        """How many entries the stream takes."""
-        return self._limit
 
     async def run(self, script: Script, keys: Sequence[bytes], values: Sequence[Any]) -> Any:
         """Run a script that belongs to no payment's deadline.

@@ -100,19 +100,22 @@ class EmbeddedFeedback:
         original = self._original(transaction_id)
         if original is None and verdict_seq is not None:
             raise unknown_transaction(transaction_id)
+        brought = original is None and payment is not None
         if original is None and payment is not None:
             original = self._take_undecided(payment)
         if original is None:
             return self._wait(transaction_id, one)
         self._apply_waiting(transaction_id, original)
-        return self._apply(original, one, verdict_seq)
+        return self._apply(original, one, verdict_seq, brought)
 
-    def _apply(self, original: Original, one: KnownReport, verdict_seq: int | None) -> FeedbackResult:
+    def _apply(
+        self, original: Original, one: KnownReport, verdict_seq: int | None = None, brought: bool = False
+    ) -> FeedbackResult:
         name, precedence = original.payment.transaction_id, self.precedence()
         recorded = self._recorded(name)
         change = change_of(one, original, recorded, precedence)
         if change is not None:
-            event = report_event(original.payment, one, change, verdict_seq)
+            event = report_event(original.payment, one, change, verdict_seq, brought)
             step = step_of(event, self.fold.catalogue)
             # The ledger comes first: an event that is not in the file must not change the state.
             self.ledger.append_now(*event[1:])
@@ -172,7 +175,7 @@ class EmbeddedFeedback:
             return
         for one in still_waiting(self.waiting.about(transaction_id), self._recorded(transaction_id)):
             try:
-                self._apply(original, one, None)
+                self._apply(original, one)
             except RiskgateError as error:
                 # It could not be compared with its payment while it waited, and nobody is there to be told now.
                 log.warning("a report that waited is not applied: %s", error)

@@ -46,7 +46,9 @@ class FeedbackResult(NamedTuple):
         return self.reply.status == WAITING
 
 
-def report_event(payment: Payment, one: KnownReport, change: Change, verdict_seq: int | None) -> Event:
+def report_event(
+    payment: Payment, one: KnownReport, change: Change, verdict_seq: int | None, brought: bool = False
+) -> Event:
     """The event of a report about a known payment, without a sequence number.
 
     Raises: CannotFold for a payment that JSON cannot carry.
@@ -58,7 +60,7 @@ def report_event(payment: Payment, one: KnownReport, change: Change, verdict_seq
     name, at_ms = payment.transaction_id, one.reported_at_ms
     body = ReportEvent(
         name, one.value, one.source, at_ms, change.effects, raw, verdict_seq, one.amount_minor, one.reason_code,
-        change.in_force,
+        change.in_force, brought,
     )  # fmt: skip
     return Event(0, one.kind, name, at_ms, time.time_ns() // 1_000_000, encode(body))
 

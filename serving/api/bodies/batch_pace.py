@@ -33,16 +33,19 @@ class BatchPace:
         Raises: BatchTooLarge with the number of payments that fit.
 
         >>> BatchPace().check(1_000, 10_000_000_000)
-        >>> BatchPace().check(1_000, 100_000_000)
-        Traceback (most recent call last):
-        serving.errors.BatchTooLarge: ...
+        >>> try:
+        ...     BatchPace().check(1_000, 90_000_000)
+        ... except BatchTooLarge as refused:
+        ...     print(refused.repair)
+        Send at most 270 payments in a batch, or a longer `deadline_ms` beside `payments`.
         """
         fit = max(1, int(_PLANNED * left_ns / self.payment_ns))
         if payments > fit:
             takes_ms, left_ms = payments * self.payment_ns * 1e-6, max(left_ns, 0) * 1e-6
+            most = "1 payment" if fit == 1 else f"{fit:,} payments"
             raise BatchTooLarge(
                 f"{payments:,} payments take about {takes_ms:,.0f} ms here, and {left_ms:,.0f} ms are left of the "
                 f"batch's deadline: {fit:,} fit. None was decided.",
-                f"Send at most {fit:,} payments in a batch, or a longer `deadline_ms` beside `payments`.",
+                f"Send at most {most} in a batch, or a longer `deadline_ms` beside `payments`.",
                 "payments",
             )

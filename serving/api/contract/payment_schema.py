@@ -6,6 +6,7 @@ value of another kind costs no decision, and the reply names it in `warnings`. S
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from features.catalogue.catalogue import CatalogueParameters
@@ -97,11 +98,12 @@ def _sent(field: Field, attributes: dict[str, Any]) -> dict[str, Any]:
         schema["examples"] = [field.example]
     if not field.required:
         schema = _or_null(schema)
-    description = " ".join(text for text in (field.description, _OPEN if field.name in _WORDS else "") if text)
+    # No `default`: with one, openapi-typescript makes an optional field of a request required.
+    default = f"{json.dumps(field.default)} if not sent." if isinstance(field.default, int) else ""
+    open_words = _OPEN if field.name in _WORDS else ""
+    description = " ".join(text for text in (field.description, open_words, default) if text)
     if description:
         schema["description"] = description
-    if isinstance(field.default, int):
-        schema["default"] = field.default
     return schema
 
 

@@ -111,21 +111,25 @@ class RedisFeedback:
     async def _take(
         self, transaction_id: str, one: KnownReport, verdict_seq: int | None, payment: Payment | None
     ) -> FeedbackResult:
+        brought = False
         for _ in range(MAX_ATTEMPTS):
             original, waiting = await asyncio.gather(self._original(transaction_id), self.waiting.about(transaction_id))
             if original is not None:
                 if waiting:
                     await self._apply_waiting(original, waiting)
-                return await self._apply(original, one, verdict_seq)
+                return await self._apply(original, one, verdict_seq, brought)
             if verdict_seq is not None:
                 raise unknown_transaction(transaction_id)
             if payment is not None:
                 await self._take_undecided(payment)
+                brought = True
             elif (result := await self._wait(transaction_id, one, waiting)) is not None:
                 return result
         raise _too_many_attempts()
 
-    async def _apply(self, original: Original, one: KnownReport, verdict_seq: int | None) -> FeedbackResult:
+    async def _apply(
+        self, original: Original, one: KnownReport, verdict_seq: int | None = None, brought: bool = False
+    ) -> FeedbackResult:
         name, precedence = original.payment.transaction_id, self.precedence()
         for _ in range(MAX_ATTEMPTS):
             former, recorded = await self._recorded(name)
@@ -133,21 +137,13 @@ class RedisFeedback:
             if change is None:
                 return FeedbackResult(reply_of(name, one, (*original.before, *recorded), precedence), True)
             recorded = [*recorded, one._replace(in_force=change.in_force)]
-            if await self._record(original.payment, one, change, verdict_seq, former, recorded):
+            event = report_event(original.payment, one, change, verdict_seq, brought)
+            if await self._record(event, change, former, recorded):
                 self.clock.advance(one.reported_at_ms)
                 return FeedbackResult(reply_of(name, one, (*original.before, *recorded), precedence), False)
         raise _too_many_attempts()
 
-    async def _record(
-        self,
-        payment: Payment,
-        one: KnownReport,
-        change: Change,
-        verdict_seq: int | None,
-        former: bytes,
-        reports: Sequence[KnownReport],
-    ) -> bool:
-        event = report_event(payment, one, change, verdict_seq)
+    async def _record(self, event: Event, change: Change, former: bytes, reports: Sequence[KnownReport]) -> bool:
         step = step_of(event, self.strings.catalogue)
         assert isinstance(step, ReportStep)
         # `step.payment` is the payment as the event will be decoded, so a later fold of the ledger appends the same.
@@ -229,7 +225,7 @@ class RedisFeedback:
         _, recorded = await self._recorded(name)
         for one in still_waiting(_decoded(waiting), recorded):
             try:
-                await self._apply(original, one, None)
+                await self._apply(original, one)
             except LedgerUnavailable:
                 raise
             except RiskgateError as error:

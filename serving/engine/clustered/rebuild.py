@@ -22,8 +22,9 @@ from serving.engine.clustered.startup_checks import contract_of
 from serving.engine.retry_identity import content_digest
 from serving.errors import CannotStart
 from serving.feedback.waiting import LONGEST_WAIT_SECONDS, WaitingReports
+from serving.ledger.event_bodies import decode_report
 from serving.ledger.reader import LedgerReader
-from serving.redis_store.idempotency_record import answered_record, lost_record
+from serving.redis_store.idempotency_record import NEVER_DUE_MS, answered_record, lost_record
 from serving.redis_store.keys import Keys
 from serving.redis_store.server_checks import redis_client
 from serving.redis_store.stream_entry import stream_id_of
@@ -84,16 +85,26 @@ def rebuild(
         sleep(FENCE_SECONDS)
     _wait_until_recorded(client, keys, sleep, clock)
     fold, payments, waiting = Fold(catalogue, segments), 0, WaitingReports()
+    undecided: dict[str, bytes] = {}
     since_ms = time.time_ns() // 1_000_000 - redis.keep_seconds * 1000
     pipe = client.pipeline(transaction=False)
     for event in ledger.walk():
         folded = fold.apply(event)
         if folded:
             waiting.fold(event)
+        if folded and event.kind == "label" and event.transaction_id in undecided:
+            report = decode_report(event.body)
+            if report.brought:
+                record = lost_record(
+                    content_digest(bytes(report.payment)), undecided[event.transaction_id], NEVER_DUE_MS
+                )
+                pipe.set(keys.transaction(event.transaction_id), record, keepttl=True, xx=True)
         if folded and event.kind == "payment" and event.arrival_time_ms >= since_ms:
             record = _record(event.body, stream_id_of(event.seq))
             left = redis.keep_seconds - max(0, time.time_ns() // 1_000_000 - event.arrival_time_ms) // 1000
             pipe.set(keys.transaction(event.transaction_id), record, ex=max(1, left), nx=True)
+            if event.body.endswith(receipts.UNDECIDED):
+                undecided[event.transaction_id] = stream_id_of(event.seq).encode()
             payments += 1
             _send(pipe, _PAGE)
     _send(pipe, 0)

@@ -93,7 +93,7 @@ class RedisRuntime(ProfileRuntime):
         show_waiting(self.metrics, lambda: feedback.waiting_count)
         engine.shared_profiles = SharedProfiles(state, self.profiles, self.names, opened.catalogue, self.tokens)
         await engine.shared_profiles.read_all()
-        lists = SharedLists(state, self.ledger, self.book, EntryReader(self.names), self.clock)
+        lists = SharedLists(state, self.ledger, self.book, EntryReader(self.names, self.tokens.replace), self.clock)
         await lists.load()
         await lists.take_over(opened.bundle.policy, opened.bundle.model_name)
         self.lists = lists

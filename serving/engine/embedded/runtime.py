@@ -80,7 +80,7 @@ class EmbeddedRuntime(ProfileRuntime):
             code=code, notice=self._notice, lists=self.book,
         )  # fmt: skip
         startup.note_promotion(self.ledger, opened, code, self.clock.now_ms())
-        lists = EmbeddedLists(self.ledger, self.book, EntryReader(self.names), self.clock)
+        lists = EmbeddedLists(self.ledger, self.book, EntryReader(self.names, self.tokens.replace), self.clock)
         lists.load()
         lists.take_over(opened.bundle.policy, opened.bundle.model_name)
         if self.profiles is not None:

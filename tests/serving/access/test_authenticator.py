@@ -211,6 +211,7 @@ def test_the_document_shows_the_scheme_and_the_scope_of_every_route() -> None:
     }
     assert found == {
         "/v1/score": ["score"], "/v1/score/batch": ["score"], "/v1/outcomes": ["feedback"], "/v1/labels": ["feedback"],
-        "/v1/receipts/{transaction_id}": ["read"], "/metrics": ["read"], "/livez": None, "/readyz": None,
+        "/v1/receipts/{transaction_id}": ["read"], "/v1/decisions/{transaction_id}": ["score"],
+        "/v1/lists/{list}": ["admin"], "/metrics": ["read"], "/livez": None, "/readyz": None,
     }  # fmt: skip
     assert set(DOCUMENTED) == set(SCOPES)

@@ -91,7 +91,7 @@ class TestTheService:
         reply = service.post("/v1/score/batch", {"payments": many, "deadline_ms": 10})
         error = reply.json()["error"]
         assert (reply.status_code, error["code"], error["field"]) == (413, "batch_too_large", "payments")
-        fit = int(re.search(r"at most ([0-9]+) payments", error["repair"].replace(",", ""))[1])  # type: ignore[index]
+        fit = int(re.search(r"at most ([0-9]+) payment", error["repair"].replace(",", ""))[1])  # type: ignore[index]
         assert 1 <= fit < 1_000
         assert service.client.get("/v1/receipts/batch-1-0").status_code == 404
         fitting = service.post("/v1/score/batch", {"payments": many[:fit], "deadline_ms": 10_000})

@@ -114,8 +114,8 @@ def test_a_compressed_body_is_the_same_payment(service: Service) -> None:
     [
         ("br", b"{}", 415, "unread_coding"), ("deflate", b"{}", 415, "unread_coding"),
         ("zstd", b"{}", 415, "unread_coding"), ("gzip", b"{}", 400, "malformed"),
-        ("gzip", gzip.compress(b"{}")[:-3], 400, "malformed"),
-        ("gzip", gzip.compress(bytes(1 << 20)), 413, "too_large"),
+        ("gzip", gzip.compress(b"{}", mtime=0)[:-3], 400, "malformed"),
+        ("gzip", gzip.compress(bytes(1 << 20), mtime=0), 413, "too_large"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_inflated_is_refused(service: Service, coding: str, body: bytes, status: int, code: str) -> None:

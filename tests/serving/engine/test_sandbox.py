@@ -92,6 +92,7 @@ def test_a_test_touches_nothing(sandbox: Service, profile: Profile) -> None:
             reply = sandbox.post(path, report)
             assert (reply.status_code, reply.json()["status"], reply.json()["test"]) == (200, "applied", True)
         assert sandbox.client.get(f"/v1/receipts/{name}").status_code == 404
+        assert sandbox.client.get(f"/v1/decisions/{name}").status_code == 404
     assert profile.written(sandbox) == before
     assert decisions_counted(sandbox) == counted
     sandbox.score(payment("sand-3", payer_id="u-sandbox"))

@@ -223,6 +223,9 @@ def test_with_a_key_single_addresses_and_instruments_are_hashed_once_and_network
     assert HASHED.value("ip", "203.0.113.9:443") == names.ip("203.0.113.9")
     assert HASHED.value("instrument", "vpa-1") == HASHED.value("instrument", names.instrument("vpa-1"))
     assert HASHED.value("ip", "203.0.113.0/24") == "203.0.113.0/24"
+    assert HASHED.value("ip", "2001:db8::/64") == "2001:db8::/64"
+    with pytest.raises(Unfit):  # nobody can tell from the pseudonym of a /64
+        HASHED.value("ip", "2001:db8::/65")
 
 
 def test_an_event_that_cannot_be_read_changes_nothing_and_is_passed() -> None:

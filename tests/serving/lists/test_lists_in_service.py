@@ -142,6 +142,12 @@ def test_bad_requests_get_a_sentence_each_and_change_nothing(service: Service) -
     assert service.client.get("/v1/lists/block").json()["total"] == before
 
 
+def test_a_card_number_becomes_the_token_that_payments_carry(service: Service) -> None:
+    sent = service.post("/v1/lists/block", entries(("instrument", "4111 1111-1111 1111"))).json()
+    assert sent["entries"][0]["value"].startswith("pan_")
+    in_force(service, "c-1", ["block_list_instrument"], instrument_id="4111111111111111")
+
+
 def test_pages_give_every_entry_once(service: Service) -> None:
     names = [f"p-{number}" for number in range(25)]
     for first in range(0, 25, 5):
