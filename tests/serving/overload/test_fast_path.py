@@ -139,7 +139,7 @@ def test_errors_are_those_of_the_application(shedding: Shedding) -> None:
     assert shedding.send(payment("x"), key="wrong")[0] == 401
     assert shedding.send(payment("x"), key="wrong")[1]["www-authenticate"] == "Bearer"
     assert shedding.send(b"{")[0] == 400
-    status, _, body = shedding.send(payment("x", amount_minor=-1, currency="???"))
+    status, _, body = shedding.send(payment("x", amount_minor=-1, currency=""))
     assert (status, len(body["error"]["problems"])) == (422, 2)
     assert shedding.send(payment("x" * 70_000))[0] == 413
 

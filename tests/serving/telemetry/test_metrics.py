@@ -40,6 +40,7 @@ def exercised(service: Service) -> Service:
     service.score(payment("m-1"))
     service.score(suspicious("m-2", payer_id="u-blocked"))
     service.score(suspicious("m-3"), "?dry_run=1")
+    service.score(payment("m-4", ip="nowhere"))
     service.post("/v1/outcomes", {"transaction_id": "m-1", "outcome": "declined", "event_time": "2026-11-11T00:00:04Z"})
     return service
 
