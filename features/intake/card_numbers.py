@@ -1,7 +1,7 @@
 """Finds clear card numbers (docs/design.md, law 7) in texts, JSON numbers and, quickly, in the bytes of a request.
 
 A card number is a whole run of digits of an issuer's length that begins with the issuer's range and passes the Luhn
-check; or such a number in groups of 4-4-4-4(-3), 4-6-5 or 4-6-4 with up to three other characters between them; or
+check; or such a number in groups of 4-4-4-4(-3), 4-6-5 (or, as programs cut it, 4-4-4-3) or 4-6-4 with up to three other characters between them; or
 such a number at the start of a longer run, with its expiry date (MMYY or YYMM) behind it. Letters beside a run do not
 hide it. What only looks like one is listed in features/card_numbers/lookalikes.py.
 """
@@ -23,7 +23,7 @@ _RUN = re.compile(r"[0-9]+")
 _ENOUGH = re.compile(r"[0-9]{4}(?:[\W_]{0,3}+[0-9]){10}")
 _ENOUGH_BYTES = re.compile(_ENOUGH.pattern.encode())
 #: Where the groups of a number of that length may end.
-_GROUPS = {14: {4, 10}, 15: {4, 10}, 16: {4, 8, 12}, 19: {4, 8, 12, 16}}
+_GROUPS = {14: {4, 10}, 15: {4, 8, 10, 12}, 16: {4, 8, 12}, 19: {4, 8, 12, 16}}
 _MOST_GROUPS, _WIDEST_GAP = 5, 3
 #: Years of an expiry date.
 _FIRST_YEAR, _LAST_YEAR = 20, 45

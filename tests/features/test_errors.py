@@ -9,7 +9,7 @@ from serving import errors
 IN_REPLIES = {
     "unauthorised", "forbidden", "foreign_caller", "unread_type", "unknown_transaction", "unknown_route",
     "wrong_method", "conflict", "slow_body", "too_large", "too_many_requests", "overloaded", "ledger_unavailable",
-    "state_unavailable", "broken_receipt",
+    "state_unavailable", "broken_receipt", "unread_coding", "unknown_list", "batch_too_large",
 }  # fmt: skip
 
 

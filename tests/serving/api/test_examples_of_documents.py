@@ -178,8 +178,8 @@ def test_half_a_reply_is_no_decision(half_answering_port: int) -> None:
 def test_a_refused_payment_gets_the_own_default_and_the_reason_is_logged(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
-    reply = client_for(service.port)["decide"](payment("client-6", currency="???"))
-    assert reply["tier"] == "caller" and "422" in caplog.text and "unknown_currency" in caplog.text
+    reply = client_for(service.port)["decide"](payment("client-6", amount_minor=-1))
+    assert reply["tier"] == "caller" and "422" in caplog.text and "out_of_range" in caplog.text
 
 
 # -- curl ----------------------------------------------------------------------------------------

@@ -80,7 +80,9 @@ def test_a_body_of_very_many_keys_does_not_hold_up_the_others(service: Service, 
     began = time.monotonic()
     reply = service.client.post("/v1/score/batch", content=body)
     assert time.monotonic() - began < 10
-    assert reply.status_code == (422 if doubled else 200)
+    assert reply.status_code == 200
+    (error,) = reply.json()["decisions"]
+    assert error["error"]["code"] in ("too_many_fields", "duplicate_key")
 
 
 def test_a_number_with_more_digits_than_python_converts_is_no_fault_of_ours(service: Service) -> None:

@@ -40,7 +40,7 @@ print(*group.commands)
 #: Commands that the tests below run for real.
 EMBEDDED = {
     *("run", "verify", "import-history", "export-history", "export-vectors", "snapshot", "hash-id", "challenge"),
-    *("compare", "console", "user-add", "key-add", "key-list", "key-revoke"),
+    *("compare", "console", "user-add", "key-add", "key-list", "key-revoke", "list"),
 }
 PRODUCTION = {"up", "recorder", "migrate", "rebuild-state"}
 
@@ -118,6 +118,12 @@ def test_keys_users_and_pseudonyms_are_made(elsewhere: BentoElsewhere, tmp_path:
     assert "is revoked" in well(elsewhere, "key-revoke", "till", **keys)
     assert "may sign in" in well(elsewhere, "user-add", "asha", "--password", "correct-horse-battery", **keys)
     assert well(elsewhere, "hash-id", "ip", "203.0.113.9", RISKGATE_HASH_KEY="k" * 32).strip()
+
+
+def test_lists_are_kept(elsewhere: BentoElsewhere, tmp_path: Path) -> None:
+    var = {"RISKGATE_VAR": str(tmp_path / "var")}
+    well(elsewhere, "list", "add", "payer", "u-mule", "--list", "block", "--reason", "a mule", **var)
+    assert "u-mule" in well(elsewhere, "list", "show", "--list", "block", **var)
 
 
 @pytest.mark.slow  # `make ways`

@@ -102,7 +102,9 @@ def test_both_ways_answer_a_payment_alike(through: Service) -> None:
     assert [fast.json()[name] for name in same] == [ordinary.json()[name] for name in same]
     for reply in (fast, ordinary):
         assert abs(parsedate_to_datetime(reply.headers.pop("date")).timestamp() - time.time()) < 5
-    dropped = {"x-through", "content-length"}
+        assert reply.headers["server-timing"].startswith("total;dur=")
+    assert fast.headers["x-request-id"] != ordinary.headers["x-request-id"]
+    dropped = {"x-through", "content-length", "x-request-id", "server-timing"}
     assert {n: v for n, v in fast.headers.items() if n not in dropped} == {
         n: v for n, v in ordinary.headers.items() if n not in dropped
     }
