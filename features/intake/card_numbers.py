@@ -1,9 +1,9 @@
 """Finds clear card numbers (docs/design.md, law 7) in texts, JSON numbers and, quickly, in the bytes of a request.
 
 A card number is a whole run of digits of an issuer's length that begins with the issuer's range and passes the Luhn
-check; or such a number in groups of 4-4-4-4(-3), 4-6-5 (or, as programs cut it, 4-4-4-3) or 4-6-4 with up to three other characters between them; or
-such a number at the start of a longer run, with its expiry date (MMYY or YYMM) behind it. Letters beside a run do not
-hide it. What only looks like one is listed in features/card_numbers/lookalikes.py.
+check; or such a number in groups of 4-4-4-4(-3), 4-6-5 (or, as programs cut it, 4-4-4-3) or 4-6-4 with up to three
+other characters between them; or such a number at the start of a longer run, with its expiry date (MMYY or YYMM) behind
+it. Letters beside a run do not hide it. What only looks like one is listed in features/card_numbers/lookalikes.py.
 """
 
 from __future__ import annotations
