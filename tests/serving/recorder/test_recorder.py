@@ -138,17 +138,16 @@ def test_an_entry_that_the_tables_refuse_is_stored_and_blocks_nothing(servers: S
     stream = Stream(servers)
     stream.scored("t-before")
     stream.add("promotion", "", b"{}", 10**30)
-    one, stream_id = stream.admitted("t-case", currency="XXX")
+    one, stream_id = stream.admitted("t-case", currency="XXX")  # no weight: a case like any other
     stream.decided(one, stream_id, "review")
     stream.scored("t-behind")
     with recording(servers):
         wait_for(lambda: stream.length() == 0, "the recorder")
     kept = servers.rows("SELECT transaction_id FROM entries ORDER BY seq")
     assert kept == [("t-before",), ("t-case",), ("t-behind",)]
-    assert sorted(reason.split(":")[0] for _, reason in servers.rows("SELECT seq, reason FROM unreadable")) == [
-        "KeyError",
-        "NumericValueOutOfRange",
-    ]
+    ((_, reason),) = servers.rows("SELECT seq, reason FROM unreadable")
+    assert reason.startswith("NumericValueOutOfRange")
+    assert servers.rows("SELECT transaction_id, currency FROM cases") == [("t-case", "XXX")]
 
 
 def test_of_two_recorders_one_records_and_the_other_takes_over_when_it_is_killed(

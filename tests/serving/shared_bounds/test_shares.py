@@ -165,7 +165,7 @@ def test_a_rate_holds_for_all_processes_together(
     burst = max(rate, count)
     assert passed <= (1 + RESERVE) * rate * seconds + burst
     if rate >= 20:  # a share of less than one request a second is coarse
-        assert passed >= 0.7 * rate * seconds
+        assert passed >= 0.5 * rate * seconds
 
 
 def test_a_caller_on_one_connection_gets_the_whole_rate(server_urls: tuple[str, str]) -> None:

@@ -117,7 +117,7 @@ def test_verify_counts_them_separately_and_export_leaves_them_out(honest: Path, 
 
 
 def test_a_start_from_a_snapshot_reports_them_again(honest: Path, tmp_path: Path) -> None:
-    var, seqs = copied(honest, tmp_path, "payment-unknown-rail", "outcome-no-json", "label-unknown-currency")
+    var, seqs = copied(honest, tmp_path, "payment-country-of-one-letter", "outcome-no-json", "label-unknown-word")
     first = folded(var)
     assert [one.seq for one in first.set_aside.named()] == seqs
     first.state.save(var / "snapshots" / f"state-{seqs[-1]:012d}.state")

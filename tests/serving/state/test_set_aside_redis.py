@@ -113,7 +113,7 @@ def test_a_report_about_a_broken_payment_is_refused_and_nothing_is_appended(
     async def run() -> None:
         async with shared.worker() as engine:
             feedback = RedisFeedback(engine.state, engine.strings, engine.clock, past)
-            for name in ("payment-no-json", "payment-unknown-currency", "payment-missing-fields"):
+            for name in ("payment-no-json", "payment-wrong-type", "payment-missing-fields"):
                 with pytest.raises(CannotFold):
                     await feedback.take_label(label(name))
             # Broken reports about a payment do not keep new ones from it.

@@ -30,7 +30,7 @@ from training.client.service_process import free_port
 
 OLDER, NEWER, LAST = 250, 300, CLEAR_V1.events
 #: A start with other code than the ledger names appends one event that says so.
-AT_STOP = LAST + 1
+AT_STOP = LAST + 2  # after the promotion and the lists of the bundle
 
 
 class World(NamedTuple):
