@@ -35,7 +35,7 @@ def test_the_page_shows_every_route_and_calls_them(tmp_path: Path, bundle: Path,
         expect(page.locator(".opblock")).to_have_count(sum(map(len, paths.values())))
         shown = [path.replace("\u200b", "") for path in page.locator(".opblock-summary-path").all_inner_texts()]
         assert sorted(shown) == sorted(path for path, operations in paths.items() for _ in operations)
-        for name in ("Payment", "Decision", "ReceiptBody", "Error"):
+        for name in ("Payment", "Answer", "ReceiptBody", "ErrorReply"):
             expect(page.get_by_role("button", name=name, exact=True)).to_be_visible()
         if key:
             page.get_by_role("button", name="Authorize").first.click()
