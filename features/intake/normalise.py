@@ -27,24 +27,18 @@ _BRACKETED = re.compile(r"\[([^\]]*)\](?::[0-9]{1,5})?", re.ASCII)
 _WITH_PORT = re.compile(r"([0-9.]+):[0-9]{1,5}", re.ASCII)
 
 
-#: One text of printable ASCII without blanks around it that says something, and a line feed.
-_PLAIN_LINE = (
-    rf"(?!(?:[{re.escape(_ZEROS)}]+|(?i:{'|'.join(map(re.escape, sorted(_SAY_NOTHING)))}))\n)"
-    rf"[!-~](?:[ -~]{{0,{_LONGEST - 2}}}[!-~])?\n"
-)
-_PLAIN_LINES = re.compile(rf"(?:{_PLAIN_LINE})+", re.ASCII).fullmatch
-
-
 def are_plain(*texts: str) -> bool:
     """Whether all texts are printable ASCII of 1 to 128 characters, written as they are kept, and say something.
-
-    One regular expression for the identifiers of a payment: the common case, in a fifth of the time.
 
     >>> are_plain("t-1", "u-1042"), are_plain("t-1", " u-1042"), are_plain("t-1", "Unknown"), are_plain("a\\nb")
     (True, False, False, False)
     """
-    lines = "\n".join((*texts, ""))
-    return _PLAIN_LINES(lines) is not None and lines.count("\n") == len(texts)
+    for text in texts:
+        if not (0 < len(text) <= _LONGEST and text.isascii() and text.isprintable()):
+            return False
+        if text[0] == " " or text[-1] == " " or (text[0] in _ZEROS and not text.strip(_ZEROS)):
+            return False
+    return _SAY_NOTHING.isdisjoint(map(str.lower, texts))
 
 
 def says_nothing(text: str) -> bool:
