@@ -156,7 +156,7 @@ def payment_from(
 def payment_json(payment: Payment) -> bytes:
     """Canonical bytes of a payment, in the words of the contract: kept in the ledger, and its identity for retries."""
     return _encode_wire(Wire(
-        transaction_id=payment.transaction_id, event_time=_EPOCH + payment.event_time_ms * _MILLISECOND,
+        transaction_id=payment.transaction_id, event_time=moment_of(payment.event_time_ms),
         amount_minor=payment.amount_minor, currency=payment.currency, rail=payment.rail, channel=payment.channel,
         payer_id=payment.payer_id, instrument_id=payment.instrument_id, payee_id=payment.payee_id,
         device_id=payment.device_id, ip=payment.ip, mcc=payment.mcc, payer_country=payment.payer_country,
@@ -171,6 +171,11 @@ def milliseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MILLISECOND
 
 
+def moment_of(at_ms: int) -> datetime:
+    """The aware moment of milliseconds UTC, exactly."""
+    return _EPOCH + at_ms * _MILLISECOND
+
+
 def stored_payment(data: bytes) -> Payment:
     """The payment that `payment_json` wrote."""
     return _payment(_decode_wire(data))
@@ -180,16 +185,8 @@ def _payment(wire: Wire, names: Pseudonyms | None = None, warnings: tuple[FieldW
     ip, instrument_id = wire.ip, wire.instrument_id
     if names is not None:
         ip, instrument_id = None if ip is None else names.ip(ip), instrument_id and names.instrument(instrument_id)
-    if wire.card is None and not wire.metadata and not wire.late and not warnings:  # most payments: four arguments less
-        return Payment(
-            transaction_id=wire.transaction_id, event_time_ms=(wire.event_time - _EPOCH) // _MILLISECOND,
-            amount_minor=wire.amount_minor, currency=wire.currency, rail=wire.rail, channel=wire.channel,
-            payer_id=wire.payer_id, instrument_id=instrument_id, payee_id=wire.payee_id, device_id=wire.device_id,
-            ip=ip, mcc=wire.mcc, payer_country=wire.payer_country, payee_country=wire.payee_country,
-            latitude=wire.latitude, longitude=wire.longitude, attributes=wire.attributes, deadline_ms=wire.deadline_ms,
-        )  # fmt: skip
     return Payment(
-        transaction_id=wire.transaction_id, event_time_ms=(wire.event_time - _EPOCH) // _MILLISECOND,
+        transaction_id=wire.transaction_id, event_time_ms=milliseconds(wire.event_time),
         amount_minor=wire.amount_minor, currency=wire.currency, rail=wire.rail, channel=wire.channel,
         payer_id=wire.payer_id, instrument_id=instrument_id, payee_id=wire.payee_id, device_id=wire.device_id,
         ip=ip, mcc=wire.mcc, payer_country=wire.payer_country, payee_country=wire.payee_country,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping
-from datetime import UTC, datetime
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from features.errors import Problem, Refused
-from features.intake.parse import read_json
+from features.intake.parse import moment_of, read_json
 from serving.api.asgi import Reply, json_reply
 from serving.api.handlers import Backend, Request
 from serving.api.list_schemas import MOST_IN_PAGE, ChangedEntry, ChangedList, ListEntry, ListPage
@@ -148,10 +147,6 @@ def _entries_of(body: object, action: str, lists: ListService, now_ms: int) -> t
 
 
 def _shown(entry: Entry) -> ListEntry:
-    expires = None if entry.expires_at_ms is None else _moment(entry.expires_at_ms)
-    created = _moment(entry.created_at_ms)
+    expires = None if entry.expires_at_ms is None else moment_of(entry.expires_at_ms)
+    created = moment_of(entry.created_at_ms)
     return ListEntry(entry.kind, entry.value, entry.reason, entry.author, created, expires)
-
-
-def _moment(at_ms: int) -> datetime:
-    return datetime.fromtimestamp(at_ms / 1000, UTC)

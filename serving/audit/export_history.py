@@ -6,7 +6,7 @@ import itertools
 import logging
 import sys
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from features.domain.payment_fields import FIELDS
 from features.history.card_numbers import marked
 from features.history.normalise import normalised
 from features.history.schema import history_schema
+from features.intake.parse import moment_of
 from serving.feedback.changes import EFFECTIVE_VALUES
 from serving.ledger.event_bodies import LabelInForce, ReportEvent
 from serving.ledger.open import opened
@@ -30,7 +31,6 @@ from serving.store_config import LedgerConfig
 
 log = logging.getLogger("riskgate.export")
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FROM_PAYMENT = tuple(field.name for field in FIELDS if field.of_history and field.name != "event_time")
 
 #: Payments held as Python objects at a time.
@@ -110,9 +110,9 @@ class _Reports:
         """The columns of one payment; a report dated before its payment (a caller's clock) gets the payment's time."""
         row: Row = {}
         if (outcome := self._outcomes.get(transaction_id)) is not None:
-            row["outcome_time"], row["outcome"] = max(_moment(outcome[0]), event_time), outcome[1]
+            row["outcome_time"], row["outcome"] = max(moment_of(outcome[0]), event_time), outcome[1]
         if (label := self._labels.get(transaction_id)) is not None:
-            at = None if label[1] is None else max(_moment(label[0]), event_time)
+            at = None if label[1] is None else max(moment_of(label[0]), event_time)
             row["label_time"], row["label"], row["label_source"] = at, *label[1:]
         return row
 
@@ -141,7 +141,7 @@ def _row(event: Event, step: Step, reports: _Reports) -> Row:
     assert isinstance(step, PaymentStep)
     payment = step.payment
     row: Row = {name: getattr(payment, name) for name in _FROM_PAYMENT}
-    row["event_time"] = _moment(payment.event_time_ms)
+    row["event_time"] = moment_of(payment.event_time_ms)
     row |= {f"attr_{name}": value for name, value in payment.attributes.items()}
     return row | reports.of(event.transaction_id, row["event_time"])
 
@@ -172,7 +172,3 @@ def _segment(
         at = schema.get_field_index(name)
         table = table.set_column(at, schema.field(at), pa.array(values, schema.field(at).type))
     return table
-
-
-def _moment(time_ms: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=time_ms)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from features.bundle.policy import DECISIONS
 from features.domain.payment import LABEL_SOURCES, LABELS, OUTCOMES
+from features.intake.parse import moment_of
 from serving.cases.cases import OPENING_DECISIONS, Case
 from serving.decision.evaluator import TIERS
 from serving.decision.receipt import one_of
@@ -18,7 +19,6 @@ from serving.errors import UnknownTransaction
 from serving.feedback.label_precedence import label_in_force
 from serving.feedback.reports import KnownReport, Original, of_kind
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _Word = Annotated[str, one_of(OUTCOMES)]
 _Time = Annotated[datetime, Meta(tz=True, description="RFC 3339, UTC.")]
 
@@ -97,13 +97,14 @@ def status_of(known: KnownPayment, answer: bytes | None) -> PaymentStatus:
     payment, reports = known.original.payment, (*known.original.before, *known.reports)
     decided = _Decided() if answer is None else _decode_answer(answer)
     held = label_in_force(of_kind(reports, "label"))
-    label = None if held.label is None else LabelState(held.label, held.source, _moment(held.reported_at_ms))
+    label = None if held.label is None else LabelState(held.label, held.source, moment_of(held.reported_at_ms))
     outcomes = sorted(of_kind(reports, "outcome"), key=lambda one: one.reported_at_ms)
     return PaymentStatus(
         payment.transaction_id, decided.decision, decided.score, decided.tier, decided.model, decided.policy,
-        decided.receipt_id, _moment(payment.event_time_ms), _case(known.case, decided.decision),
+        decided.receipt_id, moment_of(payment.event_time_ms), _case(known.case, decided.decision),
         tuple([
-            OutcomeState(one.value, one.amount_minor, one.reason_code, _moment(one.reported_at_ms)) for one in outcomes
+            OutcomeState(one.value, one.amount_minor, one.reason_code, moment_of(one.reported_at_ms))
+            for one in outcomes
         ]),
         label, held.label, decided.warnings,
     )  # fmt: skip
@@ -124,11 +125,7 @@ def unknown_payment(waiting: Sequence[KnownReport]) -> UnknownTransaction:
 
 def _case(case: Case | None, decision: str | None) -> CaseState | None:
     if case is not None:
-        at = None if case.verdict_at is None else _moment(case.verdict_at)
+        at = None if case.verdict_at is None else moment_of(case.verdict_at)
         return CaseState("open" if case.is_open else "resolved", case.verdict, at)
     # The recorder has not written the case yet that the decision opened.
     return CaseState("open", None, None) if decision in OPENING_DECISIONS else None
-
-
-def _moment(at_ms: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=at_ms)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 from features.domain.payment_fields import FIRST_YEAR, LAST_YEAR, LONGEST_TEXT
 from features.errors import Problem
@@ -16,6 +16,7 @@ from features.intake.normalise import (
     plain_text,
     says_nothing,
 )
+from features.intake.parse import milliseconds
 from features.intake.pseudonyms import Pseudonyms, is_pseudonym
 from serving.lists.entry import FIELDS, KINDS, NewEntry
 from serving.lists.networks import is_network, network_word
@@ -23,7 +24,6 @@ from serving.lists.networks import is_network, network_word
 LONGEST_REASON = 200
 #: With a hash key all addresses of one IPv6 /64 have the same pseudonym.
 LONGEST_HASHED_PREFIX = 64
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: A text with its card numbers replaced by tokens (and the first token), as `Tokens.replace` gives it.
 Tokenise = Callable[[str], tuple[str, str | None]]
@@ -165,4 +165,4 @@ def _milliseconds(moment: object) -> int | None:
         return None
     if found.tzinfo is None or not FIRST_YEAR <= found.year < LAST_YEAR:
         return None
-    return (found - _EPOCH) // timedelta(milliseconds=1)
+    return milliseconds(found)
