@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from features.domain.payment import Card, ThreeDs
-from features.domain.payment_fields import BIN, CARD_WORDS, ECI, LONGEST_TEXT, THREE_DS_RESULTS
+from features.domain.payment_fields import BIN, CARD_WORDS, ECI, THREE_DS_RESULTS
 from features.intake.findings import Findings
-from features.intake.normalise import country_word, is_country, plain_text, says_nothing
+from features.intake.normalise import country_word, id_text, is_country, plain_text, says_nothing
 
 _TEXTS = ("bin", "brand", "issuer_country", *CARD_WORDS)
 
@@ -49,12 +49,11 @@ def _object(value: Any, where: str, findings: Findings) -> dict[str, Any]:
 
 
 def _word(name: str, value: Any, where: str, findings: Findings) -> str | None:
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**LONGEST_TEXT:
-        value = str(value)
-    if not isinstance(value, str):
+    sent = id_text(value)
+    if sent is None:
         findings.warn(where, "invalid_value", "The value is no text and was left out.")
         return None
-    text = plain_text(value)
+    text = plain_text(sent)
     if not text:
         return None
     if (word := _meaning(name, text)) is not None:

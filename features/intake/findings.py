@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from features.domain.payment import FieldWarning
@@ -96,8 +95,3 @@ def kind_of(value: Any) -> str:
     if isinstance(value, int | float):
         return "a number"
     return "a string" if isinstance(value, str) else _KINDS.get(type(value), "null")
-
-
-def is_finite(value: float) -> bool:
-    """Whether a number is one that is kept: not NaN, and within 1.8e308."""
-    return math.isfinite(value)

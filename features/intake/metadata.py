@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
 
 from features.domain.payment import Metadata
 from features.domain.payment_fields import MOST_METADATA, MOST_METADATA_BYTES
-from features.intake.findings import Findings, is_finite
+from features.intake.findings import Findings
 from features.intake.normalise import number_of
 
 
@@ -25,17 +26,16 @@ def metadata_of(value: Any, findings: Findings) -> Metadata | None:
     kept: Metadata = {}
     for name, one in sent.items():
         where = f"metadata.{findings.name_of(name)}"
-        number = None if isinstance(one, str) else number_of(one)
-        if isinstance(one, bool):
-            kept[findings.without_card_number(where, name)] = one
-        elif isinstance(one, str):
-            kept[findings.without_card_number(where, name)] = findings.without_card_number(where, one)
-        elif number is not None and is_finite(number):
-            may_be_kept = findings.number_without_card_number(where, one)
-            if may_be_kept:
-                kept[findings.without_card_number(where, name)] = one
-        else:
-            findings.warn(where, "invalid_value", "The value is no text, number or boolean and was left out.")
+        if isinstance(one, str):
+            one = findings.without_card_number(where, one)
+        elif not isinstance(one, bool):
+            number = number_of(one)
+            if number is None or not math.isfinite(number):
+                findings.warn(where, "invalid_value", "The value is no text, number or boolean and was left out.")
+                continue
+            if not findings.number_without_card_number(where, one):
+                continue
+        kept[findings.without_card_number(where, name)] = one
     return kept
 
 

@@ -62,6 +62,17 @@ def plain_text(text: str) -> str:
     return text if text.isascii() or is_normalized("NFC", text) else normalize("NFC", text)
 
 
+def id_text(value: object) -> str | None:
+    """The text of an id in a JSON value: a text as it is, a whole number in digits; None for anything else.
+
+    >>> id_text("u-1"), id_text(1042), id_text(True), id_text(1.5)
+    ('u-1', '1042', None, None)
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**_LONGEST:
+        return str(value)
+    return value if isinstance(value, str) else None
+
+
 def currency_word(text: str) -> str:
     """The ISO 4217 code that a text means.
 

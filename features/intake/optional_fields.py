@@ -5,6 +5,7 @@ Nothing here costs a decision (docs/design.md, law 4).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,12 +25,13 @@ from features.domain.payment_fields import (
     Whole,
 )
 from features.intake.card_fields import card_of
-from features.intake.findings import Findings, is_finite
+from features.intake.findings import Findings
 from features.intake.metadata import metadata_of
 from features.intake.normalise import (
     address_word,
     category_word,
     country_word,
+    id_text,
     is_country,
     number_of,
     plain_text,
@@ -67,15 +69,17 @@ def _says_nothing(field: Field, text: str, findings: Findings) -> bool:
 
 
 def _identifier(field: Field, value: Any, catalogue: Catalogue, findings: Findings) -> str | None:
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**LONGEST_TEXT:
-        value = str(value)
-    if isinstance(value, str):
-        text = plain_text(value)
-        if _says_nothing(field, text, findings):
-            return None
-        if len(text) <= LONGEST_TEXT and text.isprintable():
-            return findings.without_card_number(field.name, text)
-    findings.warn(field.name, "invalid_value", f"The value is no text of 1 to {LONGEST_TEXT} printable characters.")
+    sent = id_text(value)
+    if sent is not None and _says_nothing(field, plain_text(sent), findings):
+        return None
+    return _text(sent, field.name, findings)
+
+
+def _text(sent: str | None, where: str, findings: Findings) -> str | None:
+    text = "" if sent is None else plain_text(sent)
+    if text and len(text) <= LONGEST_TEXT and text.isprintable():
+        return findings.without_card_number(where, text)
+    findings.warn(where, "invalid_value", f"The value is no text of 1 to {LONGEST_TEXT} printable characters.")
     return None
 
 
@@ -91,6 +95,7 @@ def _address(field: Field, value: Any, catalogue: Catalogue, findings: Findings)
 
 
 def _pattern(field: Field, value: Any, catalogue: Catalogue, findings: Findings) -> str | None:
+    assert isinstance(field.kind, Pattern)
     if isinstance(value, int | float) and not isinstance(value, bool) and value % 1 == 0 and 0 <= value < 10_000:
         value = str(int(value))
     if isinstance(value, str):
@@ -100,13 +105,8 @@ def _pattern(field: Field, value: Any, catalogue: Catalogue, findings: Findings)
             return word
         if _says_nothing(field, plain_text(value), findings):
             return None
-    findings.warn(field.name, "invalid_value", f"The value {_pattern_message(field)}")
+    findings.warn(field.name, "invalid_value", f"The value {field.kind.message} It was left out.")
     return None
-
-
-def _pattern_message(field: Field) -> str:
-    assert isinstance(field.kind, Pattern)
-    return f"{field.kind.message} It was left out."
 
 
 def _degrees(field: Field, value: Any, catalogue: Catalogue, findings: Findings) -> float | None:
@@ -127,7 +127,7 @@ def _degrees(field: Field, value: Any, catalogue: Catalogue, findings: Findings)
 def _whole(field: Field, value: Any, catalogue: Catalogue, findings: Findings) -> int | None:
     assert isinstance(field.kind, Whole)
     number = number_of(value)
-    if number is None or (is_finite(number) and number % 1 != 0):
+    if number is None or (math.isfinite(number) and number % 1 != 0):
         findings.warn(field.name, "invalid_value", f"The value is no whole number: {field.default} is used.")
     elif not field.kind.low <= number <= field.kind.high:
         findings.warn(
@@ -166,14 +166,7 @@ def _attributes(field: Field, value: Any, catalogue: Catalogue, findings: Findin
 
 
 def _category(sent: Any, where: str, findings: Findings) -> str | None:
-    if isinstance(sent, int) and abs(sent) < 10**LONGEST_TEXT:
-        sent = ("false", "true")[sent] if isinstance(sent, bool) else str(sent)
-    if isinstance(sent, str):
-        text = plain_text(sent)
-        if len(text) <= LONGEST_TEXT and text.isprintable():
-            return findings.without_card_number(where, text)
-    findings.warn(where, "invalid_value", f"The value is no text of 1 to {LONGEST_TEXT} printable characters.")
-    return None
+    return _text(("false", "true")[sent] if isinstance(sent, bool) else id_text(sent), where, findings)
 
 
 def _number(sent: Any, where: str, findings: Findings) -> float | None:
@@ -182,19 +175,11 @@ def _number(sent: Any, where: str, findings: Findings) -> float | None:
         nothing = isinstance(sent, str) and says_nothing(plain_text(sent))
         code, message = ("not_sent", "says nothing") if nothing else ("invalid_value", "is no number")
         findings.warn(where, code, f"The value {message} and was left out.")
-    elif not is_finite(number):
+    elif not math.isfinite(number):
         findings.warn(where, "out_of_range", "The value is beyond every number we keep (1.8e308) and was left out.")
     elif findings.number_without_card_number(where, number):
         return number
     return None
-
-
-def _card(field: Field, value: Any, catalogue: Catalogue, findings: Findings) -> Any:
-    return card_of(value, findings)
-
-
-def _metadata(field: Field, value: Any, catalogue: Catalogue, findings: Findings) -> Any:
-    return metadata_of(value, findings)
 
 
 _READERS: dict[type, Callable[[Field, Any, Catalogue, Findings], Any]] = {
@@ -205,6 +190,6 @@ _READERS: dict[type, Callable[[Field, Any, Catalogue, Findings], Any]] = {
     Whole: _whole,
     Flag: _flag,
     Attributes: _attributes,
-    CardFields: _card,
-    Metadata: _metadata,
+    CardFields: lambda _, value, __, findings: card_of(value, findings),
+    Metadata: lambda _, value, __, findings: metadata_of(value, findings),
 }

@@ -72,9 +72,3 @@ def is_token(text: str) -> bool:
     (True, False)
     """
     return text.startswith(PREFIX) and _TOKEN.fullmatch(text) is not None
-
-
-def token_in(text: str) -> str | None:
-    """The first token within a text; None without one."""
-    found = _TOKEN.search(text)
-    return found.group() if found else None

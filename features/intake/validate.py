@@ -14,7 +14,6 @@ import msgspec
 
 from features.catalogue.catalogue import Catalogue
 from features.domain.payment_fields import (
-    BY_NAME,
     FIELDS,
     FIRST_YEAR,
     LAST_YEAR,
@@ -30,9 +29,8 @@ from features.intake.normalise import currency_word, plain_text, says_nothing
 
 #: The word for a rail or channel that the vocabulary does not have.
 OTHER = "other"
-#: What to send for a value of the wrong type.
 _CORE = tuple(field for field in FIELDS if field.required)
-_TIME_REPAIR = "Send RFC 3339 with an offset, e.g. 2026-11-11T00:00:03.120Z."
+TIME_REPAIR = "Send RFC 3339 with an offset, e.g. 2026-11-11T00:00:03.120Z."
 
 
 def core_of(raw: dict[str, Any], catalogue: Catalogue, findings: Findings) -> dict[str, Any]:
@@ -47,7 +45,7 @@ def core_of(raw: dict[str, Any], catalogue: Catalogue, findings: Findings) -> di
     return values
 
 
-def checked_text(value: Any, field: str, findings: Findings) -> str | None:
+def _checked_text(value: Any, field: str, findings: Findings) -> str | None:
     """A text of 1 to LONGEST_TEXT printable characters with a token for a card number; None with a problem."""
     if not isinstance(value, str):
         findings.refuse(field, "wrong_type", f"must be a string, not {kind_of(value)}.", "Send it in quotes.")
@@ -61,27 +59,21 @@ def checked_text(value: Any, field: str, findings: Findings) -> str | None:
     return findings.without_card_number(field, text)
 
 
-def checked_moment(value: Any, field: str, findings: Findings) -> datetime | None:
-    """An aware moment in the years that are kept; None with a problem."""
-    if not isinstance(value, str):
-        findings.refuse(field, "wrong_type", f"must be a string, not {kind_of(value)}.", _TIME_REPAIR)
-        return None
+def read_moment(text: str) -> datetime | tuple[str, str]:
+    """The aware moment in a text, in the years that are kept; else the code and the message of what is wrong."""
     try:
-        moment = msgspec.convert(value.strip(), datetime)
+        moment = msgspec.convert(text, datetime)
     except msgspec.ValidationError:
-        findings.refuse(field, "invalid_time", "is no date and time.", _TIME_REPAIR)
-        return None
+        return "invalid_time", "is no date and time."
     if moment.tzinfo is None:
-        findings.refuse(field, "naive_time", "has no UTC offset.", _TIME_REPAIR)
-        return None
+        return "naive_time", "has no UTC offset."
     if not FIRST_YEAR <= moment.year < LAST_YEAR:
-        findings.refuse(field, "out_of_range", f"must lie in the years {FIRST_YEAR}..{LAST_YEAR - 1}.", _TIME_REPAIR)
-        return None
+        return "out_of_range", f"must lie in the years {FIRST_YEAR}..{LAST_YEAR - 1}."
     return moment
 
 
 def _identifier(field: Field, value: Any, catalogue: Catalogue, findings: Findings) -> str | None:
-    text = checked_text(value, field.name, findings)
+    text = _checked_text(value, field.name, findings)
     # A transaction is no entity: its id only has to be the same again in a retry.
     if text is not None and field.name != "transaction_id" and says_nothing(text):
         findings.warn(field.name, "not_sent", f"The value says nothing: decided without this {field.label.lower()}.")
@@ -90,7 +82,14 @@ def _identifier(field: Field, value: Any, catalogue: Catalogue, findings: Findin
 
 
 def _moment(field: Field, value: Any, catalogue: Catalogue, findings: Findings) -> datetime | None:
-    return checked_moment(value, field.name, findings)
+    if not isinstance(value, str):
+        findings.refuse(field.name, "wrong_type", f"must be a string, not {kind_of(value)}.", TIME_REPAIR)
+        return None
+    found = read_moment(value.strip())
+    if isinstance(found, datetime):
+        return found
+    findings.refuse(field.name, *found, TIME_REPAIR)
+    return None
 
 
 def _whole(field: Field, value: Any, catalogue: Catalogue, findings: Findings) -> int | None:
@@ -110,7 +109,7 @@ def _whole(field: Field, value: Any, catalogue: Catalogue, findings: Findings) -
 
 
 def _word(field: Field, value: Any, catalogue: Catalogue, findings: Findings) -> str | None:
-    text = checked_text(value, field.name, findings)
+    text = _checked_text(value, field.name, findings)
     if text is None:
         return None
     if field.name == "currency":
@@ -132,4 +131,4 @@ _READERS: dict[type, Callable[[Field, Any, Catalogue, Findings], Any]] = {
     Whole: _whole,
     Word: _word,
 }
-assert all(type(BY_NAME[field.name].kind) in _READERS for field in _CORE)
+assert all(type(field.kind) in _READERS for field in _CORE)

@@ -11,12 +11,13 @@ import msgspec
 
 from features.domain.money import LARGEST_AMOUNT_MINOR
 from features.domain.payment import LABELS, OUTCOMES, REPORTING_SOURCES, RETRACTED, Payment
-from features.domain.payment_fields import FIRST_YEAR, LAST_YEAR, LONGEST_TEXT
+from features.domain.payment_fields import LONGEST_TEXT
 from features.errors import Problem, Refused
 from features.intake.card_numbers import holds_card_number, is_card_number
 from features.intake.normalise import plain_text
 from features.intake.parse import milliseconds, read_json
 from features.intake.tokens import Tokens
+from features.intake.validate import TIME_REPAIR, read_moment
 from serving.feedback.reports import LabelReport, OutcomeReport
 
 #: How far ahead of the service's clock a report may lie, ms (docs/design.md §3).
@@ -24,7 +25,6 @@ MOST_AHEAD_MS = 5 * 60 * 1000
 REPORTED_LABELS = (*LABELS, RETRACTED)
 LONGEST_REASON_CODE = 64
 
-_TIME_REPAIR = "Send RFC 3339 with an offset, e.g. 2026-11-11T00:00:03.120Z."
 _OUTCOME_WORDS = {"outcome": OUTCOMES}
 _LABEL_WORDS = {"label": REPORTED_LABELS, "source": REPORTING_SOURCES}
 
@@ -157,9 +157,7 @@ def _card_number_problems(value: Any, optional: Sequence[str], where: str | None
     elif isinstance(value, list):
         for one in value:
             yield from _card_number_problems(one, optional, where)
-    elif (
-        holds_card_number(value) if isinstance(value, str) else isinstance(value, int | float) and is_card_number(value)
-    ):
+    elif _holds_card_number(value):
         yield Problem(
             "clear_card_number", "carries what looks like a clear card number.", where,
             "Send a token instead; nothing of this report was kept.",
@@ -175,16 +173,9 @@ def _is_text(value: Any, longest: int) -> bool:
 
 
 def _time_problems(value: Any, name: str) -> Iterator[Problem]:
-    try:
-        moment = msgspec.convert(value, datetime) if isinstance(value, str) else None
-    except msgspec.ValidationError:
-        moment = None
-    if moment is None:
-        yield Problem("invalid_time", "is no date and time.", name, _TIME_REPAIR)
-    elif moment.tzinfo is None:
-        yield Problem("naive_time", "has no UTC offset.", name, _TIME_REPAIR)
-    elif not FIRST_YEAR <= moment.year < LAST_YEAR:
-        yield Problem("out_of_range", f"must lie in the years {FIRST_YEAR}..{LAST_YEAR - 1}.", name, _TIME_REPAIR)
+    found = read_moment(value if isinstance(value, str) else "")
+    if not isinstance(found, datetime):
+        yield Problem(*found, name, TIME_REPAIR)
 
 
 def _ms(text: str) -> int:
