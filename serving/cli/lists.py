@@ -13,15 +13,13 @@ from rich.console import Console
 from rich.table import Table
 
 from features.command_line import Commands
-from features.errors import Refused
 from features.progress import waiting
 from serving.access.api_keys import user_name
 from serving.decision.rules import LISTS
 from serving.errors import CannotStart, UnknownList
 from serving.lists.book import ListBook
 from serving.lists.csv_file import Defaults, WrongLine, read_entries, write_refused
-from serving.lists.entry import ADD, BEGIN, BUNDLE, KINDS, MOST_IN_EVENT, REMOVE, Change, Entry, NewEntry
-from serving.lists.values import EntryReader, Unfit
+from serving.lists.entry import ADD, BEGIN, BUNDLE, KINDS, MOST_IN_EVENT, REMOVE, Change, Entry, NewEntry, changes
 from serving.lists.writer import opened
 from serving.output import out
 from serving.settings import read_settings
@@ -51,7 +49,8 @@ def add(
     """Add one entry, or replace the one of the same kind and value; the service may run meanwhile."""
     _check(name)
     with opened(read_settings()) as lists:
-        entry = _entry(lists.reader, {"kind": kind, "value": value, "reason": reason, "expires_at": _moment(expires)})
+        given = {"kind": kind, "value": value, "reason": reason, "expires_at": _moment(expires)}
+        entry = lists.reader.entry(given, _now_ms())
         lists.write(Change(name, ADD, _author(author), (entry,)))
     out.print(f"{entry.kind} {entry.value} is on the {name} list. {_IN_FORCE}", markup=False)
 
@@ -67,8 +66,8 @@ def remove(
     """Remove one entry."""
     _check(name)
     with opened(read_settings()) as lists:
-        entry = _entry(lists.reader, {"kind": kind, "value": value}, to_remove=True)
-        why = _reason(lists.reader, reason) if reason else ""
+        entry = lists.reader.entry({"kind": kind, "value": value}, _now_ms(), to_remove=True)
+        why = lists.reader.reason(reason) if reason else ""
         if lists.book().entry(name, entry.kind, entry.value) is None:
             raise CannotStart(
                 f"{kind} is not on the {name} list with this value.", "See `python -m serving list show`."
@@ -94,7 +93,7 @@ def show(
     with opened(read_settings()) as lists, waiting(out, "reading the lists"):
         book = lists.book()
         if value is not None:
-            wanted = _entry(lists.reader, {"kind": kind, "value": value}, to_remove=True)
+            wanted = lists.reader.entry({"kind": kind, "value": value}, _now_ms(), to_remove=True)
             found = [one for each in names if (one := book.entry(each, wanted.kind, wanted.value)) is not None]
         else:
             found = [one for each in names for one in _entries(book, each, kind)]
@@ -135,10 +134,9 @@ def import_file(
                 lists.write(Change(name, ADD, who, tuple(kept)))
                 added, kept = added + len(kept), []
         if not (all_or_nothing and wrong):
-            for first in range(0, len(kept), MOST_IN_EVENT):
-                batch = tuple(kept[first : first + MOST_IN_EVENT])
-                lists.write(Change(name, ADD, who, batch))
-                added += len(batch)
+            for change in changes(name, ADD, who, kept):
+                lists.write(change)
+                added += len(change.entries)
     for line in wrong[:_SHOWN_LINES]:
         out.print(line.sentence(), style="yellow", markup=False)
     if wrong:
@@ -160,20 +158,6 @@ def _author(given: str | None) -> str:
     if not name or name == BUNDLE or len(name) > 64 or not name.isprintable():
         raise CannotStart("--author is no name, or `bundle`, which names entries of a bundle.", "Pass another name.")
     return name
-
-
-def _entry(reader: EntryReader, fields: dict[str, str | None], *, to_remove: bool = False) -> NewEntry:
-    try:
-        return reader.entry(fields, _now_ms(), to_remove=to_remove)
-    except Unfit as unfit:
-        raise Refused([unfit.problem]) from unfit
-
-
-def _reason(reader: EntryReader, reason: str) -> str:
-    try:
-        return reader.reason(reason)
-    except Unfit as unfit:
-        raise Refused([unfit.problem]) from unfit
 
 
 def _entries(book: ListBook, name: str, kind: str | None) -> list[Entry]:

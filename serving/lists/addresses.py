@@ -10,7 +10,7 @@ from features.intake.normalise import address_word
 from features.intake.pseudonyms import Pseudonyms
 from serving.lists.book import ListBook
 
-#: More than the payments that can be under way: 2,048 requests, of each batch 32 at a time.
+#: More than the payments that can be under way: 2,048 requests, of each batch 8 at a time.
 MOST_ADDRESSES = 1 << 17
 
 

@@ -14,7 +14,7 @@ import msgspec
 from features.domain.payment import Payment
 from serving.decision.rules import LISTS, Listed
 from serving.ledger.reader import Event
-from serving.lists.entry import ADD, BEGIN, BUNDLE, Change, Entry, Position, decode_change, entries_of
+from serving.lists.entry import ADD, BEGIN, BUNDLE, FIELDS, Change, Entry, Position, decode_change, entries_of
 from serving.lists.match import deciding, listed_of
 from serving.lists.networks import Networks, is_network
 
@@ -24,8 +24,8 @@ MOST_LOOKED_AT = 20_000
 #: The entries of one value, which may stand on several lists and mean several kinds: one, or a few.
 Held = Entry | tuple[Entry, ...]
 
-#: The kinds of the fields that `ListBook.find` looks up.
-_NAMED = ("payer", "instrument", "device", "ip", "payee", "country", "country", "mcc")
+#: The kinds of the fields that `ListBook.find` looks up, in its order.
+_NAMED = tuple(kind for kind, fields in FIELDS.items() for _ in fields)
 
 
 class Block(msgspec.Struct, gc=False):

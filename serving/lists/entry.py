@@ -31,13 +31,6 @@ MOST_IN_EVENT = 500
 ADD, REMOVE = "add", "remove"
 
 
-class Named(NamedTuple):
-    """An entry by its kind and its value in stored form."""
-
-    kind: str
-    value: str
-
-
 class NewEntry(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
     """One entry as its event holds it: value in stored form, `expires_at_ms` ms UTC (None: never)."""
 

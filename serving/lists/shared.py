@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 
 from features.bundle.policy import Policy
 from serving.decision.clock import Clock
-from serving.errors import LedgerUnavailable
 from serving.ledger.reader import Event, LedgerReader
 from serving.lists.book import ListBook
 from serving.lists.changes import apply, of_bundle
 from serving.lists.entry import LIST, Change, encode_change
 from serving.lists.values import EntryReader
+from serving.redis_store.messages import stream_is_full
 from serving.redis_store.scripts import LIST_EVENT
 from serving.redis_store.state import RedisState, checked, default_deadline
 from serving.redis_store.stream_entry import seq_of, stream_id_of
@@ -27,6 +28,11 @@ from serving.redis_store.stream_entry import seq_of, stream_id_of
 FROM_REDIS, FROM_LEDGER = 8, 50
 #: Changes whose results are kept for the calls that wait for them.
 KEPT_RESULTS = 200
+
+
+def event_in_copy(stream_id: bytes, fields: Mapping[bytes, bytes]) -> Event:
+    """An entry of the copy as an event of the ledger."""
+    return Event(seq_of(stream_id), LIST, "", int(fields[b"e"]), int(fields[b"a"]), fields[b"b"])
 
 
 class SharedLists:
@@ -68,10 +74,7 @@ class SharedLists:
             (self._state.stream_limit, expected, *times, encode_change(change)),
         )
         if done == 2:
-            raise LedgerUnavailable(
-                "The stream holds as many unrecorded events as RISKGATE_STREAM_LIMIT allows.",
-                "Send the same again when the recorder has drained it.",
-            )
+            raise stream_is_full()
         return seq_of(stream_id[0]) if done == 1 else None
 
     async def _new(self) -> list[tuple[bytes, dict[bytes, bytes]]]:
@@ -101,9 +104,9 @@ class SharedLists:
                     # Without one before it the copy is new, and says nothing of what it does not hold.
                     if not fields[b"p"] or seq_of(fields[b"p"]) > self.book.seq:
                         await self._from_ledger()
-                    seq = seq_of(stream_id)
-                    if seq > self.book.seq:
-                        self._apply(Event(seq, LIST, "", int(fields[b"e"]), int(fields[b"a"]), fields[b"b"]))
+                    event = event_in_copy(stream_id, fields)
+                    if event.seq > self.book.seq:
+                        self._apply(event)
                     await asyncio.sleep(0)
 
     async def take_over(self, policy: Policy, model: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 
 from features.domain.payment_fields import FIRST_YEAR, LAST_YEAR, LONGEST_TEXT
-from features.errors import Problem
+from features.errors import Problem, Refused
 from features.intake.card_numbers import holds_card_number
 from features.intake.normalise import (
     address_word,
@@ -30,12 +30,14 @@ Tokenise = Callable[[str], tuple[str, str | None]]
 _FIELDS = frozenset(("kind", "value", "reason", "expires_at"))
 
 
-class Unfit(ValueError):
+class Unfit(Refused):
     """A part of an entry that cannot be used; `problem` says why."""
 
+    code = Refused.code
+
     def __init__(self, code: str, message: str, field: str, repair: str) -> None:
-        super().__init__(message)
         self.problem = Problem(code, message, field, repair)
+        super().__init__([self.problem])
 
 
 class EntryReader:

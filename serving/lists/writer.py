@@ -9,17 +9,19 @@ from typing import Any, Protocol
 
 from serving.errors import CannotStart, LedgerError, LedgerUnavailable
 from serving.ledger.hash_key import bind_hash_key, check_hash_key
-from serving.ledger.reader import Event, LedgerReader
+from serving.ledger.reader import LedgerReader
 from serving.ledger.sqlite.ledger import Ledger
 from serving.ledger.token_key import shared_tokens, tokens_of
 from serving.lists.book import ListBook
 from serving.lists.changes import apply
 from serving.lists.entry import LIST, Change, encode_change
+from serving.lists.shared import event_in_copy
 from serving.lists.values import EntryReader
 from serving.redis_store.keys import Keys
+from serving.redis_store.messages import stream_is_full
 from serving.redis_store.scripts import LIST_EVENT
 from serving.redis_store.server_checks import REDIS_ERRORS, redis_client
-from serving.redis_store.stream_entry import seq_of, stream_id_of
+from serving.redis_store.stream_entry import stream_id_of
 from serving.settings import Settings
 
 #: How long a write waits while another process holds the SQLite ledger, seconds.
@@ -116,10 +118,7 @@ class SharedWriter:
         with _redis_errors():
             done, *_ = self._client.eval(LIST_EVENT.text, 2, self._keys.events, self._keys.lists, *values)
         if done == 2:
-            raise LedgerUnavailable(
-                "The stream holds as many unrecorded events as RISKGATE_STREAM_LIMIT allows.",
-                "Send the same again when the recorder has drained it.",
-            )
+            raise stream_is_full()
 
     def book(self) -> ListBook:
         """See `ListWriter.book`."""
@@ -127,7 +126,7 @@ class SharedWriter:
         with _redis_errors():
             found = self._client.xrange(self._keys.lists, f"({stream_id_of(book.seq)}", "+")
         for stream_id, fields in found:
-            apply(book, Event(seq_of(stream_id), LIST, "", int(fields[b"e"]), int(fields[b"a"]), fields[b"b"]))
+            apply(book, event_in_copy(stream_id, fields))
         return book
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from features.state.remote import Entry
+from serving.errors import LedgerUnavailable
 from serving.redis_store.idempotency_record import IdempotencyRecord
 
 Strings = list[bytes | None]
@@ -78,3 +79,11 @@ def aligned(entry: Entry, found: Sequence[Any]) -> Strings:
         return list(found)
     left = iter(found)
     return [None if key is None else next(left) for key in entry.keys]
+
+
+def stream_is_full() -> LedgerUnavailable:
+    """The refusal of an event while the stream takes no more."""
+    return LedgerUnavailable(
+        "The stream holds as many unrecorded events as RISKGATE_STREAM_LIMIT allows.",
+        "Send the same again when the recorder has drained it.",
+    )

@@ -37,7 +37,7 @@ from serving.feedback.waiting import (
 )
 from serving.ledger.reader import Event
 from serving.redis_store.idempotency_record import NEVER_DUE_MS
-from serving.redis_store.messages import EventHeader, StringAppend
+from serving.redis_store.messages import EventHeader, StringAppend, stream_is_full
 from serving.redis_store.reports.recorded import RedisReports
 from serving.redis_store.reports.waiting import RedisWaiting, Waits
 from serving.redis_store.state import RedisState, default_deadline
@@ -154,7 +154,7 @@ class RedisFeedback:
         ]
         done = await self.reports.record(_header(event), event.body, former, msgspec.json.encode(reports), foldings)
         if done is None:
-            raise _stream_is_full()
+            raise stream_is_full()
         return done
 
     async def _recorded(self, transaction_id: str) -> tuple[bytes, Sequence[KnownReport]]:
@@ -181,7 +181,7 @@ class RedisFeedback:
             event.arrival_time_ms, default_deadline(),
         )  # fmt: skip
         if admitted.full:
-            raise _stream_is_full()
+            raise stream_is_full()
 
     # -- reports that wait ---------------------------------------------------------------------
 
@@ -198,7 +198,7 @@ class RedisFeedback:
         reports = msgspec.json.encode([*others, one])
         done = await self.waiting.add(_header(event), event.body, waiting, reports)
         if done == Waits.STREAM_FULL:
-            raise _stream_is_full()
+            raise stream_is_full()
         if done == Waits.TOO_MANY:
             raise too_many_waiting()
         return FeedbackResult(reply, False) if done == Waits.RECORDED else None
@@ -261,13 +261,6 @@ def _decoded(reports: bytes) -> list[KnownReport]:
 
 def _header(event: Event) -> EventHeader:
     return EventHeader(event.kind, event.transaction_id, event.event_time_ms, event.arrival_time_ms)
-
-
-def _stream_is_full() -> LedgerUnavailable:
-    return LedgerUnavailable(
-        "The stream holds as many unrecorded events as RISKGATE_STREAM_LIMIT allows.",
-        "Send the same again when the recorder has drained it.",
-    )
 
 
 def _too_many_attempts() -> LedgerUnavailable:
