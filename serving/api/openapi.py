@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 from features.catalogue.catalogue import CatalogueParameters
@@ -13,8 +14,15 @@ from serving.api.schemas import ref, schemas_of
 
 
 def document(parameters: CatalogueParameters | None = None, keyed: bool = False) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of a service with these catalogue parameters; `keyed` if callers need keys."""
+    """The OpenAPI 3.1 document of a service with these catalogue parameters; `keyed` if callers need keys.
+
+    It is the caller's own: tools write into the documents they read (schemathesis does), and parts are constants here.
+    """
     schemas = schemas_of(parameters or CatalogueParameters())
+    return deepcopy(_document(schemas, keyed))
+
+
+def _document(schemas: dict[str, Any], keyed: bool) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {

@@ -1,4 +1,4 @@
-"""Outcomes, labels and what is told of a payment, over HTTP on both profiles."""
+"""Outcomes, labels and the status of a payment, over HTTP on both profiles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = both_profiles
 NOW_MS = START_MS + 60_000
 
 
-def told(service: Service, name: str) -> dict[str, Any]:
+def status_of(service: Service, name: str) -> dict[str, Any]:
     reply = service.client.get(f"/v1/decisions/{name}")
     assert reply.status_code == 200, reply.text
     found: dict[str, Any] = reply.json()
@@ -51,11 +51,24 @@ def known_frauds(service: Service, device: str) -> Any:
     return service.receipt(name)["values"]["device_fraud_count_30d"]
 
 
-def test_a_decision_is_told_at_once_and_after_it_is_recorded(service: Service, profile: Profile) -> None:
-    answer = service.score(suspicious("told-1")).json()
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("amount_minor", "12"), ("amount_minor", -1), ("amount_minor", 1.5), ("amount_minor", True), ("reason_code", 4)],
+)
+def test_a_wrong_part_of_an_outcome_is_refused_and_a_blank_one_is_not_sent(
+    service: Service, field: str, value: Any
+) -> None:
+    service.score(payment("wrong-part"))
+    refused = outcome(service, "wrong-part", "captured", **{field: value})
+    assert (refused.status_code, refused.json()["error"]["field"]) == (422, field)
+    assert outcome(service, "wrong-part", "captured", **{field: ""}).status_code == 200
+
+
+def test_the_status_shows_the_decision_at_once_and_after_it_is_recorded(service: Service, profile: Profile) -> None:
+    answer = service.score(suspicious("status-1")).json()
     for _ in range(2):
-        found = told(service, "told-1")
-        assert found["transaction_id"] == "told-1"
+        found = status_of(service, "status-1")
+        assert found["transaction_id"] == "status-1"
         for name in ("decision", "score", "tier", "model", "policy", "receipt_id"):
             assert found[name] == answer[name]
         assert (found["outcomes"], found["label"], found["effective"]) == ([], None, None)
@@ -64,8 +77,8 @@ def test_a_decision_is_told_at_once_and_after_it_is_recorded(service: Service, p
         assert found["case"] == {"state": "open", "verdict": None, "verdict_at": None}
         profile.settle(service)
     service.score(payment("told-2"))
-    assert told(service, "told-2")["case"] is None
-    assert service.client.get("/v1/decisions/%20told-2").json() == told(service, "told-2")
+    assert status_of(service, "told-2")["case"] is None
+    assert service.client.get("/v1/decisions/%20told-2").json() == status_of(service, "told-2")
     reply = service.client.get("/v1/decisions/told-nobody")
     assert (reply.status_code, reply.json()["error"]["field"]) == (404, "transaction_id")
 
@@ -83,13 +96,13 @@ def test_the_source_that_ranks_highest_is_in_force_whichever_date_it_states(serv
     assert (lower["status"], lower["effective"]) == ("outranked", "fraud")
     again = label(service, "rank-1", "fraud", at_ms=NOW_MS - 86_400_000)
     assert again.headers["idempotent-replay"] == "true"
-    assert told(service, "rank-1")["label"]["source"] == "chargeback"
+    assert status_of(service, "rank-1")["label"]["source"] == "chargeback"
     withdrawn = label(service, "rank-1", "retracted").json()
     assert (withdrawn["status"], withdrawn["effective"]) == ("applied", "legitimate")
     assert known_frauds(service, "d-rank") == 0
     for source in ("network_alert", "customer_report"):
         label(service, "rank-1", "retracted", source, NOW_MS + 2_000)
-    found = told(service, "rank-1")
+    found = status_of(service, "rank-1")
     assert (found["effective"], found["label"]) == (None, None)
 
 
@@ -103,7 +116,7 @@ def test_a_label_waits_for_its_payment_and_then_counts(service: Service) -> None
     assert missing.status_code == 404
     assert "wait for its payment" in missing.json()["error"]["message"]
     answer = service.score(payment("wait-1", device_id="d-wait")).json()
-    found = told(service, "wait-1")
+    found = status_of(service, "wait-1")
     assert (found["effective"], found["decision"]) == ("fraud", answer["decision"])
     assert [one["outcome"] for one in found["outcomes"]] == ["authorised"]
     assert label(service, "wait-1", "fraud").headers["idempotent-replay"] == "true"
@@ -120,7 +133,7 @@ def test_a_label_may_bring_its_payment_which_is_never_decided(service: Service) 
     assert outcome(service, "brought-1", "declined").status_code == 202
     taken = label(service, "brought-1", "fraud", payment=brought)
     assert (taken.status_code, taken.json()["status"], taken.json()["effective"]) == (200, "applied", "fraud")
-    found = told(service, "brought-1")
+    found = status_of(service, "brought-1")
     assert (found["decision"], found["receipt_id"], found["case"]) == (None, None, None)
     assert [one["outcome"] for one in found["outcomes"]] == ["declined"]
     assert service.client.get("/v1/receipts/brought-1").status_code == 404
@@ -142,7 +155,7 @@ def test_refunds_come_in_parts_and_never_exceed_what_was_captured(service: Servi
     more = outcome(service, "parts-1", "refunded", NOW_MS + 3, amount_minor=201)
     assert (more.status_code, more.json()["error"]["field"]) == (422, "amount_minor")
     assert outcome(service, "parts-1", "refunded", NOW_MS + 3, amount_minor=200).status_code == 200
-    found = [(one["outcome"], one["amount_minor"]) for one in told(service, "parts-1")["outcomes"]]
+    found = [(one["outcome"], one["amount_minor"]) for one in status_of(service, "parts-1")["outcomes"]]
     assert found == [("captured", None), ("refunded", 200), ("refunded", 300), ("refunded", 300), ("refunded", 200)]
 
 
@@ -166,7 +179,7 @@ def test_only_final_states_that_exclude_each_other_conflict(
     ]
     assert statuses == [200] * (len(words) - 1) + [status]
     kept = words if status == 200 else words[:-1]
-    assert [one["outcome"] for one in told(service, name)["outcomes"]] == list(kept)
+    assert [one["outcome"] for one in status_of(service, name)["outcomes"]] == list(kept)
 
 
 def test_what_is_from_the_future_or_from_the_desk_is_refused(service: Service) -> None:
@@ -178,7 +191,7 @@ def test_what_is_from_the_future_or_from_the_desk_is_refused(service: Service) -
     assert (late.status_code, late.json()["error"]["field"]) == (422, "event_time")
     verdict = label(service, "future-1", "fraud", "review")
     assert (verdict.status_code, verdict.json()["error"]["field"]) == (422, "source")
-    assert told(service, "future-1")["effective"] is None
+    assert status_of(service, "future-1")["effective"] is None
 
 
 def test_two_reports_in_one_millisecond_are_both_kept_in_order_of_arrival(service: Service) -> None:
@@ -187,7 +200,7 @@ def test_two_reports_in_one_millisecond_are_both_kept_in_order_of_arrival(servic
     assert label(service, "ms-1", "legitimate").json()["effective"] == "legitimate"
     for word in ("authorised", "captured"):
         assert outcome(service, "ms-1", word).status_code == 200
-    assert [one["outcome"] for one in told(service, "ms-1")["outcomes"]] == ["authorised", "captured"]
+    assert [one["outcome"] for one in status_of(service, "ms-1")["outcomes"]] == ["authorised", "captured"]
 
 
 def test_what_waits_survives_a_restart_and_every_decision_verifies(
@@ -199,12 +212,12 @@ def test_what_waits_survives_a_restart_and_every_decision_verifies(
         label(service, "stay-2", "fraud")
         service.score(payment("stay-2", device_id="d-stay"))
         label(service, "stay-3", "legitimate", payment=payment("stay-3"))
-        assert told(service, "stay-2")["effective"] == "fraud"
+        assert status_of(service, "stay-2")["effective"] == "fraud"
         profile.settle(service)
     with profile.running(tmp_path / "one", bundle) as service:
         assert label(service, "stay-1", "fraud").headers["idempotent-replay"] == "true"
         service.score(payment("stay-1", device_id="d-stay"))
-        assert told(service, "stay-1")["effective"] == "fraud"
+        assert status_of(service, "stay-1")["effective"] == "fraud"
         assert known_frauds(service, "d-stay") == 2
         label(service, "stay-4", "fraud")
         profile.settle(service)
