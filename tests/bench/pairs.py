@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -39,20 +41,30 @@ RATIOS = (
 
 
 class Contenders:
-    """The services of one run: the same bundle, a ledger for each."""
+    """The services of one run: a bundle from the same history for each checkout, a ledger for each service."""
 
     def __init__(self, folder: Path, before: Path | None, on_servers: bool) -> None:
         self.folder, self.before, self.on_servers = folder, before, on_servers
         self.bundle = bundle.make(folder / "bundle")
+
+    def _bundle_of(self, name: str) -> Path:
+        """An earlier checkout may not know the catalogue of today: it trains its own."""
+        if self.before is None or not name.endswith("before"):
+            return self.bundle
+        made = self.folder / "bundle_before"
+        code = f"from pathlib import Path; from tests.bench.inputs import bundle; bundle.make(Path({str(made)!r}))"
+        environment = {**os.environ, "PYTHONPATH": str(self.before)}
+        subprocess.run([sys.executable, "-c", code], cwd=self.before, env=environment, check=True)
+        return made
 
     def named(self, name: str, ending: contextlib.ExitStack) -> Contender:
         """One contender by its name; servers of its own are ended with `ending`."""
         var = fresh(self.folder / name)
         if self.on_servers:
             settings, _ = ending.enter_context(servers.private(fresh(self.folder / f"{name}-redis")))
-            base = on_redis(self.bundle, var, settings)
+            base = on_redis(self._bundle_of(name), var, settings)
         else:
-            base = embedded(self.bundle, var)
+            base = embedded(self._bundle_of(name), var)
         base = replace(base, name=name, title=name, environment=base.environment | {"PYTHONPATH": str(Path.cwd())})
         earlier = {"PYTHONPATH": str(self.before)}
         if name == "before":
