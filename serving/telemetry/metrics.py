@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cache
+from itertools import product
 
 from prometheus_client import (
     CollectorRegistry,
@@ -22,11 +22,13 @@ from features.domain.payment_fields import BY_NAME
 from serving.decision.decider import Decided
 from serving.decision.evaluator import TIERS
 from serving.telemetry.buckets import MILLISECONDS, PROBABILITIES
+from serving.telemetry.tallies import Distribution, Tally
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 DECISIONS = ("approve", "challenge", "review", "decline")
 #: The order of `Receipt.seen`.
 ENTITIES = ("payer", "instrument", "device", "ip", "payee", "pair")
+_ENTITY_LABELS = tuple([(entity,) for entity in ENTITIES])
 
 
 class Metrics:
@@ -36,27 +38,27 @@ class Metrics:
         # Of the whole process: prometheus_client would add a `_created` series to each counter; no panel shows one.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
-        seconds = Histogram(
+        self._seconds = Distribution(
             "riskgate_score_seconds",
             "Time from request to recorded decision, seconds.",
             ["decision", "tier"],
-            buckets=MILLISECONDS,
-            registry=registry,
+            MILLISECONDS,
         )
-        decisions = Counter("riskgate_decisions", "Decisions made.", ["decision", "tier"], registry=registry)
-        requests = Counter("riskgate_requests", "Requests answered.", ["route", "status"], registry=registry)
-        misses = Counter(
+        self._decisions = Tally(
+            "riskgate_decisions", "Decisions made.", ["decision", "tier"], product(DECISIONS, TIERS)
+        )
+        self._requests = Tally("riskgate_requests", "Requests answered.", ["route", "status"])
+        self._misses = Tally(
             "riskgate_state_misses",
             "Payments whose entity was sent and has no history.",
             ["entity"],
-            registry=registry,
+            _ENTITY_LABELS,
         )
-        # On the reply path labels are resolved once. A combination that never occurred has no histogram, but its
-        # counter is 0.
-        self._seconds = cache(seconds.labels)
-        self._decisions = {(d, t): decisions.labels(d, t) for d in DECISIONS for t in TIERS}
-        self._requests = cache(requests.labels)
-        self._misses = [misses.labels(entity) for entity in ENTITIES]
+        self._scores = Distribution(
+            "riskgate_scores", "Calibrated probabilities of fraud as scored.", [], PROBABILITIES
+        )
+        for tally in (self._seconds, self._decisions, self._requests, self._misses, self._scores):
+            registry.register(tally)
         self._warnings = Counter(
             "riskgate_warnings",
             "Values of payments that were dropped or replaced.",
@@ -74,12 +76,6 @@ class Metrics:
         )
         for result in ("taken", "refused"):
             self.swaps.labels(result)
-        self.scores = Histogram(
-            "riskgate_scores",
-            "Calibrated probabilities of fraud as scored.",
-            buckets=PROBABILITIES,
-            registry=registry,
-        )
         self.loop_lag = Histogram(
             "riskgate_event_loop_lag_seconds",
             "How late the event loop keeps an appointment.",
@@ -92,22 +88,23 @@ class Metrics:
 
     def decided(self, decision: str, tier: str, seconds: float) -> None:
         """Count one new decision."""
-        self._seconds(decision, tier).observe(seconds)
-        self._decisions[decision, tier].inc()
+        labels = decision, tier
+        self._seconds.observe(seconds, labels)
+        self._decisions.counts[labels] += 1
 
     def noticed(self, decided: Decided) -> None:
         """Count what the receipt holds: the score, and the entities that were sent and have no history."""
         receipt = decided.receipt
         if receipt.score is not None:
-            self.scores.observe(receipt.score)
+            self._scores.observe(receipt.score)
         if 0 in receipt.seen:
-            for place, seen in enumerate(receipt.seen):
+            for entity, seen in zip(_ENTITY_LABELS, receipt.seen, strict=False):
                 if seen == 0:
-                    self._misses[place].inc()
+                    self._misses.counts[entity] += 1
 
     def answered(self, route: str, status: int) -> None:
         """Count one answered request."""
-        self._requests(route, status).inc()
+        self._requests.counts[route, str(status)] += 1
 
     def replayed(self) -> None:
         """Count one idempotent replay."""
