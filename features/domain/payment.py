@@ -69,7 +69,7 @@ class Card(msgspec.Struct, frozen=True, omit_defaults=True):
     cvv: str | None = None
 
 
-class PaymentFields(msgspec.Struct, frozen=True, kw_only=True):
+class PaymentFields(msgspec.Struct, frozen=True):
     """The fields of a payment but its time, with their Python types; features/domain/payment_fields.py says the rest.
 
     Absent is None: it is neither zero nor false. A required id that says nothing ("unknown", all zeros) is the empty

@@ -7,9 +7,11 @@ import sys
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from features.catalogue.catalogue import Catalogue
 from features.domain.countries import COUNTRIES
@@ -48,6 +50,8 @@ class Wire(PaymentFields, frozen=True, kw_only=True, forbid_unknown_fields=True,
 
 _decode_wire = msgspec.json.Decoder(Wire).decode
 _encode_wire = msgspec.json.Encoder(order="sorted").encode
+#: What a payment is made from: twenty values by their place take a tenth of the time of twenty keywords.
+_fields_of = attrgetter(*PaymentFields.__struct_fields__)
 
 
 def read_payment(
@@ -155,15 +159,7 @@ def payment_from(
 
 def payment_json(payment: Payment) -> bytes:
     """Canonical bytes of a payment, in the words of the contract: kept in the ledger, and its identity for retries."""
-    return _encode_wire(Wire(
-        transaction_id=payment.transaction_id, event_time=moment_of(payment.event_time_ms),
-        amount_minor=payment.amount_minor, currency=payment.currency, rail=payment.rail, channel=payment.channel,
-        payer_id=payment.payer_id, instrument_id=payment.instrument_id, payee_id=payment.payee_id,
-        device_id=payment.device_id, ip=payment.ip, mcc=payment.mcc, payer_country=payment.payer_country,
-        payee_country=payment.payee_country, latitude=payment.latitude, longitude=payment.longitude,
-        attributes=payment.attributes, deadline_ms=payment.deadline_ms, late=payment.late, card=payment.card,
-        metadata=payment.metadata,
-    ))  # fmt: skip
+    return _encode_wire(Wire(*_fields_of(payment), event_time=moment_of(payment.event_time_ms)))
 
 
 def milliseconds(moment: datetime) -> int:
@@ -182,17 +178,13 @@ def stored_payment(data: bytes) -> Payment:
 
 
 def _payment(wire: Wire, names: Pseudonyms | None = None, warnings: tuple[FieldWarning, ...] = ()) -> Payment:
-    ip, instrument_id = wire.ip, wire.instrument_id
     if names is not None:
-        ip, instrument_id = None if ip is None else names.ip(ip), instrument_id and names.instrument(instrument_id)
-    return Payment(
-        transaction_id=wire.transaction_id, event_time_ms=milliseconds(wire.event_time),
-        amount_minor=wire.amount_minor, currency=wire.currency, rail=wire.rail, channel=wire.channel,
-        payer_id=wire.payer_id, instrument_id=instrument_id, payee_id=wire.payee_id, device_id=wire.device_id,
-        ip=ip, mcc=wire.mcc, payer_country=wire.payer_country, payee_country=wire.payee_country,
-        latitude=wire.latitude, longitude=wire.longitude, attributes=wire.attributes, deadline_ms=wire.deadline_ms,
-        late=wire.late, card=wire.card, metadata=wire.metadata, warnings=warnings,
-    )  # fmt: skip
+        wire = replace(
+            wire,
+            ip=None if wire.ip is None else names.ip(wire.ip),
+            instrument_id=wire.instrument_id and names.instrument(wire.instrument_id),
+        )
+    return Payment(*_fields_of(wire), event_time_ms=milliseconds(wire.event_time), warnings=warnings)
 
 
 def _says_all_once(wire: Wire, body: bytes) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+import struct
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from features.catalogue import payment_features
 from features.catalogue.catalogue import Catalogue
-from features.domain.money import LARGEST_REFERENCE_MINOR, UNKNOWN_AMOUNT
+from features.domain.money import LARGEST_REFERENCE_MINOR, UNKNOWN_AMOUNT, reference_minor
 from features.domain.payment import OTHER, Payment
 from features.domain.utc_offsets import UTC_OFFSET_MINUTES
 from features.history.schema import each_word, times_ms, valid
@@ -22,8 +23,10 @@ Vector = npt.NDArray[np.float64]
 _OFFSETS = {country: float(minutes) for country, minutes in UTC_OFFSET_MINUTES.items()}
 OTHER_CATEGORY = -1.0
 MISSING = float("nan")
+_PUT_REQUEST = struct.Struct(f"{payment_features.ATTRIBUTES}d").pack_into
 
 
+@lru_cache(maxsize=1 << 10)
 def country_code(country: str | None) -> float:
     """An ISO 3166-1 alpha-2 code as a number, NaN for None.
 
@@ -40,27 +43,30 @@ def category_code(value: float | str, categories: tuple[str, ...]) -> float:
 
 def reference_amount(payment: Payment, catalogue: Catalogue) -> int:
     """The amount in reference minor units; UNKNOWN_AMOUNT for a currency without a weight."""
-    return catalogue.reference_minor(payment.amount_minor, payment.currency)
+    return reference_minor(payment.amount_minor, payment.currency, catalogue.weights)
 
 
 def encode_extra(payment: Payment, catalogue: Catalogue, extra: Vector) -> None:
     """Fill `extra` (features/catalogue/payment_features.py) for one payment."""
     payer_country, payee_country = payment.payer_country, payment.payee_country
     rails, channels = catalogue.rail_codes, catalogue.channel_codes
-    extra[payment_features.RAIL] = rails[payment.rail] if payment.rail in rails else rails[OTHER]
-    extra[payment_features.CHANNEL] = channels[payment.channel] if payment.channel in channels else channels[OTHER]
-    extra[payment_features.MCC] = MISSING if payment.mcc is None else float(payment.mcc)
-    extra[payment_features.PAYER_COUNTRY] = country_code(payer_country)
-    extra[payment_features.PAYEE_COUNTRY] = country_code(payee_country)
-    extra[payment_features.FOREIGN] = 0.0 if payment.currency == catalogue.parameters.reference_currency else 1.0
-    extra[payment_features.UTC_OFFSET] = _OFFSETS.get(payer_country or payee_country or "", 0.0)
-    extra[payment_features.HAS_DEVICE] = 0.0 if payment.device_id is None else 1.0
-    extra[payment_features.HAS_LOCATION] = 0.0 if payment.latitude is None or payment.longitude is None else 1.0
-    extra[payment_features.AMOUNT_AS_SENT] = payment.amount_minor
-    extra[payment_features.MINOR_PER_MAJOR] = catalogue.minor_per_major.get(payment.currency, MISSING)
-    extra[payment_features.EXPECTED_RATE] = catalogue.calendar.rate_at(
-        payment.event_time_ms, extra[payment_features.UTC_OFFSET]
-    )
+    utc_offset = _OFFSETS.get(payer_country or payee_country or "", 0.0)
+    # In the order of the indices; storing twelve numbers one by one takes a third of a microsecond more.
+    _PUT_REQUEST(
+        extra.data, 0,
+        rails.get(payment.rail, rails[OTHER]),
+        channels.get(payment.channel, channels[OTHER]),
+        MISSING if payment.mcc is None else float(payment.mcc),
+        country_code(payer_country),
+        country_code(payee_country),
+        0.0 if payment.currency == catalogue.parameters.reference_currency else 1.0,
+        utc_offset,
+        0.0 if payment.device_id is None else 1.0,
+        0.0 if payment.latitude is None or payment.longitude is None else 1.0,
+        payment.amount_minor,
+        catalogue.minor_per_major.get(payment.currency, MISSING),
+        catalogue.calendar.rate_at(payment.event_time_ms, utc_offset),
+    )  # fmt: skip
     for i, attribute in enumerate(catalogue.parameters.attributes):
         value = payment.attributes.get(attribute.name)
         if value is None:

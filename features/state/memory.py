@@ -20,7 +20,7 @@ from features.kernel.heap import new_heap, with_room
 from features.kernel.plan import plan_of
 from features.kernel.tiles import SEEN
 from features.state import snapshot
-from features.state.columns import encode_extra, encode_profiles, extra_words, reference_amount
+from features.state.columns import MISSING, encode_extra, encode_profiles, extra_words, reference_amount
 from features.state.profiles import Profiles
 
 Vector = npt.NDArray[np.float64]
@@ -106,7 +106,7 @@ class State:
         self._recs = np.zeros(step.ENTITY_COUNT, np.int64)
         self._seen = np.zeros(step.ENTITY_COUNT, np.int64)
         self._extra = np.zeros(extra_words(catalogue))
-        self._profile = np.zeros(PROFILE_WORDS)
+        self._profile, self._no_profile = np.zeros(PROFILE_WORDS), np.full(PROFILE_WORDS, MISSING)
 
     def _find(self, payment: Payment) -> tuple[tuple[str | None, ...], list[int]]:
         """Set `_recs` to the records of this payment's entities; returns the keys and the records."""
@@ -120,14 +120,16 @@ class State:
 
     def _step(self, payment: Payment, profiles: Profiles | None, keep: bool, out: Vector) -> Vector:
         encode_extra(payment, self.catalogue, self._extra)
-        if out.size:
-            encode_profiles(payment, profiles, self._profile)
+        profile = self._no_profile
+        if out.size and profiles is not None and not profiles.empty:
+            profile = self._profile
+            encode_profiles(payment, profiles, profile)
         keys, found = self._find(payment)
         if keep:
             self._heap = with_room(self._heap, self._plan.slack_words)
         self.too_late += step.step(
             self._heap, *self._tables, *self._reading, self._recs, self._recs, self._seen, payment.event_time_ms,
-            reference_amount(payment, self.catalogue), self._extra, self._profile, out, keep,
+            reference_amount(payment, self.catalogue), self._extra, profile, out, keep,
         )  # fmt: skip
         if keep and _NO_HISTORY in found:
             for key, known, before, record in zip(keys, self._records, found, self._recs.tolist(), strict=True):

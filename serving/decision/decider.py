@@ -169,38 +169,22 @@ class Decider:
         answer = self._answer(payment, evaluation, tier, missing, receipt_id)
         done_ns = now_ns()
         request = CURRENT.get()
+        timings_us = {
+            "wait": (timings.begin_ns - timings.started_ns) // 1000,
+            "features": (timings.read_ns - timings.begin_ns) // 1000,
+            "model": (scored_ns - timings.read_ns) // 1000,
+            "decision": (done_ns - scored_ns) // 1000,
+        }
+        # Shedding must be cheap: `verify` recomputes the vector that the rules read.
+        packed = None if vector is None or shed else vector_bytes(vector)
+        # By place: as keywords these values take 2 us.
         receipt = Receipt(
-            receipt_id=receipt_id,
-            tier=tier,
-            missing=missing,
-            # Shedding must be cheap: `verify` recomputes the vector that the rules read.
-            vector=None if vector is None or shed else vector_bytes(vector),
-            seen=reading.seen,
-            margin=evaluation.margin,
-            score=evaluation.score,
-            explained=explain,
-            explain_approved=explain_approved,
-            folded=reading.folded,
-            bundle=self.bundle_digest,
-            policy=self.policy_digest,
-            features=self.features_hash,
-            code=self.code,
-            event_time_ms=payment.event_time_ms,
-            arrival_time_ms=timings.arrival_ms,
-            timings_us={
-                "wait": (timings.begin_ns - timings.started_ns) // 1000,
-                "features": (timings.read_ns - timings.begin_ns) // 1000,
-                "model": (scored_ns - timings.read_ns) // 1000,
-                "decision": (done_ns - scored_ns) // 1000,
-            },
-            spent_minor=spent_minor,
-            breakers=open_breakers,
-            profile_row=reading.profile_row,
-            warnings=payment.warnings,
-            trace_id=msgspec.UNSET if request is None or request.trace is None else request.trace.trace_id,
-            lists_seq=lists_seq,
-            network="" if listed is None else listed.network,
-        )
+            receipt_id, tier, missing, packed, reading.seen, evaluation.margin, evaluation.score, explain,
+            explain_approved, reading.folded, self.bundle_digest, self.policy_digest, self.features_hash, self.code,
+            payment.event_time_ms, timings.arrival_ms, timings_us, spent_minor, open_breakers, reading.profile_row,
+            payment.warnings, msgspec.UNSET if request is None or request.trace is None else request.trace.trace_id,
+            lists_seq, "" if listed is None else listed.network,
+        )  # fmt: skip
         decided = Decided(evaluation, tier, receipt, answer, self._case(payment, evaluation, timings.arrival_ms))
         if self.notice is not None:
             self.notice(decided)

@@ -56,6 +56,8 @@ class ListBook:
 
     def find(self, payment: Payment) -> Listed | None:
         """The list that decides about the payment, at its event time; None if no entry in force names it."""
+        if not self._exact and self._networks.empty:
+            return None
         ip = payment.ip
         networks: Sequence[Held] = ()
         if ip is not None and not self._networks.empty:
