@@ -8,6 +8,7 @@ as everywhere. `packed` is the new record for a string with a long tail.
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -36,7 +37,7 @@ from features.state.codec import (
     tail_events,
     write_event,
 )
-from features.state.columns import encode_extra, encode_profiles, extra_words, reference_amount
+from features.state.columns import MISSING, encode_extra, encode_profiles, extra_words, reference_amount
 from features.state.memory import State, entity_keys
 from features.state.profiles import Profiles
 from features.state.varint import WORD_BYTES, Bytes
@@ -47,6 +48,9 @@ Vector = npt.NDArray[np.float64]
 LONG_TAIL = 15
 _TAG = (1 << TAG_BITS) - 1
 _LARGEST_IDENTITY = 2**63 - 1
+#: Write a list into int64[6] and int64[7], five times faster than numpy.
+_PUT_KINDS = struct.Struct(f"={ENTITY_COUNT}q").pack_into
+_PUT_PLACES = struct.Struct(f"={ENTITY_COUNT + 1}q").pack_into
 #: Most bytes of a varint.
 _MOST = 10
 
@@ -161,20 +165,20 @@ class EntityStrings:
         self._recs = np.zeros(ENTITY_COUNT, np.int64)
         self._met = np.zeros(ENTITY_COUNT, np.int64)
         self._seen = np.zeros(ENTITY_COUNT, np.int64)
-        self._profile = np.zeros(PROFILE_WORDS)
+        self._profile, self._no_profile = np.zeros(PROFILE_WORDS), np.full(PROFILE_WORDS, MISSING)
         self._nothing = np.zeros(0, np.int64)
         self._long = 0
 
     # -- before the round trip -----------------------------------------------------------------
 
     def _ids(self, keys: Sequence[str | None]) -> Words:
-        return np.array(
-            [
-                -1 if key is None else identity(kind, key) if remembered else 1
-                for kind, (key, remembered) in enumerate(zip(keys, self._kept_kinds, strict=True))
-            ],
-            np.int64,
-        )
+        ids = [
+            -1 if key is None else identity(kind, key) if remembered else 1
+            for kind, (key, remembered) in enumerate(zip(keys, self._kept_kinds, strict=True))
+        ]
+        out = np.empty(ENTITY_COUNT, np.int64)
+        _PUT_KINDS(out.data, 0, *ids)
+        return out
 
     def entry(self, payment: Payment) -> Entry:
         """The keys that the store reads for a payment, and the events that it appends."""
@@ -214,18 +218,21 @@ class EntityStrings:
         If `keep`, the payment is then folded into the records that `packed` returns.
         Raises: BrokenState.
         """
-        encode_profiles(payment, profiles, self._profile)
-        self._recs[:] = [-1 if key is None else 0 for key in entry.keys]
+        profile = self._no_profile
+        if profiles is not None and not profiles.empty:
+            profile = self._profile
+            encode_profiles(payment, profiles, profile)
+        _PUT_KINDS(self._recs.data, 0, *[-1 if key is None else 0 for key in entry.keys])
         places, at = [0], 0
         for string in strings:
             at += 0 if string is None else len(string)
             places.append(at)
-        self._places[:] = places
+        _PUT_PLACES(self._places.data, 0, *places)
         data = np.frombuffer(b"".join([string for string in strings if string]) or EMPTY, np.uint8)
         out = np.empty(len(self.catalogue.names))
         found = observe_strings(
             self._heap, *self._tables, *self._reading, self._others, data, self._places, self._recs, self._met,
-            entry.ids, self._seen, payment.event_time_ms, entry.amount, entry.extra, self._profile, out, keep,
+            entry.ids, self._seen, payment.event_time_ms, entry.amount, entry.extra, profile, out, keep,
         )  # fmt: skip
         if found < 0:
             broken = -1 - found
