@@ -66,7 +66,7 @@ class SingleTrip:
         error = call.exception()
         if isinstance(error, StateUnavailable):
             on_scored(self._record_later(one, error))
-        elif error is None and type(reply := call.result()) is list and len(reply) > 1:
+        elif error is None and type(reply := call.result()) is list and len(reply) > 1 and reply[1]:
             if len(reply) == 3:
                 self.engine.state.on_known(one.payment.transaction_id)
             on_scored(scored_from(one.decided))
