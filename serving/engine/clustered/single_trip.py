@@ -14,7 +14,8 @@ from typing import Any, Protocol
 from serving.decision.clock import Clock
 from serving.decision.decider import Decider, Timings
 from serving.engine.clustered.claim import Claim, empty_reading, scored_from
-from serving.engine.clustered.outbox import PendingDecision, admit_decided, call_admit_decided
+from serving.engine.clustered.outbox.journal import PendingDecision
+from serving.engine.clustered.outbox.outbox import admit_decided, call_admit_decided
 from serving.engine.scored import OnScored, Scored
 from serving.errors import StateUnavailable
 from serving.redis_store.idempotency_record import IdempotencyRecord
