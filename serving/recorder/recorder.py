@@ -17,9 +17,12 @@ from features.errors import RiskgateError
 from serving.errors import LedgerError
 from serving.ledger.postgres import schema
 from serving.ledger.postgres.session import Session, ledger_errors, place_of, session
+from serving.ledger.reader import COUNT_BITS
 from serving.recorder import postgres_writer
 from serving.recorder.metrics import RecorderMetrics
 from serving.recorder.postgres_writer import Written
+from serving.redis_store.keys import Keys
+from serving.redis_store.mark import LOST
 from serving.redis_store.server_checks import REDIS_ERRORS, redis_client
 from serving.redis_store.stream_entry import StreamEntry, UnreadableEntry, parse_entry, seq_of, stream_id_of
 from serving.store_config import LedgerConfig, RedisConfig
@@ -53,7 +56,8 @@ class Recorder:
         self.config = config
         self.metrics = metrics
         self.chores = chores
-        self.key = f"{redis.prefix}:events"
+        self.keys = Keys(redis.prefix)
+        self.key = self.keys.events
         self.stopping = threading.Event()
         self._chores_wait_until = 0.0
         self._redis = redis_client(redis.url)
@@ -135,10 +139,17 @@ class Recorder:
             return after
         # Redis lost the stream. If its clock is behind, new ids would be lower than the recorded ones.
         if not self._redis.xlen(self.key):
+            if self._redis.exists(self.keys.contract):
+                self._redis.set(self.keys.lost_from, str(self.latest() >> COUNT_BITS), nx=True)
+                self._redis.set(self.keys.contract, LOST)
             self._create_stream(after)
             return after
+        # Redis is older than the ledger, and so is its state: nothing is folded into it until it is rebuilt.
         log.error("the stream ends before the recorded position (%s): it is read from its start", stream_id_of(after))
+        self._redis.set(self.keys.lost_from, str(self.latest() >> COUNT_BITS), nx=True)
+        self._redis.set(self.keys.contract, LOST)
         postgres_writer.restart_position(own)
+        self._redis.execute_command("XSETID", self.key, stream_id_of(after))
         return 0
 
     def _create_stream(self, after: int) -> None:

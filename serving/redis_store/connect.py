@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from serving.redis_store.cluster import ClusterState
-from serving.redis_store.cluster_connection import ClusterConnections
+from serving.redis_store.cluster.connections import ClusterConnections
+from serving.redis_store.cluster.state import ClusterState
 from serving.redis_store.connection import Address, RedisConnection, address_of
 from serving.redis_store.keys import Keys
 from serving.redis_store.messages import checked

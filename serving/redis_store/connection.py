@@ -111,8 +111,8 @@ class RedisConnection(asyncio.Protocol):
         self._opening: asyncio.Task[None] | None = None
         #: Commands sent first on every connection (scripts to load).
         self.setup_commands: list[Command] = []
-        #: The last command sent on every connection, and the callback that gets its reply before any other call.
-        self.last_setup_command: Command | None = None
+        #: What gives the last command sent on every connection, and what gets its reply before any other call.
+        self.last_setup_command: Callable[[], Command] | None = None
         self.on_last_setup_reply: Callable[[Any], None] = lambda _: None
 
     # -- calling -------------------------------------------------------------------------------
@@ -211,8 +211,8 @@ class RedisConnection(asyncio.Protocol):
         if at.database:
             first.append(("SELECT", str(at.database)))
         assert self._transport is not None
-        last = () if self.last_setup_command is None else (self.last_setup_command,)
-        for command in (*first, _ROLE, *self.setup_commands, *last):
+        last = None if self.last_setup_command is None else self.last_setup_command()
+        for command in (*first, _ROLE, *self.setup_commands, *(() if last is None else (last,))):
             future: asyncio.Future[Any] = self._loop.create_future()
             self._calls.append(_Call(future, time.perf_counter_ns(), 1 << 62))
             self._transport.write(hiredis.pack_command(command))
@@ -222,7 +222,7 @@ class RedisConnection(asyncio.Protocol):
                     raise StateUnavailable("it is a replica", "Give the address of the server that takes writes.")
             elif isinstance(reply, ReplyError):
                 raise StateUnavailable(f"Redis refuses {command[0]}: {reply}", "Correct RISKGATE_REDIS_URL.")
-            if command is self.last_setup_command:
+            if command is last:
                 self.on_last_setup_reply(reply)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

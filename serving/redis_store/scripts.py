@@ -1,6 +1,6 @@
 """The Lua scripts that run inside Redis, each atomic; they move bytes and never compute a feature.
 
-Redis Cluster runs a script on one slot only: there serving/redis_store/cluster.py takes the same steps one after the
+Redis Cluster runs a script on one slot only: there serving/redis_store/cluster/ takes the same steps one after the
 other, with the scripts for single keys.
 """
 
@@ -242,7 +242,30 @@ redis.call('EXPIRE', KEYS[2], 600)
 return reply
 """)
 
+#: KEYS: mark of the state, stream, the last moment of an older state. ARGV: the stream id that the caller saw last, the
+#: mark of an older state. Replies the mark; where the stream ends before that id it writes the second one first.
+MARK_OF = script("""
+local function parts(id)
+  local ms, count = string.match(id, '^(%d+)-(%d+)$')
+  return tonumber(ms), tonumber(count)
+end
+local mark, last = redis.call('GET', KEYS[1]), '0-0'
+if not mark then return false end
+if redis.call('EXISTS', KEYS[2]) == 1 then
+  local info = redis.call('XINFO', 'STREAM', KEYS[2])
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' then last = info[i + 1] end
+  end
+end
+local ms, count = parts(last)
+local seen_ms, seen_count = parts(ARGV[1])
+if ms > seen_ms or (ms == seen_ms and count >= seen_count) then return mark end
+redis.call('SET', KEYS[3], string.format('%.0f', ms), 'NX')
+redis.call('SET', KEYS[1], ARGV[2])
+return ARGV[2]
+""")
+
 SCRIPTS = (
-    *(ADMIT, ADMIT_DECIDED, DECIDE, COMPACT, REPORT, LIST_EVENT, SHARE),
+    *(ADMIT, ADMIT_DECIDED, DECIDE, COMPACT, REPORT, LIST_EVENT, SHARE, MARK_OF),
     *(APPEND, APPEND_IF_THERE, EXCHANGE, EXCHANGE_UNANSWERED),
 )

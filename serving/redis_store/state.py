@@ -10,10 +10,11 @@ from typing import Any
 from features.domain.payment import Payment
 from features.state.remote import Entry
 from serving.errors import StateUnavailable
-from serving.redis_store.cluster_connection import ClusterConnections
+from serving.redis_store.cluster.connections import ClusterConnections
 from serving.redis_store.connection import RedisConnection, ReplyError
 from serving.redis_store.idempotency_record import IdempotencyRecord, due_bytes, read_record
 from serving.redis_store.keys import Keys
+from serving.redis_store.mark import Mark
 from serving.redis_store.messages import (
     STREAM_FULL,
     AdmitResult,
@@ -54,6 +55,7 @@ class RedisState:
         self.keep_seconds, self.stream_limit = str(keep_seconds), str(stream_limit)
         #: The mark of the state that this worker reads and folds into; empty: any.
         self.contract = b""
+        self._mark: Mark | None = None
         #: Whether Redis holds the state of this catalogue; else nothing is folded into it.
         self.trusted = True
         #: What Redis last refused a call with, until it takes one; empty for nothing.
@@ -73,20 +75,13 @@ class RedisState:
         return self.connection.late
 
     def expect(self, contract: bytes) -> None:
-        """Trust Redis only while it holds the state of this catalogue: after a reconnect, and at each admission.
+        """Trust Redis only while it holds the state of this catalogue: at each admission and after a reconnect.
 
         In a cluster only one node holds that key: there the worker checks it once a second instead.
         """
         self.contract = contract
-
-        def compare(found: Any) -> None:
-            self.trusted = found == contract
-
         if isinstance(self.connection, RedisConnection):
-            self.connection.last_setup_command, self.connection.on_last_setup_reply = (
-                ("GET", self.keys.contract),
-                compare,
-            )
+            self._mark = Mark(self.keys, self.connection, contract, lambda same: setattr(self, "trusted", same))
 
     def distrust(self) -> StateUnavailable:
         """Stop reading and folding until the mark is back; the error for who asked for it."""
@@ -138,6 +133,8 @@ class RedisState:
             return STREAM_FULL
         if reply[1] is None:
             raise self.distrust()
+        if self._mark is not None:
+            self._mark.newest = reply[1]
         return AdmitResult(None, reply[1], aligned(entry, reply[2:]))
 
     async def decide(

@@ -103,12 +103,18 @@ def test_after_flushall_not_one_payment_is_decided_from_empty_state(shared: Shar
     asyncio.run(run())
 
 
-def test_a_demoted_primary_is_left_and_the_new_one_is_found(shared: Shared, tmp_path: Path) -> None:
+def test_a_demoted_primary_is_left_and_the_new_one_is_found(
+    shared: Shared, server: PrivateRedis, tmp_path: Path
+) -> None:
     other = PrivateRedis(tmp_path / "other")
 
     async def run() -> None:
         async with marked_worker(shared) as (engine, health):
             await answer_of(engine, shared.payment("t-0"))
+            other_client = redis.Redis.from_url(other.url)
+            other_client.replicaof("127.0.0.1", str(server.port))
+            await until(lambda: other_client.xlen(shared.keys.events) == 2)
+            other_client.replicaof("no", "one")
             shared.client.replicaof("127.0.0.1", str(other.port))
             began = time.monotonic()
             while not await seen_by(health):
@@ -120,10 +126,8 @@ def test_a_demoted_primary_is_left_and_the_new_one_is_found(shared: Shared, tmp_
             connection = engine.state.connection
             assert isinstance(connection, RedisConnection)
             connection.address = address_of(other.url)
-            other_client = redis.Redis.from_url(other.url)
-            other_client.set(shared.keys.contract, contract_of(engine.decider.features_hash))
             await drained(engine)
-            assert other_client.xlen(shared.keys.events) == 2
+            assert other_client.xlen(shared.keys.events) == 4
 
     try:
         asyncio.run(run())
