@@ -62,6 +62,8 @@ class RedisState:
         self.refusal = ""
         #: Called when a payment is decided for which reports wait.
         self.on_known: Callable[[str], None] = lambda _: None
+        #: Called when Redis turns out not to hold the state any more.
+        self.on_lost: Callable[[], None] = lambda: None
         connection.setup_commands += [("SCRIPT", "LOAD", script.text) for script in SCRIPTS]
 
     @property
@@ -81,11 +83,17 @@ class RedisState:
         """
         self.contract = contract
         if isinstance(self.connection, RedisConnection):
-            self._mark = Mark(self.keys, self.connection, contract, lambda same: setattr(self, "trusted", same))
+            self._mark = Mark(self.keys, self.connection, contract, self.trust)
+
+    def trust(self, holds_the_state: bool) -> None:
+        """Read and fold from now on, or not; calls `on_lost` when Redis does not hold the state."""
+        self.trusted = holds_the_state
+        if not holds_the_state:
+            self.on_lost()
 
     def distrust(self) -> StateUnavailable:
         """Stop reading and folding until the mark is back; the error for who asked for it."""
-        self.trusted = False
+        self.trust(False)
         return StateUnavailable(NOT_THE_STATE, "It is rebuilt from the ledger; send the same again in a moment.")
 
     async def probe(self) -> None:
@@ -218,13 +226,6 @@ class RedisState:
         return None if raw is None else read_record(raw)
 
     # -- other events --------------------------------------------------------------------------
-
-    async def event(self, stream_id: bytes) -> dict[bytes, bytes] | None:
-        """The fields of an event in the stream; None if it was trimmed."""
-        found = checked(
-            await self.connection.call(("XRANGE", self.keys.events, stream_id, stream_id), default_deadline())
-        )
-        return dict(zip(found[0][1][::2], found[0][1][1::2], strict=True)) if found else None
 
     async def append(
         self, header: EventHeader, body: bytes, case: bytes = b"", deadline_ns: int | None = None

@@ -29,6 +29,7 @@ from serving.engine.clustered.claim import Claim, differs_from, empty_reading, r
 from serving.engine.clustered.ledger_lookup import LedgerLookup
 from serving.engine.clustered.outbox.journal import PendingDecision
 from serving.engine.clustered.outbox.outbox import Outbox, record_decision
+from serving.engine.clustered.outbox.recent import RecentDecisions
 from serving.engine.clustered.profiles import SharedProfiles
 from serving.engine.clustered.retries import Retries
 from serving.engine.clustered.single_flight import SingleFlight
@@ -76,7 +77,8 @@ class RedisEngine:
         self.decided = self.misses = 0
         self.trouble = ""
         self._quiet_until_ns = 0
-        self.outbox = Outbox(state, self.receipt_of)
+        self.outbox = Outbox(state, self.receipt_of, RecentDecisions(now_ns))
+        state.on_lost = self.outbox.record_again
         self._single_flight = SingleFlight()
         self._single_trip = SingleTrip(self)
         self._retries = Retries(self)
@@ -213,6 +215,7 @@ class RedisEngine:
             return self.record_later(msgspec.structs.replace(pending, payment_id=payment_id))
         if first is not None:
             return replay_of(claim, first)
+        self.outbox.recent.add(pending)
         return scored_from(decided)
 
     def _read(self, claim: Claim, strings: Strings, best_tier: str) -> FeatureReading:

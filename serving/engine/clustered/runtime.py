@@ -184,7 +184,7 @@ class RedisRuntime(ProfileRuntime):
         """Detect a Redis that came back without its data: empty state must not be read as "no earlier payments"."""
         self.set_aside = decode_shared(await engine.state.get(engine.state.keys.set_aside))
         found = await engine.state.get(engine.state.keys.contract)
-        engine.state.trusted = found == startup_checks.contract_of(engine.decider.features_hash)
+        engine.state.trust(found == startup_checks.contract_of(engine.decider.features_hash))
 
     def _keep_outbox(self, engine: RedisEngine) -> None:
         try:

@@ -189,3 +189,21 @@ def test_a_mark_that_a_rebuild_left_behind_is_healed_after_a_while(
     with recorder(own, shared) as healer:
         asyncio.run(run(healer))
         proven(shared, 5)
+
+
+def test_what_was_acknowledged_and_lost_before_it_was_recorded_is_recorded_again(own: Servers, shared: Shared) -> None:
+    async def run() -> None:
+        async with worker(shared) as engine:
+            with recorder(own, shared):
+                assert set(await scored(engine, shared, 0, 5)) == {FULL}
+                await until_recorded(shared)
+            assert set(await scored(engine, shared, 5, 5)) == {FULL}  # with nobody to record them
+            shared.client.flushall()
+            assert await scored(engine, shared, 10, 1) == [DEFAULT]
+            with recorder(own, shared) as healer:
+                await until_healed(engine, healer)
+                assert set(await scored(engine, shared, 11, 2)) == {FULL}
+                await until_recorded(shared)
+
+    asyncio.run(run())
+    proven(shared, 13)

@@ -21,6 +21,7 @@ from features.domain.payment import Payment
 from features.state.remote import Entry
 from serving.decision.receipt import Receipt
 from serving.engine.clustered.outbox.journal import Journal, PendingDecision, abandoned
+from serving.engine.clustered.outbox.recent import RecentDecisions
 from serving.errors import LedgerUnavailable, StateUnavailable
 from serving.redis_store.idempotency_record import IdempotencyRecord, strings_at
 from serving.redis_store.messages import BODY_END, AdmitResult, DecidedPayment, EventHeader, Strings
@@ -93,8 +94,9 @@ class Outbox:
     not fit into memory is dropped, and counted.
     """
 
-    def __init__(self, state: RedisState, make_receipt: MakeReceipt) -> None:
-        self.state = state
+    def __init__(self, state: RedisState, make_receipt: MakeReceipt, recent: RecentDecisions) -> None:
+        """`recent` are those that Redis has taken."""
+        self.state, self.recent = state, recent
         self.dropped = 0
         self._make_receipt = make_receipt
         self._journal: Journal | None = None
@@ -152,6 +154,11 @@ class Outbox:
             return
         self._added.set()
 
+    def record_again(self) -> None:
+        """Redis may have lost its newest events: record the decisions of the last seconds again."""
+        for one in self.recent.take():
+            self.add(one)
+
     def _write(self, one: PendingDecision) -> int | None:
         if self._journal is None:
             return None
@@ -190,6 +197,8 @@ class Outbox:
             self.dropped += 1
         if done:
             self._pending.pop(name, None)
+            if one is not None:
+                self.recent.add(one)
         return done
 
     async def _flush_adopted(self) -> bool:
