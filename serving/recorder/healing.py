@@ -12,7 +12,8 @@ import time
 
 import msgspec
 
-from serving.engine.clustered.rebuild import REBUILDING, rebuild
+from serving.engine.clustered.rebuild import rebuild
+from serving.engine.clustered.startup_checks import REBUILDING
 from serving.errors import CannotStart, LedgerUnavailable
 from serving.ledger.incidents import INCIDENT, IncidentEvent
 from serving.ledger.postgres.ledger import PostgresLedger

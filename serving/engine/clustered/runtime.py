@@ -82,7 +82,9 @@ class RedisRuntime(ProfileRuntime):
         engine = RedisEngine(
             catalogue=opened.catalogue, decider=decider, state=state, clock=self.clock, lookup=self.lookup
         )
-        await startup_checks.agree_on_state(state, decider.features_hash, await asyncio.to_thread(self.ledger.has_past))
+        has_past = await asyncio.to_thread(self.ledger.has_past)
+        await startup_checks.until_healed(state, has_past)
+        await startup_checks.agree_on_state(state, decider.features_hash, has_past)
         state.expect(startup_checks.contract_of(decider.features_hash))
         await startup_checks.agree_on_hashing(state, self.names)
         await startup_checks.note_promotion(state, opened, decider.code, self.clock.now_ms())

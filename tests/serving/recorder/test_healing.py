@@ -17,6 +17,7 @@ from serving.decision.evaluator import DEFAULT, FULL
 from serving.engine.clustered.engine import RedisEngine
 from serving.engine.clustered.rebuild import compare
 from serving.engine.clustered.startup_checks import contract_of, note_promotion
+from serving.engine.clustered.startup_checks import until_healed as until_healed_before_start
 from serving.ledger.incidents import incidents
 from serving.ledger.postgres import schema
 from serving.ledger.postgres.ledger import PostgresLedger
@@ -207,3 +208,36 @@ def test_what_was_acknowledged_and_lost_before_it_was_recorded_is_recorded_again
 
     asyncio.run(run())
     proven(shared, 13)
+
+
+def test_a_recorder_without_redis_says_so_ever_less_often(
+    own: Servers, shared: Shared, server: PrivateRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    with recorder(own, shared), caplog.at_level("WARNING", "riskgate.recorder"):
+        server.kill()
+        time.sleep(4)
+        lines = [one.getMessage() for one in caplog.records if "waits" in one.getMessage()]
+        assert 2 <= len(lines) <= 6
+        assert f"Redis at 127.0.0.1:{server.port}/0: ConnectionError" in lines[-1]
+        server.start()
+
+
+def test_a_starting_worker_waits_until_a_lost_state_is_rebuilt(own: Servers, shared: Shared) -> None:
+    async def run() -> None:
+        async with worker(shared) as engine:
+            with recorder(own, shared):
+                await scored(engine, shared, 0, 5)
+                await until_recorded(shared)
+            shared.client.flushall()
+            state = shared.state()
+            await state.open()
+            await until_healed_before_start(state, True, 0.3)
+            assert shared.client.get(shared.keys.contract) is None, "waits in vain without a recorder, and returns"
+            with recorder(own, shared) as healer:
+                await until_healed_before_start(state, True, SOON_SECONDS)
+                assert healer.healed
+                await until_recorded(shared)
+            state.close()
+
+    asyncio.run(run())
+    proven(shared, 5)
