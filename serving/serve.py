@@ -21,7 +21,8 @@ class StoppedEarly(BaseException):
 def serve(settings: Settings, *, share_port: bool = False, own_port: int | None = None) -> int:
     """Serve until stopped; returns the exit code of the process.
 
-    `share_port`: several processes listen on the port. `own_port`: listen on that port of loopback too, alone.
+    `share_port`: several processes listen on the port, this one as soon as it is ready. `own_port`: listen on that port
+    of loopback too, alone and from the start.
 
     Raises: CannotStart, InvalidKeys and the refusals of a bundle, before anything listens.
     """
@@ -32,7 +33,9 @@ def serve(settings: Settings, *, share_port: bool = False, own_port: int | None 
     from serving import service
 
     service.checked = checked
-    listener = bind(settings.host, settings.port, shared=share_port)
+    listener = bind(settings.host, settings.port, shared=share_port, listening=not share_port)
+    if share_port:
+        service.joins_when_ready.append(listener.fileno())
     if own_port is not None:
         service.own_listeners.append(bind("127.0.0.1", own_port, shared=True))
 

@@ -32,7 +32,7 @@ from serving.overload.uvicorn_protocol import OwnPort, install
 from serving.server.acceptor import Acceptor
 from serving.server.bounded_http import presize_descriptor_table
 from serving.server.drain import Drain
-from serving.server.sockets import addresses, bind, check_listening, listeners
+from serving.server.sockets import addresses, bind, check_listening, listen, listeners
 from serving.settings import Settings, fast_path_is_on, log_form, make_paths_absolute, read_settings, workers_wanted
 from serving.start_checks import Checked, check
 from serving.state.champion import Champion
@@ -56,6 +56,9 @@ admission = QueueAdmission(application)
 protocol = install(admission.queue, fast=fast_path_is_on())
 #: Ports that only this worker listens on, bound before it is started (serving/serve.py).
 own_listeners: list[socket.socket] = []
+#: Sockets of a port that other processes share: this worker listens on them when it is ready, so that callers meet
+#: only workers that are.
+joins_when_ready: list[int] = []
 #: What serving/serve.py has checked and opened in this process; None under `bentoml serve`.
 checked: Checked | None = None
 
@@ -150,7 +153,7 @@ class Riskgate:
         presize_descriptor_table()
         try:
             settings = read_settings()
-            descriptors = set(listeners()) - {one.fileno() for one in own_listeners}
+            descriptors = set(listeners()) - {one.fileno() for one in own_listeners} | set(joins_when_ready)
             hosts = addresses(descriptors) or [settings.host]
             (authenticator, champion, warnings), checked = checked or check(settings, hosts), None
             check_listening(hosts, authenticator.keyless)
@@ -177,6 +180,8 @@ class Riskgate:
         loop = asyncio.get_running_loop()
         self._loading = loop.create_task(self._load(self._runtime, self._drain))
         self._tasks.append(loop.create_task(_watch_keys(authenticator)))
+        if joins_when_ready:  # the server listens when this returns
+            await self._loading
 
     def _set_up_connections(self, settings: Settings, descriptors: set[int]) -> None:
         protocol.keep_alive_seconds = settings.keep_alive_seconds
@@ -190,6 +195,8 @@ class Riskgate:
     async def _load(self, runtime: Runtime, drain: Drain) -> None:
         try:
             await runtime.prepare()
+            # In the turn in which the worker becomes ready: callers wait for the server, which is a moment away.
+            listen(joins_when_ready)
             runtime.begin()
         except Exception:
             log.critical("the service cannot start", exc_info=True)

@@ -14,8 +14,9 @@ class VerifyResult(msgspec.Struct):
     """The result of a verification; `vectors` is how many feature vectors were compared.
 
     `undecided` payments entered the state and have no answer: their process died, or a label brought them. `waiting`
-    payments are not known here and have reports that wait for them. `set_aside` events cannot be
-    folded and changed nothing; an operator who knows the reason passes their numbers as `explained`.
+    payments are not known here and have reports that wait for them. `declared` decisions differ and arrived during one
+    of the `incidents` that the ledger declares: no mismatches. `set_aside` events cannot be folded and changed nothing;
+    an operator who knows the reason passes their numbers as `explained`.
     """
 
     events: int = 0
@@ -26,6 +27,8 @@ class VerifyResult(msgspec.Struct):
     models: list[str] = []
     undecided: int = 0
     waiting: int = 0
+    incidents: int = 0
+    declared: int = 0
     set_aside: SetAside = msgspec.field(default_factory=SetAside)
 
     def unexplained(self, explained: Collection[int]) -> int:
@@ -40,6 +43,9 @@ class VerifyResult(msgspec.Struct):
         found = "no difference" if not self.mismatches else f"{self.mismatches:,} that differ"
         left = f" {self.undecided:,} were admitted and never decided." if self.undecided else ""
         left += f" Reports wait for {self.waiting:,} unknown payments." if self.waiting else ""
+        if self.incidents:
+            plural = "s" if self.incidents > 1 else ""
+            left += f" {self.declared:,} differ and belong to {self.incidents:,} declared incident{plural}."
         models = f"; {', '.join(self.models)}" if self.models else ""
         return (
             f"{self.payments:,} payments in {self.events:,} events recomputed "
@@ -56,5 +62,7 @@ class VerifyResult(msgspec.Struct):
             "differences": self.differences,
             "undecided": self.undecided,
             "waiting": self.waiting,
+            "incidents": self.incidents,
+            "declared": self.declared,
             "set_aside": [one._asdict() for one in self.set_aside.named()],
         }

@@ -30,6 +30,7 @@ production_app = typer.Typer(no_args_is_help=True, help="The production profile:
 def recorder() -> None:
     """Move the stream from Redis into PostgreSQL until stopped; of several recorders one is active."""
     from serving.ledger.postgres import schema
+    from serving.recorder.healing import StateHealer
     from serving.recorder.labelling import VerdictLabeller
     from serving.recorder.list_trim import ListTrimmer
     from serving.recorder.metrics import RecorderMetrics
@@ -42,7 +43,8 @@ def recorder() -> None:
     schema.prepare(settings.postgres_url, settings.redis_prefix)
     metrics = RecorderMetrics()
     labeller = VerdictLabeller(settings.ledger, settings.redis, settings.clock)
-    one = Recorder(settings.ledger, settings.redis, metrics, (labeller, ListTrimmer(settings.redis)))
+    healer = StateHealer(settings.ledger, settings.redis)
+    one = Recorder(settings.ledger, settings.redis, metrics, (labeller, ListTrimmer(settings.redis), healer))
     _stop_on_signal(one)
     server = _serve_metrics(settings.recorder_port, metrics)
     freeze_gc()

@@ -19,9 +19,9 @@ from serving.lists.book import ListBook
 from serving.lists.changes import apply, of_bundle
 from serving.lists.entry import LIST, Change, encode_change
 from serving.lists.values import EntryReader
-from serving.redis_store.messages import stream_is_full
+from serving.redis_store.messages import checked, stream_is_full
 from serving.redis_store.scripts import LIST_EVENT
-from serving.redis_store.state import RedisState, checked, default_deadline
+from serving.redis_store.state import RedisState, default_deadline
 from serving.redis_store.stream_entry import seq_of, stream_id_of
 
 #: Events of one call to Redis, and of one read in PostgreSQL.

@@ -17,10 +17,13 @@ from features.errors import RiskgateError
 from serving.errors import LedgerError
 from serving.ledger.postgres import schema
 from serving.ledger.postgres.session import Session, ledger_errors, place_of, session
+from serving.ledger.reader import COUNT_BITS
 from serving.recorder import postgres_writer
 from serving.recorder.metrics import RecorderMetrics
 from serving.recorder.postgres_writer import Written
-from serving.redis_store.server_checks import REDIS_ERRORS, redis_client
+from serving.redis_store.keys import Keys
+from serving.redis_store.mark import LOST
+from serving.redis_store.server_checks import REDIS_ERRORS, redis_client, redis_place_of
 from serving.redis_store.stream_entry import StreamEntry, UnreadableEntry, parse_entry, seq_of, stream_id_of
 from serving.store_config import LedgerConfig, RedisConfig
 
@@ -53,9 +56,11 @@ class Recorder:
         self.config = config
         self.metrics = metrics
         self.chores = chores
-        self.key = f"{redis.prefix}:events"
+        self.keys = Keys(redis.prefix)
+        self.key = self.keys.events
         self.stopping = threading.Event()
         self._chores_wait_until = 0.0
+        self._pause, self._url = FIRST_PAUSE, redis.url
         self._redis = redis_client(redis.url)
 
     def run(self) -> None:
@@ -63,34 +68,33 @@ class Recorder:
 
         Raises: CannotStart when the database holds the tables of another release.
         """
-        pause, url = FIRST_PAUSE, self.config.postgres_url
+        url = self.config.postgres_url
         while not self.stopping.is_set():
             try:
                 with ledger_errors(), session(url, "riskgate-recorder") as own:
                     schema.check(own, url, self.config.redis_prefix)
                     if self._wait_for_lead(own):
                         self.metrics.active.set(1)
-                        pause = FIRST_PAUSE
                         self._record(own)
-            except (LedgerError, *REDIS_ERRORS) as error:
+            except LedgerError as error:
+                self._wait_for(f"PostgreSQL at {place_of(url)}", str(error))
+            except REDIS_ERRORS as error:
                 # No text of a driver: it may repeat what is being written.
-                kind = str(error) if isinstance(error, LedgerError) else type(error).__name__
-                log.warning(
-                    "the recorder waits %.1f s for its servers (PostgreSQL at %s): %s",
-                    pause, place_of(url), kind,
-                )  # fmt: skip
-                self.metrics.failures.inc()
-                self.stopping.wait(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+                self._wait_for(f"Redis at {redis_place_of(self._url)}", type(error).__name__)
             finally:
                 self.metrics.active.set(0)
         self._redis.close()
+
+    def _wait_for(self, server: str, why: str) -> None:
+        log.warning("the recorder waits %.1f s for %s: %s", self._pause, server, why)
+        self.metrics.failures.inc()
+        self.stopping.wait(self._pause)
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
     def _wait_for_lead(self, own: Session) -> bool:
         logged = False
         while not self.stopping.is_set():
             if postgres_writer.try_lead(own):
-                log.info("this recorder records %s", self.key)
                 return True
             if not logged:
                 log.info("another recorder records %s; standing by", self.key)
@@ -101,9 +105,11 @@ class Recorder:
     def _record(self, own: Session) -> None:
         after = self._start_position(own)
         self._trim(after)
+        log.info("this recorder records %s", self.key)
         last = None
         while last is None or time.monotonic() < last:
             batch = self.read(after)
+            self._pause = FIRST_PAUSE  # both servers answer
             if self.stopping.is_set():
                 if not batch:
                     return
@@ -135,10 +141,17 @@ class Recorder:
             return after
         # Redis lost the stream. If its clock is behind, new ids would be lower than the recorded ones.
         if not self._redis.xlen(self.key):
+            if self._redis.exists(self.keys.contract):
+                self._redis.set(self.keys.lost_from, str(self.latest() >> COUNT_BITS), nx=True)
+                self._redis.set(self.keys.contract, LOST)
             self._create_stream(after)
             return after
+        # Redis is older than the ledger, and so is its state: nothing is folded into it until it is rebuilt.
         log.error("the stream ends before the recorded position (%s): it is read from its start", stream_id_of(after))
+        self._redis.set(self.keys.lost_from, str(self.latest() >> COUNT_BITS), nx=True)
+        self._redis.set(self.keys.contract, LOST)
         postgres_writer.restart_position(own)
+        self._redis.execute_command("XSETID", self.key, stream_id_of(after))
         return 0
 
     def _create_stream(self, after: int) -> None:

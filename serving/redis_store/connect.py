@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from serving.redis_store.cluster import ClusterState
-from serving.redis_store.cluster_connection import ClusterConnections
+from serving.redis_store.cluster.connections import ClusterConnections
+from serving.redis_store.cluster.state import ClusterState
 from serving.redis_store.connection import Address, RedisConnection, address_of
 from serving.redis_store.keys import Keys
-from serving.redis_store.state import RedisState, checked, default_deadline
+from serving.redis_store.messages import checked
+from serving.redis_store.state import RedisState, default_deadline
 from serving.store_config import RedisConfig
 
 
@@ -29,7 +30,7 @@ async def in_cluster(address: Address) -> bool:
 
     Raises: StateUnavailable.
     """
-    probe = RedisConnection(address)
+    probe = RedisConnection(address, writes=False)
     try:
         await probe.open()
         return b"cluster_enabled:1" in checked(await probe.call(("INFO", "cluster"), default_deadline()))

@@ -43,6 +43,7 @@ RECONNECT_NS = 2_000_000_000
 CONNECT_SECONDS = 2.0
 MAX_BACKOFF_SECONDS = 1.0
 _DEFAULT_PORT = 6379
+_ROLE = ("ROLE",)
 
 
 class Address(NamedTuple):
@@ -92,8 +93,9 @@ class _Call:
 class RedisConnection(asyncio.Protocol):
     """One connection that reconnects by itself; not thread-safe: use it in the thread of its event loop."""
 
-    def __init__(self, address: Address) -> None:
-        self.address = address
+    def __init__(self, address: Address, *, writes: bool = True) -> None:
+        """`writes`: a replica, which takes none, is refused."""
+        self.address, self._writes = address, writes
         self._loop = asyncio.get_running_loop()
         self._calls: deque[_Call] = deque()
         self._out: list[bytes] = []
@@ -109,8 +111,8 @@ class RedisConnection(asyncio.Protocol):
         self._opening: asyncio.Task[None] | None = None
         #: Commands sent first on every connection (scripts to load).
         self.setup_commands: list[Command] = []
-        #: The last command sent on every connection, and the callback that gets its reply before any other call.
-        self.last_setup_command: Command | None = None
+        #: What gives the last command sent on every connection, and what gets its reply before any other call.
+        self.last_setup_command: Callable[[], Command] | None = None
         self.on_last_setup_reply: Callable[[Any], None] = lambda _: None
 
     # -- calling -------------------------------------------------------------------------------
@@ -209,15 +211,18 @@ class RedisConnection(asyncio.Protocol):
         if at.database:
             first.append(("SELECT", str(at.database)))
         assert self._transport is not None
-        last = () if self.last_setup_command is None else (self.last_setup_command,)
-        for command in (*first, *self.setup_commands, *last):
+        last = None if self.last_setup_command is None else self.last_setup_command()
+        for command in (*first, _ROLE, *self.setup_commands, *(() if last is None else (last,))):
             future: asyncio.Future[Any] = self._loop.create_future()
             self._calls.append(_Call(future, time.perf_counter_ns(), 1 << 62))
             self._transport.write(hiredis.pack_command(command))
             reply = await future
-            if isinstance(reply, ReplyError):
+            if command is _ROLE:  # an error: the user may not ask
+                if self._writes and not isinstance(reply, ReplyError) and reply[0] == b"slave":
+                    raise StateUnavailable("it is a replica", "Give the address of the server that takes writes.")
+            elif isinstance(reply, ReplyError):
                 raise StateUnavailable(f"Redis refuses {command[0]}: {reply}", "Correct RISKGATE_REDIS_URL.")
-            if command is self.last_setup_command:
+            if command is last:
                 self.on_last_setup_reply(reply)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -265,6 +270,12 @@ class RedisConnection(asyncio.Protocol):
                 return
             await asyncio.sleep(pause)
             pause = min(2 * pause, MAX_BACKOFF_SECONDS)
+
+    def reconnect(self, why: str) -> None:
+        """Leave this server and connect anew: its name may belong to another one by now."""
+        if self._transport is not None and self._up:
+            log.warning("leaving Redis at %s: %s", self.address.path or self.address.host, why)
+            self._transport.abort()
 
     def close(self) -> None:
         """Close the connection without reconnecting."""

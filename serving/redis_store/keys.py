@@ -22,6 +22,10 @@ class Keys:
         self.lists = f"{{{prefix}:events}}:lists".encode()
         #: The catalogue that the strings were folded with, and their format.
         self.contract = f"{prefix}:contract".encode()
+        #: The last moment, ms UTC, of a state that is older than the ledger, while its mark says so.
+        self.lost_from = f"{prefix}:lost_from".encode()
+        #: What workers write to find out whether Redis takes writes.
+        self.probe = f"{prefix}:probe".encode()
         #: The fingerprint of the hash key, or `clear`; the bundle that decides.
         self.hashing = f"{prefix}:hashing".encode()
         self.promotion = f"{prefix}:promotion".encode()

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+from hiredis import ReplyError
 
 from features.state.remote import Entry
-from serving.errors import LedgerUnavailable
+from serving.errors import LedgerUnavailable, StateUnavailable
 from serving.redis_store.idempotency_record import IdempotencyRecord
 
 Strings = list[bytes | None]
@@ -87,3 +88,30 @@ def stream_is_full() -> LedgerUnavailable:
         "The stream holds as many unrecorded events as RISKGATE_STREAM_LIMIT allows.",
         "Send the same again when the recorder has drained it.",
     )
+
+
+def checked(reply: Any) -> Any:
+    """The reply, unless it is an error.
+
+    Raises: StateUnavailable with the text of Redis's error.
+    """
+    error = refusal_in(reply)
+    if error is not None:
+        raise error
+    return reply
+
+
+def refusal_in(reply: Any) -> StateUnavailable | None:
+    """The error that a reply is, with its repair; None for any other reply."""
+    text = str(reply) if isinstance(reply, ReplyError) else ""
+    return StateUnavailable(f"Redis refuses: {text}", _repair_of(text)) if text else None
+
+
+def _repair_of(error: str) -> str:
+    if error.startswith("OOM"):
+        return "Raise its maxmemory, or let the recorder drain the stream."
+    if error.startswith("MISCONF"):
+        return "Make room on the disk of Redis."
+    if error.startswith(("READONLY", "LOADING", "MASTERDOWN")):
+        return "Wait for it, or point RISKGATE_REDIS_URL at the server that takes writes."
+    return "Look at the log of Redis."

@@ -1,6 +1,6 @@
 """The Lua scripts that run inside Redis, each atomic; they move bytes and never compute a feature.
 
-Redis Cluster runs a script on one slot only: there serving/redis_store/cluster.py takes the same steps one after the
+Redis Cluster runs a script on one slot only: there serving/redis_store/cluster/ takes the same steps one after the
 other, with the scripts for single keys.
 """
 
@@ -26,41 +26,45 @@ def script(text: str) -> Script:
 
 _EMPTY = "".join(f"\\{byte}" for byte in EMPTY)
 
-#: KEYS: idempotency record, stream, then one string per entity. ARGV: digest, due, seconds to keep the record,
-#: stream limit, transaction id, event time, arrival time, body, then the event for each string.
-#: Replies {known record}, {false} when the stream is full, or {false, payment id, strings before it...}.
+#: KEYS: idempotency record, stream, mark of the state, then one string per entity. ARGV: digest, due, seconds to keep
+#: the record, stream limit, transaction id, event time, arrival time, body, the expected mark (empty: any), then
+#: the event for each string. Replies {known record}, {false} when the stream is full, {false, false} when the mark is
+#: another one, or {false, payment id, strings before it...}.
 ADMIT = script(f"""
 local known = redis.call('GET', KEYS[1])
 if known then return {{known}} end
+if ARGV[9] ~= '' and redis.call('GET', KEYS[3]) ~= ARGV[9] then return {{false, false}} end
 if redis.call('XLEN', KEYS[2]) >= tonumber(ARGV[4]) then return {{false}} end
 local reply, marks = {{false, false}}, {{}}
-for i = 3, #KEYS do
+for i = 4, #KEYS do
   local old = redis.call('GET', KEYS[i])
   if old then
     redis.call('APPEND', KEYS[i], ARGV[i + 6])
-    marks[i - 2] = string.sub(old, 1, 8) .. struct.pack('<I4', #old)
+    marks[i - 3] = string.sub(old, 1, 8) .. struct.pack('<I4', #old)
   else
     redis.call('SET', KEYS[i], '{_EMPTY}' .. ARGV[i + 6])
-    marks[i - 2] = string.rep('\\0', 12)
+    marks[i - 3] = string.rep('\\0', 12)
   end
-  reply[i] = old
+  reply[i - 1] = old
 end
 local id = redis.call('XADD', KEYS[2], '*', 'k', 'payment', 't', ARGV[5], 'e', ARGV[6], 'a', ARGV[7], 'b', ARGV[8])
-redis.call('SET', KEYS[1], 'P' .. ARGV[1] .. ARGV[2] .. string.char(#KEYS - 2) .. table.concat(marks) .. id,
+redis.call('SET', KEYS[1], 'P' .. ARGV[1] .. ARGV[2] .. string.char(#KEYS - 3) .. table.concat(marks) .. id,
   'EX', ARGV[3])
 reply[2] = id
 return reply
 """)
 
-#: KEYS: idempotency record, stream, waiting reports, then one string per entity. ARGV: digest, seconds to keep the
-#: record, stream limit, transaction id, event time, arrival time, body, body of the decision up to the id of the
-#: payment, answer, case (may be empty), then the event for each string. Both steps in one, for a decision that was made
-#: without state. Replies as ADMIT, without strings, and with a third value if reports wait for the payment.
+#: KEYS: idempotency record, stream, waiting reports, mark of the state, then one string per entity. ARGV: digest,
+#: seconds to keep the record, stream limit, transaction id, event time, arrival time, body, body of the decision up to
+#: the id of the payment, answer, case (may be empty), the mark that is expected (empty: any), then the event for each
+#: string. Both steps in one, for a decision that was made without state. Replies as ADMIT, without strings, and with a
+#: third value if reports wait for the payment.
 ADMIT_DECIDED = script(f"""
 local known = redis.call('GET', KEYS[1])
 if known then return {{known}} end
+if ARGV[11] ~= '' and redis.call('GET', KEYS[4]) ~= ARGV[11] then return {{false, false}} end
 if redis.call('XLEN', KEYS[2]) >= tonumber(ARGV[3]) then return {{false}} end
-for i = 4, #KEYS do
+for i = 5, #KEYS do
   if redis.call('EXISTS', KEYS[i]) == 1 then
     redis.call('APPEND', KEYS[i], ARGV[i + 7])
   else
@@ -104,14 +108,16 @@ redis.call('SET', KEYS[1], ARGV[3] .. redis.call('GETRANGE', KEYS[1], ARGV[2], -
 return 1
 """)
 
-#: KEYS: reports of a payment, stream, then strings. ARGV: the reports it must still hold (empty: none), the new
-#: ones, seconds to keep them, stream limit, kind, transaction id, event time, arrival time, body, then the events
-#: for each string. Replies {1, id}, {0, reports} when they changed, or {2} when the stream is full.
+#: KEYS: reports of a payment, stream, mark of the state, then strings. ARGV: the reports it must still hold (empty:
+#: none), the new ones, seconds to keep them, stream limit, kind, transaction id, event time, arrival time, body, the
+#: mark that is expected (empty: any), then the events for each string. Replies {1, id}, {0, reports} when they changed,
+#: {2} when the stream is full, or {3} when the mark is another.
 REPORT = script("""
+if ARGV[10] ~= '' and redis.call('GET', KEYS[3]) ~= ARGV[10] then return {3} end
 local known = redis.call('GET', KEYS[1]) or ''
 if known ~= ARGV[1] then return {0, known} end
 if redis.call('XLEN', KEYS[2]) >= tonumber(ARGV[4]) then return {2} end
-for i = 3, #KEYS do
+for i = 4, #KEYS do
   if redis.call('EXISTS', KEYS[i]) == 1 then redis.call('APPEND', KEYS[i], ARGV[i + 7]) end
 end
 local id = redis.call('XADD', KEYS[2], '*', 'k', ARGV[5], 't', ARGV[6], 'e', ARGV[7], 'a', ARGV[8], 'b', ARGV[9])
@@ -236,7 +242,30 @@ redis.call('EXPIRE', KEYS[2], 600)
 return reply
 """)
 
+#: KEYS: mark of the state, stream, the last moment of an older state. ARGV: the stream id that the caller saw last, the
+#: mark of an older state. Replies the mark; where the stream ends before that id it writes the second one first.
+MARK_OF = script("""
+local function parts(id)
+  local ms, count = string.match(id, '^(%d+)-(%d+)$')
+  return tonumber(ms), tonumber(count)
+end
+local mark, last = redis.call('GET', KEYS[1]), '0-0'
+if not mark then return false end
+if redis.call('EXISTS', KEYS[2]) == 1 then
+  local info = redis.call('XINFO', 'STREAM', KEYS[2])
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' then last = info[i + 1] end
+  end
+end
+local ms, count = parts(last)
+local seen_ms, seen_count = parts(ARGV[1])
+if ms > seen_ms or (ms == seen_ms and count >= seen_count) then return mark end
+redis.call('SET', KEYS[3], string.format('%.0f', ms), 'NX')
+redis.call('SET', KEYS[1], ARGV[2])
+return ARGV[2]
+""")
+
 SCRIPTS = (
-    *(ADMIT, ADMIT_DECIDED, DECIDE, COMPACT, REPORT, LIST_EVENT, SHARE),
+    *(ADMIT, ADMIT_DECIDED, DECIDE, COMPACT, REPORT, LIST_EVENT, SHARE, MARK_OF),
     *(APPEND, APPEND_IF_THERE, EXCHANGE, EXCHANGE_UNANSWERED),
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from serving.redis_store.messages import checked
 from serving.redis_store.scripts import SHARE
-from serving.redis_store.state import RedisState, checked, default_deadline
+from serving.redis_store.state import RedisState, default_deadline
 
 #: Batches of declines that are kept, at least: with twenty processes those of the last ten seconds.
 KEPT_BATCHES = 1_000

@@ -10,10 +10,11 @@ from typing import Any
 from features.domain.payment import Payment
 from features.state.remote import Entry
 from serving.errors import StateUnavailable
-from serving.redis_store.cluster_connection import ClusterConnections
+from serving.redis_store.cluster.connections import ClusterConnections
 from serving.redis_store.connection import RedisConnection, ReplyError
 from serving.redis_store.idempotency_record import IdempotencyRecord, due_bytes, read_record
 from serving.redis_store.keys import Keys
+from serving.redis_store.mark import Mark
 from serving.redis_store.messages import (
     STREAM_FULL,
     AdmitResult,
@@ -21,11 +22,16 @@ from serving.redis_store.messages import (
     EventHeader,
     Strings,
     aligned,
+    checked,
+    refusal_in,
 )
 from serving.redis_store.scripts import ADMIT, ADMIT_DECIDED, COMPACT, DECIDE, EXCHANGE, SCRIPTS, Script
 
 #: Timeout of calls that belong to no payment's deadline.
 DEFAULT_TIMEOUT_NS = 2_000_000_000
+NOT_THE_STATE = "Redis does not hold the state of this catalogue."
+#: Errors of a server that takes no writes any more: whoever has its name or address now may.
+_LEAVE = ("READONLY", "MASTERDOWN")
 TEN_YEARS_SECONDS = 10 * 366 * 86_400
 
 
@@ -47,10 +53,17 @@ class RedisState:
         self.keys = keys
         #: How long the record of a payment and its reports are kept, seconds; how many entries the stream takes.
         self.keep_seconds, self.stream_limit = str(keep_seconds), str(stream_limit)
+        #: The mark of the state that this worker reads and folds into; empty: any.
+        self.contract = b""
+        self._mark: Mark | None = None
         #: Whether Redis holds the state of this catalogue; else nothing is folded into it.
         self.trusted = True
+        #: What Redis last refused a call with, until it takes one; empty for nothing.
+        self.refusal = ""
         #: Called when a payment is decided for which reports wait.
         self.on_known: Callable[[str], None] = lambda _: None
+        #: Called when Redis turns out not to hold the state any more.
+        self.on_lost: Callable[[], None] = lambda: None
         connection.setup_commands += [("SCRIPT", "LOAD", script.text) for script in SCRIPTS]
 
     @property
@@ -64,19 +77,32 @@ class RedisState:
         return self.connection.late
 
     def expect(self, contract: bytes) -> None:
-        """After a reconnect, trust Redis only if it still holds the state of this catalogue.
+        """Trust Redis only while it holds the state of this catalogue: at each admission and after a reconnect.
 
         In a cluster only one node holds that key: there the worker checks it once a second instead.
         """
-
-        def compare(found: Any) -> None:
-            self.trusted = found == contract
-
+        self.contract = contract
         if isinstance(self.connection, RedisConnection):
-            self.connection.last_setup_command, self.connection.on_last_setup_reply = (
-                ("GET", self.keys.contract),
-                compare,
-            )
+            self._mark = Mark(self.keys, self.connection, contract, self.trust)
+
+    def trust(self, holds_the_state: bool) -> None:
+        """Read and fold from now on, or not; calls `on_lost` when Redis does not hold the state."""
+        self.trusted = holds_the_state
+        if not holds_the_state:
+            self.on_lost()
+
+    def distrust(self) -> StateUnavailable:
+        """Stop reading and folding until the mark is back; the error for who asked for it."""
+        self.trust(False)
+        return StateUnavailable(NOT_THE_STATE, "It is rebuilt from the ledger; send the same again in a moment.")
+
+    async def probe(self) -> None:
+        """Write a key: a Redis that answers and takes no write is found although no payment comes.
+
+        Raises: StateUnavailable.
+        """
+        call = self.connection.call(("SET", self.keys.probe, b"", "EX", "60"), default_deadline())
+        self._note(await call)
 
     async def open(self) -> None:
         """Connect.
@@ -101,10 +127,10 @@ class RedisState:
         """
         keys = self._entity_keys(entry)
         reply = await self.run_script(
-            ADMIT, (self.keys.transaction(payment.transaction_id), self.keys.events, *keys),
+            ADMIT, (self.keys.transaction(payment.transaction_id), self.keys.events, self.keys.contract, *keys),
             (
                 digest, due_bytes(due_ms), self.keep_seconds, self.stream_limit, payment.transaction_id,
-                str(payment.event_time_ms), str(arrival_ms), content,
+                str(payment.event_time_ms), str(arrival_ms), content, self.contract,
                 *[event for event in entry.events if event is not None],
             ),
             deadline_ns,
@@ -113,6 +139,10 @@ class RedisState:
             return AdmitResult(read_record(reply[0]), b"", [])
         if len(reply) == 1:
             return STREAM_FULL
+        if reply[1] is None:
+            raise self.distrust()
+        if self._mark is not None:
+            self._mark.newest = reply[1]
         return AdmitResult(None, reply[1], aligned(entry, reply[2:]))
 
     async def decide(
@@ -151,12 +181,14 @@ class RedisState:
             return AdmitResult(read_record(reply[0]), b"", [])
         if len(reply) == 1:
             return STREAM_FULL
+        if reply[1] is None:
+            raise self.distrust()
         if len(reply) == 3:
             self.on_known(one.header.transaction_id)
         return AdmitResult(None, reply[1], [])
 
     def call_admit_decided(self, one: DecidedPayment, deadline_ns: int) -> asyncio.Future[Any]:
-        """The same call without a coroutine: a reply that is a list of two is a success, else call `admit_decided`.
+        """The same call without a coroutine: a reply with a stream id is a success, else call `admit_decided`.
 
         With a third value reports wait for the payment: call `on_known`.
         """
@@ -166,12 +198,13 @@ class RedisState:
         header, entry = one.header, one.entry
         name = header.transaction_id
         keys = [
-            *(self.keys.transaction(name), self.keys.events, self.keys.waiting(name)), *self._entity_keys(entry),
+            *(self.keys.transaction(name), self.keys.events, self.keys.waiting(name), self.keys.contract),
+            *self._entity_keys(entry),
         ]  # fmt: skip
         events = [event for event in entry.events if event is not None]
         return keys, (
             one.digest, self.keep_seconds, self.stream_limit, header.transaction_id, str(header.event_time_ms),
-            str(header.arrival_time_ms), one.content, one.unfinished, one.answer, one.case, *events,
+            str(header.arrival_time_ms), one.content, one.unfinished, one.answer, one.case, self.contract, *events,
         )  # fmt: skip
 
     def compact(self, kind: int, key: str, former: bytes, keep_from: int, string: bytes) -> None:
@@ -193,13 +226,6 @@ class RedisState:
         return None if raw is None else read_record(raw)
 
     # -- other events --------------------------------------------------------------------------
-
-    async def event(self, stream_id: bytes) -> dict[bytes, bytes] | None:
-        """The fields of an event in the stream; None if it was trimmed."""
-        found = checked(
-            await self.connection.call(("XRANGE", self.keys.events, stream_id, stream_id), default_deadline())
-        )
-        return dict(zip(found[0][1][::2], found[0][1][1::2], strict=True)) if found else None
 
     async def append(
         self, header: EventHeader, body: bytes, case: bytes = b"", deadline_ns: int | None = None
@@ -247,32 +273,25 @@ class RedisState:
         if isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT"):
             checked(await self.connection.call(("SCRIPT", "LOAD", script.text), deadline_ns))
             reply = await self._call(script, keys, values, deadline_ns)
-        return checked(reply)
+        return self._note(reply)
+
+    def _note(self, reply: Any) -> Any:
+        """The reply of a write, unless it is an error; remembers whether Redis takes writes.
+
+        Raises: StateUnavailable.
+        """
+        error = refusal_in(reply)
+        self.refusal = "" if error is None else str(error)
+        if error is None:
+            return reply
+        if str(reply).startswith(_LEAVE):
+            self.connection.reconnect(self.refusal)
+        raise error
 
     def _call(
         self, script: Script, keys: Sequence[bytes], values: Sequence[Any], deadline_ns: int
     ) -> asyncio.Future[Any]:
         return self.connection.call(("EVALSHA", script.sha, str(len(keys)), *keys, *values), deadline_ns)
-
-
-def checked(reply: Any) -> Any:
-    """The reply, unless it is an error.
-
-    Raises: StateUnavailable with the text of Redis's error.
-    """
-    if isinstance(reply, ReplyError):
-        raise StateUnavailable(f"Redis refuses: {reply}", _repair_of(str(reply)))
-    return reply
-
-
-def _repair_of(error: str) -> str:
-    if error.startswith("OOM"):
-        return "Raise its maxmemory, or let the recorder drain the stream."
-    if error.startswith("MISCONF"):
-        return "Make room on the disk of Redis."
-    if error.startswith(("READONLY", "LOADING", "MASTERDOWN")):
-        return "Wait for it, or point RISKGATE_REDIS_URL at the server that takes writes."
-    return "Look at the log of Redis."
 
 
 def _ignore_result(future: Any) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from serving.ledger.sqlite.ledger import Event
+from serving.redis_store.messages import checked
 from serving.redis_store.state import RedisState, default_deadline
 from serving.redis_store.stream_entry import seq_of
 
@@ -13,7 +14,7 @@ from serving.redis_store.stream_entry import seq_of
 async def unrecorded_content(state: RedisState, transaction_id: str) -> bytes | None:
     """The content of a payment as it was admitted; None if Redis no longer holds it."""
     record = await state.record(transaction_id, default_deadline())
-    fields = None if record is None else await state.event(record.payment_id)
+    fields = None if record is None else await _fields(state, record.payment_id)
     return None if fields is None else fields[b"b"]
 
 
@@ -28,7 +29,7 @@ async def unrecorded_payment(
     record = await state.record(transaction_id, default_deadline())
     if record is None or not record.answered or not record.decision_id:
         return None
-    admitted, decided = await state.event(record.payment_id), await state.event(record.decision_id)
+    admitted, decided = await _fields(state, record.payment_id), await _fields(state, record.decision_id)
     if decided is None:
         return None
     content = admitted[b"b"] if admitted is not None else await asyncio.to_thread(admitted_in, transaction_id)
@@ -37,3 +38,10 @@ async def unrecorded_payment(
     # The body of a decision begins with receipt and answer, which follow the payment in the body of a ledger event.
     body = b'{"payment":' + content + b"," + decided[b"b"][1:]
     return Event(seq_of(record.payment_id), "payment", transaction_id, int(decided[b"e"]), int(decided[b"a"]), body)
+
+
+async def _fields(state: RedisState, stream_id: bytes) -> dict[bytes, bytes] | None:
+    """The fields of an event in the stream; None if it was trimmed."""
+    call = state.connection.call(("XRANGE", state.keys.events, stream_id, stream_id), default_deadline())
+    found = checked(await call)
+    return dict(zip(found[0][1][::2], found[0][1][1::2], strict=True)) if found else None

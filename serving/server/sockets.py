@@ -18,9 +18,10 @@ from serving.errors import CannotStart
 BACKLOG = 2_048
 
 
-def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
+def bind(host: str, port: int, *, shared: bool = False, listening: bool = True) -> socket.socket:
     """A listening socket; `shared`: several processes listen on the port, the kernel spreads connections over them.
 
+    One that is not `listening` yet gets none of them.
     Raises: CannotStart.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -31,7 +32,8 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         one.bind((host, port))
-        one.listen(BACKLOG)
+        if listening:
+            one.listen(BACKLOG)
     except (OSError, OverflowError) as error:
         one.close()
         why = error.strerror if isinstance(error, OSError) else "no port has this number"
@@ -39,6 +41,13 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
             f"Port {port} of {host} cannot be used: {why}.", "End what listens there, or choose another."
         ) from error
     return one
+
+
+def listen(descriptors: Iterable[int]) -> None:
+    """Listen on bound sockets from now on."""
+    for one in descriptors:
+        with socket.socket(fileno=os.dup(one)) as own:
+            own.listen(BACKLOG)
 
 
 def listeners() -> list[int]:

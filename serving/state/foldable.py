@@ -36,6 +36,7 @@ from serving.ledger.event_bodies import (
     decode_verdict,
     decode_waiting,
 )
+from serving.ledger.incidents import INCIDENT, decode_incident
 from serving.ledger.reader import Event
 from serving.lists.entry import LIST, decode_change
 
@@ -249,4 +250,5 @@ _STEPS: dict[str, Callable[[Event, Catalogue], Step]] = {
     "hashing": _noted(decode_hashing),
     "verdict": _noted(decode_verdict),
     LIST: _noted(decode_change),
+    INCIDENT: _noted(decode_incident),
 }

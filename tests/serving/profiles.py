@@ -224,6 +224,10 @@ class ProductionService(Service):
         arguments = ("run", "--port", str(self.port), "--share-port", "--own-port", str(own_port))
         return started(self.environment, self.log, *arguments)
 
+    def started_again(self, place: int) -> subprocess.Popen[bytes]:
+        """Another process in place of a worker that has ended."""
+        return self._worker(self.own_ports[place])
+
     def _all_workers(self, way: Way, workers: int) -> subprocess.Popen[bytes]:
         environment = {**self.environment, **way.environment, "RISKGATE_WORKERS": str(workers)}
         with self.log.open("ab") as out:

@@ -3,7 +3,7 @@
 The first admits the payment: it claims its id, reads the state of its entities and appends it to them and to the
 stream, all or nothing. The features are folded in this process, by the same kernel. The second records the decision;
 the answer leaves when that is acknowledged. While Redis is late or unavailable a payment is decided by amount and
-recorded later (serving/engine/clustered/outbox.py); such an answer names no receipt.
+recorded later (serving/engine/clustered/outbox/); such an answer names no receipt.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from serving.decision.evaluator import DEFAULT, FULL, RULES_ONLY, STALE
 from serving.decision.receipt import Receipt
 from serving.engine.clustered.claim import Claim, differs_from, empty_reading, replay_of, scored_from, without_receipt
 from serving.engine.clustered.ledger_lookup import LedgerLookup
-from serving.engine.clustered.outbox import Outbox, PendingDecision, record_decision
+from serving.engine.clustered.outbox.journal import PendingDecision
+from serving.engine.clustered.outbox.outbox import Outbox, record_decision
+from serving.engine.clustered.outbox.recent import RecentDecisions
 from serving.engine.clustered.profiles import SharedProfiles
 from serving.engine.clustered.retries import Retries
 from serving.engine.clustered.single_flight import SingleFlight
@@ -71,9 +73,12 @@ class RedisEngine:
         self.strings = EntityStrings(catalogue)
         self.shared_profiles = SharedProfiles(state, None, None, catalogue)
         self.stream_full = False
-        self.misses = 0
+        #: Payments decided with state and without it, and why without it the last time.
+        self.decided = self.misses = 0
+        self.trouble = ""
         self._quiet_until_ns = 0
-        self.outbox = Outbox(state, self.receipt_of)
+        self.outbox = Outbox(state, self.receipt_of, RecentDecisions(now_ns))
+        state.on_lost = self.outbox.record_again
         self._single_flight = SingleFlight()
         self._single_trip = SingleTrip(self)
         self._retries = Retries(self)
@@ -109,7 +114,7 @@ class RedisEngine:
         if (
             not (self.state.one_trip and self.state.works and self._accepts(payment))
             or name in self._single_flight
-            or self.outbox.pending(name) is not None
+            or name in self.outbox
             or self.lookup.imported(name)
         ):
             return False
@@ -141,7 +146,7 @@ class RedisEngine:
             return await self._retries.answer_or_refuse(claim, timings, explain_approved)
         if self.lookup.imported(payment.transaction_id):
             raise in_imported_history(payment.transaction_id)
-        if not self.state.works or self.outbox.pending(payment.transaction_id) is not None:
+        if not self.state.works or payment.transaction_id in self.outbox:
             return self.without_state(claim, timings, explain_approved)
         if best_tier == DEFAULT:
             return await self._single_trip.answer(claim, timings, explain_approved)
@@ -194,6 +199,7 @@ class RedisEngine:
     ) -> Scored:
         """Decide an admitted payment, from the strings of its entities before it."""
         payment = claim.payment
+        self.decided += 1
         in_time = self.now_ns() < timings.deadline_ns
         reading = self._read(claim, strings, claim.best_tier if in_time else DEFAULT)
         if reading.tier in (FULL, RULES_ONLY):
@@ -209,6 +215,7 @@ class RedisEngine:
             return self.record_later(msgspec.structs.replace(pending, payment_id=payment_id))
         if first is not None:
             return replay_of(claim, first)
+        self.outbox.recent.add(pending)
         return scored_from(decided)
 
     def _read(self, claim: Claim, strings: Strings, best_tier: str) -> FeatureReading:
@@ -259,7 +266,7 @@ class RedisEngine:
 
     def warn_rarely(self, what: str, error: StateUnavailable) -> None:
         """Log an outage of Redis at most once in `QUIET_NS`, not for each of thousands of payments."""
-        now_ns = self.now_ns()
+        self.trouble, now_ns = str(error), self.now_ns()
         if now_ns >= self._quiet_until_ns:
             self._quiet_until_ns = now_ns + QUIET_NS
             log.warning("%s: %s", what, error)

@@ -18,7 +18,7 @@ from features.catalogue.catalogue import Catalogue
 from features.errors import BrokenState
 from features.state.remote import EntityStrings, header
 from serving.decision import receipt as receipts
-from serving.engine.clustered.startup_checks import contract_of
+from serving.engine.clustered.startup_checks import REBUILDING, contract_of
 from serving.engine.retry_identity import content_digest
 from serving.errors import CannotStart
 from serving.feedback.waiting import LONGEST_WAIT_SECONDS, WaitingReports
@@ -32,8 +32,6 @@ from serving.state.fold import Fold
 from serving.state.set_aside import SetAside, encode_shared
 from serving.store_config import RedisConfig
 
-#: The value of the catalogue's key during a rebuild.
-REBUILDING = b"rebuilding"
 #: Wait before the state is replaced: every worker reads that key once a second.
 FENCE_SECONDS = 2.5
 DRAIN_SECONDS = 60.0

@@ -13,6 +13,7 @@ from serving.decision.receipt import code_version
 from serving.engine.clustered import startup_checks
 from serving.engine.clustered.engine import RedisEngine
 from serving.engine.clustered.feedback import RedisFeedback
+from serving.engine.clustered.health import Health
 from serving.engine.clustered.ledger_lookup import LedgerLookup
 from serving.engine.clustered.profiles import SharedProfiles
 from serving.engine.gauges import SET_ASIDE, show_waiting
@@ -62,8 +63,7 @@ class RedisRuntime(ProfileRuntime):
         self.engine: RedisEngine | None = None
         self.feedback: RedisFeedback | None = None
         self.lists: SharedLists | None = None
-        #: Why the state cannot be used; empty when it can.
-        self.state_problem = "The worker is still getting ready."
+        self.health: Health | None = None
         self.set_aside = SharedSetAside()
 
     async def prepare(self) -> None:
@@ -82,7 +82,9 @@ class RedisRuntime(ProfileRuntime):
         engine = RedisEngine(
             catalogue=opened.catalogue, decider=decider, state=state, clock=self.clock, lookup=self.lookup
         )
-        await startup_checks.agree_on_state(state, decider.features_hash, await asyncio.to_thread(self.ledger.has_past))
+        has_past = await asyncio.to_thread(self.ledger.has_past)
+        await startup_checks.until_healed(state, has_past)
+        await startup_checks.agree_on_state(state, decider.features_hash, has_past)
         state.expect(startup_checks.contract_of(decider.features_hash))
         await startup_checks.agree_on_hashing(state, self.names)
         await startup_checks.note_promotion(state, opened, decider.code, self.clock.now_ms())
@@ -101,7 +103,8 @@ class RedisRuntime(ProfileRuntime):
         self.bounds.members.append(exposure)
         self.exchange = Exchange(state, self.bounds, lambda: engine.decider.breakers, self.settings.workers)
         await self.exchange.join()
-        self.engine, self.state_problem = engine, ""
+        self._keep_outbox(engine)
+        self.engine, self.health = engine, Health(engine)
         self._show(lambda: engine.decider)
         self._show_redis(engine)
         freeze_gc()
@@ -110,12 +113,13 @@ class RedisRuntime(ProfileRuntime):
     def begin(self) -> None:
         """Start the background work; needs the event loop."""
         assert self.engine is not None
+        assert self.health is not None
         assert self.feedback is not None
         assert self.lists is not None
         assert self.exchange is not None
         self._start(
             self.engine.outbox.run(),
-            self._follow_state(self.engine, self.feedback),
+            self._follow_state(self.engine, self.health, self.feedback),
             _sweep_waiting(self.feedback),
             self._follow_lists(self.lists),
             self.exchange.run(),
@@ -129,21 +133,22 @@ class RedisRuntime(ProfileRuntime):
             while len(self.engine.outbox) and time.monotonic() < last:
                 await asyncio.sleep(0.02)
             if len(self.engine.outbox):
-                log.error("%d decisions were answered and never recorded", len(self.engine.outbox))
+                log.error("%d decisions wait in the outbox for the next worker", len(self.engine.outbox))
         await self._stop()
         if self.exchange is not None:
             await self.exchange.end()
         if self.engine is not None:
+            self.engine.outbox.close()
             self.engine.state.close()
         self.ledger.release()
 
     def ready(self) -> Ready:
         """Whether payments are scored in full, and if not why."""
-        engine, checks = self.engine, {"bundle": "ok", "state": self.state_problem or "ok", "ledger": "ok"}
-        if engine is None:
+        engine, health, checks = self.engine, self.health, {"bundle": "ok", "state": "ok", "ledger": "ok"}
+        if engine is None or health is None:
+            checks["state"] = "The worker is still getting ready."
             return self._readiness(checks, None, self.set_aside.note())
-        if not self.state_problem and not engine.state.works:
-            checks["state"] = "Redis does not answer; payments get the policy's default decision."
+        checks["state"] = health.state() or "ok"
         if engine.stream_full:
             checks["ledger"] = (
                 "The stream holds as many unrecorded events as RISKGATE_STREAM_LIMIT allows; payments get the "
@@ -152,17 +157,24 @@ class RedisRuntime(ProfileRuntime):
         ready = self._readiness(checks, engine.decider.breakers, self.set_aside.note())
         if len(engine.outbox):
             ready.notes["settling"] = f"{len(engine.outbox)} decisions wait for Redis to record them."
+        if engine.outbox.dropped:
+            ready.notes["dropped"] = (
+                f"{engine.outbox.dropped} decisions were answered and could not be kept: memory and disk were full. "
+                "The log of this worker names the file."
+            )
+        if late := health.recorder():
+            ready.notes["recorder"] = late
         return ready
 
     # -- in the background ---------------------------------------------------------------------
 
-    async def _follow_state(self, engine: RedisEngine, feedback: RedisFeedback) -> None:
+    async def _follow_state(self, engine: RedisEngine, health: Health, feedback: RedisFeedback) -> None:
         while True:
             await asyncio.sleep(CHECK_EVERY_SECONDS)
-            with contextlib.suppress(StateUnavailable):
-                await self._check_state(engine)
-                await engine.shared_profiles.refresh()
-                await feedback.count_waiting()
+            for look in (lambda: self._check_state(engine), health.look, engine.shared_profiles.refresh,
+                         feedback.count_waiting):  # fmt: skip
+                with contextlib.suppress(StateUnavailable):
+                    await look()
 
     async def _follow_lists(self, lists: SharedLists) -> None:
         while True:
@@ -174,14 +186,18 @@ class RedisRuntime(ProfileRuntime):
         """Detect a Redis that came back without its data: empty state must not be read as "no earlier payments"."""
         self.set_aside = decode_shared(await engine.state.get(engine.state.keys.set_aside))
         found = await engine.state.get(engine.state.keys.contract)
-        engine.state.trusted = found == startup_checks.contract_of(engine.decider.features_hash)
-        problem = "" if engine.state.trusted else (
-            "Redis does not hold the state of this catalogue; payments get the policy's default decision. "
-            "Build it from the ledger: python -m serving rebuild-state."
-        )  # fmt: skip
-        if problem and not self.state_problem:
-            log.error("%s", problem)
-        self.state_problem = problem
+        engine.state.trust(found == startup_checks.contract_of(engine.decider.features_hash))
+
+    def _keep_outbox(self, engine: RedisEngine) -> None:
+        try:
+            engine.outbox.keep_in(
+                self.settings.var / "outbox", engine.strings.entry, lambda name: self.lookup.content(name) is not None
+            )
+        except OSError as error:
+            log.error(
+                "decisions that wait for Redis are kept in memory only: %s cannot be written (%s). Set RISKGATE_VAR to "
+                "a folder that can.", self.settings.var / "outbox", error.strerror,
+            )  # fmt: skip
 
     async def _succeed(self, opened: Opened) -> None:
         """Let another bundle decide from the next payment on; one worker records its event."""
@@ -210,6 +226,14 @@ class RedisRuntime(ProfileRuntime):
             "riskgate_bounds_alone",
             "1 while this process keeps to its fraction, because Redis does not answer.",
             lambda: float(self.exchange is not None and self.exchange.alone),
+        )
+        self.metrics.count(
+            "riskgate_dropped", "Decisions answered that could not be kept.", lambda: engine.outbox.dropped
+        )
+        watch(
+            "riskgate_unrecorded_seconds",
+            "Age of the oldest event that the recorder has not written.",
+            lambda: 0.0 if self.health is None else self.health.unrecorded_seconds,
         )
         self.metrics.count("riskgate_without_state", "Payments decided without state.", lambda: engine.misses)
 

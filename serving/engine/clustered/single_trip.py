@@ -14,7 +14,8 @@ from typing import Any, Protocol
 from serving.decision.clock import Clock
 from serving.decision.decider import Decider, Timings
 from serving.engine.clustered.claim import Claim, empty_reading, scored_from
-from serving.engine.clustered.outbox import PendingDecision, admit_decided, call_admit_decided
+from serving.engine.clustered.outbox.journal import PendingDecision
+from serving.engine.clustered.outbox.outbox import Outbox, admit_decided, call_admit_decided
 from serving.engine.scored import OnScored, Scored
 from serving.errors import StateUnavailable
 from serving.redis_store.idempotency_record import IdempotencyRecord
@@ -28,6 +29,7 @@ class SingleTripHost(Protocol):
     decider: Decider
     clock: Clock
     now_ns: Callable[[], int]
+    outbox: Outbox
 
     async def replay(self, claim: Claim, known: IdempotencyRecord, timings: Timings, explain_approved: bool) -> Scored:
         """The answer of a payment that Redis holds."""
@@ -66,9 +68,10 @@ class SingleTrip:
         error = call.exception()
         if isinstance(error, StateUnavailable):
             on_scored(self._record_later(one, error))
-        elif error is None and type(reply := call.result()) is list and len(reply) > 1:
+        elif error is None and type(reply := call.result()) is list and len(reply) > 1 and reply[1]:
             if len(reply) == 3:
                 self.engine.state.on_known(one.payment.transaction_id)
+            self.engine.outbox.recent.add(one)
             on_scored(scored_from(one.decided))
         else:  # calling again is safe and finds out which case it is
             task = asyncio.get_running_loop().create_task(self._continue(claim, one, timings, on_scored))
@@ -99,6 +102,7 @@ class SingleTrip:
             return await self.engine.replay(claim, admitted.known, timings, explain_approved)
         if admitted.full:
             return self.engine.without_stream(claim)
+        self.engine.outbox.recent.add(one)
         return scored_from(one.decided)
 
     def _record_later(self, one: PendingDecision, error: StateUnavailable) -> Scored:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 
 import msgspec
@@ -12,16 +14,40 @@ from serving.errors import CannotStart
 from serving.ledger.event_bodies import encode
 from serving.ledger.hash_key import KIND as HASHING
 from serving.ledger.hash_key import HashingEvent
+from serving.redis_store.mark import LOST
 from serving.redis_store.messages import EventHeader
 from serving.redis_store.state import RedisState
 from serving.state.startup import Opened, promotion_of
 
+log = logging.getLogger("riskgate")
+
+#: The value of the mark while the state is rebuilt.
+REBUILDING = b"rebuilding"
+#: How long a starting worker waits for the recorder to rebuild the state, and how often it looks.
+HEALING_SECONDS, POLL_SECONDS = 150.0, 0.2
 _REBUILD = "Stop the workers and rebuild it from the ledger: python -m serving rebuild-state."
 
 
 def contract_of(features_hash: str) -> bytes:
     """The value in Redis that names the catalogue and format of its state."""
     return f"{FORMAT}:{features_hash}".encode()
+
+
+async def until_healed(state: RedisState, ledger_has_payments: bool, patience_seconds: float = HEALING_SECONDS) -> None:
+    """Wait while the recorder rebuilds a state that is lost or older than the ledger; then, or in vain, return.
+
+    Raises: StateUnavailable.
+    """
+    last, waits = time.monotonic() + patience_seconds, False
+    while (found := await state.get(state.keys.contract)) in (LOST, REBUILDING) or (
+        found is None and ledger_has_payments
+    ):
+        if not waits:
+            log.warning("Redis does not hold the state of the ledger: waiting for the recorder, which rebuilds it")
+        waits = True
+        if time.monotonic() >= last:
+            return
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def agree_on_state(state: RedisState, features_hash: str, ledger_has_payments: bool) -> None:

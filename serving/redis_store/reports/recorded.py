@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from serving.errors import StateUnavailable
-from serving.redis_store.messages import EventHeader, StringAppend
+from serving.redis_store.messages import EventHeader, StringAppend, checked
 from serving.redis_store.scripts import APPEND_IF_THERE, EXCHANGE, REPORT
-from serving.redis_store.state import RedisState, checked, default_deadline
+from serving.redis_store.state import RedisState, default_deadline
 
 
 class RedisReports:
@@ -34,17 +33,20 @@ class RedisReports:
         """
         state = self.state
         if not state.trusted:
-            raise StateUnavailable("The state is being rebuilt.", "Send the same again in a moment.")
+            raise state.distrust()
         if not state.one_trip:
             return await self._record_in_steps(header, body, former, reports, foldings)
         keys = [state.keys.entity(one.kind, one.key) for one in foldings]
         reply = await state.run(
-            REPORT, (state.keys.reports(header.transaction_id), state.keys.events, *keys),
+            REPORT, (state.keys.reports(header.transaction_id), state.keys.events, state.keys.contract, *keys),
             (
                 former, reports, state.keep_seconds, state.stream_limit, header.kind, header.transaction_id,
-                str(header.event_time_ms), str(header.arrival_time_ms), body, *[one.event for one in foldings],
+                str(header.event_time_ms), str(header.arrival_time_ms), body, state.contract,
+                *[one.event for one in foldings],
             ),
         )  # fmt: skip
+        if reply[0] == 3:
+            raise state.distrust()
         return None if reply[0] == 2 else bool(reply[0])
 
     async def _record_in_steps(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
-from serving.redis_store.messages import EventHeader
+from serving.redis_store.messages import EventHeader, checked
 from serving.redis_store.scripts import EXCHANGE, script
-from serving.redis_store.state import RedisState, checked, default_deadline
+from serving.redis_store.state import RedisState, default_deadline
 
 #: Names in one `ZRANGE` of the index.
 PAGE = 200

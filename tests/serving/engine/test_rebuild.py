@@ -15,7 +15,8 @@ import pytest
 from features.domain.payment import Payment
 from serving.decision.receipt import decode_answer
 from serving.engine.clustered import startup_checks
-from serving.engine.clustered.rebuild import DRAIN_SECONDS, FENCE_SECONDS, REBUILDING, compare, rebuild
+from serving.engine.clustered.rebuild import DRAIN_SECONDS, FENCE_SECONDS, compare, rebuild
+from serving.engine.clustered.startup_checks import REBUILDING
 from serving.errors import CannotStart, Conflict, StateUnavailable
 from serving.feedback.reports import LabelReport
 from serving.ledger.postgres import schema

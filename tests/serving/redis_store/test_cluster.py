@@ -18,8 +18,8 @@ from serving.decision.evaluator import DEFAULT, FULL, RULES_ONLY
 from serving.engine.retry_identity import content_digest
 from serving.errors import CannotStart, Conflict
 from serving.ledger.postgres import schema
-from serving.redis_store.cluster import ClusterState
-from serving.redis_store.cluster_connection import ClusterConnections
+from serving.redis_store.cluster.connections import ClusterConnections
+from serving.redis_store.cluster.state import ClusterState
 from serving.redis_store.connect import in_cluster
 from serving.redis_store.connection import address_of
 from serving.redis_store.idempotency_record import pending_record

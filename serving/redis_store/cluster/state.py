@@ -29,9 +29,10 @@ from serving.redis_store.messages import (
     EventHeader,
     Strings,
     aligned,
+    checked,
 )
 from serving.redis_store.scripts import APPEND, EXCHANGE, EXCHANGE_UNANSWERED
-from serving.redis_store.state import RedisState, checked
+from serving.redis_store.state import RedisState
 
 
 class ClusterState(RedisState):

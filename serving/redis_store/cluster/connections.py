@@ -59,6 +59,9 @@ class ClusterConnections:
         await self._refresh(self.address)
         self._refreshing = asyncio.get_running_loop().create_task(self._refresh_forever())
 
+    def reconnect(self, why: str) -> None:
+        """Nothing to do: the slots are read again every second."""
+
     def close(self) -> None:
         """Close every connection."""
         if self._refreshing is not None:
@@ -94,7 +97,7 @@ async def slots(at: Address) -> list[tuple[int, int, tuple[str, int]]]:
 
     Raises: StateUnavailable.
     """
-    probe = RedisConnection(at)
+    probe = RedisConnection(at, writes=False)
     try:
         await probe.open()
         reply = await probe.call(("CLUSTER", "SLOTS"), deadline_ns=1 << 62)
