@@ -185,6 +185,7 @@ class Riskgate:
 
     def _set_up_connections(self, settings: Settings, descriptors: set[int]) -> None:
         protocol.keep_alive_seconds = settings.keep_alive_seconds
+        protocol.connection_seconds = settings.connection_seconds
         protocol.on_first = lambda make: self._acceptors.extend(Acceptor(one, make) for one in descriptors)
 
     def _stop_accepting(self) -> None:

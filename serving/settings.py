@@ -55,6 +55,12 @@ TABLE = (
     Setting("SWAP_SECONDS", "2", "seconds", "interval of checks for a newly promoted bundle; 0: on SIGHUP only"),
     Setting("DRAIN_SECONDS", "5", "seconds", "how long a stopping service still answers new requests"),
     Setting("DRAIN_MIN_SECONDS", "2", "seconds", "how long the port stays open after SIGTERM even if no request comes"),
+    Setting(
+        "CONNECTION_SECONDS",
+        "300",
+        "seconds",
+        "a connection ends with a reply about then, so load spreads again; `0`: never",
+    ),
     Setting("KEEP_ALIVE_SECONDS", "75", "seconds", "an idle connection is closed after this; above a balancer's own"),
     Setting("FAST_PATH", "on", "on|off", "off: plain payments go through BentoML's application too"),
     Setting("SANDBOX", "0", "0|1", "1: transaction ids such as `test_decline` get a known answer and are not recorded"),
@@ -106,6 +112,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drain_seconds: int = 5
     drain_min_seconds: int = 2
     keep_alive_seconds: int = 75
+    connection_seconds: int = 300
     fast_path: str = "on"
     sandbox: str = "0"
     redis_url: str = ""

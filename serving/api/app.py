@@ -21,6 +21,7 @@ from serving.engine.sandbox import with_sandbox
 from serving.errors import Overloaded, UnknownRoute, WrongMethod
 from serving.ledger.hash_key import pseudonyms_of
 from serving.lists.addresses import noting
+from serving.server.bounded_http import LAST
 from serving.server.headers import ALWAYS, security_headers
 from serving.tracing.request_trace import CURRENT, trace_of_headers
 from serving.tracing.server_timing import server_timing
@@ -138,7 +139,7 @@ class Application:
         if self.runtime is not None:
             self.runtime.metrics.answered(self._route_name(path), reply.status)
         timing = (b"server-timing", server_timing(time.perf_counter_ns() - started_ns, reply.timings_us))
-        reply = closing(reply) if self.draining else reply
+        reply = closing(reply) if self.draining or LAST in scope else reply
         await send_reply(send, reply, (*self.always, *trace.headers(), timing))
 
     async def _answer(self, scope: Scope, path: str, receive: Receive, started_ns: int, best_tier: str) -> Reply:

@@ -73,7 +73,8 @@ class PaymentConnection(BoundedHttp):
             if self._body_timer is not None:
                 self._body_timer.cancel()
                 self._body_timer = None
-        head = None if self.queue.draining or self._in_parser or not self._idle() else self._heads.read(data)
+        to_parser = self.queue.draining or self._in_parser or self._last_data > self.ends_at or not self._idle()
+        head = None if to_parser else self._heads.read(data)
         if head is None or not (self.queue.keyed or is_loopback(head.host)):
             super().data_received(data)
             return

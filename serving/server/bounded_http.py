@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import math
 import os
+import random
 import resource
 from collections.abc import Callable
 from http import HTTPStatus
@@ -25,6 +27,8 @@ from serving.server.head_faults import Fault, authority_of, fault_in
 from serving.server.headers import ALWAYS, date_line
 from serving.tracing.request_trace import request_trace
 
+#: Set in the scope of the last request of a connection: its reply closes it.
+LAST = "riskgate.last"
 MAX_HEAD_BYTES = 16_384
 MAX_HEADERS = 64
 HEAD_SECONDS = 3.0
@@ -85,6 +89,11 @@ class BoundedHttp(HttpToolsProtocol):
     _silent = True
     #: Seconds until an idle connection is closed; 0: uvicorn's setting.
     keep_alive_seconds = 0
+    #: Seconds after which a connection ends with its next reply, within a quarter: callers then connect anew, and load
+    #: spreads again over processes that came later. 0: never.
+    connection_seconds = 0
+    #: When this one does, monotonic seconds.
+    ends_at = math.inf
     #: Called once, on the first connection, with a factory for further connections.
     on_first: Callable[[Callable[[], BoundedHttp]], None] | None = None
 
@@ -101,6 +110,8 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Start the timer; a silent connection is closed without a 408, which could match the client's next request."""
         super().connection_made(transport)
+        if self.connection_seconds:
+            self.ends_at = self.loop.time() + self.connection_seconds * random.uniform(0.75, 1.25)
         self._head_since = self.loop.time()
         self._timer = self.loop.call_later(HEAD_SECONDS, self._check_timeout)
 
@@ -164,6 +175,8 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
+        if self.loop.time() > self.ends_at:
+            self.scope[LAST] = True  # type: ignore[literal-required]
         self._head_since, self._head_bytes, self._head_is_new = self.loop.time(), 0, True
         self._head_is_over = False
 
