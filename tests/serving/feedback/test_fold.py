@@ -108,7 +108,7 @@ def test_an_export_has_the_label_in_force_and_none_that_was_retracted(bundle: Pa
         ("p-1", "fraud", "customer_report"), ("p-1", RETRACTED, "customer_report"),
     ):  # fmt: skip
         done.append(LabelReport(name, word, source, START_MS + len(done)))
-    done += [OutcomeReport("p-2", "declined", START_MS), OutcomeReport("p-2", "voided", START_MS + 1)]
+    done += [OutcomeReport("p-2", "reversed", START_MS, 100), OutcomeReport("p-2", "voided", START_MS + 1)]
     asyncio.run(lived(tmp_path / "var", bundle, done))
     export(Settings(var=tmp_path / "var").ledger, tmp_path / "out.parquet")
     rows = {one["transaction_id"]: one for one in pq.read_table(tmp_path / "out.parquet").to_pylist()}
@@ -116,7 +116,7 @@ def test_an_export_has_the_label_in_force_and_none_that_was_retracted(bundle: Pa
         ("fraud", "chargeback"), (None, None), (None, None),
     ]  # fmt: skip
     assert rows["p-1"]["label_time"] is None
-    assert rows["p-2"]["outcome"] == "declined"  # the one that the state holds
+    assert rows["p-2"]["outcome"] == "reversed"  # the one that the state holds
 
 
 def test_what_waits_is_bounded_in_number_and_age(bundle: Path, tmp_path: Path) -> None:
