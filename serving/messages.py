@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from features.domain.payment import FieldWarning
 from features.errors import Malformed, Problem, Refused, RiskgateError
 from serving.errors import Conflict, LedgerUnavailable, Overloaded, ServiceError, TooManyRequests
 
@@ -34,7 +35,13 @@ class Error(msgspec.Struct, frozen=True):
     error: ErrorBody
 
 
-class Recorded(msgspec.Struct, frozen=True):
+class _Warned(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a reply that every report gets: what was kept in another form, or not at all."""
+
+    warnings: tuple[FieldWarning, ...] = ()
+
+
+class Recorded(_Warned, frozen=True):
     """The reply to an outcome: the value recorded for the transaction.
 
     `status` is `applied`, or `waiting` for a payment that is not known here.

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from features.domain.payment import FieldWarning
 from features.errors import RiskgateError
 from features.intake.parse import payment_from, read_payment
 from features.intake.pseudonyms import Pseudonyms
@@ -165,7 +166,7 @@ class Handlers:
         runtime, _ = self.backend.engine()
         report = read_outcome(await self.read(request, runtime.settings.body_limit_bytes), runtime.tokens)
         assert runtime.feedback is not None
-        return self._reported(runtime, await runtime.feedback.take_outcome(report), "outcome")
+        return self._reported(runtime, await runtime.feedback.take_outcome(report), "outcome", report.warnings)
 
     async def label(self, request: Request) -> Reply:
         """`POST /v1/labels`: record whether a payment was fraud."""
@@ -174,12 +175,19 @@ class Handlers:
         names, tokens = self.backend.names, runtime.tokens
         report = read_label(body, tokens, lambda raw: payment_from(raw, engine.catalogue, names, tokens))
         assert runtime.feedback is not None
-        return self._reported(runtime, await runtime.feedback.take_label(report), "label")
+        return self._reported(runtime, await runtime.feedback.take_label(report), "label", report.warnings)
 
-    def _reported(self, runtime: Runtime, taken: FeedbackResult, kind: str) -> Reply:
+    def _reported(
+        self, runtime: Runtime, taken: FeedbackResult, kind: str, warnings: tuple[FieldWarning, ...]
+    ) -> Reply:
+        runtime.metrics.warned(warnings)
         if not taken.replayed:
             runtime.metrics.reported(kind, taken.reply.recorded)
-        return json_reply(taken.reply, 202 if taken.waits else 200, REPLAYED if taken.replayed else (JSON,))
+        return json_reply(
+            msgspec.structs.replace(taken.reply, warnings=warnings),
+            202 if taken.waits else 200,
+            REPLAYED if taken.replayed else (JSON,),
+        )
 
     async def receipt(self, request: Request) -> Reply:
         """`GET /v1/receipts/{transaction_id}`: the record of one decision."""

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from features.catalogue.catalogue import CatalogueParameters
 from features.domain.money import LARGEST_AMOUNT_MINOR
-from features.domain.payment import LABELS, OUTCOMES, REPORTING_SOURCES, Payment
+from features.domain.payment import LABELS, OUTCOMES, REPORTING_SOURCES, FieldWarning, Payment
 from features.domain.payment_fields import LONGEST_DEADLINE_MS, LONGEST_TEXT
 from serving import messages
 from serving.api import list_schemas
@@ -19,6 +19,7 @@ from serving.decision import receipt
 from serving.decision.receipt import one_of
 from serving.feedback.intake import LONGEST_REASON_CODE, REPORTED_LABELS
 from serving.feedback.label_precedence import APPLIED, LABEL_STATES, WAITING
+from serving.feedback.outcome_amounts import MOST_TIMES
 from serving.feedback.view import PaymentStatus
 from serving.messages import Error, Live, Ready
 
@@ -45,19 +46,34 @@ def ref(name: str) -> dict[str, Any]:
     return {"$ref": _SCHEMAS + _SHOWN_AS.get(name, name)}
 
 
-_AMOUNT = {"minimum": 0, "maximum": LARGEST_AMOUNT_MINOR, "description": "Never more refunded than captured."}
-_REASON_CODE = {"maxLength": LONGEST_REASON_CODE, "description": "The code of the network or issuer."}
+_AMOUNT = {
+    "minimum": 0,
+    "maximum": LARGEST_AMOUNT_MINOR,
+    "description": "Never more refunded than captured; never more captured, settled or disputed than "
+    f"{MOST_TIMES} times what was authorised; never more voided or reversed than there ever was.",
+}
+_REASON_CODE = {
+    "maxLength": LONGEST_REASON_CODE,
+    "description": "The code of the network or issuer; a card number in it becomes its token.",
+}
 
 # The types below are read for their schemas. What a caller sends is checked by serving/feedback/intake.py and by
 # features/intake/, which report every problem.
 
+_WARNINGS = Meta(
+    description="What of the report was kept in another form, or not at all; a card number with its token. "
+    "Fields of the payment that a label brings are named as `payment.ip`."
+)
 _TEST = Meta(description="Sent by a sandbox alone: the id asked for this answer, and nothing was recorded.")
 Identifier = Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT)]
 Time = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset.")]
 
 
 class Outcome(msgspec.Struct):
-    """What became of a payment; an amount is a part in its minor units, and without one it is all that is left."""
+    """What became of a payment; an amount is a part in its minor units, and without one it is all that is left.
+
+    Words may be sent in any letter case; a time more than a day before the payment is refused.
+    """
 
     transaction_id: Identifier
     outcome: Annotated[str, one_of(OUTCOMES)]
@@ -70,6 +86,7 @@ class Label(msgspec.Struct):
     """Whether a payment was fraud, and who says so; `retracted` withdraws the label of that source.
 
     A `payment` that is not known here is taken into the history undecided; without it the label waits for its payment.
+    Words may be sent in any letter case.
     """
 
     transaction_id: Identifier
@@ -92,14 +109,15 @@ class Batch(msgspec.Struct):
     ] = LONGEST_DEADLINE_MS
 
 
-class RecordedOutcome(messages.Recorded, frozen=True):
+class RecordedOutcome(messages.Recorded, frozen=True, kw_only=True):
     """What was recorded for the transaction: `applied`, or `waiting` for a payment that is not known here."""
 
     status: Annotated[str, one_of((APPLIED, WAITING))]
+    warnings: Annotated[tuple[FieldWarning, ...], _WARNINGS] = ()
     test: Annotated[bool, _TEST] = False
 
 
-class RecordedLabel(messages.RecordedLabel, frozen=True):
+class RecordedLabel(messages.RecordedLabel, frozen=True, kw_only=True):
     """What was recorded for the transaction, and the label in force after it.
 
     `applied`, `outranked` by another label, or `waiting` for a payment that is not known here.
@@ -107,6 +125,7 @@ class RecordedLabel(messages.RecordedLabel, frozen=True):
 
     status: Annotated[str, one_of(LABEL_STATES)]
     effective: Annotated[str | None, Meta(extra_json_schema={"enum": [*LABELS, None]})]
+    warnings: Annotated[tuple[FieldWarning, ...], _WARNINGS] = ()
     test: Annotated[bool, _TEST] = False
 
 

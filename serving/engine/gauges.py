@@ -27,9 +27,10 @@ def show_state(metrics: Metrics, engine: EmbeddedEngine) -> None:
     watch("riskgate_events_set_aside", SET_ASIDE, lambda: engine.fold.set_aside.count)
 
 
-def show_waiting(metrics: Metrics, count: Callable[[], int]) -> None:
-    """A gauge of the reports that came before their payment."""
+def show_waiting(metrics: Metrics, count: Callable[[], int], refused: Callable[[], int]) -> None:
+    """The reports that came before their payment: how many wait, and how many their payment then refused."""
     metrics.watch("riskgate_reports_waiting", "Payments not known here about which reports wait.", count)
+    metrics.count("riskgate_reports_refused", "Reports that waited and that their payment then refused.", refused)
 
 
 def show_decider(metrics: Metrics, now: Callable[[], Decider]) -> None:

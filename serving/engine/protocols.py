@@ -84,8 +84,8 @@ class Feedback(Protocol):
         """Record an outcome, and fold it into the state; one of an unknown payment waits for it.
 
         Takes a valid report; gives the reply, and whether the same was recorded before, which changes nothing.
-        Raises: Conflict for one that another outcome excludes; Refused for a time in the future, and for a refund of
-        more than was captured; CannotFold, Overloaded, LedgerError, LedgerUnavailable.
+        Raises: Conflict for one that another outcome excludes; Refused for a time in the future or long before the
+        payment, and for an amount that cannot be; CannotFold, Overloaded, LedgerError, LedgerUnavailable.
         """
 
     async def take_label(self, report: LabelReport) -> FeedbackResult:

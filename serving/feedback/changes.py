@@ -29,13 +29,13 @@ def change_of(
 ) -> Change | None:
     """The change by a report, given those recorded about its payment in order of arrival; None if it is one of them.
 
-    Raises: Conflict for an outcome that another excludes; Refused for a refund of more than was captured.
+    Raises: Conflict for an outcome that another excludes; Refused for one whose amount or time cannot be.
     """
     known = of_kind((*original.before, *recorded), report.kind)
     if report.kind == "outcome":
         if is_repeated(report, known):
             return None
-        check_outcome(original.payment.transaction_id, report, known, original.payment.amount_minor)
+        check_outcome(original.payment.transaction_id, report, known, original.payment)
         first = all(one.value != report.value for one in known)
         return Change(_effects(report.value) if first else (), None)
     if any(report.repeats(one) for one in known):

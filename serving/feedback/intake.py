@@ -8,12 +8,14 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from features.domain.money import LARGEST_AMOUNT_MINOR
 from features.domain.payment import LABELS, OUTCOMES, REPORTING_SOURCES, RETRACTED, Payment
 from features.domain.payment_fields import LONGEST_TEXT
 from features.errors import Problem, Refused
-from features.intake.card_numbers import holds_card_number, is_card_number
+from features.intake.card_numbers import is_card_number
+from features.intake.findings import Findings
 from features.intake.normalise import plain_text
 from features.intake.parse import milliseconds, read_json
 from features.intake.tokens import Tokens
@@ -24,6 +26,8 @@ from serving.feedback.reports import LabelReport, OutcomeReport
 MOST_AHEAD_MS = 5 * 60 * 1000
 REPORTED_LABELS = (*LABELS, RETRACTED)
 LONGEST_REASON_CODE = 64
+#: How problems and warnings name a field of the payment that a label brings.
+PAYMENT_PREFIX = "payment."
 
 _OUTCOME_WORDS = {"outcome": OUTCOMES}
 _LABEL_WORDS = {"label": REPORTED_LABELS, "source": REPORTING_SOURCES}
@@ -46,10 +50,11 @@ def read_outcome(body: bytes, tokens: Tokens) -> OutcomeReport:
 
     Raises: Malformed, Refused.
     """
-    raw = _checked(read_json(body), tokens, _OUTCOME_WORDS, "event_time", ("amount_minor", "reason_code"))
+    findings = Findings(tokens)
+    raw = _checked(read_json(body), findings, _OUTCOME_WORDS, "event_time", ("amount_minor", "reason_code"))
     return OutcomeReport(
         raw["transaction_id"], raw["outcome"], _ms(raw["event_time"]), raw.get("amount_minor"),
-        raw.get("reason_code"),
+        raw.get("reason_code"), tuple(findings.warnings),
     )  # fmt: skip
 
 
@@ -58,9 +63,16 @@ def read_label(body: bytes, tokens: Tokens, read_payment: ReadPayment) -> LabelR
 
     Raises: Malformed, Refused.
     """
-    raw = _checked(read_json(body), tokens, _LABEL_WORDS, "reported_at", ("payment",))
+    findings = Findings(tokens)
+    raw = _checked(read_json(body), findings, _LABEL_WORDS, "reported_at", ("payment",))
     payment = None if raw.get("payment") is None else _payment_of(raw, read_payment)
-    return LabelReport(raw["transaction_id"], raw["label"], raw["source"], _ms(raw["reported_at"]), payment)
+    warnings = findings.warnings
+    if payment is not None:
+        inside = [replace(one, field=f"{PAYMENT_PREFIX}{one.field}") for one in payment.warnings]
+        warnings = [*warnings, *inside]
+    return LabelReport(
+        raw["transaction_id"], raw["label"], raw["source"], _ms(raw["reported_at"]), payment, tuple(warnings)
+    )
 
 
 def check_not_ahead(name: str, at_ms: int, now_ms: int) -> None:
@@ -92,37 +104,45 @@ def _payment_of(raw: dict[str, Any], read_payment: ReadPayment) -> Payment:
 
 
 def _inside_payment(problem: Problem) -> Problem:
-    field = "payment" if problem.field is None else f"payment.{problem.field}"
-    return msgspec.structs.replace(problem, field=field)
+    return replace(problem, field="payment" if problem.field is None else f"{PAYMENT_PREFIX}{problem.field}")
 
 
 def _checked(
-    raw: Any, tokens: Tokens, words: Mapping[str, Sequence[str]], time_field: str, optional: Sequence[str] = ()
+    raw: Any, findings: Findings, words: Mapping[str, Sequence[str]], time_field: str, optional: Sequence[str] = ()
 ) -> dict[str, Any]:
+    """The fields of a report as they are kept: without card numbers, and words in the spelling of the contract."""
     if not isinstance(raw, dict):
         raise Refused([Problem("wrong_type", "A report is a JSON object.", None, "Send an object.")])
     sent: dict[str, Any] = {
         name: value for name, value in raw.items() if value is not None and not (name in optional and value == "")
     }
-    if isinstance(sent.get("transaction_id"), str):
-        sent["transaction_id"] = transaction_id_of(sent["transaction_id"], tokens)
-    own = {name: value for name, value in sent.items() if name != "payment"}
-    problems = [*_problems(sent, words, time_field, optional), *_card_number_problems(own, optional)]
-    if problems:
-        raise Refused(problems)
+    for name in ("transaction_id", *words):
+        if isinstance(sent.get(name), str):
+            sent[name] = plain_text(sent[name]) if name == "transaction_id" else plain_text(sent[name]).lower()
+    findings.problems.extend(_problems(sent, words, time_field, optional))
+    _name_unknown(sent, findings, ("transaction_id", *words, time_field, *optional))
+    findings.raise_problems(strict=False)
+    for name in ("transaction_id", "reason_code"):
+        if name in sent:
+            sent[name] = findings.without_card_number(name, sent[name])
     return sent
+
+
+def _name_unknown(sent: dict[str, Any], findings: Findings, known: Sequence[str]) -> None:
+    """Refuse each unknown field by its name: what it says may change the meaning (a currency, a sign)."""
+    for name in sent:
+        if name not in known:
+            findings.refuse(
+                findings.name_of(name), "unknown_field", "is no field of this report.", f"Send {', '.join(known)} only."
+            )
 
 
 def _problems(
     raw: dict[str, Any], words: Mapping[str, Sequence[str]], time_field: str, optional: Sequence[str]
 ) -> Iterator[Problem]:
-    required = ("transaction_id", *words, time_field)
-    for name in required:
+    for name in ("transaction_id", *words, time_field):
         if raw.get(name) is None:
             yield Problem("missing", "is required.", name, f"Send {name}.")
-    known = (*required, *optional)
-    if any(name not in known for name in raw):
-        yield Problem("unknown_field", "An unknown field was sent.", None, f"Send {', '.join(known)} only.")
     if raw.get("transaction_id") is not None and not _is_text(raw["transaction_id"], LONGEST_TEXT):
         yield Problem(
             "invalid_text",
@@ -135,37 +155,27 @@ def _problems(
             yield Problem("invalid_value", f"is no {name}.", name, f"Use one of {', '.join(allowed)}.")
     if raw.get(time_field) is not None:
         yield from _time_problems(raw[time_field], time_field)
-    amount = raw.get("amount_minor")
-    if amount is not None and not (type(amount) is int and 0 <= amount <= LARGEST_AMOUNT_MINOR):
-        yield Problem(
-            "out_of_range", f"must be a whole number in 0..{LARGEST_AMOUNT_MINOR}.", "amount_minor",
-            "Send minor units of the payment's currency, or leave it out for all that is left.",
-        )  # fmt: skip
-    if raw.get("reason_code") is not None and not _is_text(raw["reason_code"], LONGEST_REASON_CODE):
+    if "amount_minor" in optional and raw.get("amount_minor") is not None:
+        yield from _amount_problems(raw["amount_minor"])
+    code = raw.get("reason_code") if "reason_code" in optional else None
+    if code is not None and not _is_text(code, LONGEST_REASON_CODE):
         yield Problem(
             "invalid_text", f"must be a string of 1 to {LONGEST_REASON_CODE} printable characters.", "reason_code",
             "Send the code of the network or issuer, e.g. 10.4.",
         )  # fmt: skip
 
 
-def _card_number_problems(value: Any, optional: Sequence[str], where: str | None = None) -> Iterator[Problem]:
-    """One problem for each value that carries a clear card number, which is not repeated: a report keeps no texts."""
-    if isinstance(value, dict):
-        for name, one in value.items():
-            yield from _card_number_problems(name, optional)
-            yield from _card_number_problems(one, optional, name if name in optional else where)
-    elif isinstance(value, list):
-        for one in value:
-            yield from _card_number_problems(one, optional, where)
-    elif _holds_card_number(value):
+def _amount_problems(amount: Any) -> Iterator[Problem]:
+    if not (type(amount) is int and 0 <= amount <= LARGEST_AMOUNT_MINOR):
         yield Problem(
-            "clear_card_number", "carries what looks like a clear card number.", where,
-            "Send a token instead; nothing of this report was kept.",
+            "out_of_range", f"must be a whole number in 0..{LARGEST_AMOUNT_MINOR}.", "amount_minor",
+            "Send minor units of the payment's currency, or leave it out for all that is left.",
         )  # fmt: skip
-
-
-def _holds_card_number(value: Any) -> bool:
-    return holds_card_number(value) if isinstance(value, str) else type(value) in (int, float) and is_card_number(value)
+    elif is_card_number(amount):
+        yield Problem(
+            "clear_card_number", "carries what looks like a clear card number.", "amount_minor",
+            "Send the amount; nothing of this report was kept.",
+        )  # fmt: skip
 
 
 def _is_text(value: Any, longest: int) -> bool:

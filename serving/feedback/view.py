@@ -10,14 +10,15 @@ import msgspec
 from msgspec import Meta
 
 from features.bundle.policy import DECISIONS
-from features.domain.payment import LABEL_SOURCES, LABELS, OUTCOMES
+from features.domain.payment import LABEL_SOURCES, LABELS, OUTCOMES, FieldWarning
 from features.intake.parse import moment_of
 from serving.cases.cases import OPENING_DECISIONS, Case
 from serving.decision.evaluator import TIERS
 from serving.decision.receipt import one_of
 from serving.errors import UnknownTransaction
 from serving.feedback.label_precedence import label_in_force
-from serving.feedback.reports import KnownReport, Original, of_kind
+from serving.feedback.reports import KnownReport, Original, of_kind, refused_among
+from serving.ledger.event_bodies import Refusal
 
 _Word = Annotated[str, one_of(OUTCOMES)]
 _Time = Annotated[datetime, Meta(tz=True, description="RFC 3339, UTC.")]
@@ -48,6 +49,22 @@ class OutcomeState(msgspec.Struct, frozen=True):
     event_time: _Time
 
 
+class RefusedReport(msgspec.Struct, frozen=True):
+    """A report that was answered 202, waited for its payment and was then refused; it changed nothing.
+
+    `kind` says whether it is an outcome or a label, `value` which; `time` is its `event_time` or `reported_at`.
+    """
+
+    kind: Annotated[str, one_of(("outcome", "label"))]
+    value: str
+    source: Annotated[str | None, Meta(extra_json_schema={"enum": [*LABEL_SOURCES, None]})]
+    amount_minor: int | None
+    reason_code: str | None
+    time: _Time
+    code: Annotated[str, Meta(description="The code of the error that the report would get now.")]
+    message: str
+
+
 class LabelState(msgspec.Struct, frozen=True):
     """The label in force, and who reported it when."""
 
@@ -59,6 +76,7 @@ class LabelState(msgspec.Struct, frozen=True):
 class PaymentStatus(msgspec.Struct, frozen=True):
     """What is known of one payment: its decision, its case, its outcomes by event time, and the label in force.
 
+    `refused` are the reports that waited for the payment and contradicted it when it came.
     `decision` and what belongs to it are null for a payment that was imported or taken in undecided.
     """
 
@@ -74,7 +92,10 @@ class PaymentStatus(msgspec.Struct, frozen=True):
     outcomes: tuple[OutcomeState, ...]
     label: LabelState | None
     effective: Annotated[str | None, Meta(extra_json_schema={"enum": [*LABELS, None]})]
-    warnings: Annotated[tuple[Any, ...], Meta(description="The warnings of the decision.")]
+    warnings: Annotated[
+        tuple[Any, ...], Meta(description="The warnings of the decision, or of the payment that a label brought along.")
+    ]
+    refused: tuple[RefusedReport, ...] = ()
 
 
 class _Decided(msgspec.Struct):
@@ -106,7 +127,19 @@ def status_of(known: KnownPayment, answer: bytes | None) -> PaymentStatus:
             OutcomeState(one.value, one.amount_minor, one.reason_code, moment_of(one.reported_at_ms))
             for one in outcomes
         ]),
-        label, held.label, decided.warnings,
+        label, held.label, _warnings(reports) if answer is None else decided.warnings,
+        tuple([_refused(one, one.refused) for one in refused_among(reports) if one.refused is not None]),
+    )  # fmt: skip
+
+
+def _warnings(reports: Sequence[KnownReport]) -> tuple[FieldWarning, ...]:
+    return next((one.warnings for one in reports if one.warnings), ())
+
+
+def _refused(one: KnownReport, reason: Refusal) -> RefusedReport:
+    return RefusedReport(
+        one.kind, one.value, one.source, one.amount_minor, one.reason_code, moment_of(one.reported_at_ms),
+        reason.code, reason.message,
     )  # fmt: skip
 
 

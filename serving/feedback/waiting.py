@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
+from features.errors import Refused, RiskgateError
 from serving.errors import Overloaded
 from serving.feedback.reports import KnownReport, of_event
-from serving.ledger.event_bodies import WaitingEvent, decode_report, decode_waiting
+from serving.ledger.event_bodies import Refusal, WaitingEvent, decode_report, decode_waiting
 from serving.ledger.reader import Event
 
 #: A payment is sent at most seven days late; an import of what was missed takes some time more.
@@ -47,19 +48,26 @@ class WaitingReports:
             reports.append(report)
 
     def fold(self, event: Event) -> None:
-        """Follow a ledger: a `waiting` event is added, an event that says the same takes it away.
+        """Follow a ledger: a `waiting` event is added; an event that says the same, or refuses it, takes it away.
 
         The event must be one that can be folded.
         """
         name = event.transaction_id
         if event.kind == "waiting":
-            self.add(name, report_of(decode_waiting(event.body)), event.arrival_time_ms)
+            report = report_of(decode_waiting(event.body))
+            if report.refused is None:
+                self.add(name, report, event.arrival_time_ms)
+            else:
+                self._done(name, report)
         elif event.kind in ("outcome", "label") and name in self._waiting:
-            applied = of_event(event.kind, decode_report(event.body))
-            reports = self._waiting[name][1]
-            reports[:] = [one for one in reports if not one.repeats(applied)]
+            self._done(name, of_event(event.kind, decode_report(event.body)))
+
+    def _done(self, transaction_id: str, report: KnownReport) -> None:
+        if transaction_id in self._waiting:
+            reports = self._waiting[transaction_id][1]
+            reports[:] = [one for one in reports if not one.repeats(report)]
             if not reports:
-                self.remove(name)
+                self.remove(transaction_id)
 
     def arrival_ms(self, transaction_id: str) -> int:
         """When the first of the reports about one payment came, ms UTC."""
@@ -98,10 +106,11 @@ def too_many_waiting() -> Overloaded:
 
 
 def event_body(report: KnownReport) -> WaitingEvent:
-    """The body of the event of a report that waits."""
+    """The body of the event of a report that waits, or was refused after it had waited."""
     return WaitingEvent(
-        report.kind, report.value, report.source, report.reported_at_ms, report.amount_minor, report.reason_code
-    )
+        report.kind, report.value, report.source, report.reported_at_ms, report.amount_minor, report.reason_code,
+        report.refused,
+    )  # fmt: skip
 
 
 def report_of(body: WaitingEvent) -> KnownReport:
@@ -109,8 +118,14 @@ def report_of(body: WaitingEvent) -> KnownReport:
     return of_event(body.kind, body)
 
 
+def refused_for(report: KnownReport, error: RiskgateError) -> KnownReport:
+    """A report that waited, refused when its payment became known."""
+    code = error.problems[0].code if isinstance(error, Refused) else error.code
+    return report._replace(refused=Refusal(code, str(error)))
+
+
 def still_waiting(waiting: Sequence[KnownReport], recorded: Sequence[KnownReport]) -> list[KnownReport]:
-    """Those of the waiting reports that no recorded one repeats, each once."""
+    """Those of the waiting reports that no recorded one repeats, whether taken or refused, each once."""
     left: list[KnownReport] = []
     for one in waiting:
         if not any(one.repeats(other) for other in (*recorded, *left)):

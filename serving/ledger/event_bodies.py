@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from features.domain.payment import FieldWarning
+
 
 class Effect(msgspec.Struct, frozen=True, array_like=True):
     """What a report changes in the state: a filter of the catalogue and +1, or -1 to undo it."""
@@ -22,13 +24,21 @@ class LabelInForce(msgspec.Struct, frozen=True, array_like=True):
     reported_at_ms: int
 
 
+class Refusal(msgspec.Struct, frozen=True, array_like=True):
+    """Why a report that waited was refused when its payment became known."""
+
+    code: str
+    message: str
+
+
 class ReportEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """The body of an `outcome` or `label` event.
 
     It carries its payment and its effects, so folding needs no look-up and no rule. `verdict_seq` is the sequence
     number of the review verdict that a label was derived from. `amount_minor` and `reason_code` are of an outcome;
     `in_force` is of a label (None in events of releases before, of which the later reported label is in force).
-    `brought` says that the label brought its payment along, which is therefore never decided.
+    `brought` says that the label brought its payment along, which is therefore never decided; `warnings` are those of
+    that payment.
     """
 
     transaction_id: str
@@ -42,13 +52,14 @@ class ReportEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     reason_code: str | None = None
     in_force: LabelInForce | None = None
     brought: bool = False
+    warnings: tuple[FieldWarning, ...] = ()
 
 
 class WaitingEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """The body of a `waiting` event: an outcome or label (`kind`) of a payment that is not known here.
 
     It changes nothing. When its payment becomes known, an event of its kind follows that says the same and has the
-    effects; a report waits as long as there is none.
+    effects; or a second `waiting` event that says the same, with `refused`: then it waits no longer and has none.
     """
 
     kind: str
@@ -57,6 +68,7 @@ class WaitingEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     reported_at_ms: int
     amount_minor: int | None = None
     reason_code: str | None = None
+    refused: Refusal | None = None
 
 
 class ProfileEvent(msgspec.Struct, frozen=True):

@@ -17,11 +17,12 @@ from serving.feedback.intake import check_not_ahead
 from serving.feedback.outcome_rules import check_outcome
 from serving.feedback.reports import KnownReport, LabelReport, Original, OutcomeReport, of_kind
 from serving.feedback.view import KnownPayment
-from serving.feedback.waiting import LONGEST_WAIT_SECONDS, WaitingReports, still_waiting
+from serving.feedback.waiting import LONGEST_WAIT_SECONDS, WaitingReports, refused_for, still_waiting
 from serving.ledger.sqlite.ledger import Ledger
 from serving.state.fold import Fold
 from serving.state.foldable import UNFOLDABLE, CannotFold, reason_of, step_of
 from serving.state.report_events import (
+    REPORT_KINDS,
     FeedbackResult,
     in_history,
     reply_of,
@@ -47,6 +48,8 @@ class EmbeddedFeedback:
         self.clock = clock
         self.precedence = precedence
         self.waiting = WaitingReports()
+        #: Reports that waited and were refused when their payment became known.
+        self.refused_count = 0
         #: Payments that became known while their reports could not be applied.
         self._overdue: set[str] = set()
 
@@ -81,32 +84,33 @@ class EmbeddedFeedback:
     def outcome(self, report: OutcomeReport) -> FeedbackResult:
         """Record an outcome; idempotent.
 
-        Raises: CannotFold; Conflict for an outcome that another excludes; Refused for a refund of more than was
-        captured; Overloaded when too many reports wait.
+        Raises: CannotFold; Conflict for an outcome that another excludes; Refused for one whose amount or time cannot
+        be; Overloaded when too many reports wait.
         """
-        return self._take(report.transaction_id, report.known(), None, None)
+        return self._take(report.transaction_id, report.known(), None)
 
     def label(self, report: LabelReport, verdict_seq: int | None = None) -> FeedbackResult:
         """Record a label; idempotent. The label of a verdict does not wait for its payment.
 
         Raises: CannotFold; UnknownTransaction for a verdict; Overloaded when too many reports wait.
         """
-        return self._take(report.transaction_id, report.known(), verdict_seq, report.payment)
+        return self._take(report.transaction_id, report.known(), verdict_seq, report)
 
     def _take(
-        self, transaction_id: str, one: KnownReport, verdict_seq: int | None, payment: Payment | None
+        self, transaction_id: str, one: KnownReport, verdict_seq: int | None, label: LabelReport | None = None
     ) -> FeedbackResult:
         self.ledger.flush()
         original = self._original(transaction_id)
         if original is None and verdict_seq is not None:
             raise unknown_transaction(transaction_id)
-        brought = original is None and payment is not None
-        if original is None and payment is not None:
-            original = self._take_undecided(payment)
+        if original is None and label is not None and label.payment is not None:
+            original, one = self._take_undecided(label.payment), label.brings()
+            self._apply_waiting(transaction_id, original, but=one)
+            return self._apply(original, one, brought=True)
         if original is None:
             return self._wait(transaction_id, one)
         self._apply_waiting(transaction_id, original)
-        return self._apply(original, one, verdict_seq, brought)
+        return self._apply(original, one, verdict_seq)
 
     def _apply(
         self, original: Original, one: KnownReport, verdict_seq: int | None = None, brought: bool = False
@@ -125,8 +129,8 @@ class EmbeddedFeedback:
         return FeedbackResult(reply_of(name, one, (*original.before, *recorded), precedence), change is None)
 
     def _recorded(self, transaction_id: str) -> list[KnownReport]:
-        """The recorded outcomes, then the recorded labels, each in order of arrival."""
-        events = [event for kind in ("outcome", "label") for event in self.ledger.reports(transaction_id, kind)]
+        """The recorded outcomes, then the labels, then what was refused; each in order of arrival."""
+        events = [event for kind in REPORT_KINDS for event in self.ledger.reports(transaction_id, kind)]
         return reports_in(events, self.fold.catalogue)
 
     def _original(self, transaction_id: str) -> Original | None:
@@ -170,15 +174,21 @@ class EmbeddedFeedback:
             log.warning("reports wait for a payment that cannot be read: %s", reason_of(error))
             self.waiting.remove(transaction_id)
 
-    def _apply_waiting(self, transaction_id: str, original: Original) -> None:
+    def _apply_waiting(self, transaction_id: str, original: Original, but: KnownReport | None = None) -> None:
+        """Apply what waits for a payment, but for a report that follows, and record which reports it refuses."""
         if transaction_id not in self.waiting:
             return
         for one in still_waiting(self.waiting.about(transaction_id), self._recorded(transaction_id)):
+            if but is not None and one.repeats(but):
+                continue
             try:
                 self._apply(original, one)
             except RiskgateError as error:
-                # It could not be compared with its payment while it waited, and nobody is there to be told now.
-                log.warning("a report that waited is not applied: %s", error)
+                # It could not be compared with its payment while it waited: its caller finds the refusal later.
+                log.warning("a report that waited for transaction `%s` is refused: %s", transaction_id, error)
+                event = waiting_event(transaction_id, refused_for(one, error), self.fold.catalogue)
+                self.ledger.append_now(*event[1:])
+                self.refused_count += 1
         self.waiting.remove(transaction_id)
 
     def retry_waiting(self) -> None:

@@ -18,8 +18,8 @@ from serving.errors import UnknownTransaction
 from serving.feedback.changes import Change
 from serving.feedback.label_precedence import APPLIED, WAITING, label_in_force, state_of_label
 from serving.feedback.reports import KnownReport, Original, of_event, of_kind
-from serving.feedback.waiting import event_body
-from serving.ledger.event_bodies import ReportEvent, encode
+from serving.feedback.waiting import event_body, report_of
+from serving.ledger.event_bodies import ReportEvent, decode_waiting, encode
 from serving.ledger.history_segment import Segment, payment_of_row
 from serving.ledger.reader import Event
 from serving.messages import Recorded, RecordedLabel
@@ -32,6 +32,9 @@ from serving.state.foldable import (
     reason_of,
     step_of,
 )
+
+#: Kinds of events about a payment that hold its outcomes and labels, and what was refused after it had waited.
+REPORT_KINDS = ("outcome", "label", "waiting")
 
 
 class FeedbackResult(NamedTuple):
@@ -60,13 +63,13 @@ def report_event(
     name, at_ms = payment.transaction_id, one.reported_at_ms
     body = ReportEvent(
         name, one.value, one.source, at_ms, change.effects, raw, verdict_seq, one.amount_minor, one.reason_code,
-        change.in_force, brought,
+        change.in_force, brought, one.warnings if brought else (),
     )  # fmt: skip
     return Event(0, one.kind, name, at_ms, time.time_ns() // 1_000_000, encode(body))
 
 
 def waiting_event(transaction_id: str, one: KnownReport, catalogue: Catalogue) -> Event:
-    """The event of a report that waits, without a sequence number.
+    """The event of a report that waits, or was refused after it had waited; without a sequence number.
 
     Raises: CannotFold.
     """
@@ -104,13 +107,15 @@ def reply_of(
 
 
 def reports_in(events: Iterable[Event], catalogue: Catalogue) -> list[KnownReport]:
-    """The outcomes and labels of these events, without the events that are set aside."""
+    """The outcomes and labels of these events, without those that are set aside, or that wait and are not refused."""
     found = []
     for event in events:
         with contextlib.suppress(CannotFold):
             step = step_of(event, catalogue)
             if isinstance(step, ReportStep):
                 found.append(of_event(event.kind, step.report))
+            elif event.kind == "waiting" and (report := report_of(decode_waiting(event.body))).refused is not None:
+                found.append(report)
     return found
 
 

@@ -28,6 +28,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 DECISIONS = ("approve", "challenge", "review", "decline")
 #: The order of `Receipt.seen`.
 ENTITIES = ("payer", "instrument", "device", "ip", "payee", "pair")
+#: Fields that warnings are counted by.
+_NAMED = frozenset((*BY_NAME, "reason_code"))
 _ENTITY_LABELS = tuple([(entity,) for entity in ENTITIES])
 
 
@@ -61,7 +63,7 @@ class Metrics:
             registry.register(tally)
         self._warnings = Counter(
             "riskgate_warnings",
-            "Values of payments that were dropped or replaced.",
+            "Values of payments and reports that were dropped or replaced.",
             ["field", "code"],
             registry=registry,
         )
@@ -113,8 +115,8 @@ class Metrics:
     def warned(self, warnings: tuple[FieldWarning, ...]) -> None:
         """Count what was dropped or replaced; a caller's own names are counted together."""
         for one in warnings:
-            top = one.field.partition(".")[0]
-            self._warnings.labels(top if top in BY_NAME else "unknown", one.code).inc()
+            top = one.field.removeprefix("payment.").partition(".")[0]
+            self._warnings.labels(top if top in _NAMED else "unknown", one.code).inc()
 
     def reported(self, kind: str, value: str) -> None:
         """Count one recorded outcome or label."""

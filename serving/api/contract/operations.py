@@ -49,7 +49,8 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("/v1/decisions/{transaction_id}", "get"): Operation(
         "getDecision", "decisions",
-        "What was decided and what became of it: the case and its verdict, the outcomes, and the label in force.",
+        "What was decided and what became of it: the case and its verdict, the outcomes, and the label in force. "
+        "`refused` are reports that were answered 202 and contradicted the payment when it came.",
     ),
     ("/v1/outcomes", "post"): Operation(
         "reportOutcome", "reports",

@@ -13,8 +13,6 @@ import logging
 import time
 from collections.abc import Sequence
 
-import msgspec
-
 from features.domain.payment import LABEL_SOURCES, Payment
 from features.errors import RiskgateError
 from features.intake.parse import payment_json, stored_payment
@@ -26,12 +24,21 @@ from serving.errors import LedgerUnavailable
 from serving.feedback.changes import Change, Precedence, change_of
 from serving.feedback.intake import check_not_ahead
 from serving.feedback.outcome_rules import check_outcome
-from serving.feedback.reports import KnownReport, LabelReport, Original, OutcomeReport, of_kind
+from serving.feedback.reports import (
+    KnownReport,
+    LabelReport,
+    Original,
+    OutcomeReport,
+    decode_reports,
+    encode_reports,
+    of_kind,
+)
 from serving.feedback.view import KnownPayment
 from serving.feedback.waiting import (
     LONGEST_WAIT_SECONDS,
     MOST_ABOUT_ONE,
     MOST_WAITING,
+    refused_for,
     still_waiting,
     too_many_waiting,
 )
@@ -58,9 +65,6 @@ log = logging.getLogger("riskgate.feedback")
 MAX_ATTEMPTS = 50
 
 
-_reports_decoder = msgspec.json.Decoder(list[KnownReport])
-
-
 class RedisFeedback:
     """Takes outcomes and labels for a state that many workers share (a `Feedback` of serving/engine/protocols.py)."""
 
@@ -77,13 +81,15 @@ class RedisFeedback:
         self.waiting = RedisWaiting(state, keep_seconds=LONGEST_WAIT_SECONDS, most=MOST_WAITING)
         #: Transactions with reports that waited when `sweep` last looked.
         self.waiting_count = 0
+        #: Reports that waited and were refused by this process when their payment became known.
+        self.refused_count = 0
         self._sweep_from = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def take_outcome(self, report: OutcomeReport) -> FeedbackResult:
         """See `Feedback.take_outcome`."""
         check_not_ahead("event_time", report.event_time_ms, self.clock.now_ms())
-        return await self._take(report.transaction_id, report.known(), None, None)
+        return await self._take(report.transaction_id, report.known(), None)
 
     async def take_label(self, report: LabelReport, verdict_seq: int | None = None) -> FeedbackResult:
         """See `Feedback.take_label`; the label of a verdict does not wait for its payment: UnknownTransaction."""
@@ -91,7 +97,7 @@ class RedisFeedback:
             check_not_ahead("reported_at", report.reported_at_ms, self.clock.now_ms())
         if report.payment is not None:
             check_not_ahead("payment.event_time", report.payment.event_time_ms, self.clock.now_ms())
-        return await self._take(report.transaction_id, report.known(), verdict_seq, report.payment)
+        return await self._take(report.transaction_id, report.known(), verdict_seq, report)
 
     async def known(self, transaction_id: str) -> KnownPayment | None:
         """See `Feedback.known`."""
@@ -109,20 +115,20 @@ class RedisFeedback:
         return _decoded(await self.waiting.about(transaction_id))
 
     async def _take(
-        self, transaction_id: str, one: KnownReport, verdict_seq: int | None, payment: Payment | None
+        self, transaction_id: str, one: KnownReport, verdict_seq: int | None, label: LabelReport | None = None
     ) -> FeedbackResult:
         brought = False
         for _ in range(MAX_ATTEMPTS):
             original, waiting = await asyncio.gather(self._original(transaction_id), self.waiting.about(transaction_id))
             if original is not None:
                 if waiting:
-                    await self._apply_waiting(original, waiting)
+                    await self._apply_waiting(original, waiting, but=one if brought else None)
                 return await self._apply(original, one, verdict_seq, brought)
             if verdict_seq is not None:
                 raise unknown_transaction(transaction_id)
-            if payment is not None:
-                await self._take_undecided(payment)
-                brought = True
+            if label is not None and label.payment is not None:
+                await self._take_undecided(label.payment)
+                one, brought = label.brings(), True
             elif (result := await self._wait(transaction_id, one, waiting)) is not None:
                 return result
         raise _too_many_attempts()
@@ -152,7 +158,7 @@ class RedisFeedback:
             for effect in change.effects
             for kind, (key, tail) in self.strings.report(step.payment, effect.what, effect.weight).items()
         ]
-        done = await self.reports.record(_header(event), event.body, former, msgspec.json.encode(reports), foldings)
+        done = await self.reports.record(_header(event), event.body, former, encode_reports(reports), foldings)
         if done is None:
             raise stream_is_full()
         return done
@@ -195,7 +201,7 @@ class RedisFeedback:
         if len(others) >= MOST_ABOUT_ONE:
             raise too_many_waiting()
         event = waiting_event(transaction_id, one, self.strings.catalogue)
-        reports = msgspec.json.encode([*others, one])
+        reports = encode_reports([*others, one])
         done = await self.waiting.add(_header(event), event.body, waiting, reports)
         if done == Waits.STREAM_FULL:
             raise stream_is_full()
@@ -220,18 +226,38 @@ class RedisFeedback:
         except Exception:
             log.exception("reports that waited could not be applied")
 
-    async def _apply_waiting(self, original: Original, waiting: bytes) -> None:
+    async def _apply_waiting(self, original: Original, waiting: bytes, but: KnownReport | None = None) -> None:
+        """Apply what waits for a payment, but for a report that follows, and record which reports it refuses."""
         name = original.payment.transaction_id
         _, recorded = await self._recorded(name)
         for one in still_waiting(_decoded(waiting), recorded):
+            if but is not None and one.repeats(but):
+                continue
             try:
                 await self._apply(original, one)
             except LedgerUnavailable:
                 raise
             except RiskgateError as error:
-                # It could not be compared with its payment while it waited, and nobody is there to be told now.
-                log.warning("a report that waited is not applied: %s", error)
+                # It could not be compared with its payment while it waited: its caller finds the refusal later.
+                await self._record_refused(name, one, error)
         await self.waiting.forget(name, waiting)
+
+    async def _record_refused(self, transaction_id: str, one: KnownReport, error: RiskgateError) -> None:
+        refused = refused_for(one, error)
+        event = waiting_event(transaction_id, refused, self.strings.catalogue)
+        for _ in range(MAX_ATTEMPTS):
+            former, recorded = await self._recorded(transaction_id)
+            if not still_waiting([one], recorded):
+                return  # another worker was faster
+            reports = encode_reports([*recorded, refused])
+            done = await self.reports.record(_header(event), event.body, former, reports, ())
+            if done is None:
+                raise stream_is_full()
+            if done:
+                self.refused_count += 1
+                log.warning("a report that waited for transaction `%s` is refused: %s", transaction_id, error)
+                return
+        raise _too_many_attempts()
 
     async def count_waiting(self) -> None:
         """Read how many transactions have reports that wait.
@@ -256,7 +282,7 @@ class RedisFeedback:
 
 
 def _decoded(reports: bytes) -> list[KnownReport]:
-    return _reports_decoder.decode(reports) if reports else []
+    return decode_reports(reports) if reports else []
 
 
 def _header(event: Event) -> EventHeader:

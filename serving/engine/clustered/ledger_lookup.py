@@ -12,7 +12,7 @@ from serving.feedback.reports import KnownReport, Original
 from serving.ledger.history_segment import Segment
 from serving.ledger.reader import Event, LedgerReader
 from serving.state.foldable import CannotFold, HistoryStep, step_of
-from serving.state.report_events import in_history, reports_in, scored_here
+from serving.state.report_events import REPORT_KINDS, in_history, reports_in, scored_here
 
 
 class LedgerLookup:
@@ -56,11 +56,11 @@ class LedgerLookup:
         return None if segment is None else in_history(segment, transaction_id)
 
     def reports(self, transaction_id: str) -> list[KnownReport]:
-        """The recorded outcomes and labels about the payment, in order.
+        """The recorded outcomes and labels about the payment, and those refused after they had waited, in order.
 
         Raises: LedgerUnavailable.
         """
-        events = [event for kind in ("outcome", "label") for event in self.ledger.reports(transaction_id, kind)]
+        events = [event for kind in REPORT_KINDS for event in self.ledger.reports(transaction_id, kind)]
         return reports_in(sorted(events), self.catalogue)
 
     def case(self, transaction_id: str) -> Case | None:

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-
 from features.catalogue.catalogue import Catalogue
 from features.errors import BrokenState
 from features.state.remote import EntityStrings, header
@@ -21,6 +19,7 @@ from serving.decision import receipt as receipts
 from serving.engine.clustered.startup_checks import REBUILDING, contract_of
 from serving.engine.retry_identity import content_digest
 from serving.errors import CannotStart
+from serving.feedback.reports import encode_reports
 from serving.feedback.waiting import LONGEST_WAIT_SECONDS, WaitingReports
 from serving.ledger.event_bodies import decode_report
 from serving.ledger.reader import LedgerReader
@@ -135,7 +134,7 @@ def _put_waiting(client: Any, keys: Keys, waiting: WaitingReports) -> None:
     for name in waiting:
         arrival_ms = waiting.arrival_ms(name)
         left = LONGEST_WAIT_SECONDS - (now_ms - arrival_ms) // 1000
-        pipe.set(keys.waiting(name), msgspec.json.encode(waiting.about(name)), ex=max(1, left))
+        pipe.set(keys.waiting(name), encode_reports(waiting.about(name)), ex=max(1, left))
         pipe.zadd(keys.waiting_index, {name: arrival_ms})
         _send(pipe, _PAGE)
     _send(pipe, 0)

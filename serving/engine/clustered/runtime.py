@@ -92,7 +92,7 @@ class RedisRuntime(ProfileRuntime):
             state, engine.strings, self.clock, self.lookup, lambda: self.opened.bundle.policy.label_precedence
         )
         state.on_known = feedback.on_known
-        show_waiting(self.metrics, lambda: feedback.waiting_count)
+        show_waiting(self.metrics, lambda: feedback.waiting_count, lambda: feedback.refused_count)
         engine.shared_profiles = SharedProfiles(state, self.profiles, self.names, opened.catalogue, self.tokens)
         await engine.shared_profiles.read_all()
         lists = SharedLists(state, self.ledger, self.book, EntryReader(self.names, self.tokens.replace), self.clock)

@@ -96,7 +96,7 @@ class EmbeddedRuntime(ProfileRuntime):
         self._show(lambda: engine.decider)
         show_state(self.metrics, engine)
         show_ledger(self.metrics, self.ledger)
-        show_waiting(self.metrics, lambda: len(feedback.waiting))
+        show_waiting(self.metrics, lambda: len(feedback.waiting), lambda: feedback.refused_count)
         if self.settings.challenger:
             show_challenger(self.metrics, ShadowScores(self.config.shadow), self.ledger)
         freeze_gc()

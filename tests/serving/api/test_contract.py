@@ -128,7 +128,7 @@ def test_an_outcome_enters_the_features_of_the_next_payment_once(service: Servic
     service.score(payment("c-12", instrument_id="vpa-outcome"))
     report = {"transaction_id": "c-12", "outcome": "declined", "event_time": rfc3339(START_MS + 900)}
     assert service.post("/v1/outcomes", report).json() == {
-        "transaction_id": "c-12", "recorded": "declined", "status": "applied",
+        "transaction_id": "c-12", "recorded": "declined", "status": "applied", "warnings": [],
     }  # fmt: skip
     assert service.post("/v1/outcomes", report).headers["idempotent-replay"] == "true"
     service.score(payment("c-12b", START_MS + 1_000, instrument_id="vpa-outcome"))

@@ -88,6 +88,7 @@ def test_the_source_that_ranks_highest_is_in_force_whichever_date_it_states(serv
     first = label(service, "rank-1", "legitimate", "customer_report").json()
     assert first == {
         "transaction_id": "rank-1", "recorded": "legitimate", "status": "applied", "effective": "legitimate",
+        "warnings": [],
     }  # fmt: skip
     charged = label(service, "rank-1", "fraud", at_ms=NOW_MS - 86_400_000)
     assert (charged.status_code, charged.json()["status"], charged.json()["effective"]) == (200, "applied", "fraud")
@@ -109,7 +110,9 @@ def test_the_source_that_ranks_highest_is_in_force_whichever_date_it_states(serv
 def test_a_label_waits_for_its_payment_and_then_counts(service: Service) -> None:
     early = label(service, "wait-1", "fraud")
     assert early.status_code == 202
-    assert early.json() == {"transaction_id": "wait-1", "recorded": "fraud", "status": "waiting", "effective": None}
+    assert early.json() == {
+        "transaction_id": "wait-1", "recorded": "fraud", "status": "waiting", "effective": None, "warnings": [],
+    }  # fmt: skip
     assert label(service, "wait-1", "fraud").headers["idempotent-replay"] == "true"
     assert outcome(service, "wait-1", "authorised").json()["status"] == "waiting"
     missing = service.client.get("/v1/decisions/wait-1")

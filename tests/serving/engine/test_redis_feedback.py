@@ -50,7 +50,7 @@ def test_reports_amid_payments_of_many_workers_leave_what_a_replay_gives(shared:
                     if number % 2:
                         work.append(feedback.take_label(label(about, dice.choice(("fraud", "legitimate")), at_ms)))
                     else:
-                        outcome = dice.choice(("declined", "reversed", "voided"))
+                        outcome = dice.choice(("declined", "reversed"))
                         work.append(feedback.take_outcome(OutcomeReport(about, outcome, at_ms)))
                 dice.shuffle(work)
                 await asyncio.gather(*work)

@@ -19,11 +19,14 @@ from serving.audit.export_history import export
 from serving.audit.verify import verify_ledger
 from serving.engine.embedded.runtime import EmbeddedRuntime
 from serving.errors import Overloaded, UnknownTransaction
+from serving.feedback.changes import Change
 from serving.feedback.label_precedence import label_by_precedence
-from serving.feedback.reports import LabelReport, OutcomeReport, of_kind
+from serving.feedback.reports import KnownReport, LabelReport, OutcomeReport, of_kind
 from serving.feedback.waiting import MOST_ABOUT_ONE, WaitingReports
+from serving.ledger.event_bodies import Effect
 from serving.settings import Settings
 from serving.state.fold import Fold
+from serving.state.report_events import report_event
 from serving.state.startup import fold_ledger
 from tests.serving.asgi import runtime_with
 from tests.serving.scoring_world import START_MS, payment
@@ -108,7 +111,7 @@ def test_an_export_has_the_label_in_force_and_none_that_was_retracted(bundle: Pa
         ("p-1", "fraud", "customer_report"), ("p-1", RETRACTED, "customer_report"),
     ):  # fmt: skip
         done.append(LabelReport(name, word, source, START_MS + len(done)))
-    done += [OutcomeReport("p-2", "declined", START_MS), OutcomeReport("p-2", "voided", START_MS + 1)]
+    done += [OutcomeReport("p-2", "reversed", START_MS, 100), OutcomeReport("p-2", "voided", START_MS + 1)]
     asyncio.run(lived(tmp_path / "var", bundle, done))
     export(Settings(var=tmp_path / "var").ledger, tmp_path / "out.parquet")
     rows = {one["transaction_id"]: one for one in pq.read_table(tmp_path / "out.parquet").to_pylist()}
@@ -116,7 +119,7 @@ def test_an_export_has_the_label_in_force_and_none_that_was_retracted(bundle: Pa
         ("fraud", "chargeback"), (None, None), (None, None),
     ]  # fmt: skip
     assert rows["p-1"]["label_time"] is None
-    assert rows["p-2"]["outcome"] == "declined"  # the one that the state holds
+    assert rows["p-2"]["outcome"] == "reversed"  # the one that the state holds
 
 
 def test_what_waits_is_bounded_in_number_and_age(bundle: Path, tmp_path: Path) -> None:
@@ -143,3 +146,36 @@ def test_what_waits_is_bounded_in_number_and_age(bundle: Path, tmp_path: Path) -
         await runtime.end()
 
     asyncio.run(run())
+
+
+def test_outcomes_that_an_earlier_release_took_still_fold_and_verify(bundle: Path, tmp_path: Path) -> None:
+    settings = Settings(var=tmp_path / "var", clock="replay")
+    old = [
+        KnownReport("outcome", "declined", None, START_MS, None, "51"),
+        KnownReport("outcome", "declined", None, START_MS + 1, None, "05"),
+        KnownReport("outcome", "reversed", None, START_MS + 2, 99_999_999),
+        KnownReport("outcome", "captured", None, START_MS - 40 * 86_400_000, 10**12),
+    ]
+
+    async def run() -> None:
+        runtime = runtime_with(settings, bundle)
+        await runtime.prepare()
+        await taken(runtime, ("score", "p-0"))
+        assert runtime.feedback is not None
+        known = await runtime.feedback.known("p-0")
+        assert known is not None
+        for one in old:
+            effects = (Effect(one.value, 1),) if one in (old[0], old[2]) else ()
+            event = report_event(known.original.payment, one, Change(effects, None), None)
+            runtime.ledger.append_now(*event[1:])
+        await runtime.end()
+        runtime = runtime_with(settings, bundle)
+        await runtime.prepare()
+        assert runtime.feedback is not None
+        again = await runtime.feedback.known("p-0")
+        assert again is not None and list(again.reports) == old
+        await runtime.end()
+
+    asyncio.run(run())
+    result = verify_ledger(settings.ledger)
+    assert (result.differences, result.set_aside.count) == ([], 0)

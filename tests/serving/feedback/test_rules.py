@@ -14,22 +14,25 @@ from features.intake.parse import payment_from
 from serving.errors import Conflict
 from serving.feedback.changes import Change, change_of
 from serving.feedback.label_precedence import NO_LABEL, label_by_precedence, label_in_force, state_of_label
-from serving.feedback.outcome_rules import EXCLUSIONS, refundable_minor
+from serving.feedback.outcome_amounts import refundable_minor
+from serving.feedback.outcome_rules import EXCLUSIONS
 from serving.feedback.reports import KnownReport, Original, of_kind
 from serving.ledger.event_bodies import Effect, LabelInForce
-from tests.serving.scoring_world import payment
+from tests.serving.scoring_world import START_MS, payment
 from tests.serving.state.test_reports_fold_again import KNOWN
 
 PAYMENT_MINOR = 1_000
 ORIGINAL = Original(payment_from(payment("t-1", amount_minor=PAYMENT_MINOR), KNOWN))
 
-times = st.integers(0, 5)
+times = st.integers(START_MS, START_MS + 5)
 labels = st.builds(
-    KnownReport, st.just("label"), st.sampled_from((*LABELS, RETRACTED)), st.sampled_from(LABEL_SOURCES), times
-)
+    KnownReport, st.just("label"), st.sampled_from((*LABELS, RETRACTED)), st.sampled_from(LABEL_SOURCES), times,
+    refused=st.none(), warnings=st.just(()),
+)  # fmt: skip
 outcomes = st.builds(
     KnownReport, st.just("outcome"), st.sampled_from(OUTCOMES), st.none(), times,
     st.sampled_from((None, 0, 100, 400, 1_000, 1_200)), st.sampled_from((None, "4853")),
+    refused=st.none(), warnings=st.just(()),
 )  # fmt: skip
 precedences = st.permutations(LABEL_SOURCES)
 
@@ -122,21 +125,35 @@ def test_an_imported_label_without_a_source_gives_way_to_any() -> None:
     assert same == Change((), LabelInForce("fraud", None, 9))
 
 
+def stated(reports: list[KnownReport], word: str) -> int:
+    return sum(one.amount_minor or 0 for one in reports if one.value == word)
+
+
 @given(st.lists(outcomes, max_size=10))
 def test_an_accepted_refund_never_exceeds_what_was_captured(reports: list[KnownReport]) -> None:
     recorded: list[KnownReport] = []
     for one in reports:
         added, _ = taken([*recorded, one])
-        if len(added) > len(recorded) and one.value == "refunded" and one.amount_minor is not None:
+        if len(added) > len(recorded) and one.value in ("refunded", "captured"):
             captures = [each for each in recorded if each.value == "captured"]
-            captured = sum(each.amount_minor or 0 for each in captures)
-            if any(each.amount_minor is None for each in captures):
-                captured = max(captured, PAYMENT_MINOR) + PAYMENT_MINOR
-            refunded = sum(each.amount_minor or 0 for each in added if each.value == "refunded")
-            assert refunded <= (captured if captures else PAYMENT_MINOR)
+            captured, whole = stated(added, "captured"), max(PAYMENT_MINOR, stated(added, "authorised"))
+            if any(each.amount_minor is None for each in added if each.value == "captured"):
+                captured = max(captured, whole)
+            if captures or one.value == "captured":
+                assert stated(added, "refunded") <= captured
+            else:
+                assert stated(added, "refunded") <= max(whole, stated(added, "settled"))
         recorded = added
         left = refundable_minor(recorded, PAYMENT_MINOR)
         assert left is not None and left >= 0
+
+
+@given(st.lists(outcomes, max_size=10))
+def test_no_accepted_amounts_are_beyond_what_was_authorised(reports: list[KnownReport]) -> None:
+    recorded, _ = taken(reports)
+    most = 2 * max(PAYMENT_MINOR, stated(recorded, "authorised"))
+    assert stated(recorded, "captured") <= most
+    assert max(stated(recorded, "voided"), stated(recorded, "reversed"), stated(recorded, "settled")) <= most
 
 
 @given(st.lists(outcomes, max_size=8))
@@ -153,26 +170,30 @@ def test_no_recorded_outcomes_exclude_each_other(reports: list[KnownReport]) -> 
     ordered = sorted(recorded, key=lambda one: one.reported_at_ms)
     words = [one.value for one in ordered]
     if "declined" in words:
-        assert not {"authorised", "captured", "settled", "refunded", "chargeback_opened"} & set(words)
-    if "voided" in words and "captured" not in words:
-        assert "settled" not in words
+        assert not {"authorised", "captured", "voided", "settled", "refunded", "chargeback_opened"} & set(words)
+        assert words.count("declined") == 1
+    for word, excluded in (("voided", {"captured"}), ("reversed", {"captured", "refunded"})):
+        whole = [place for place, one in enumerate(ordered) if one.value == word and one.amount_minor is None]
+        if whole:
+            assert not excluded & set(words[whole[0] + 1 :])
 
 
 @pytest.mark.parametrize("one", EXCLUSIONS, ids=lambda one: f"{one.first}-{one.second}")
 @pytest.mark.parametrize("early", [False, True], ids=["in order", "the first arrives last"])
 def test_each_exclusion_is_refused_whichever_report_arrives_first(one: object, early: bool) -> None:
     first, second, reason = one[0], one[1], one[2]  # type: ignore[index]
-    reports = [KnownReport("outcome", first, None, 1), KnownReport("outcome", second, None, 2)]
+    reports = [KnownReport("outcome", first, None, START_MS + 1), KnownReport("outcome", second, None, START_MS + 2)]
     with pytest.raises(Conflict, match=reason):
         a, b = reversed(reports) if early else reports
         change_of(b, ORIGINAL, [a], LABEL_SOURCES)
 
 
 def test_retries_that_are_stamped_anew_are_no_second_report_and_equal_refunds_are() -> None:
-    refund = KnownReport("outcome", "refunded", None, 1, 400)
+    refund = KnownReport("outcome", "refunded", None, START_MS + 1, 400)
     recorded, _ = taken([
-        KnownReport("outcome", "captured", None, 0), KnownReport("outcome", "captured", None, 1), refund, refund,
-        refund._replace(reported_at_ms=2), refund._replace(reported_at_ms=3),
+        KnownReport("outcome", "captured", None, START_MS), KnownReport("outcome", "captured", None, START_MS + 1),
+        refund, refund,
+        refund._replace(reported_at_ms=START_MS + 2), refund._replace(reported_at_ms=START_MS + 3),
     ])  # fmt: skip
     assert [one.value for one in recorded] == ["captured", "refunded", "refunded"]  # a third would exceed the capture
     assert of_kind(recorded, "label") == []
