@@ -23,7 +23,7 @@ def card_of(value: Any, findings: Findings) -> Card | None:
         elif name in _TEXTS:
             known[name] = _word(name, one, where, findings)
         else:
-            findings.warn(where, "unknown_field", "The field is unknown and was not kept.")
+            findings.warn(where, "unknown_field", "The field is unknown", "it was not kept", leak=one)
     known = {name: one for name, one in known.items() if one is not None}
     return Card(**known) if known else None
 
@@ -34,7 +34,7 @@ def _three_ds(value: Any, findings: Findings) -> ThreeDs | None:
     for name, one in sent.items():
         where = f"card.three_ds.{findings.name_of(name)}"
         if name not in ("result", "eci"):
-            findings.warn(where, "unknown_field", "The field is unknown and was not kept.")
+            findings.warn(where, "unknown_field", "The field is unknown", "it was not kept", leak=one)
         elif (word := _word(name, one, where, findings)) is not None:
             known[name] = word
     return ThreeDs(**known) if known else None
@@ -44,14 +44,14 @@ def _object(value: Any, where: str, findings: Findings) -> dict[str, Any]:
     if isinstance(value, dict):
         return {name: one for name, one in value.items() if one is not None}
     if value is not None:
-        findings.warn(where, "invalid_value", "The value is no object and was left out.")
+        findings.warn(where, "invalid_value", "The value is no object", "it was left out", leak=value)
     return {}
 
 
 def _word(name: str, value: Any, where: str, findings: Findings) -> str | None:
     sent = id_text(value)
     if sent is None:
-        findings.warn(where, "invalid_value", "The value is no text and was left out.")
+        findings.warn(where, "invalid_value", "The value is no text", "it was left out", leak=value)
         return None
     text = plain_text(sent)
     if not text:
@@ -63,7 +63,8 @@ def _word(name: str, value: Any, where: str, findings: Findings) -> str | None:
     if len(findings.warnings) + len(findings.problems) == before:
         nothing = says_nothing(text)
         code = "not_sent" if nothing else "invalid_value"
-        findings.warn(where, code, f"The value {'says nothing' if nothing else 'has no meaning here'}: left out.")
+        what = "The value says nothing" if nothing else "The value has no meaning here"
+        findings.warn(where, code, what, "it was left out")
     return None
 
 
