@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from features.domain.card_words import CARD_WORDS, WORDS, card_word
 from features.domain.payment import Card, ThreeDs
-from features.domain.payment_fields import BIN, CARD_WORDS, ECI, THREE_DS_RESULTS
+from features.domain.payment_fields import BIN, ECI
 from features.intake.findings import Findings
-from features.intake.normalise import country_word, id_text, is_country, plain_text, says_nothing
+from features.intake.normalise import country_word, id_text, is_country, plain_text, says_nothing, spelled_word
 
+#: What a value is not, in a warning.
+_WANTED = {
+    "bin": "no 6 to 8 digits",
+    "eci": "no 2 digits",
+    "issuer_country": "no country code (ISO 3166-1 alpha-2)",
+    "brand": "no name of a card scheme",
+    **{name: f"none of {', '.join(words)}, and no code of the card networks for one" for name, words in WORDS.items()},
+}
 _TEXTS = ("bin", "brand", "issuer_country", *CARD_WORDS)
 
 
@@ -63,7 +72,7 @@ def _word(name: str, value: Any, where: str, findings: Findings) -> str | None:
     if len(findings.warnings) + len(findings.problems) == before:
         nothing = says_nothing(text)
         code = "not_sent" if nothing else "invalid_value"
-        what = "The value says nothing" if nothing else "The value has no meaning here"
+        what = "The value says nothing" if nothing else f"The value is {_WANTED[name]}"
         findings.warn(where, code, what, "it was left out")
     return None
 
@@ -79,5 +88,4 @@ def _meaning(name: str, text: str) -> str | None:
     if name == "brand":
         fits = len(text) <= 32 and text.isprintable() and not says_nothing(text) and not any(map(str.isdigit, text))
         return text.lower() if fits else None
-    word = text.lower()
-    return word if word in (THREE_DS_RESULTS if name == "result" else CARD_WORDS[name]) else None
+    return card_word(name, spelled_word(text))

@@ -25,7 +25,7 @@ from features.domain.payment_fields import (
     Word,
 )
 from features.intake.findings import Findings, kind_of
-from features.intake.normalise import currency_word, plain_text, says_nothing
+from features.intake.normalise import currency_word, plain_text, says_nothing, spelled_word
 
 #: The word for a rail or channel that the vocabulary does not have.
 OTHER = "other"
@@ -125,10 +125,14 @@ def _word(field: Field, value: Any, catalogue: Catalogue, findings: Findings) ->
             what = "The currency has no weight here"
             findings.warn("currency", "unknown_currency", what, "decided without the amount")
         return word
+    words = catalogue.words_of(field.name)
     word = text.lower()
-    if word in catalogue.words_of(field.name):
+    if word not in words:  # a deployment's own word may have a hyphen
+        word = spelled_word(text)
+    if word in words:
         return word
-    findings.warn(field.name, "unknown_value", f"The {field.name} is not in the vocabulary", f"it counts as `{OTHER}`")
+    what = f"The {field.name} is none of {', '.join(sorted(words))}"
+    findings.warn(field.name, "unknown_value", what, f"it counts as `{OTHER}`")
     return OTHER
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from features.domain.card_words import CODES, WORDS
 from tests.house.codes import codes_in, codes_of_source
 from tests.house.documents import ROOT, rows_of, text_of
 
@@ -35,3 +36,11 @@ def test_every_way_to_make_a_problem_is_found(tmp_path: Path) -> None:
         ("literal", "422"), ("refused", "422"), ("one_of_two", "warning"), ("the_other", "warning"),
         ("by_name", "warning"), ("by_other_name", "warning"), ("a_tuple", "422"),
     }  # fmt: skip
+
+
+def test_the_table_of_card_words_is_that_of_the_code() -> None:
+    rows = rows_of(text_of(ROOT / "docs/integrate.md"), "field of `card`", "word", "codes")
+    found = [(field.removeprefix("three_ds."), word, codes.lower().split(", ")) for field, word, codes in rows]
+    assert found == [
+        (field, word, list(CODES[field].get(word, ("none",)))) for field, words in WORDS.items() for word in words
+    ]

@@ -171,3 +171,26 @@ def test_what_a_payment_is_not_gets_one_sentence(service: Service) -> None:
     for literal in ("NaN", "Infinity", "-Infinity"):
         reply = service.client.post("/v1/score", content=f'{{"amount_minor": {literal}}}')
         assert (reply.status_code, reply.json()["error"]["code"]) == (400, "malformed")
+
+
+# -- words -----------------------------------------------------------------------------------------
+
+
+def test_codes_of_the_card_networks_and_spellings_of_words_are_read(service: Service) -> None:
+    card = {"three_ds": {"result": "Y"}, "avs": "Y", "cvv": "M", "entry_mode": "05", "funding": "charge"}
+    for name, query in (("m-13", ""), ("m-14", "?strict=1")):
+        reply = service.score(own(name, rail="SEPA Instant", channel="in-app", card=card), query)
+        assert (reply.status_code, reply.json()["warnings"]) == (200, [])
+        kept = service.receipt(name)["payment"]
+        assert (kept["rail"], kept["channel"]) == ("sepa_instant", "in_app")
+        assert kept["card"] == {
+            "three_ds": {"result": "authenticated"}, "avs": "match", "cvv": "match", "entry_mode": "chip",
+            "funding": "credit",
+        }  # fmt: skip
+
+
+def test_warnings_about_words_name_the_accepted_ones(service: Service) -> None:
+    sent = own("m-15", rail="barter", card={"three_ds": {"result": "C"}, "entry_mode": "99"})
+    found = {one["field"]: one["message"] for one in service.score(sent).json()["warnings"]}
+    assert "sepa_instant" in found["rail"] and "authenticated" in found["card.three_ds.result"]
+    assert "contactless" in found["card.entry_mode"]
