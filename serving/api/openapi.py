@@ -56,7 +56,7 @@ def _document(schemas: dict[str, Any], keyed: bool) -> dict[str, Any]:
 
 #: What each scope of a key lets a caller do.
 SCOPES = {
-    "score": "decides about payments",
+    "score": "decides about payments, and reads their decisions with what became of them",
     "feedback": "reports outcomes and labels",
     "read": "reads receipts and metrics",
     "admin": "everything",
