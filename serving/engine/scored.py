@@ -38,13 +38,13 @@ def outside_window(payment: Payment, now_ms: int) -> Refused:
     """The refusal of a payment whose event time is outside the clock's window; `now_ms` is what the clock says."""
     minutes = WINDOW_MS // 60_000
     if payment.event_time_ms > now_ms:
-        message = f"event_time is more than {minutes} minutes ahead of the service's clock."
+        message = "event_time is more than five minutes ahead of the service's clock."
         repair = "Send the time at which the payment happened, with its offset from UTC, and set the caller's clock."
     elif payment.late:
         message = "event_time of a late payment is more than seven days behind the service's clock."
         repair = "Import older payments as a history (python -m serving import-history)."
     else:
-        message = f"event_time is more than {minutes} minutes behind the service's clock."
+        message = "event_time is more than five minutes behind the service's clock."
         repair = f"Send a payment when it happens (within {minutes} minutes), or with `late`: true up to "
         repair += "seven days later, or run the service with the replay clock."
     return Refused([Problem("time_outside_window", message, "event_time", repair)])
