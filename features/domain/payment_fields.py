@@ -153,14 +153,6 @@ FIELDS: tuple[Field, ...] = (
     ),
 )  # fmt: skip
 
-#: The fields of `card` that are words of a closed vocabulary, and those of its `three_ds`.
-CARD_WORDS = {
-    "funding": ("credit", "debit", "prepaid"),
-    "entry_mode": ("chip", "contactless", "magstripe", "manual", "ecommerce", "recurring"),
-    "avs": ("match", "partial", "no_match", "unavailable"),
-    "cvv": ("match", "no_match", "unavailable"),
-}
-THREE_DS_RESULTS = ("authenticated", "attempted", "failed", "not_enrolled", "unavailable")
 BIN = re.compile(r"[0-9]{6,8}", re.ASCII)
 ECI = re.compile(r"[0-9]{1,2}", re.ASCII)
 

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from features.domain.card_words import CARD_WORDS, WORDS, card_word
 from features.domain.payment import Card, ThreeDs
-from features.domain.payment_fields import BIN, CARD_WORDS, ECI, THREE_DS_RESULTS
+from features.domain.payment_fields import BIN, ECI
 from features.intake.findings import Findings
-from features.intake.normalise import country_word, id_text, is_country, plain_text, says_nothing
+from features.intake.normalise import country_word, id_text, is_country, plain_text, says_nothing, spelled_word
 
+#: What a value is not, in a warning.
+_WANTED = {
+    "bin": "no 6 to 8 digits",
+    "eci": "no 2 digits",
+    "issuer_country": "no country code (ISO 3166-1 alpha-2)",
+    "brand": "no name of a card scheme",
+    **{name: f"none of {', '.join(words)}, and no code of the card networks for one" for name, words in WORDS.items()},
+}
 _TEXTS = ("bin", "brand", "issuer_country", *CARD_WORDS)
 
 
@@ -23,7 +32,7 @@ def card_of(value: Any, findings: Findings) -> Card | None:
         elif name in _TEXTS:
             known[name] = _word(name, one, where, findings)
         else:
-            findings.warn(where, "unknown_field", "The field is unknown and was not kept.")
+            findings.warn(where, "unknown_field", "The field is unknown", "it was not kept", leak=one)
     known = {name: one for name, one in known.items() if one is not None}
     return Card(**known) if known else None
 
@@ -34,7 +43,7 @@ def _three_ds(value: Any, findings: Findings) -> ThreeDs | None:
     for name, one in sent.items():
         where = f"card.three_ds.{findings.name_of(name)}"
         if name not in ("result", "eci"):
-            findings.warn(where, "unknown_field", "The field is unknown and was not kept.")
+            findings.warn(where, "unknown_field", "The field is unknown", "it was not kept", leak=one)
         elif (word := _word(name, one, where, findings)) is not None:
             known[name] = word
     return ThreeDs(**known) if known else None
@@ -44,14 +53,14 @@ def _object(value: Any, where: str, findings: Findings) -> dict[str, Any]:
     if isinstance(value, dict):
         return {name: one for name, one in value.items() if one is not None}
     if value is not None:
-        findings.warn(where, "invalid_value", "The value is no object and was left out.")
+        findings.warn(where, "invalid_value", "The value is no object", "it was left out", leak=value)
     return {}
 
 
 def _word(name: str, value: Any, where: str, findings: Findings) -> str | None:
     sent = id_text(value)
     if sent is None:
-        findings.warn(where, "invalid_value", "The value is no text and was left out.")
+        findings.warn(where, "invalid_value", "The value is no text", "it was left out", leak=value)
         return None
     text = plain_text(sent)
     if not text:
@@ -63,7 +72,8 @@ def _word(name: str, value: Any, where: str, findings: Findings) -> str | None:
     if len(findings.warnings) + len(findings.problems) == before:
         nothing = says_nothing(text)
         code = "not_sent" if nothing else "invalid_value"
-        findings.warn(where, code, f"The value {'says nothing' if nothing else 'has no meaning here'}: left out.")
+        what = "The value says nothing" if nothing else f"The value is {_WANTED[name]}"
+        findings.warn(where, code, what, "it was left out")
     return None
 
 
@@ -78,5 +88,4 @@ def _meaning(name: str, text: str) -> str | None:
     if name == "brand":
         fits = len(text) <= 32 and text.isprintable() and not says_nothing(text) and not any(map(str.isdigit, text))
         return text.lower() if fits else None
-    word = text.lower()
-    return word if word in (THREE_DS_RESULTS if name == "result" else CARD_WORDS[name]) else None
+    return card_word(name, spelled_word(text))

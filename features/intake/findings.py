@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from features.domain.payment import FieldWarning
@@ -15,6 +16,10 @@ MOST_PROBLEMS, MOST_WARNINGS = 40, 40
 _LONGEST_NAME = 64
 _KINDS: dict[type, str] = {list: "an array", dict: "an object"}
 _STRICT_REPAIR = "Correct it, leave it out, or send without ?strict=1."
+#: Added to what is said of a value that was not kept, and so not searched for card numbers.
+#: Searched for it are so many characters of a payment: it is a courtesy, and a long text of digits takes long.
+_LEAK_CHARACTERS = 2_048
+_LEAK = "It holds what looks like a clear card number: stop sending it."
 
 
 class Findings:
@@ -24,14 +29,28 @@ class Findings:
         self.tokens = tokens
         self.problems: list[Problem] = []
         self.warnings: list[FieldWarning] = []
+        self._strict: list[Problem] = []
+        self._leak_left = _LEAK_CHARACTERS
 
     def refuse(self, field: str | None, code: str, message: str, repair: str) -> None:
         """Add a problem."""
         self.problems.append(Problem(code, message, field, repair))
 
-    def warn(self, field: str, code: str, message: str, token: str | None = None) -> None:
-        """Add a warning."""
-        self.warnings.append(FieldWarning(field, code, message, token))
+    def warn(self, field: str, code: str, what: str, done: str, token: str | None = None, leak: Any = None) -> None:
+        """Add a warning: what is wrong, and what was done about it, which a strict caller's refusal does not say.
+
+        `leak` is a value that was not kept: whether it holds a card number is said, because its caller sends one.
+        """
+        more = f" {_LEAK}" if self._leaks(leak) else ""
+        self.warnings.append(FieldWarning(field, code, f"{what}: {done}.{more}", token))
+        self._strict.append(Problem(code, f"{what}.{more}", field, _STRICT_REPAIR))
+
+    def _leaks(self, value: Any) -> bool:
+        for text in _texts_in(value):
+            if holds_card_number(text[: max(self._leak_left, 0)]):
+                return True
+            self._leak_left -= len(text)
+        return False
 
     def without_card_number(self, field: str, text: str) -> str:
         """The text with a token in place of each card number."""
@@ -44,7 +63,8 @@ class Findings:
             return text
         replaced, token = self.tokens.replace(text)
         if token is not None:
-            self.warn(field, "card_number_tokenised", "A card number was replaced by its token.", token)
+            what = "The value carries what looks like a clear card number"
+            self.warn(field, "card_number_tokenised", what, "it was replaced by its token", token)
         return replaced
 
     def number_without_card_number(self, field: str, value: float) -> bool:
@@ -69,7 +89,7 @@ class Findings:
         """
         problems = self.problems
         if not problems and strict:
-            problems = [Problem(one.code, one.message, one.field, _STRICT_REPAIR) for one in self.warnings]
+            problems = self._strict
         if len(problems) > MOST_PROBLEMS:
             more = Problem(
                 "too_many_problems", "There are more problems than are listed here.", None, "Repair these first."
@@ -86,6 +106,20 @@ class Findings:
             message = f"{last.message} There are {more:,} more warnings, which are left off."
             found = [*found[: MOST_WARNINGS - 1], FieldWarning(last.field, last.code, message)]
         return tuple(found)
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, one in value.items():
+            yield name
+            yield from _texts_in(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts_in(one)
+    elif isinstance(value, str):
+        yield value
+    elif isinstance(value, int | float) and not isinstance(value, bool) and is_card_number(value):
+        yield str(int(value))
 
 
 def kind_of(value: Any) -> str:

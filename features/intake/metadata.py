@@ -16,13 +16,20 @@ from features.intake.normalise import number_of
 def metadata_of(value: Any, findings: Findings) -> Metadata | None:
     """The texts, numbers and booleans of an object; None if it is no object, or too large as a whole."""
     if not isinstance(value, dict):
-        findings.warn("metadata", "invalid_value", "The value is no object and was left out.")
+        findings.warn("metadata", "invalid_value", "The value is no object", "it was left out", leak=value)
         return None
     sent = {name: one for name, one in value.items() if one is not None}
-    if len(sent) > MOST_METADATA or _size(sent) > MOST_METADATA_BYTES:
-        limit = f"{MOST_METADATA} values and {MOST_METADATA_BYTES:,} bytes"
-        findings.warn("metadata", "out_of_range", f"There are more than {limit}: none of it was kept.")
-        return None
+    if len(sent) > MOST_METADATA:
+        what = f"There are {len(sent):,} values, and there may be {MOST_METADATA}"
+    elif _size(sent) > MOST_METADATA_BYTES:
+        what = f"The values take more than {MOST_METADATA_BYTES:,} bytes as JSON"
+    else:
+        return _kept(sent, findings)
+    findings.warn("metadata", "out_of_range", what, "none of it was kept", leak=sent)
+    return None
+
+
+def _kept(sent: dict[str, Any], findings: Findings) -> Metadata:
     kept: Metadata = {}
     for name, one in sent.items():
         where = f"metadata.{findings.name_of(name)}"
@@ -31,7 +38,8 @@ def metadata_of(value: Any, findings: Findings) -> Metadata | None:
         elif not isinstance(one, bool):
             number = number_of(one)
             if number is None or not math.isfinite(number):
-                findings.warn(where, "invalid_value", "The value is no text, number or boolean and was left out.")
+                what = "The value is no text, number or boolean"
+                findings.warn(where, "invalid_value", what, "it was left out", leak=one)
                 continue
             if not findings.number_without_card_number(where, one):
                 continue

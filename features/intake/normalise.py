@@ -24,6 +24,7 @@ _ZEROS = "0-:. _"
 _LONGEST = 128
 #: An address in brackets with an optional port, or an IPv4 address with one.
 _BRACKETED = re.compile(r"\[([^\]]*)\](?::[0-9]{1,5})?", re.ASCII)
+_BETWEEN_WORDS = re.compile(r"[\s_\-\u2010-\u2015]+")
 _WITH_PORT = re.compile(r"([0-9.]+):[0-9]{1,5}", re.ASCII)
 
 
@@ -80,6 +81,15 @@ def currency_word(text: str) -> str:
     'USD'
     """
     return text.strip().upper()
+
+
+def spelled_word(text: str) -> str:
+    """A word of a vocabulary as it is written there: lower case, with underscores for blanks and hyphens.
+
+    >>> spelled_word("SEPA Instant"), spelled_word(" sepa-instant "), spelled_word("In-App")
+    ('sepa_instant', 'sepa_instant', 'in_app')
+    """
+    return _BETWEEN_WORDS.sub("_", text.strip().lower())
 
 
 def country_word(text: str | None) -> str | None:

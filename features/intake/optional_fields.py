@@ -51,7 +51,9 @@ def optional_of(raw: dict[str, Any], catalogue: Catalogue, findings: Findings) -
         field = _OPTIONAL.get(name)
         if field is None:
             if name not in _KNOWN:
-                findings.warn(findings.name_of(name), "unknown_field", "The field is unknown and was not kept.")
+                findings.warn(
+                    findings.name_of(name), "unknown_field", "The field is unknown", "it was not kept", leak=sent
+                )
             continue
         if sent is None or (isinstance(sent, str) and not sent.strip()):
             continue  # null and blank are not sent
@@ -64,7 +66,7 @@ def optional_of(raw: dict[str, Any], catalogue: Catalogue, findings: Findings) -
 def _says_nothing(field: Field, text: str, findings: Findings) -> bool:
     if not says_nothing(text):
         return False
-    findings.warn(field.name, "not_sent", "The value says nothing: as good as not sent.")
+    findings.warn(field.name, "not_sent", "The value says nothing", "as good as not sent")
     return True
 
 
@@ -79,18 +81,24 @@ def _text(sent: str | None, where: str, findings: Findings) -> str | None:
     text = "" if sent is None else plain_text(sent)
     if text and len(text) <= LONGEST_TEXT and text.isprintable():
         return findings.without_card_number(where, text)
-    findings.warn(where, "invalid_value", f"The value is no text of 1 to {LONGEST_TEXT} printable characters.")
+    findings.warn(
+        where,
+        "invalid_value",
+        f"The value is no text of 1 to {LONGEST_TEXT} printable characters",
+        "it was left out",
+        leak=sent,
+    )
     return None
 
 
 def _address(field: Field, value: Any, catalogue: Catalogue, findings: Findings) -> str | None:
     if isinstance(value, str):
         if says_nothing(value.partition(",")[0].strip().strip("[]")):
-            findings.warn(field.name, "not_sent", "The value says nothing: as good as not sent.")
+            findings.warn(field.name, "not_sent", "The value says nothing", "as good as not sent")
             return None
         if address := address_word(value):
             return address
-    findings.warn(field.name, "invalid_ip", "The value is no IPv4 or IPv6 address and was left out.")
+    findings.warn(field.name, "invalid_ip", "The value is no IPv4 or IPv6 address", "it was left out", leak=value)
     return None
 
 
@@ -105,7 +113,9 @@ def _pattern(field: Field, value: Any, catalogue: Catalogue, findings: Findings)
             return word
         if _says_nothing(field, plain_text(value), findings):
             return None
-    findings.warn(field.name, "invalid_value", f"The value {field.kind.message} It was left out.")
+    findings.warn(
+        field.name, "invalid_value", f"The value {field.kind.message.rstrip('.')}", "it was left out", leak=value
+    )
     return None
 
 
@@ -115,11 +125,11 @@ def _degrees(field: Field, value: Any, catalogue: Catalogue, findings: Findings)
         return None
     number = number_of(value)
     if number is None:
-        findings.warn(field.name, "invalid_value", "The value is no number of degrees and was left out.")
+        findings.warn(field.name, "invalid_value", "The value is no number of degrees", "it was left out", leak=value)
         return None
     if not -field.kind.limit <= number <= field.kind.limit:
-        message = f"The value lies outside -{field.kind.limit}..{field.kind.limit} degrees and was left out."
-        findings.warn(field.name, "out_of_range", message)
+        what = f"The value lies outside -{field.kind.limit}..{field.kind.limit} degrees"
+        findings.warn(field.name, "out_of_range", what, "it was left out", leak=value)
         return None
     return number
 
@@ -128,11 +138,13 @@ def _whole(field: Field, value: Any, catalogue: Catalogue, findings: Findings) -
     assert isinstance(field.kind, Whole)
     number = number_of(value)
     if number is None or (math.isfinite(number) and number % 1 != 0):
-        findings.warn(field.name, "invalid_value", f"The value is no whole number: {field.default} is used.")
+        findings.warn(
+            field.name, "invalid_value", "The value is no whole number", f"{field.default} is used", leak=value
+        )
     elif not field.kind.low <= number <= field.kind.high:
         findings.warn(
             field.name, "out_of_range",
-            f"The value lies outside {field.kind.low}..{field.kind.high}: {field.default} is used.",
+            f"The value lies outside {field.kind.low}..{field.kind.high}", f"{field.default} is used", leak=value,
         )  # fmt: skip
     else:
         return int(number)
@@ -143,13 +155,13 @@ def _flag(field: Field, value: Any, catalogue: Catalogue, findings: Findings) ->
     spelled = value.strip().lower() if isinstance(value, str) else value
     if isinstance(spelled, str | int) and spelled in (*_TRUE, *_FALSE):
         return spelled in _TRUE
-    findings.warn(field.name, "invalid_value", "The value is neither true nor false and was left out.")
+    findings.warn(field.name, "invalid_value", "The value is neither true nor false", "it was left out", leak=value)
     return None
 
 
 def _attributes(field: Field, value: Any, catalogue: Catalogue, findings: Findings) -> dict[str, float | str] | None:
     if not isinstance(value, dict):
-        findings.warn(field.name, "invalid_value", "The value is no object and was left out.")
+        findings.warn(field.name, "invalid_value", "The value is no object", "it was left out", leak=value)
         return None
     declared = {one.name: one for one in catalogue.parameters.attributes}
     kept: dict[str, float | str] = {}
@@ -157,7 +169,9 @@ def _attributes(field: Field, value: Any, catalogue: Catalogue, findings: Findin
         where = f"{field.name}.{findings.name_of(name)}"
         attribute = declared.get(name)
         if attribute is None:
-            findings.warn(where, "undeclared_attribute", "The catalogue does not declare it: it was not kept.")
+            findings.warn(
+                where, "undeclared_attribute", "The catalogue does not declare it", "it was not kept", leak=sent
+            )
         elif sent is not None and (not isinstance(sent, str) or sent.strip()):
             known = _category(sent, where, findings) if attribute.categories else _number(sent, where, findings)
             if known is not None:
@@ -173,10 +187,10 @@ def _number(sent: Any, where: str, findings: Findings) -> float | None:
     number = float(sent) if isinstance(sent, bool) else number_of(sent)
     if number is None:
         nothing = isinstance(sent, str) and says_nothing(plain_text(sent))
-        code, message = ("not_sent", "says nothing") if nothing else ("invalid_value", "is no number")
-        findings.warn(where, code, f"The value {message} and was left out.")
+        code, what = ("not_sent", "says nothing") if nothing else ("invalid_value", "is no number")
+        findings.warn(where, code, f"The value {what}", "it was left out", leak=sent)
     elif not math.isfinite(number):
-        findings.warn(where, "out_of_range", "The value is beyond every number we keep (1.8e308) and was left out.")
+        findings.warn(where, "out_of_range", "The value is beyond every number we keep (1.8e308)", "it was left out")
     elif findings.number_without_card_number(where, number):
         return number
     return None

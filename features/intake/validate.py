@@ -25,11 +25,12 @@ from features.domain.payment_fields import (
     Word,
 )
 from features.intake.findings import Findings, kind_of
-from features.intake.normalise import currency_word, plain_text, says_nothing
+from features.intake.normalise import currency_word, plain_text, says_nothing, spelled_word
 
 #: The word for a rail or channel that the vocabulary does not have.
 OTHER = "other"
 _CORE = tuple(field for field in FIELDS if field.required)
+_TEXT_REPAIR = "Send one text in quotes."
 TIME_REPAIR = "Send RFC 3339 with an offset, e.g. 2026-11-11T00:00:03.120Z."
 
 
@@ -48,13 +49,19 @@ def core_of(raw: dict[str, Any], catalogue: Catalogue, findings: Findings) -> di
 def _checked_text(value: Any, field: str, findings: Findings) -> str | None:
     """A text of 1 to LONGEST_TEXT printable characters with a token for a card number; None with a problem."""
     if not isinstance(value, str):
-        findings.refuse(field, "wrong_type", f"must be a string, not {kind_of(value)}.", "Send it in quotes.")
+        findings.refuse(field, "wrong_type", f"must be a string, not {kind_of(value)}.", _TEXT_REPAIR)
         return None
     text = plain_text(value)
-    if not text or len(text) > LONGEST_TEXT or not text.isprintable():
-        findings.refuse(
-            field, "invalid_text", f"must be 1 to {LONGEST_TEXT} printable characters.", "Shorten or clean the text."
-        )
+    if not text:
+        findings.refuse(field, "invalid_text", "is blank.", f"Send {field}: it is required.")
+        return None
+    if len(text) > LONGEST_TEXT:
+        message = f"has {len(text):,} characters; there may be {LONGEST_TEXT}."
+        findings.refuse(field, "invalid_text", message, "Shorten the text.")
+        return None
+    if not text.isprintable():
+        message = "holds a character that cannot be printed, such as a line end."
+        findings.refuse(field, "invalid_text", message, "Remove such characters.")
         return None
     return findings.without_card_number(field, text)
 
@@ -76,7 +83,7 @@ def _identifier(field: Field, value: Any, catalogue: Catalogue, findings: Findin
     text = _checked_text(value, field.name, findings)
     # A transaction is no entity: its id only has to be the same again in a retry.
     if text is not None and field.name != "transaction_id" and says_nothing(text):
-        findings.warn(field.name, "not_sent", f"The value says nothing: decided without this {field.label.lower()}.")
+        findings.warn(field.name, "not_sent", "The value says nothing", f"decided without this {field.label.lower()}")
         return ""
     return text
 
@@ -115,13 +122,17 @@ def _word(field: Field, value: Any, catalogue: Catalogue, findings: Findings) ->
     if field.name == "currency":
         word = currency_word(text)
         if word not in catalogue.weights:
-            message = "The currency has no weight here: decided without the amount."
-            findings.warn("currency", "unknown_currency", message)
+            what = "The currency has no weight here"
+            findings.warn("currency", "unknown_currency", what, "decided without the amount")
         return word
+    words = catalogue.words_of(field.name)
     word = text.lower()
-    if word in catalogue.words_of(field.name):
+    if word not in words:  # a deployment's own word may have a hyphen
+        word = spelled_word(text)
+    if word in words:
         return word
-    findings.warn(field.name, "unknown_value", f"The {field.name} is not in the vocabulary: it counts as `{OTHER}`.")
+    what = f"The {field.name} is none of {', '.join(sorted(words))}"
+    findings.warn(field.name, "unknown_value", what, f"it counts as `{OTHER}`")
     return OTHER
 
 

@@ -9,7 +9,7 @@ from features.catalogue.catalogue import CatalogueParameters
 from serving.api import list_schemas
 from serving.api.contract.operations import HEADERS, TAGS, described
 from serving.api.contract.payment_schema import TEXT
-from serving.api.query_flags import MEANING, SPELLINGS, TAKEN
+from serving.api.query_flags import MEANING, TAKEN
 from serving.api.schemas import ref, schemas_of
 
 
@@ -56,7 +56,7 @@ def _document(schemas: dict[str, Any], keyed: bool) -> dict[str, Any]:
 
 #: What each scope of a key lets a caller do.
 SCOPES = {
-    "score": "decides about payments",
+    "score": "decides about payments, and reads their decisions with what became of them",
     "feedback": "reports outcomes and labels",
     "read": "reads receipts and metrics",
     "admin": "everything",
@@ -143,7 +143,7 @@ def _get(summary: str, content: str, schema: dict[str, Any], statuses: tuple[str
 
 
 def _flags(path: str) -> list[dict[str, Any]]:
-    schema = {"type": "string", "enum": list(SPELLINGS)}
+    schema = {"type": "boolean"}  # clients write true and false; 1 and 0 are read too
     return [
         {"name": name, "in": "query", "required": False, "schema": schema, "description": MEANING[name]}
         for name in TAKEN[path]

@@ -16,8 +16,9 @@ MEANING = {
 }
 #: The paths that take flags; every other path takes none.
 TAKEN = {"/v1/score": tuple(MEANING), "/v1/score/batch": tuple(MEANING)}
-#: How a flag is spelled.
-SPELLINGS = {"": True, "1": True, "true": True, "0": False, "false": False}
+#: How a flag is spelled, in any letter case: Python writes `True`. Empty is no spelling: a variable that was not
+#: set would silently turn `dry_run` on, and the payment would not be recorded.
+SPELLINGS = {"1": True, "true": True, "0": False, "false": False}
 
 
 class Flags(msgspec.Struct, frozen=True):
@@ -34,7 +35,7 @@ NONE = Flags()
 def flags_of(path: str, query: bytes) -> Flags:
     """The flags that a request to this path sends.
 
-    Raises: Refused, with every problem: a flag that the path does not take, that is repeated, or neither on nor off.
+    Raises: Refused, with every problem: a flag that the path does not take, is repeated, or neither on nor off.
 
     >>> flags_of("/v1/score", b"explain=1")
     Flags(explain=True, dry_run=False, strict=False)
@@ -50,12 +51,11 @@ def flags_of(path: str, query: bytes) -> Flags:
             problems.append(Problem("unknown_flag", "An unknown query flag was sent.", None, _repair(taken)))
         elif name in values:
             problems.append(Problem("repeated_flag", f"`{name}` is sent more than once.", name, "Send it once."))
-        elif text not in SPELLINGS:
-            problems.append(
-                Problem("invalid_flag", f"`{name}` is neither on nor off.", name, "Send 1 or 0, or leave it out.")
-            )
+        elif (value := SPELLINGS.get(text.lower())) is None:
+            what = "is neither true nor false" if text else "is sent without a value"
+            problems.append(Problem("invalid_flag", f"`{name}` {what}.", name, f"Send {name}=true, or leave it out."))
         else:
-            values[name] = SPELLINGS[text]
+            values[name] = value
     if problems:
         raise Refused(list(dict.fromkeys(problems)))
     return Flags(**values)

@@ -105,8 +105,9 @@ class Batch(msgspec.Struct):
 
     payments: Annotated[tuple[Payment, ...], Meta(max_length=MAX_BATCH_PAYMENTS)]
     deadline_ms: Annotated[
-        int, Meta(ge=1, le=LONGEST_DEADLINE_MS, description=f"{LONGEST_DEADLINE_MS} if not sent.")
-    ] = LONGEST_DEADLINE_MS
+        Annotated[int, Meta(ge=1, le=LONGEST_DEADLINE_MS)] | None,
+        Meta(description=f"{LONGEST_DEADLINE_MS} if not sent."),
+    ] = None
 
 
 class RecordedOutcome(messages.Recorded, frozen=True, kw_only=True):

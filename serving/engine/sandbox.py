@@ -83,6 +83,12 @@ def is_test(transaction_id: str) -> bool:
     return transaction_id.startswith(_PREFIXES)
 
 
+def _no_record() -> UnknownTransaction:
+    return UnknownTransaction(
+        "A test of the sandbox leaves no record.", "Ask for a payment with another id.", "transaction_id"
+    )
+
+
 def _script_of(transaction_id: str) -> tuple[str, Script]:
     return next(found for found in SCRIPTS.items() if transaction_id.startswith(found[0]))
 
@@ -151,9 +157,7 @@ class SandboxEngine:
     async def payment_event(self, transaction_id: str) -> Event | None:
         """See `Engine.payment_event`."""
         if is_test(transaction_id):
-            raise UnknownTransaction(
-                "A test of the sandbox leaves no record.", "Ask for a payment with another id.", "transaction_id"
-            )
+            raise _no_record()
         return await self._engine.payment_event(transaction_id)
 
 
@@ -180,8 +184,13 @@ class SandboxFeedback:
         return await self._feedback.take_label(report)
 
     async def known(self, transaction_id: str) -> KnownPayment | None:
-        """See `Feedback.known`: nothing is known of a test."""
-        return None if is_test(transaction_id) else await self._feedback.known(transaction_id)
+        """See `Feedback.known`.
+
+        Raises: UnknownTransaction for a test.
+        """
+        if is_test(transaction_id):
+            raise _no_record()
+        return await self._feedback.known(transaction_id)
 
 
 class SandboxRuntime:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -34,14 +34,18 @@ class Scored(msgspec.Struct, frozen=True):
 OnScored = Callable[[Scored | Exception], None]
 
 
-def outside_window(payment: Payment) -> Refused:
-    """The refusal of a payment whose event time is outside the clock's window."""
-    if payment.late:
-        message = "event_time of a late payment lies further back than seven days, or ahead of the service's clock."
+def outside_window(payment: Payment, now_ms: int) -> Refused:
+    """The refusal of a payment whose event time is outside the clock's window; `now_ms` is what the clock says."""
+    minutes = WINDOW_MS // 60_000
+    if payment.event_time_ms > now_ms:
+        message = "event_time is more than five minutes ahead of the service's clock."
+        repair = "Send the time at which the payment happened, with its offset from UTC, and set the caller's clock."
+    elif payment.late:
+        message = "event_time of a late payment is more than seven days behind the service's clock."
         repair = "Import older payments as a history (python -m serving import-history)."
     else:
-        message = "event_time is further than five minutes from the service's clock."
-        repair = f"Send a payment when it happens (within {WINDOW_MS // 60_000} minutes), or with `late`: true up to "
+        message = "event_time is more than five minutes behind the service's clock."
+        repair = f"Send a payment when it happens (within {minutes} minutes), or with `late`: true up to "
         repair += "seven days later, or run the service with the replay clock."
     return Refused([Problem("time_outside_window", message, "event_time", repair)])
 
@@ -55,11 +59,15 @@ def in_imported_history(transaction_id: str) -> Conflict:
     )
 
 
-def different_content(transaction_id: str, answer: bytes | None) -> Conflict:
-    """The refusal of a known id with another identity; it repeats what was decided, once that is known."""
+def different_content(transaction_id: str, answer: bytes | None, fields: Sequence[str] = ()) -> Conflict:
+    """The refusal of a known id with another identity; it repeats what was decided, once that is known.
+
+    `fields` are those of its identity that differ, if both payments are at hand.
+    """
+    what = " and ".join(fields) or "amount, currency, payer, instrument or payee"
     known = None if answer is None else decode_answer(answer)
     return Conflict(
-        f"Transaction `{transaction_id}` was scored with another amount, currency, payer, instrument or payee.",
+        f"Transaction `{transaction_id}` was scored with another {what}.",
         "Send a new transaction_id for another payment; a retry repeats these fields.",
         "transaction_id",
         decision=None if known is None else known.decision,

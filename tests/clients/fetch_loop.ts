@@ -19,7 +19,7 @@ function payment(transaction_id: string): Payment {
 }
 
 async function decisions(): Promise<void> {
-  const query = { explain: "1" } as const;
+  const query = { explain: true };
   const { data, error } = await client.POST("/v1/score", { body: payment("fetch-1"), params: { query } });
   assert.ok(data, JSON.stringify(error));
   assert.deepEqual([data.transaction_id, data.tier], ["fetch-1", "full"]);

@@ -18,7 +18,7 @@ function payment(transaction_id: string): Payment {
 }
 
 async function decisions(): Promise<void> {
-  const { data, error } = await scorePayment({ body: payment("hey-1"), query: { explain: "1" } });
+  const { data, error } = await scorePayment({ body: payment("hey-1"), query: { explain: true } });
   assert.ok(data, JSON.stringify(error));
   assert.deepEqual([data.transaction_id, data.tier], ["hey-1", "full"]);
   const again = await scorePayment({ body: payment("hey-1") });

@@ -40,7 +40,6 @@ from riskgate_client.models import (
     RecordedLabel,
     RecordedOutcome,
     RemoveEntriesList,
-    ScorePaymentExplain,
 )
 
 client = AuthenticatedClient(base_url=os.environ["RISKGATE_URL"], token=os.environ["RISKGATE_TOKEN"])
@@ -65,7 +64,7 @@ def payment(transaction_id: str) -> Payment:
 
 
 def decisions() -> None:
-    answer = score_payment.sync(client=client, body=payment("python-1"), explain=ScorePaymentExplain.VALUE_1)
+    answer = score_payment.sync(client=client, body=payment("python-1"), explain=True)
     assert isinstance(answer, Answer), answer
     assert (answer.transaction_id, answer.tier.value) == ("python-1", "full")
     again = score_payment.sync_detailed(client=client, body=payment("python-1"))

@@ -125,7 +125,7 @@ _ANSWER = {
 }  # fmt: skip
 _REFUSED = {
     "error": {
-        "code": "time_outside_window", "message": "event_time is further than five minutes from the service's clock.",
+        "code": "time_outside_window", "message": "event_time is more than five minutes behind the service's clock.",
         "field": "event_time", "repair": "Send a payment when it happens (within 5 minutes).",
     }
 }  # fmt: skip

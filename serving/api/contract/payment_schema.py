@@ -10,13 +10,12 @@ import json
 from typing import Any
 
 from features.catalogue.catalogue import CatalogueParameters
+from features.domain.card_words import CARD_WORDS, THREE_DS_RESULTS
 from features.domain.payment import CHANNELS, RAILS
 from features.domain.payment_fields import (
-    CARD_WORDS,
     EXAMPLE,
     FIELDS,
     LONGEST_TEXT,
-    THREE_DS_RESULTS,
     Address,
     Attributes,
     CardFields,
@@ -157,7 +156,8 @@ def _card() -> dict[str, Any]:
     return {
         "Card": {
             "title": "Card",
-            "description": "What the caller knows of a card beyond its token. All of it is optional.",
+            "description": "What the caller knows of a card beyond its token. All of it is optional. Codes of the card "
+            "networks that mean one of the words (EMV 3-D Secure, AVS, CVV, entry modes) are read too.",
             "type": "object",
             "properties": {**texts, **words, "three_ds": _or_null({"$ref": "#/components/schemas/ThreeDs"})},
         },

@@ -13,7 +13,7 @@ from serving.decision import receipt as receipts
 from serving.decision.decider import Decided, FeatureReading
 from serving.decision.evaluator import DEFAULT
 from serving.engine.clustered.ledger_lookup import LedgerLookup
-from serving.engine.retry_identity import content_digest, differs, warned
+from serving.engine.retry_identity import content_digest, differs, fields_that_differ, warned
 from serving.engine.scored import Scored, outside_window
 from serving.errors import LedgerUnavailable
 from serving.redis_store.idempotency_record import IdempotencyRecord
@@ -40,25 +40,33 @@ def scored_from(decided: Decided) -> Scored:
     return Scored(decided.answer, False, None, word, decided.tier, timings_us)
 
 
-def replay_of(claim: Claim, known: IdempotencyRecord) -> Scored:
-    """The recorded answer of a known payment.
+def replay_of(claim: Claim, known: IdempotencyRecord, content: bytes | None = None) -> Scored:
+    """The recorded answer of a known payment, which is `content` if that is at hand.
 
     Raises: Conflict.
     """
-    return _replayed(claim, known.digest, known.answer)
+    return replayed(claim, known.digest, known.answer, content)
 
 
-def _replayed(claim: Claim, digest: bytes, sent: bytes) -> Scored:
-    sent = warned(sent) if differs_from(claim, digest, sent) else sent
+def replayed(claim: Claim, digest: bytes, sent: bytes, content: bytes | None) -> Scored:
+    """The answer that was sent for the payment with this digest; `content` is that payment if it is at hand.
+
+    Raises: Conflict.
+    """
+    if differs(claim.payment.transaction_id, claim.content, claim.digest, digest, sent, content):
+        sent = warned(sent, fields_that_differ(claim.content, content))
     answer = receipts.decode_answer(sent)
     return Scored(sent, True, None, answer.decision, answer.tier)
 
 
-def without_receipt(decided: Decided, replayed: bool, differs: bool = False) -> Scored:
-    """The answer of a decision that is not recorded yet: it names no receipt, for none could be fetched."""
-    sent = warned(decided.answer) if differs else decided.answer
-    answer = msgspec.structs.replace(receipts.decode_answer(sent), receipt_id=None)
-    return Scored(receipts.encode_answer(answer), replayed, None, decided.evaluation.decision.word, decided.tier)
+def without_receipt(decided: Decided, sent: bytes | None = None) -> Scored:
+    """The answer of a decision that is not recorded yet, or what is `sent` for it to a retry: it names no receipt.
+
+    None could be fetched.
+    """
+    answer = msgspec.structs.replace(receipts.decode_answer(sent or decided.answer), receipt_id=None)
+    word = decided.evaluation.decision.word
+    return Scored(receipts.encode_answer(answer), sent is not None, None, word, decided.tier)
 
 
 def differs_from(claim: Claim, digest: bytes, answer: bytes | None = None) -> bool:
@@ -69,7 +77,7 @@ def differs_from(claim: Claim, digest: bytes, answer: bytes | None = None) -> bo
     return differs(claim.payment.transaction_id, claim.content, claim.digest, digest, answer)
 
 
-async def answer_from_ledger(claim: Claim, lookup: LedgerLookup) -> Scored:
+async def answer_from_ledger(claim: Claim, lookup: LedgerLookup, now_ms: int) -> Scored:
     """The answer of a payment that the ledger holds, for a retry whose event time has left the clock's window.
 
     Raises: Conflict; Refused for a payment that is in no ledger.
@@ -78,6 +86,7 @@ async def answer_from_ledger(claim: Claim, lookup: LedgerLookup) -> Scored:
     with contextlib.suppress(LedgerUnavailable):
         event = await asyncio.to_thread(lookup.payment, claim.payment.transaction_id)
     if event is None:
-        raise outside_window(claim.payment)
+        raise outside_window(claim.payment, now_ms)
     body = receipts.decode_body(event.body)
-    return _replayed(claim, content_digest(bytes(body.payment)), bytes(body.answer))
+    content = bytes(body.payment)
+    return replayed(claim, content_digest(content), bytes(body.answer), content)

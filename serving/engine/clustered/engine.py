@@ -25,7 +25,7 @@ from serving.decision.clock import Clock
 from serving.decision.decider import Decider, FeatureReading, Timings, deadline_of
 from serving.decision.evaluator import DEFAULT, FULL, RULES_ONLY, STALE
 from serving.decision.receipt import Receipt
-from serving.engine.clustered.claim import Claim, differs_from, empty_reading, replay_of, scored_from, without_receipt
+from serving.engine.clustered.claim import Claim, empty_reading, replay_of, replayed, scored_from, without_receipt
 from serving.engine.clustered.ledger_lookup import LedgerLookup
 from serving.engine.clustered.outbox.journal import PendingDecision
 from serving.engine.clustered.outbox.outbox import Outbox, record_decision
@@ -173,7 +173,7 @@ class RedisEngine:
     async def dry_run(self, payment: Payment) -> Scored:
         """See `Engine.dry_run`."""
         if not self._accepts(payment):
-            raise outside_window(payment)
+            raise outside_window(payment, self.clock.now_ms())
         entry = self.strings.entry(payment)
         try:
             strings = await self.state.read(entry, self.now_ns() + payment.deadline_ms * 1_000_000)
@@ -256,8 +256,8 @@ class RedisEngine:
         payment = claim.payment
         pending = self.outbox.pending(payment.transaction_id)
         if pending is not None:  # answered before: a retry gets the same answer
-            differs = differs_from(claim, pending.digest, pending.decided.answer)
-            return without_receipt(pending.decided, True, differs)
+            answer = replayed(claim, pending.digest, pending.decided.answer, pending.content).answer
+            return without_receipt(pending.decided, answer)
         self.misses += 1
         reading = empty_reading(("state", "model"), ())
         decided = self.decider.decide(payment, reading, timings, self.now_ns, explain_approved=explain_approved)
@@ -274,7 +274,7 @@ class RedisEngine:
     def record_later(self, pending: PendingDecision) -> Scored:
         """Put a decision that Redis has not taken into the outbox; returns its answer."""
         self.outbox.add(pending)
-        return without_receipt(pending.decided, False)
+        return without_receipt(pending.decided)
 
     def without_stream(self, claim: Claim) -> Scored:
         """The decision while the stream is full."""

@@ -13,12 +13,13 @@ import msgspec
 
 from features.domain.payment import Payment
 from features.intake.parse import stored_payment
+from serving.decision.clock import Clock
 from serving.decision.decider import Timings
 from serving.engine.clustered.claim import Claim, answer_from_ledger, differs_from, replay_of
 from serving.engine.clustered.ledger_lookup import LedgerLookup
-from serving.engine.retry_identity import warned
+from serving.engine.retry_identity import fields_that_differ, warned
 from serving.engine.scored import Scored, taken_undecided
-from serving.errors import LedgerUnavailable, StateUnavailable
+from serving.errors import Conflict, LedgerUnavailable, StateUnavailable
 from serving.redis_store.idempotency_record import NEVER_DUE_MS, IdempotencyRecord, strings_at
 from serving.redis_store.messages import Strings
 from serving.redis_store.state import RedisState
@@ -35,6 +36,7 @@ class RetryHost(Protocol):
 
     state: RedisState
     lookup: LedgerLookup
+    clock: Clock
     now_ns: Callable[[], int]
 
     def claim(self, payment: Payment, content: bytes, best_tier: str) -> Claim:
@@ -76,26 +78,43 @@ class Retries:
                 break
             known = found
         if known.answered:
-            return replay_of(claim, known)
+            return await self._replay(claim, known)
         if differs_from(claim, known.digest):
             return await self._take_over_with_its_own_content(claim, known, timings, explain_approved)
         return await self._take_over(claim, known, timings, explain_approved)
+
+    async def _replay(self, claim: Claim, known: IdempotencyRecord) -> Scored:
+        """The recorded answer; a conflict reads the payment that was admitted, to name what differs.
+
+        A retry that differs outside its identity reads nothing more: callers stamp every retry with its own time.
+        """
+        try:
+            return replay_of(claim, known)
+        except Conflict:
+            content = await self._admitted(claim.payment.transaction_id)
+            if content is None:
+                raise
+            return replay_of(claim, known, content)
+
+    async def _admitted(self, name: str) -> bytes | None:
+        """A payment as it was admitted: from the stream, or from the ledger; None if neither can be read."""
+        with contextlib.suppress(StateUnavailable, LedgerUnavailable):
+            return await unrecorded_content(self.engine.state, name) or await asyncio.to_thread(
+                self.engine.lookup.content, name
+            )
+        return None
 
     async def _take_over_with_its_own_content(
         self, claim: Claim, known: IdempotencyRecord, timings: Timings, explain_approved: bool
     ) -> Scored:
         """Decide what was admitted: the state holds it, and not what the retry sent."""
-        engine, name = self.engine, claim.payment.transaction_id
-        content = None
-        with contextlib.suppress(StateUnavailable, LedgerUnavailable):
-            content = await unrecorded_content(engine.state, name) or await asyncio.to_thread(
-                engine.lookup.content, name
-            )
+        engine = self.engine
+        content = await self._admitted(claim.payment.transaction_id)
         if content is None:  # begun by a worker that died before it was admitted: nobody can decide it as it was
             return engine.without_stream(claim)
         own = engine.claim(stored_payment(content), content, claim.best_tier)
         scored = await self._take_over(own, known, timings, explain_approved)
-        return msgspec.structs.replace(scored, answer=warned(scored.answer))
+        return msgspec.structs.replace(scored, answer=warned(scored.answer, fields_that_differ(claim.content, content)))
 
     async def _take_over(
         self, claim: Claim, known: IdempotencyRecord, timings: Timings, explain_approved: bool
@@ -121,5 +140,5 @@ class Retries:
         with contextlib.suppress(StateUnavailable):
             known = await self.engine.state.record(claim.payment.transaction_id, timings.deadline_ns)
         if known is None:  # expired in Redis, but still in PostgreSQL
-            return await answer_from_ledger(claim, self.engine.lookup)
+            return await answer_from_ledger(claim, self.engine.lookup, self.engine.clock.now_ms())
         return await self.answer(claim, known, timings, explain_approved)

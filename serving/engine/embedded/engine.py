@@ -23,7 +23,7 @@ from serving.decision.clock import Clock
 from serving.decision.decider import Decided, Decider, FeatureReading, Timings, deadline_of
 from serving.decision.evaluator import DEFAULT, FULL, STALE, Evaluator
 from serving.decision.rules import Lists
-from serving.engine.retry_identity import content_digest, differs, warned
+from serving.engine.retry_identity import content_digest, differs, fields_that_differ, warned
 from serving.engine.scored import Scored, in_imported_history, outside_window, taken_undecided
 from serving.errors import Conflict, LedgerError
 from serving.ledger.sqlite.commit_ticket import CommitTicket
@@ -204,9 +204,9 @@ class EmbeddedEngine:
     def _replay(self, payment: Payment, content: bytes, known: RecentAnswer) -> Scored:
         sent = known.answer
         if known.content != content and differs(
-            payment.transaction_id, content, content_digest(content), content_digest(known.content), sent
+            payment.transaction_id, content, content_digest(content), content_digest(known.content), sent, known.content
         ):
-            sent = warned(sent)
+            sent = warned(sent, fields_that_differ(content, known.content))
         answer = receipts.decode_answer(sent)
         ticket = known.ticket
         if ticket is not None and isinstance(ticket.error(), NotYetWritten):
@@ -222,7 +222,7 @@ class EmbeddedEngine:
 
     def _check_time(self, payment: Payment) -> None:
         if not self.clock.accepts(payment.event_time_ms, late=payment.late):
-            raise outside_window(payment)
+            raise outside_window(payment, self.clock.now_ms())
         segment = self.fold.segment
         if segment is not None and payment.transaction_id in segment:
             raise in_imported_history(payment.transaction_id)

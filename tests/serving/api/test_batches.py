@@ -29,10 +29,10 @@ values = st.recursive(
 )  # fmt: skip
 
 
-@given(st.lists(values, max_size=4), st.none() | st.integers(1, 10_000), st.booleans())
-def test_a_batch_is_what_its_json_says(payments: list[Any], deadline_ms: int | None, first: bool) -> None:
+@given(st.lists(values, max_size=4), st.none() | st.integers(1, 10_000), st.booleans(), st.booleans())
+def test_a_batch_is_what_its_json_says(payments: list[Any], deadline_ms: int | None, first: bool, null: bool) -> None:
     whole: dict[str, Any] = {"payments": payments}
-    if deadline_ms is not None:
+    if deadline_ms is not None or null:
         whole = {"deadline_ms": deadline_ms, **whole} if first else {**whole, "deadline_ms": deadline_ms}
     batch = read_batch(json.dumps(whole).encode())
     assert [msgspec.json.decode(one) for one in batch.payments] == payments
@@ -46,7 +46,8 @@ def test_a_batch_is_what_its_json_says(payments: list[Any], deadline_ms: int | N
         b'{"deadline_ms":10000,"payments":[{}],"deadline_ms":10000}', b'{"payments":[],"\\u0070ayments":[]}',
         b'{"payments":{}}', b"[]", b"{}", b'{"payments":[],"other":1}', b'{"payments":[],"deadline_ms":0}',
         b'{"payments":[],"deadline_ms":"5"}', b'{"payments":[],"deadline_ms":10001}', b'{"payments":null}',
-        b'{"payments":[],"deadline_ms":true}', json.dumps({"payments": [1] * 1_001}).encode(),
+        b'{"payments":[],"deadline_ms":true}', b'{"payments":[],"deadline_ms":null,"deadline_ms":null}',
+        b'{"deadline_ms":null,"payments":[{}],"deadline_ms":5}', json.dumps({"payments": [1] * 1_001}).encode(),
     ],
 )  # fmt: skip
 def test_what_is_no_batch_is_refused(body: bytes) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from features.errors import Refused
 from serving.api.openapi import document
-from serving.api.query_flags import SPELLINGS, TAKEN, Flags, flags_of
+from serving.api.query_flags import MEANING, SPELLINGS, TAKEN, Flags, flags_of
 from serving.audit.verify import verify_ledger
 from tests.serving.asgi import Asked
 from tests.serving.scoring_world import START_MS, payment, suspicious
@@ -54,7 +54,7 @@ def test_a_dry_run_of_a_batch_records_nothing_and_counts_nothing(asked: Asked) -
     assert [one.get("transaction_id") for one in decisions] == ["d-1", "d-2", None]
     assert decisions[0]["reasons"], "a dry run explains an approved payment too, as alone"
     assert decisions[0] == asked.ask("POST", SCORE + "?dry_run=1", batch["payments"][0]).json()
-    assert asked.ask("POST", BATCH + "?dry_run=true&explain", batch).json() == first.json()
+    assert asked.ask("POST", BATCH + "?dry_run=true&explain=True", batch).json() == first.json()
     assert asked.runtime.ledger.last_seq() == before
     assert metrics(asked, "riskgate_decisions_total") == counted
     assert asked.ask("GET", "/v1/receipts/d-1").status_code == 404
@@ -68,7 +68,7 @@ def test_a_batch_without_the_flag_is_recorded(asked: Asked) -> None:
 
 
 def test_explain_gives_reasons_for_the_approved_payments_of_a_batch(asked: Asked) -> None:
-    for query, explained in (("", False), ("?explain=1", True), ("?explain", True), ("?%65xplain=%31", True)):
+    for query, explained in (("", False), ("?explain=1", True), ("?explain=TRUE", True), ("?%65xplain=%31", True)):
         one = payment(f"e{len(query)}", START_MS + len(query))
         (decision,) = asked.ask("POST", BATCH + query, {"payments": [one]}).json()["decisions"]
         assert decision["decision"] == "approve"
@@ -96,13 +96,20 @@ def test_a_route_that_takes_no_flag_takes_a_bare_question_mark(asked: Asked, met
 
 
 def test_a_flag_is_sent_once_and_is_on_or_off() -> None:
-    for query in (b"explain=1&explain=1", b"explain=1&explain=0", b"dry_run=2", b"dry_run=%20", b"explain=1%00"):
+    for query in (
+        b"explain=1&explain=1",
+        b"explain=1&explain=0",
+        b"dry_run=2",
+        b"dry_run=%20",
+        b"explain=",
+        b"explain=1%00",
+    ):
         with pytest.raises(Refused):
             flags_of(SCORE, query)
     with pytest.raises(Refused) as caught:
         flags_of(SCORE, b"explain=yes&dry_run=1&dry_run=1&colour=1&shape=2")
     assert [one.code for one in caught.value.problems] == ["invalid_flag", "repeated_flag", "unknown_flag"]
-    assert flags_of(SCORE, b"&&explain&") == Flags(explain=True)
+    assert flags_of(SCORE, b"&&explain=1&") == Flags(explain=True)
 
 
 @given(st.binary(max_size=60))
@@ -116,10 +123,15 @@ def test_any_query_is_read_or_refused(query: bytes) -> None:
             assert found == Flags() or path in TAKEN
 
 
-@given(st.dictionaries(st.sampled_from(["explain", "dry_run"]), st.sampled_from(list(SPELLINGS))))
-def test_every_spelling_of_the_document_is_read(sent: dict[str, str]) -> None:
+SPELLED = st.sampled_from(list(SPELLINGS)).flatmap(
+    lambda text: st.tuples(*(st.sampled_from((one.lower(), one.upper())) for one in text)).map("".join)
+)
+
+
+@given(st.dictionaries(st.sampled_from(list(MEANING)), SPELLED))
+def test_every_spelling_is_read_in_any_letter_case(sent: dict[str, str]) -> None:
     query = "&".join(f"{name}={text}" for name, text in sent.items()).encode()
-    expected = Flags(**{name: SPELLINGS[text] for name, text in sent.items()})
+    expected = Flags(**{name: SPELLINGS[text.lower()] for name, text in sent.items()})
     assert flags_of(SCORE, query) == flags_of(BATCH, query) == expected
 
 
@@ -130,6 +142,7 @@ def test_the_document_shows_the_flags_where_they_are_taken() -> None:
             shown = tuple(one["name"] for one in operation.get("parameters", ()) if one["in"] == "query")
             if not path.startswith("/v1/lists/"):  # their query has values, not flags
                 assert shown == TAKEN.get(path, ())
+                assert all(one["schema"] == {"type": "boolean"} for one in operation.get("parameters", ()) if shown)
             assert "422" in operation["responses"]
 
 

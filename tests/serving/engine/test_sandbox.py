@@ -91,8 +91,9 @@ def test_a_test_touches_nothing(sandbox: Service, profile: Profile) -> None:
         for path, report in reports.items():
             reply = sandbox.post(path, report)
             assert (reply.status_code, reply.json()["status"], reply.json()["test"]) == (200, "applied", True)
-        assert sandbox.client.get(f"/v1/receipts/{name}").status_code == 404
-        assert sandbox.client.get(f"/v1/decisions/{name}").status_code == 404
+        looks = [sandbox.client.get(f"/v1/{kind}/{name}") for kind in ("receipts", "decisions")]
+        assert [one.status_code for one in looks] == [404, 404]
+        assert all("sandbox" in one.json()["error"]["message"] for one in looks), "both say the same of a test"
     assert profile.written(sandbox) == before
     assert decisions_counted(sandbox) == counted
     sandbox.score(payment("sand-3", payer_id="u-sandbox"))
