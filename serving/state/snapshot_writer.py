@@ -15,6 +15,7 @@ import threading
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import NamedTuple
 
 from features.catalogue.catalogue import catalogue_of
 from features.domain.contract import Contract
@@ -31,24 +32,39 @@ from serving.telemetry.logs import set_up
 log = logging.getLogger("riskgate.snapshots")
 
 PARENT_EVERY_SECONDS = 0.5
+#: Bytes of memory that the process needs for each byte of the heap, rounded up: the keys take half as much again.
+MEMORY_FACTOR = 2
+#: Below these, memory is counted: the machine's, and that of the container.
+_MACHINE, _CONTAINER = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 #: The system ends this process first when memory runs out.
 _OOM_SCORE = Path("/proc/self/oom_score_adj")
 _WORST_SCORE = "1000"
 
 
-def write_alongside(config: LedgerConfig, contract: Contract, form: str, parent: int, written: Connection) -> None:
-    """The main function of the process; `written` gets the position of the snapshot, nothing if there is none.
+class Order(NamedTuple):
+    """What the service asks for: a snapshot for this catalogue, of a state of about so many bytes.
 
-    `form` is that of the log, `parent` the process of the service.
+    `log_form` is the form of the log, `parent` the process of the service.
     """
+
+    config: LedgerConfig
+    contract: Contract
+    state_bytes: int
+    log_form: str
+    parent: int
+
+
+def write_alongside(order: Order, written: Connection) -> None:
+    """The main function of the process; `written` gets the position of the snapshot, nothing if there is none."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the service ends this process
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with contextlib.suppress(OSError):
         _OOM_SCORE.write_text(_WORST_SCORE)
-    set_up(form)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    set_up(order.log_form)
+    threading.Thread(target=_end_with, args=(order.parent,), daemon=True).start()
     try:
-        written.send(_write(config, contract))
+        _check_memory(MEMORY_FACTOR * order.state_bytes)
+        written.send(_write(order.config, order.contract))
     except (RiskgateError, LedgerError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         log.error("no snapshot is written, a later one is tried: %s", reason)
@@ -66,6 +82,28 @@ def _write(config: LedgerConfig, contract: Contract) -> int:
         ledger.release()
     log.info("state written to %s beside the service in %.1f s", path, time.monotonic() - began)
     return fold.seq
+
+
+def _check_memory(needed: int) -> None:
+    """Raises OSError when so many bytes would be taken from the service."""
+    free = free_memory_bytes()
+    if free is not None and free < needed:
+        raise OSError(None, f"a second state needs {needed >> 20:,} MiB of memory, and {free >> 20:,} MiB are free")
+
+
+def free_memory_bytes(machine: Path = _MACHINE, container: Path = _CONTAINER) -> int | None:
+    """Memory that the machine and the container still have; None where the system does not say (Linux does)."""
+    found = []
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        found.append(1024 * _numbers(machine)["MemAvailable:"])
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        limit, used = (int((container / name).read_text()) for name in ("memory.max", "memory.current"))
+        found.append(limit - used + _numbers(container / "memory.stat")["inactive_file"])  # cached files give way
+    return min(found, default=None)
+
+
+def _numbers(path: Path) -> dict[str, int]:
+    return {name: int(number) for name, number, *_ in map(str.split, path.read_text().splitlines())}
 
 
 def _check_room(state: State, folder: Path) -> None:

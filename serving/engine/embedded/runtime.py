@@ -11,6 +11,7 @@ from typing import IO
 
 from features.domain.payment import REVIEW
 from features.errors import RiskgateError
+from features.state.memory import State
 from serving.challenger.shadow_process import ShadowProcess, show_challenger
 from serving.challenger.shadow_scores import ShadowScores
 from serving.decision.receipt import code_version
@@ -125,10 +126,10 @@ class EmbeddedRuntime(ProfileRuntime):
         self._start(
             run_checkpoints(self.ledger, self.settings.wal_limit_bytes, lambda: self.under_pressure()),
             self._follow_ledger(),
-            heap_prefault.run_prefault(lambda: None if self.engine is None else self.engine.fold.state),
+            heap_prefault.run_prefault(self._state),
             wal_preallocate.run_preallocation(self.config.sqlite),
             self.shadow.keep(),
-            self.snapshots.keep(self._folded_seq, lambda: self.opened.bundle.contract),
+            self.snapshots.keep(self._state, self.ledger.last_seq, lambda: self.opened.bundle.contract),
         )
 
     async def end(self) -> None:
@@ -159,9 +160,8 @@ class EmbeddedRuntime(ProfileRuntime):
             self.snapshots.seq = self.ledger.last_seq()
             log.info("state written to %s", path)
 
-    def _folded_seq(self) -> int:
-        """How far a snapshot could reach; no further than the last one while there is no state."""
-        return self.snapshots.seq if self.engine is None else self.ledger.last_seq()
+    def _state(self) -> State | None:
+        return None if self.engine is None else self.engine.fold.state
 
     def ready(self) -> Ready:
         """Whether payments are scored in full, and if not why."""

@@ -13,8 +13,9 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
 from features.domain.contract import Contract
+from features.state.memory import State
 from serving.ledger.sqlite.low_priority import NICENESS
-from serving.state.snapshot_writer import write_alongside
+from serving.state.snapshot_writer import Order, write_alongside
 from serving.store_config import LedgerConfig
 
 log = logging.getLogger("riskgate.snapshots")
@@ -52,15 +53,17 @@ class SnapshotProcess:
         self._written: Connection | None = None
         self._next_at = 0.0
 
-    async def keep(self, last_seq: Callable[[], int], contract: Callable[[], Contract]) -> None:
-        """Write snapshots until cancelled; `last_seq` is asked every second, `contract` is that of the champion."""
+    async def keep(
+        self, state: Callable[[], State | None], last_seq: Callable[[], int], contract: Callable[[], Contract]
+    ) -> None:
+        """Write snapshots until cancelled; asks for the state in use, None before there is one, and its contract."""
         while True:
             await asyncio.sleep(LOOK_EVERY_SECONDS)
             try:
                 if self.process is not None:
                     self.reap(self.process)
-                elif self.is_due(last_seq()):
-                    await asyncio.to_thread(self.start, contract())
+                elif (now := state()) is not None and self.is_due(last_seq()):
+                    await asyncio.to_thread(self.start, contract(), now.bytes_used())
             except Exception:  # a snapshot only saves time
                 log.exception("the process that writes snapshots could not be started")
                 self._next_at = self.clock() + self.retry_seconds
@@ -69,15 +72,15 @@ class SnapshotProcess:
         """Whether a snapshot should be written for a ledger that ends at this event."""
         return last_seq - self.seq >= self.every_events and self.clock() >= self._next_at
 
-    def start(self, contract: Contract) -> None:
-        """Start the process."""
+    def start(self, contract: Contract, state_bytes: int) -> None:
+        """Start the process for a state of this catalogue and about this size."""
         self._next_at = self.clock() + self.least_seconds
         # Spawned, not forked: a fork of gigabytes stops every thread for the copy of the page tables, and every first
         # write after it copies a page.
         context = multiprocessing.get_context("spawn")
         self._written, written = context.Pipe(duplex=False)
-        arguments = (self.config, contract, self.log_form, os.getpid(), written)
-        process = context.Process(target=write_alongside, args=arguments, name="riskgate-snapshot", daemon=True)
+        order = Order(self.config, contract, state_bytes, self.log_form, os.getpid())
+        process = context.Process(target=write_alongside, args=(order, written), name="riskgate-snapshot", daemon=True)
         process.start()
         written.close()
         with contextlib.suppress(OSError, AttributeError):

@@ -22,6 +22,7 @@ from serving.model import bundle_archive
 from serving.settings import Settings
 from serving.state import snapshots
 from serving.state.fold import Fold
+from serving.state.snapshot_writer import free_memory_bytes
 from serving.state.startup import fold_ledger
 from tests.chaos.proof import apart, packed
 from tests.fixtures.ledgers import CLEAR_V1
@@ -49,7 +50,7 @@ class World(NamedTuple):
 
     def write(self) -> None:
         """Let the process do its work to the end."""
-        self.writer.start(self.known.contract())
+        self.writer.start(self.known.contract(), 0)
         finish(self.writer)
 
 
@@ -134,7 +135,7 @@ def test_what_was_set_aside_before_the_snapshot_is_named_by_the_next_start(world
 
 
 def test_the_process_has_low_priority(world: World) -> None:
-    world.writer.start(world.known.contract())
+    world.writer.start(world.known.contract(), 0)
     assert world.writer.process is not None and world.writer.process.pid is not None
     assert os.getpriority(os.PRIO_PROCESS, world.writer.process.pid) == NICENESS
     finish(world.writer)
@@ -145,9 +146,9 @@ def test_killed_at_any_moment_it_leaves_the_state_as_it_is_and_the_next_one_clea
     began = time.monotonic()
     world.write()
     seconds = time.monotonic() - began
-    for part in range(6):
-        world.writer.start(world.known.contract())
-        time.sleep(seconds * (0.5 + 0.1 * part))
+    for part in range(3):
+        world.writer.start(world.known.contract(), 0)
+        time.sleep(seconds * (0.5 + 0.2 * part))
         world.writer.end()
         agree(started(world), expected)
     (world.folder / "state-000000000007.partial").write_bytes(b"what a killed process left")
@@ -158,7 +159,7 @@ def test_killed_at_any_moment_it_leaves_the_state_as_it_is_and_the_next_one_clea
 def test_a_process_that_was_killed_is_followed_by_another_later(world: World) -> None:
     now = [0.0]
     writer = SnapshotProcess(world.settings.ledger, "text", clock=lambda: now[0])
-    writer.start(world.known.contract())
+    writer.start(world.known.contract(), 0)
     assert writer.process is not None
     writer.process.kill()
     finish(writer)
@@ -167,8 +168,8 @@ def test_a_process_that_was_killed_is_followed_by_another_later(world: World) ->
     assert writer.is_due(LAST + 25_000) and not writer.is_due(24_999)
 
 
-@pytest.mark.parametrize("fault", ("full", "no folder"))
-def test_without_a_disk_it_says_so_and_the_service_goes_on(
+@pytest.mark.parametrize("fault", ("full", "no folder", "no memory"))
+def test_without_disk_or_memory_it_says_so_and_the_service_goes_on(
     bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], fault: str
 ) -> None:
     service = Asked(tmp_path / "var", bundle)
@@ -179,18 +180,22 @@ def test_without_a_disk_it_says_so_and_the_service_goes_on(
         folder = service.runtime.config.snapshots
         if fault == "full":
             with full_disk(service.runtime.config.sqlite):
-                writer.start(contract)
+                writer.start(contract, 0)
             finish(writer)
-        else:
+        elif fault == "no folder":
             folder.write_bytes(b"")
-            writer.start(contract)
+            writer.start(contract, 0)
             finish(writer)
             folder.unlink()
+        else:
+            writer.start(contract, 1 << 50)
+            finish(writer)
         said = [line for line in capfd.readouterr().err.splitlines() if "no snapshot is written" in line]
-        assert len(said) == 1 and "a later one is tried: File " in said[0]
+        reason = "a second state needs" if fault == "no memory" else "File "
+        assert len(said) == 1 and f"a later one is tried: {reason}" in said[0]
         assert not list(folder.glob("*")) and writer.seq == 0
         assert service.ask("POST", "/v1/score", payment("s-2")).json()["receipt_id"]
-        writer.start(contract)
+        writer.start(contract, 0)
         finish(writer)
         assert writer.seq == service.runtime.ledger.last_seq()
     finally:
@@ -203,7 +208,7 @@ def test_a_snapshot_of_another_catalogue_is_not_used_and_not_taken_away(world: W
     ledger.append_now("hashing", "", 1, 1, b'{"fingerprint":""}')
     other = catalogue()
     assert other.contract().hash != world.known.contract().hash
-    world.writer.start(other.contract())
+    world.writer.start(other.contract(), 0)
     finish(world.writer)
     for known, seq in ((world.known, LAST), (other, LAST + 1)):
         found = snapshots.newest(world.folder, ledger, known)
@@ -227,3 +232,16 @@ def test_a_start_that_folded_a_long_tail_leaves_a_snapshot_before_it_is_ready(
     found = snapshots.newest(again.runtime.config.snapshots, again.runtime.ledger, again.runtime.opened.catalogue)
     assert found is not None and found.seq == again.runtime.snapshots.seq
     again.close()
+
+
+def test_memory_is_counted_of_the_machine_and_of_the_container(tmp_path: Path) -> None:
+    machine, container = tmp_path / "meminfo", tmp_path / "cgroup"
+    assert free_memory_bytes(machine, container) is None
+    machine.write_text("MemTotal: 900 kB\nMemAvailable: 500 kB\nHugePages_Total: 0\n")
+    assert free_memory_bytes(machine, container) == 500 << 10
+    container.mkdir()
+    for name, text in (("max", "max"), ("current", "300000"), ("stat", "anon 1\ninactive_file 100000")):
+        (container / f"memory.{name}").write_text(f"{text}\n")
+    assert free_memory_bytes(machine, container) == 500 << 10  # no limit
+    (container / "memory.max").write_text("400000\n")
+    assert free_memory_bytes(machine, container) == 200_000
