@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -41,31 +42,42 @@ LAST = SHARDS - 1
 
 
 class KeyTable:
-    """Maps keys to the offsets of their records, above 0; the hot path reads `shards` directly.
+    """Maps keys to the offsets of their records, above 0; the hot path reads `base` and `shards` directly.
+
+    `base` holds the keys of a snapshot or a replay and never grows: it is taken over as it was decoded.
 
     >>> table = KeyTable({"u-1": 64})
     >>> table["u-2"] = 128
-    >>> table.shards[hash("u-1") & LAST]["u-1"], len(table), sorted(table.items())
-    (64, 2, [('u-1', 64), ('u-2', 128)])
+    >>> table.base, table.shards[hash("u-2") & LAST], len(table), sorted(table.items())
+    ({'u-1': 64}, {'u-2': 128}, 2, [('u-1', 64), ('u-2', 128)])
     """
 
-    __slots__ = ("shards",)
+    __slots__ = ("base", "shards")
 
-    def __init__(self, known: Mapping[str, int] | None = None) -> None:
+    def __init__(self, known: dict[str, int] | None = None) -> None:
+        self.base: dict[str, int] = {} if known is None else known
         self.shards: list[dict[str, int]] = [{} for _ in range(SHARDS)]
-        for key, record in (known or {}).items():
-            self.shards[hash(key) & LAST][key] = record
 
     def __setitem__(self, key: str, record: int) -> None:
-        self.shards[hash(key) & LAST][key] = record
+        known = self.base if key in self.base else self.shards[hash(key) & LAST]
+        known[key] = record
 
     def __len__(self) -> int:
-        return sum(map(len, self.shards))
+        return len(self.base) + sum(map(len, self.shards))
 
     def items(self) -> Iterator[tuple[str, int]]:
         """Every key and its record."""
+        for part in (self.base, *self.shards):
+            yield from part.items()
+
+    def whole(self) -> dict[str, int]:
+        """Every key and its record in one dictionary, which is not to be changed."""
+        if not any(self.shards):
+            return self.base
+        merged = self.base.copy()
         for shard in self.shards:
-            yield from shard.items()
+            merged.update(shard)
+        return merged
 
 
 def entity_keys(payment: Payment, address_key: Callable[[str], str]) -> tuple[str | None, ...]:
@@ -112,9 +124,10 @@ class State:
         """Set `_recs` to the records of this payment's entities; returns the keys and the records."""
         keys = entity_keys(payment, self._address_key)
         found = [
-            _NOT_SENT if key is None else table.shards[hash(key) & LAST].get(key, _NO_HISTORY)
+            _NOT_SENT if key is None
+            else table.base.get(key) or table.shards[hash(key) & LAST].get(key, _NO_HISTORY)
             for key, table in zip(keys, self._records, strict=True)
-        ]
+        ]  # fmt: skip
         _PUT_RECORDS(self._recs.data, 0, *found)
         return keys, found
 
@@ -192,20 +205,23 @@ class State:
         """Take over a heap and its key tables from bulk replay or a snapshot."""
         self._heap, self._records, self.too_late = heap, tuple(map(KeyTable, records)), too_late
 
-    def save(self, path: Path, position: Position = BEGINNING) -> None:
-        """Write a snapshot, whole or not at all; `position` is its place in the ledger."""
-        records = tuple(dict(known.items()) for known in self._records)
-        head = _Head(self.catalogue.contract().hash, position, self.too_late, records)
+    def save(self, path: Path, position: Position = BEGINNING, rest: bytes = b"") -> None:
+        """Write a snapshot, whole or not at all; `position` is its place in the ledger.
+
+        `rest` is what its reader needs besides the state.
+        """
+        records = tuple(known.whole() for known in self._records)
+        head = _Head(self.catalogue.contract().hash, position, self.too_late, records, rest)
         snapshot.write(path, msgspec.msgpack.encode(head), self._heap[: self._heap[0]])
 
     @staticmethod
     def load(path: Path, catalogue: Catalogue) -> State:
         """The state that `save` wrote; see `load_at`."""
-        return State.load_at(path, catalogue)[0]
+        return State.load_at(path, catalogue).state
 
     @staticmethod
-    def load_at(path: Path, catalogue: Catalogue) -> tuple[State, Position]:
-        """The state that `save` wrote, and its position.
+    def load_at(path: Path, catalogue: Catalogue) -> Loaded:
+        """The state that `save` wrote, its position, and the rest.
 
         Raises: BrokenState if the file is not what `save` wrote, ContractMismatch if it was made with another
         catalogue, OSError if it cannot be read.
@@ -225,7 +241,15 @@ class State:
             )
         state = State(catalogue)
         state.adopt(heap, head.records, head.too_late)
-        return state, head.position
+        return Loaded(state, head.position, head.rest)
+
+
+class Loaded(NamedTuple):
+    """What a snapshot holds; `rest` is empty in those of earlier releases."""
+
+    state: State
+    position: Position
+    rest: bytes
 
 
 class _Head(msgspec.Struct):
@@ -233,3 +257,4 @@ class _Head(msgspec.Struct):
     position: Position
     too_late: int
     records: tuple[dict[str, int], ...]
+    rest: bytes = b""

@@ -63,6 +63,7 @@ PROFILE_KINDS: Final[dict[str, type[PayerProfile] | type[InstrumentProfile] | ty
     "payee": PayeeProfile,
 }
 _ROW: Final[msgspec.json.Decoder[ProfileRow]] = msgspec.json.Decoder(ProfileRow)
+_VERSIONS: Final = msgspec.msgpack.Decoder(dict[str, dict[str, tuple[ProfileRow, ...]]])
 _TIMES: Final = ("event_time_ms", "created_time_ms")
 
 
@@ -135,6 +136,21 @@ class Profiles:
         for entity_id, rows in self._versions[entity].items():
             for row in rows:
                 yield entity_id, row
+
+    def encoded(self) -> bytes:
+        """Every version as bytes, for `Profiles.decoded`."""
+        return msgspec.msgpack.encode(self._versions)
+
+    @staticmethod
+    def decoded(encoded: bytes) -> Profiles:
+        """The profiles that `encoded` wrote.
+
+        Raises: msgspec.DecodeError for those of another release.
+        """
+        profiles = Profiles()
+        profiles._versions |= _VERSIONS.decode(encoded)
+        profiles.empty = not any(profiles._versions.values())
+        return profiles
 
     def __len__(self) -> int:
         return sum(len(rows) for of_entity in self._versions.values() for rows in of_entity.values())

@@ -125,4 +125,5 @@ def write_snapshot(config: LedgerConfig) -> Path:
         )
     with _stopped(config) as ledger:
         fold = fold_ledger(ledger, latest_catalogue(ledger, config.bundles), config)
-        return snapshots.save(fold.state, ledger, config.snapshots)
+        ledger.learn_ids(fold.ids, fold.snapshot_seq)
+        return snapshots.save(fold, ledger, config.snapshots)

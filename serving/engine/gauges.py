@@ -27,6 +27,11 @@ def show_state(metrics: Metrics, engine: EmbeddedEngine) -> None:
     watch("riskgate_events_set_aside", SET_ASIDE, lambda: engine.fold.set_aside.count)
 
 
+def show_snapshots(metrics: Metrics, age_events: Callable[[], int]) -> None:
+    """A gauge of what a start would have to fold."""
+    metrics.watch("riskgate_snapshot_age_events", "Events of the ledger behind the newest snapshot.", age_events)
+
+
 def show_waiting(metrics: Metrics, count: Callable[[], int], refused: Callable[[], int]) -> None:
     """The reports that came before their payment: how many wait, and how many their payment then refused."""
     metrics.watch("riskgate_reports_waiting", "Payments not known here about which reports wait.", count)

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, Protocol
 COUNT_BITS = 20
 #: Rows per statement of a walk.
 PAGE = 2_000
+#: Above every sequence number.
+_BEYOND_ALL = 2**63 - 1
 COLUMNS = "seq, kind, transaction_id, event_time_ms, arrival_time_ms, body"
 
 
@@ -43,6 +45,11 @@ class SqlConnection(Protocol):
 
     def close(self) -> None:
         """Close the connection."""
+
+
+def _is_before(arrival_ms: object, moment_ms: int) -> bool:
+    """A row written by hand may have any type there; who reads the event sets it aside."""
+    return isinstance(arrival_ms, int) and arrival_ms < moment_ms
 
 
 class LedgerReader:
@@ -96,6 +103,22 @@ class LedgerReader:
             if len(rows) < page:
                 return
             after_seq = rows[-1][0]
+
+    def since(self, kind: str, arrival_ms: int, *, page: int = PAGE) -> list[Event]:
+        """Events of one kind other than payment that arrived since then (ms UTC), in order; reads no older pages."""
+        found: list[Event] = []
+        before_seq = _BEYOND_ALL
+        while True:
+            rows = self._connection.execute(
+                f"SELECT {COLUMNS} FROM events WHERE kind = ? AND seq < ? AND kind <> 'payment'"
+                f" ORDER BY seq DESC LIMIT {page}",
+                (kind, before_seq),
+            ).fetchall()
+            fresh = [one for one in map(Event._make, rows) if not _is_before(one.arrival_time_ms, arrival_ms)]
+            found += fresh
+            if len(rows) < page or not fresh:
+                return found[::-1]
+            before_seq = rows[-1][0]
 
     def walk(self, after_seq: int = 0, *, page: int = PAGE) -> Iterator[Event]:
         """Every event after a sequence number, in order, one page of rows in memory."""

@@ -202,10 +202,9 @@ class EmbeddedFeedback:
         Raises: LedgerError.
         """
         now_ms = time.time_ns() // 1_000_000
-        for event in self.ledger.of_kind("waiting"):
-            if event.arrival_time_ms >= now_ms - LONGEST_WAIT_SECONDS * 1000:
-                with contextlib.suppress(CannotFold):
-                    step_of(event, self.fold.catalogue)
-                    self.waiting.fold(event)
+        for event in self.ledger.since("waiting", now_ms - LONGEST_WAIT_SECONDS * 1000):
+            with contextlib.suppress(CannotFold):
+                step_of(event, self.fold.catalogue)
+                self.waiting.fold(event)
         for name in self.waiting:
             self.on_known(name)

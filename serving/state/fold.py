@@ -10,6 +10,7 @@ from features.state.profiles import Profiles
 from serving.ledger.event_bodies import HistoryEvent, ReportEvent, decode_report
 from serving.ledger.history_segment import Segment
 from serving.ledger.reader import Event
+from serving.ledger.sqlite.bloom_filter import BloomFilter
 from serving.state.foldable import (
     UNFOLDABLE,
     CannotFold,
@@ -35,6 +36,10 @@ class Fold:
         self.profiles = Profiles()
         self.segment: Segment | None = None
         self.seq = 0
+        #: The position of the snapshot that this fold began with; 0 without one.
+        self.snapshot_seq = 0
+        #: The ids of the payments up to `snapshot_seq`, if the snapshot had them.
+        self.ids: BloomFilter | None = None
         #: The latest verdict that has become a label, and the latest row read from the profile file.
         self.verdict_seq = 0
         self.profile_row = 0

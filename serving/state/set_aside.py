@@ -116,9 +116,10 @@ def save_seqs(folder: Path, aside: SetAside) -> None:
         partial.replace(path)
 
 
-def saved_events(folder: Path, ledger: LedgerReader, until_seq: int) -> list[Event]:
-    """The events up to `until_seq` that the last fold of the ledger set aside."""
-    events = (next(ledger.walk(seq - 1), None) for seq in _seqs(folder / _FILE) if seq <= until_seq)
+def saved_events(folder: Path, ledger: LedgerReader, until_seq: int, in_snapshot: Iterable[int] = ()) -> list[Event]:
+    """The events up to `until_seq` that the last fold of the ledger, or that of the snapshot, set aside."""
+    seqs = sorted({*_seqs(folder / _FILE), *in_snapshot})
+    events = (ledger.event(seq) for seq in seqs if seq <= until_seq)
     return [event for event in events if event is not None and event.seq <= until_seq]
 
 

@@ -1,7 +1,8 @@
 """Snapshots of the online state in `snapshots/`; a snapshot that cannot be verified is logged and skipped.
 
 A snapshot only saves time. It belongs to one position in one ledger: the number in its name, the position inside it
-and the event at that position must agree.
+and the event at that position must agree. With the state it holds what a start would otherwise read from all of the
+ledger: `Rest`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,6 +21,8 @@ from features.catalogue.catalogue import Catalogue
 from features.errors import BrokenState, RiskgateError
 from features.state.memory import Position, State
 from serving.ledger.reader import LedgerReader
+from serving.ledger.sqlite.ledger import Ledger
+from serving.state.fold import Fold
 
 log = logging.getLogger("riskgate.snapshots")
 
@@ -26,38 +30,65 @@ _NAME = re.compile(r"state-([0-9]{12,18})\.state")
 _REPAIR = "Delete it; the state is folded from the ledger."
 
 
-def save(state: State, ledger: LedgerReader, folder: Path) -> Path:
-    """Write the state after the last event of a flushed ledger; keep this snapshot and the one before it.
+class Rest(msgspec.Struct, frozen=True):
+    """What a start needs besides the state; `set_aside` are sequence numbers, `profiles` and `ids` encoded."""
 
+    verdict_seq: int
+    profile_row: int
+    set_aside: list[int]
+    profiles: bytes
+    ids: bytes | None
+
+
+def save(fold: Fold, ledger: Ledger, folder: Path, seq: int | None = None) -> Path:
+    """Write the state after event `seq`, the last one of a flushed ledger if None; keep this and the one before it.
+
+    The ledger has learnt the ids of its payments, or the next start reads them all.
     Raises: OSError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    position = position_of(ledger, ledger.last_seq())
+    for partial in folder.glob("state-*.partial"):  # of a process that was killed; first, because the disk may be full
+        with contextlib.suppress(OSError):
+            partial.unlink()
+    position = position_of(ledger, ledger.last_seq() if seq is None else seq)
     path = folder / f"state-{position.seq:012d}.state"
-    state.save(path, position)
+    fold.state.save(path, position, msgspec.msgpack.encode(_rest_of(fold, ledger)))
     before = sorted(one for one in folder.glob("state-*.state") if one.name < path.name)
-    for one in {*folder.glob("state-*.state"), *folder.glob("state-*.partial")} - {path, *before[-1:]}:
+    for one in {*folder.glob("state-*.state")} - {path, *before[-1:]}:
         with contextlib.suppress(OSError):  # perhaps a folder, which is logged at each start
             one.unlink()
     return path
 
 
-def newest(folder: Path, ledger: LedgerReader, catalogue: Catalogue) -> tuple[State, int] | None:
-    """The state and position of the newest complete snapshot of this ledger; None without one."""
+def _rest_of(fold: Fold, ledger: Ledger) -> Rest:
+    named = [one.seq for one in fold.set_aside.named()]
+    ids = None if ledger.ids is None else ledger.ids.encoded()
+    return Rest(fold.verdict_seq, fold.profile_row, named, fold.profiles.encoded(), ids)
+
+
+class Snapshot(NamedTuple):
+    """A snapshot that was verified; `rest` is None in those of earlier releases."""
+
+    state: State
+    seq: int
+    rest: Rest | None
+
+
+def newest(folder: Path, ledger: LedgerReader, catalogue: Catalogue) -> Snapshot | None:
+    """The newest complete snapshot of this ledger; None without one."""
     last_seq = ledger.last_seq()
     for path, seq in _found(folder):
         try:
             if seq > last_seq:
                 raise BrokenState(f"It belongs to event {seq}, and the ledger ends at event {last_seq}.", _REPAIR)
-            state, position = State.load_at(path, catalogue)
+            state, position, rest = State.load_at(path, catalogue)
             if position.seq != seq:
                 raise BrokenState(f"It belongs to event {position.seq}, not to the one in its name.", _REPAIR)
             if position != position_of(ledger, seq):
                 raise BrokenState(f"It belongs to another ledger: event {seq} of this one differs.", _REPAIR)
-        except (RiskgateError, OSError) as error:
+            return Snapshot(state, seq, msgspec.msgpack.decode(rest, type=Rest) if rest else None)
+        except (RiskgateError, OSError, msgspec.DecodeError) as error:
             log.warning("snapshot %s is not used: %s", path.name, _sentence(error))
-        else:
-            return state, seq
     return None
 
 
@@ -78,4 +109,6 @@ def position_of(ledger: LedgerReader, seq: int) -> Position:
 
 
 def _sentence(error: Exception) -> str:
+    if isinstance(error, msgspec.DecodeError):
+        return f"What it holds besides the state is of another release. {_REPAIR}"
     return f"It cannot be read: {error.strerror}." if isinstance(error, OSError) else str(error)

@@ -11,11 +11,12 @@ from features.bundle.bundle import Bundle, read_bundle
 from features.catalogue.catalogue import Catalogue, catalogue_of
 from features.intake.pseudonyms import Pseudonyms
 from features.intake.tokens import Tokens
-from features.state.profiles import ProfileFile
+from features.state.profiles import ProfileFile, Profiles
 from serving.decision.evaluator import Evaluator
 from serving.ledger.event_bodies import PromotionEvent, encode
 from serving.ledger.hash_key import pseudonyms_of
 from serving.ledger.promotions import promotions
+from serving.ledger.sqlite.bloom_filter import BloomFilter
 from serving.ledger.sqlite.ledger import Ledger
 from serving.model import bundle_archive
 from serving.state import snapshots
@@ -54,25 +55,38 @@ def opened_of(bundle: Bundle, hash_key: str) -> Opened:
 
 
 def fold_ledger(ledger: Ledger, catalogue: Catalogue, config: LedgerConfig) -> Fold:
-    """State, profiles and segment after every event: from the latest snapshot and the tail, or the whole ledger."""
-    segments = config.segments
-    snapshot = snapshots.newest(config.snapshots, ledger, catalogue)
-    if snapshot is None:
-        fold = Fold(catalogue, segments)
-    else:
-        state, seq = snapshot
-        fold = Fold(catalogue, segments, state)
-        for kind in ("history", "profile", "label"):
-            for event in ledger.of_kind(kind):
-                if event.seq <= seq:
-                    fold.apply(event, state_included=True)
-        for event in saved_events(config.var, ledger, seq):
-            fold.recheck(event)
-        fold.seq = seq
-    for event in ledger.walk(fold.seq):
-        fold.apply(event)
+    """`fold_quietly`; what cannot be folded is logged, and its numbers are saved."""
+    fold = fold_quietly(ledger, catalogue, config)
     fold.set_aside.write_log()
     save_seqs(config.var, fold.set_aside)
+    return fold
+
+
+def fold_quietly(ledger: Ledger, catalogue: Catalogue, config: LedgerConfig) -> Fold:
+    """State, profiles and segment after every event: from the latest snapshot and the tail, or the whole ledger."""
+    snapshot = snapshots.newest(config.snapshots, ledger, catalogue)
+    fold = Fold(catalogue, config.segments) if snapshot is None else _continued(snapshot, ledger, catalogue, config)
+    for event in ledger.walk(fold.seq):
+        fold.apply(event)
+    return fold
+
+
+def _continued(snapshot: snapshots.Snapshot, ledger: Ledger, catalogue: Catalogue, config: LedgerConfig) -> Fold:
+    """The fold up to a snapshot, with what only the events before it say."""
+    state, seq, rest = snapshot
+    fold = Fold(catalogue, config.segments, state)
+    if rest is not None:
+        fold.verdict_seq, fold.profile_row = rest.verdict_seq, rest.profile_row
+        fold.profiles = Profiles.decoded(rest.profiles)
+        fold.ids = None if rest.ids is None else BloomFilter.decoded(rest.ids)
+    # A snapshot of an earlier release has the state alone. There is one history at most.
+    for kind in ("history",) if rest is not None else ("history", "profile", "label"):
+        for event in ledger.of_kind(kind):
+            if event.seq <= seq:
+                fold.apply(event, state_included=True)
+    for event in saved_events(config.var, ledger, seq, rest.set_aside if rest is not None else ()):
+        fold.recheck(event)
+    fold.seq = fold.snapshot_seq = seq
     return fold
 
 

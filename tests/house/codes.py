@@ -18,6 +18,7 @@ WARNING = "warning"
 _CALLS = {
     "Problem": (0, "422"),
     "Unfit": (0, "422"),
+    "_refused": (0, "422"),
     "refuse": (1, "422"),
     "warn": (1, WARNING),
     "FieldWarning": (1, WARNING),

@@ -11,11 +11,13 @@ from typing import IO
 
 from features.domain.payment import REVIEW
 from features.errors import RiskgateError
+from features.state.memory import State
 from serving.challenger.shadow_process import ShadowProcess, show_challenger
 from serving.challenger.shadow_scores import ShadowScores
 from serving.decision.receipt import code_version
 from serving.engine.embedded.engine import EmbeddedEngine
-from serving.engine.gauges import show_ledger, show_state, show_waiting
+from serving.engine.embedded.snapshot_process import SnapshotProcess
+from serving.engine.gauges import show_ledger, show_snapshots, show_state, show_waiting
 from serving.engine.gc_tuning import freeze_gc
 from serving.engine.profile_runtime import WARMUP_PAYMENT, ProfileRuntime
 from serving.errors import Conflict, LedgerError
@@ -35,12 +37,16 @@ from serving.state import heap_prefault, snapshots, startup
 from serving.state.bundle_watcher import warm
 from serving.state.champion import Champion
 from serving.state.feedback import EmbeddedFeedback
+from serving.state.fold import Fold
 from serving.state.foldable import UNFOLDABLE, reason_of
 from serving.state.startup import Opened
 
 log = logging.getLogger("riskgate")
 
 VERDICTS_EVERY_SECONDS = 1.0
+#: A start that folded more events than this writes a snapshot before it is ready: the next one is then short, even if
+#: this service is killed at once.
+LONG_TAIL = 250_000
 
 
 class EmbeddedRuntime(ProfileRuntime):
@@ -54,6 +60,7 @@ class EmbeddedRuntime(ProfileRuntime):
         super().__init__(settings, champion)
         self.config = settings.ledger
         self.shadow = ShadowProcess(settings)
+        self.snapshots = SnapshotProcess(self.config, settings.log)
         self.lock: IO[str] | None = lock(settings.var)
         self.ledger = Ledger(self.config.sqlite, self.config.sync)
         self.names = bind_hash_key(self.ledger, settings.hash_key)
@@ -69,11 +76,16 @@ class EmbeddedRuntime(ProfileRuntime):
         await asyncio.to_thread(self.load)
 
     def load(self) -> None:
-        """Fold the ledger and get ready to score; the time grows with the ledger."""
+        """Get ready to score: read the newest snapshot and fold the events behind it."""
         began = time.monotonic()
         opened = self.opened
         fold = startup.fold_ledger(self.ledger, opened.catalogue, self.config)
-        self.ledger.learn_ids()
+        self.ledger.learn_ids(fold.ids, fold.snapshot_seq)
+        self.snapshots.seq = fold.snapshot_seq
+        tail = fold.seq - fold.snapshot_seq
+        log.info("%d events folded behind the snapshot of event %d in %.1f s", tail, fold.snapshot_seq, _since(began))
+        if tail > LONG_TAIL:
+            self._save(fold)
         code = code_version()
         engine = EmbeddedEngine(
             catalogue=opened.catalogue, fold=fold, evaluator=opened.evaluator, ledger=self.ledger, clock=self.clock,
@@ -96,6 +108,7 @@ class EmbeddedRuntime(ProfileRuntime):
         self._show(lambda: engine.decider)
         show_state(self.metrics, engine)
         show_ledger(self.metrics, self.ledger)
+        show_snapshots(self.metrics, lambda: self.ledger.last_seq() - self.snapshots.seq)
         show_waiting(self.metrics, lambda: len(feedback.waiting), lambda: feedback.refused_count)
         if self.settings.challenger:
             show_challenger(self.metrics, ShadowScores(self.config.shadow), self.ledger)
@@ -105,7 +118,7 @@ class EmbeddedRuntime(ProfileRuntime):
             engine.decider.model,
             self.ledger.last_seq(),
             fold.state.entities(),
-            time.monotonic() - began,
+            _since(began),
         )
 
     def begin(self) -> None:
@@ -113,9 +126,10 @@ class EmbeddedRuntime(ProfileRuntime):
         self._start(
             run_checkpoints(self.ledger, self.settings.wal_limit_bytes, lambda: self.under_pressure()),
             self._follow_ledger(),
-            heap_prefault.run_prefault(lambda: None if self.engine is None else self.engine.fold.state),
+            heap_prefault.run_prefault(self._state),
             wal_preallocate.run_preallocation(self.config.sqlite),
             self.shadow.keep(),
+            self.snapshots.keep(self._state, self.ledger.last_seq, lambda: self.opened.bundle.contract),
         )
 
     async def end(self) -> None:
@@ -123,17 +137,31 @@ class EmbeddedRuntime(ProfileRuntime):
         self.stopping = True
         await self._stop()
         self.shadow.end()
+        self.snapshots.end()
         try:
             self.ledger.flush()
+        except LedgerError as error:
+            log.error("no snapshot is written, the next start folds what is behind the last one: %s", error)
+        else:
             if self.engine is not None and self.engine.ledger_works and self.ledger.broken is None:
-                path = snapshots.save(self.engine.fold.state, self.ledger, self.config.snapshots)
-                log.info("state written to %s", path)
-        except (LedgerError, OSError) as error:
-            log.error("no snapshot is written, the next start folds the whole ledger: %s", error)
+                self._save(self.engine.fold)
         with contextlib.suppress(LedgerError):
             self.ledger.close()
         if self.lock is not None:
             self.lock.close()
+
+    def _save(self, fold: Fold) -> None:
+        """Write the state after the last event; the ledger is flushed."""
+        try:
+            path = snapshots.save(fold, self.ledger, self.config.snapshots)
+        except (LedgerError, OSError) as error:
+            log.error("no snapshot is written, the next start folds what is behind the last one: %s", error)
+        else:
+            self.snapshots.seq = self.ledger.last_seq()
+            log.info("state written to %s", path)
+
+    def _state(self) -> State | None:
+        return None if self.engine is None else self.engine.fold.state
 
     def ready(self) -> Ready:
         """Whether payments are scored in full, and if not why."""
@@ -208,3 +236,7 @@ class EmbeddedRuntime(ProfileRuntime):
         feedback.fold = fold
         engine.ledger_restored(fold)
         log.warning("the state was folded from the ledger in %.1f s", time.monotonic() - began)
+
+
+def _since(began: float) -> float:
+    return time.monotonic() - began

@@ -116,12 +116,29 @@ class Ledger(LedgerReader):
             asyncio.get_running_loop().call_soon(self._end_of_turn)
         return ticket
 
-    def learn_ids(self) -> None:
-        """Load the ids of all payments into the Bloom filter that `may_hold` asks; a second per million."""
+    def learn_ids(self, known: BloomFilter | None = None, after_seq: int = 0) -> None:
+        """Load the ids of all payments into the Bloom filter that `may_hold` asks; a second per million.
+
+        `known` holds those up to the event `after_seq` already.
+        """
         with ledger_errors():
-            (count,) = self._sqlite.execute("SELECT count(*) FROM events WHERE kind = 'payment'").fetchone()
-            rows = self._sqlite.execute("SELECT transaction_id FROM events WHERE kind = 'payment'")
-            self._ids = BloomFilter((transaction_id for (transaction_id,) in rows), count)
+            if known is None:
+                (count,) = self._sqlite.execute("SELECT count(*) FROM events WHERE kind = 'payment'").fetchone()
+                rows = self._sqlite.execute("SELECT transaction_id FROM events WHERE kind = 'payment'")
+                known = BloomFilter((transaction_id for (transaction_id,) in rows), count)
+            else:
+                # By sequence number, never by the index of all payments: the tail is short.
+                rows = self._sqlite.execute(
+                    "SELECT transaction_id FROM events NOT INDEXED WHERE seq > ? AND kind = 'payment'", (after_seq,)
+                )
+                for (transaction_id,) in rows:
+                    known.add(transaction_id)
+        self._ids = known
+
+    @property
+    def ids(self) -> BloomFilter | None:
+        """The ids of all payments, once `learn_ids` was called."""
+        return self._ids
 
     def may_hold(self, transaction_id: str) -> bool:
         """Whether a payment of that id may be in the file or queued for it; False is certain."""

@@ -54,7 +54,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_was_saved_comes_back_with_its_position(saved: Path) -> None:
-    state, position = State.load_at(saved, KNOWN)
+    state, position, _ = State.load_at(saved, KNOWN)
     assert position == HERE
     before = small_state()
     np.testing.assert_array_equal(state.heap[: state.heap[0]], before.heap[: before.heap[0]])
@@ -79,7 +79,7 @@ def test_none_of_a_thousand_random_bits_may_differ(saved: Path, tmp_path: Path) 
             with pytest.raises(BrokenState):
                 State.load(path, KNOWN)
             os.pwrite(file.fileno(), data[at : at + 1], at)
-    assert State.load_at(path, KNOWN)[1] == HERE
+    assert State.load_at(path, KNOWN).position == HERE
 
 
 def test_no_part_of_a_snapshot_is_taken_for_all_of_it(saved: Path, tmp_path: Path) -> None:
@@ -189,4 +189,4 @@ def test_a_snapshot_that_cannot_be_written_leaves_nothing_and_the_one_before_sta
     with pytest.raises(OSError, match="No space left"):
         small_state(80).save(path, Position(18))
     assert [one.name for one in tmp_path.iterdir()] == ["one.state"]
-    assert State.load_at(path, KNOWN)[1] == HERE
+    assert State.load_at(path, KNOWN).position == HERE

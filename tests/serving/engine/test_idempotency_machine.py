@@ -117,7 +117,7 @@ class IdempotencyMachine(RuleBasedStateMachine):
     def restart(self, snapshot: bool) -> None:
         if snapshot:
             self.ledger.flush()
-            snapshots.save(self.fold.state, self.ledger, self.settings.ledger.snapshots)
+            snapshots.save(self.fold, self.ledger, self.settings.ledger.snapshots)
             self.ledger.close()
         else:
             self.ledger.release()

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from features.intake.parse import payment_json
 from serving.audit import export_history
 from serving.ledger.event_bodies import ReportEvent, encode
+from serving.ledger.sqlite.bloom_filter import BloomFilter
 from serving.ledger.sqlite.ledger import Ledger
 from serving.settings import Settings
 from tests.serving.console.desk_world import START_MS, payment
@@ -69,6 +70,9 @@ def test_sqlite_finds_every_page_by_a_key(tmp_path: Path) -> None:
     assert ledger.payment("t-9") is not None
     assert ledger.has_past()
     assert ledger.last_seq() == 423
+    ledger.learn_ids(BloomFilter(), after_seq=400)
+    assert not ledger.may_hold("t-0") and ledger.may_hold("t-199")
+    assert len(ledger.since("label", START_MS)) == 23
     ledger._sqlite.set_trace_callback(None)
     for statement in asked:
         plan = [row[3] for row in ledger._connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
@@ -77,3 +81,15 @@ def test_sqlite_finds_every_page_by_a_key(tmp_path: Path) -> None:
         assert first_row_only or all(step.startswith("SEARCH") for step in plan), (statement, plan)
         assert not any("TEMP B-TREE" in step for step in plan), (statement, plan)
     ledger.release()
+
+
+def test_what_arrived_since_a_moment_is_read_from_the_end_backwards(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.append_many([("waiting", f"t-{n}", n, n - n % 3, b"{}") for n in range(100)])
+    asked: list[str] = []
+    ledger._sqlite.set_trace_callback(asked.append)
+    late = ledger.since("waiting", 81, page=10)
+    assert [event.transaction_id for event in late] == [f"t-{n}" for n in range(81, 100)]
+    assert len(asked) == 3  # two pages, and one without any that is late enough
+    assert len(ledger.since("waiting", 0, page=10)) == len(ledger.since("waiting", 0)) == 100
+    ledger.close()

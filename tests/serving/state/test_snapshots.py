@@ -202,7 +202,7 @@ def test_saving_keeps_the_new_one_and_the_one_before_it_and_clears_up(world: Wor
     world.path(LAST + 7).mkdir()
     ledger = Ledger(world.settings.ledger.sqlite)
     fold = fold_ledger(ledger, world.catalogue, world.settings.ledger)
-    path = snapshots.save(fold.state, ledger, world.settings.ledger.snapshots)
+    path = snapshots.save(fold, ledger, world.settings.ledger.snapshots)
     ledger.close()
     assert path == world.path(LAST)
     kept = {world.path(NEWER), world.path(LAST), world.path(LAST + 7), world.folder / "notes.txt"}
