@@ -13,12 +13,13 @@ from rich.console import Console
 from rich.table import Table
 
 from features.command_line import Commands
+from features.intake.card_numbers import mask_card_numbers
 from features.progress import waiting
 from serving.access.api_keys import user_name
 from serving.decision.rules import LISTS
 from serving.errors import CannotStart, UnknownList
 from serving.lists.book import ListBook
-from serving.lists.csv_file import Defaults, WrongLine, read_entries, write_refused
+from serving.lists.csv_file import Defaults, ListFile, WrongLine, open_text, write_refused
 from serving.lists.entry import ADD, BEGIN, BUNDLE, KINDS, MOST_IN_EVENT, REMOVE, Change, Entry, NewEntry, changes
 from serving.lists.writer import opened
 from serving.output import out
@@ -124,28 +125,46 @@ def import_file(
     """Add the entries of a CSV file; wrong lines are named, and written beside it as FILE.refused.csv."""
     _check(name)
     who, wrong, kept, added = _author(author), list[WrongLine](), list[NewEntry](), 0
-    with opened(read_settings()) as lists, waiting(out, f"importing {file.name}"):
-        for one in read_entries(file, lists.reader, _now_ms(), Defaults(reason, _moment(expires))):
-            if isinstance(one, WrongLine):
-                wrong.append(one)
-                continue
-            kept.append(one)
-            if len(kept) == MOST_IN_EVENT and not all_or_nothing:
-                lists.write(Change(name, ADD, who, tuple(kept)))
-                added, kept = added + len(kept), []
-        if not (all_or_nothing and wrong):
-            for change in changes(name, ADD, who, kept):
-                lists.write(change)
-                added += len(change.entries)
+    shown_name = mask_card_numbers(file.name)
+    with open_text(file) as text:
+        source = ListFile(text, shown_name)
+        with opened(read_settings()) as lists, waiting(out, f"importing {shown_name}"):
+            for one in source.entries(lists.reader, _now_ms(), Defaults(reason, _moment(expires))):
+                if isinstance(one, WrongLine):
+                    wrong.append(one)
+                    continue
+                kept.append(one)
+                if len(kept) == MOST_IN_EVENT and not all_or_nothing:
+                    lists.write(Change(name, ADD, who, tuple(kept)))
+                    added, kept = added + len(kept), []
+            if not (all_or_nothing and wrong):
+                for change in changes(name, ADD, who, kept):
+                    lists.write(change)
+                    added += len(change.entries)
+    were = "entry was" if added == 1 else "entries were"
+    out.print(f"{added:,} {were} added to the {name} list. {_IN_FORCE if added else ''}".rstrip(), markup=False)
+    if _refused_lines(file, source.columns, wrong):
+        raise typer.Exit(1)
+
+
+def _refused_lines(file: Path, columns: list[str], wrong: list[WrongLine]) -> bool:
+    """Name the wrong lines of a file and write them beside it; whether there are any.
+
+    Raises: OSError.
+    """
+    refused = file.with_name(f"{file.name}.refused.csv")
+    shown = mask_card_numbers(str(refused))
+    if not wrong:
+        if refused.exists():
+            out.print(f"No line is wrong: {shown} is from an import before this one. Delete it.", markup=False)
+        return False
     for line in wrong[:_SHOWN_LINES]:
         out.print(line.sentence(), style="yellow", markup=False)
-    if wrong:
-        refused = file.with_name(f"{file.name}.refused.csv")
-        write_refused(refused, wrong)
-        out.print(f"{len(wrong):,} lines are wrong; all of them are in {refused}.", markup=False)
-    out.print(f"{added:,} entries were added to the {name} list. {_IN_FORCE if added else ''}".rstrip())
-    if wrong:
-        raise typer.Exit(1)
+    count = sum(line.last - line.first + 1 for line in wrong)
+    lines = "1 line is wrong; it is" if count == 1 else f"{count:,} lines are wrong; all of them are"
+    write_refused(refused, columns, wrong)
+    out.print(f"{lines} in {shown}. Correct that file and import it.", markup=False)
+    return True
 
 
 def _check(name: str) -> None:

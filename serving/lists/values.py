@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 from features.domain.payment_fields import FIRST_YEAR, LAST_YEAR, LONGEST_TEXT
 from features.errors import Problem, Refused
-from features.intake.card_numbers import holds_card_number
+from features.intake.card_numbers import holds_card_number, mask_card_numbers
 from features.intake.normalise import (
     address_word,
     category_word,
@@ -113,6 +113,10 @@ class EntryReader:
         if at_ms <= now_ms:
             raise Unfit("out_of_range", "has passed already.", "expires_at", "Send a moment to come, or leave it out.")
         return at_ms
+
+    def hide(self, text: str) -> str:
+        """A text as it may be shown: with tokens in place of card numbers, or asterisks without a key."""
+        return mask_card_numbers(text) if self._tokenise is None else self._tokenise(text)[0]
 
     def _address(self, text: str) -> str:
         if is_pseudonym("ip", text):
