@@ -19,6 +19,7 @@ import msgspec
 
 from features.domain.payment_fields import FIRST_YEAR, LAST_YEAR
 from features.errors import RiskgateError
+from features.intake.card_numbers import holds_card_number
 from serving.private_file import replace_private
 
 #: The scopes of a key: score payments, report outcomes and labels, read receipts and metrics, everything.
@@ -81,6 +82,8 @@ def new_key(
 
     Raises: InvalidKeys.
     """
+    if holds_card_number(name) or holds_card_number(note):
+        raise InvalidKeys("The id or the note looks like a clear card number.", "Choose another one.")
     token = f"rg_{name}_{secrets.token_urlsafe(SECRET_BYTES)}"
     key = Key(
         id=name,

@@ -18,10 +18,10 @@ from features.intake.normalise import (
 )
 from features.intake.parse import milliseconds
 from features.intake.pseudonyms import Pseudonyms, is_pseudonym
-from serving.lists.entry import FIELDS, KINDS, NewEntry
+from serving.lists.entry import BUNDLE, FIELDS, KINDS, NewEntry
 from serving.lists.networks import is_network, network_word
 
-LONGEST_REASON = 200
+LONGEST_REASON, LONGEST_AUTHOR = 200, 64
 #: With a hash key all addresses of one IPv6 /64 have the same pseudonym.
 LONGEST_HASHED_PREFIX = 64
 
@@ -70,8 +70,7 @@ class EntryReader:
 
         Raises: Unfit.
         """
-        if not isinstance(kind, str) or kind not in FIELDS:
-            raise Unfit("unknown_kind", "is no kind of entry.", "kind", f"Send one of {', '.join(KINDS)}.")
+        kind = known_kind(kind)
         text = _text(value, "value", LONGEST_TEXT)
         if kind == "country":
             word = country_word(text)
@@ -96,6 +95,21 @@ class EntryReader:
         Raises: Unfit.
         """
         return self._without_card_numbers(_text(reason, "reason", LONGEST_REASON), "reason")
+
+    def author(self, name: str) -> str:
+        """Who makes a change, without card numbers.
+
+        Raises: Unfit.
+        """
+        text = self._without_card_numbers(_text(name, "author", LONGEST_AUTHOR), "author")
+        if text == BUNDLE:
+            raise Unfit("invalid_author", "`bundle` names the entries of a bundle.", "author", "Send another name.")
+        if len(text) > LONGEST_AUTHOR:
+            raise Unfit(
+                "invalid_text", f"is longer than {LONGEST_AUTHOR} characters with its tokens.", "author",
+                "Send a name without card numbers.",
+            )  # fmt: skip
+        return text
 
     def expiry(self, moment: object, now_ms: int) -> int | None:
         """When the entry ends, ms UTC; None for never.
@@ -146,6 +160,16 @@ class EntryReader:
         if holds_card_number(text):
             raise Unfit("card_number", "looks like a clear card number.", field, "Send its token.")
         return text
+
+
+def known_kind(kind: object) -> str:
+    """The kind, if there is one of that name.
+
+    Raises: Unfit.
+    """
+    if not isinstance(kind, str) or kind not in FIELDS:
+        raise Unfit("unknown_kind", "is no kind of entry.", "kind", f"Send one of {', '.join(KINDS)}.")
+    return kind
 
 
 def _text(value: object, field: str, longest: int) -> str:

@@ -61,14 +61,6 @@ def test_a_file_that_is_no_list_is_refused_in_one_sentence(tmp_path: Path, conte
         read(tmp_path / "a.csv", content)
 
 
-@pytest.fixture
-def var(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("REDIS_URL", "POSTGRES_URL", "HASH_KEY"):
-        monkeypatch.delenv(f"RISKGATE_{name}", raising=False)
-    monkeypatch.setenv("RISKGATE_VAR", str(tmp_path / "var"))
-    return tmp_path / "var"
-
-
 def events(var: Path) -> int:
     ledger = Ledger(var / "ledger.sqlite", read_only=True)
     try:

@@ -127,14 +127,6 @@ def test_a_card_number_of_a_refused_line_is_not_written_in_clear(
     assert not holds_card_number(" ".join(rows[1])) and ("pan_b" in " ".join(rows[1])) == (reader is TOKENS)
 
 
-@pytest.fixture
-def var(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("REDIS_URL", "POSTGRES_URL", "HASH_KEY"):
-        monkeypatch.delenv(f"RISKGATE_{name}", raising=False)
-    monkeypatch.setenv("RISKGATE_VAR", str(tmp_path / "var"))
-    return tmp_path / "var"
-
-
 def test_a_refused_file_of_an_earlier_import_is_named_as_such(tmp_path: Path, var: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text("kind,value,reason\nplanet,x,seen\n")
