@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from features.command_line import Commands
+from features.domain.payment_fields import LAST_YEAR
 from features.intake.card_numbers import mask_card_numbers
 from features.intake.normalise import plain_text
 from features.progress import waiting
@@ -20,7 +21,7 @@ from serving.decision.rules import LISTS
 from serving.errors import CannotStart, UnknownList
 from serving.lists.csv_file import Defaults, ListFile, WrongLine, open_text, write_refused
 from serving.lists.entry import ADD, KINDS, MOST_IN_EVENT, REMOVE, Change, NewEntry, changes
-from serving.lists.values import known_kind
+from serving.lists.values import Unfit, known_kind
 from serving.lists.writer import ListWriter, opened
 from serving.output import counted, out
 from serving.settings import read_settings
@@ -35,6 +36,10 @@ Expires = Annotated[
 ]
 _FROM_NOW = re.compile(r"([0-9]{1,5})([hd])")
 _SHOWN_LINES, _SHOWN_ENTRIES = 10, 100
+_EXPIRES_REPAIR = (
+    "Pass hours or days from now (12h, 30d; at most 99999), RFC 3339 with an offset (2027-01-31T00:00:00Z), or a day "
+    f"(2027-01-31, 0:00 UTC); years before {LAST_YEAR}."
+)
 _IN_FORCE = "In force in every worker within two seconds."
 
 
@@ -50,7 +55,7 @@ def add(
     """Add one entry, or replace the one of the same kind and value; the service may run meanwhile."""
     _check(name)
     with opened(read_settings()) as lists:
-        given = {"kind": kind, "value": value, "reason": reason, "expires_at": _moment(expires)}
+        given = {"kind": kind, "value": value, "reason": reason, "expires_at": _moment(expires, lists)}
         entry = lists.reader.entry(given, _now_ms())
         lists.write(Change(name, ADD, _author(author, lists), (entry,)))
     out.print(f"{entry.kind} {entry.value} is on the {name} list. {_IN_FORCE}", markup=False)
@@ -71,7 +76,7 @@ def remove(
         why = lists.reader.reason(reason) if reason else ""
         if lists.book().entry(name, entry.kind, entry.value) is None:
             raise CannotStart(
-                f"{kind} is not on the {name} list with this value.", "See `python -m serving list show`."
+                f"{entry.kind} {entry.value} is not on the {name} list.", "See `python -m serving list show`."
             )
         lists.write(Change(name, REMOVE, _author(author, lists), (entry,), why))
     out.print(f"{entry.kind} {entry.value} is off the {name} list. {_IN_FORCE}", markup=False)
@@ -132,7 +137,7 @@ def import_file(
         source = ListFile(text, shown_name)
         with opened(read_settings()) as lists, waiting(out, f"importing {shown_name}"):
             who = _author(author, lists)
-            for one in source.entries(lists.reader, _now_ms(), Defaults(reason, _moment(expires))):
+            for one in source.entries(lists.reader, _now_ms(), Defaults(reason, _moment(expires, lists))):
                 if isinstance(one, WrongLine):
                     wrong.append(one)
                     continue
@@ -181,13 +186,22 @@ def _author(given: str | None, lists: ListWriter) -> str:
     return lists.reader.author(user_name() if given is None else given)
 
 
-def _moment(text: str | None) -> str | None:
-    """A moment as `EntryReader` reads it; `30d` counts from now."""
-    from_now = None if text is None else _FROM_NOW.fullmatch(text.strip())
-    if from_now is None:
-        return text
-    hours = int(from_now[1]) * (24 if from_now[2] == "d" else 1)
-    return (datetime.now(UTC) + timedelta(hours=hours)).isoformat()
+def _moment(text: str | None, lists: ListWriter) -> str | None:
+    """A moment as `EntryReader` reads it; `30d` counts from now.
+
+    Raises: CannotStart.
+    """
+    if text is None or not text.strip():
+        return None
+    from_now = _FROM_NOW.fullmatch(text.strip())
+    if from_now is not None:
+        hours = int(from_now[1]) * (24 if from_now[2] == "d" else 1)
+        text = (datetime.now(UTC) + timedelta(hours=hours)).isoformat()
+    try:
+        lists.reader.expiry(text, _now_ms())
+    except Unfit as unfit:
+        raise CannotStart(f"--expires {unfit.problem.message}", _EXPIRES_REPAIR) from None
+    return text
 
 
 def _now_ms() -> int:

@@ -105,3 +105,26 @@ def test_expired_entries_are_counted_and_named(var: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(commands, "_now_ms", lambda: (int(time.time()) + 3_601) * 1000)
     assert "(expired)" in run("show").stdout
     assert "in all 2 on block (1 expired), 0 on allow" in run("show").stderr
+
+
+@pytest.mark.parametrize("text", ["soon", "99999999999d", "99999d", "2001-01-01", "2027-01-31T00:00:00", "-1d", "0h"])
+def test_a_wrong_expiry_names_the_forms(var: Path, text: str) -> None:
+    done = run("add", "payee", "m-1", "--reason", "seen", f"--expires={text}")
+    assert done.exit_code == 2
+    assert all(form in done.output for form in ("--expires", "12h", "30d", "RFC 3339", "2027-01-31T00:00:00Z"))
+
+
+def test_what_is_not_on_a_list_is_named_with_its_stored_value(var: Path) -> None:
+    assert "payee m-9 is not on the block list." in run("remove", "payee", " m-9 ").output
+    done = run("remove", "payee", CARD).output
+    assert "payee pan_" in done and not holds_card_number(done)
+
+
+def test_a_text_says_whether_it_is_too_long_or_not_printable() -> None:
+    for value, sentence in (
+        ("m" * 129, "value: has 129 characters, 128 are possible. Send a shorter text."),
+        ("m-\x07", "value: is not printable: character 3 is U+0007. Leave that character out."),
+    ):
+        with pytest.raises(Unfit) as refused:
+            TOKENS.value("payee", value)
+        assert refused.value.problem.sentence() == sentence

@@ -181,13 +181,15 @@ def test_no_text_of_a_change_is_kept_or_shown_with_a_card_number(
 
 def test_entries_say_whether_they_have_expired(service: Service) -> None:
     ends = START_MS + 120_000
-    rules(service, "o-1", at_ms=START_MS)  # the service's clock follows the payments
+    for place, address in enumerate(workers(service)):
+        rules(service, f"o-1-{place}", address, at_ms=START_MS)  # the clock of a worker follows its payments
     listed = entries(("device", "d-over"), expires_at=datetime.fromtimestamp(ends / 1000, UTC).isoformat())
     assert service.post("/v1/lists/watch", listed).status_code == 200
     assert service.post("/v1/lists/watch", entries(("device", "d-stays"))).status_code == 200
     page = "/v1/lists/watch?kind=device"
     assert [one["expired"] for one in service.client.get(page).json()["entries"]] == [False, False]
-    rules(service, "o-2", at_ms=ends)
+    for place, address in enumerate(workers(service)):
+        rules(service, f"o-2-{place}", address, at_ms=ends)
     shown = service.client.get(page).json()["entries"]
     assert [(one["value"], one["expired"]) for one in shown] == [("d-over", True), ("d-stays", False)]
     lines = service.command("list", "show", "--kind", "device", "--list", "watch", "--json").stdout.splitlines()
