@@ -128,3 +128,15 @@ def test_a_text_says_whether_it_is_too_long_or_not_printable() -> None:
         with pytest.raises(Unfit) as refused:
             TOKENS.value("payee", value)
         assert refused.value.problem.sentence() == sentence
+
+
+def test_a_file_that_cannot_be_read_is_refused_with_a_repair(var: Path, tmp_path: Path) -> None:
+    for name, why in (("absent.csv", "No such file or directory"), (".", "Is a directory")):
+        done = run("import", str(tmp_path / name))
+        assert done.exit_code == 2 and f"cannot be read: {why}. Name a CSV file." in done.output
+    (tmp_path / "empty.csv").touch()
+    assert (
+        "The file empty.csv is empty. Name the columns in its first line"
+        in run("import", str(tmp_path / "empty.csv")).output
+    )
+    assert not var.exists()

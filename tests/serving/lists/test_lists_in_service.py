@@ -198,6 +198,19 @@ def test_entries_say_whether_they_have_expired(service: Service) -> None:
     assert [one | {"expired": None} for one in found] == [one | {"expired": None} for one in shown]
 
 
+def test_each_change_is_one_line_in_the_log_without_its_values(service: Service) -> None:
+    before = service.log.read_text()
+    assert service.post("/v1/lists/watch", entries(("payee", "m-log-1"), ("payee", "m-log-2"))).status_code == 200
+    done = service.command("list", "add", "device", "m-log-3", "--list", "allow", "--reason", "r", "--author", "ann")
+    assert done.returncode == 0
+    for wanted in ("watch list: 2 entries added by ", "allow list: 1 entry added by ann"):
+        until = time.monotonic() + 5
+        while service.log.read_text().removeprefix(before).count(wanted) < len(workers(service)):
+            assert time.monotonic() < until, wanted
+            time.sleep(0.05)
+    assert "m-log" not in service.log.read_text()
+
+
 def test_pages_give_every_entry_once(service: Service) -> None:
     names = [f"p-{number}" for number in range(25)]
     for first in range(0, 25, 5):
