@@ -52,6 +52,7 @@ def test_an_open_quote_refuses_its_own_line_and_no_other(tmp_path: Path) -> None
     ("content", "line"),
     [
         (b'payee,m-1,seen\npayee,"m-x', 3),
+        (b'payee,m-1,seen\npayee,m-x,"seen', 3),
         (b'payee,"m-x\npayee,m-1,seen\n', 2),
         (b'payee,"m-x,seen\npayee,m-1,seen\npayee,m-2,"seen"\n', 2),
     ],
