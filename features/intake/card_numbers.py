@@ -16,7 +16,10 @@ from features.card_numbers.issuers import LONGEST, SHORTEST, lengths_of, luhn
 from features.card_numbers.lookalikes import lookalikes_in
 from features.card_numbers.spellings import Reading, readings_of
 
-__all__ = ["CardNumber", "card_numbers_in", "holds_card_number", "is_card_number", "luhn", "may_hold_card_number"]
+__all__ = [
+    "CardNumber", "card_numbers_in", "holds_card_number", "is_card_number", "luhn", "mask_card_numbers",
+    "may_hold_card_number",
+]  # fmt: skip
 
 _RUN = re.compile(r"[0-9]+")
 #: Fourteen digits, four of them together, with gaps as they stand between groups: without them there is no number.
@@ -76,6 +79,17 @@ def holds_card_number(text: str) -> bool:
     (True, False)
     """
     return bool(card_numbers_in(text))
+
+
+def mask_card_numbers(text: str) -> str:
+    """The text with asterisks in place of each card number: for messages where no key for tokens is at hand.
+
+    >>> mask_card_numbers("blocked-4111111111111111.csv")
+    'blocked-****************.csv'
+    """
+    for number in reversed(card_numbers_in(text)):
+        text = text[: number.start] + "*" * (number.end - number.start) + text[number.end :]
+    return text
 
 
 def is_card_number(number: float) -> bool:

@@ -12,13 +12,14 @@ import pwd
 import re
 import secrets
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 
 from features.domain.payment_fields import FIRST_YEAR, LAST_YEAR
 from features.errors import RiskgateError
+from features.intake.card_numbers import holds_card_number
 from serving.private_file import replace_private
 
 #: The scopes of a key: score payments, report outcomes and labels, read receipts and metrics, everything.
@@ -26,6 +27,8 @@ SCOPES = ("score", "feedback", "read", "admin")
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{1,31}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 SECRET_BYTES = 32
+#: Requests a second of one key; numbers beyond 64 bits cannot be written to the key file.
+HIGHEST_RATE = 1_000_000_000
 _RESTORE = "Restore it, or remove it and add the keys again (python -m serving key-add)."
 
 
@@ -81,7 +84,14 @@ def new_key(
 
     Raises: InvalidKeys.
     """
+    if holds_card_number(name) or holds_card_number(note):
+        raise InvalidKeys("The id or the note looks like a clear card number.", "Choose another one.")
     token = f"rg_{name}_{secrets.token_urlsafe(SECRET_BYTES)}"
+    # Compared before it is computed: a moment after the year 9999 is an OverflowError.
+    if days is not None and days >= (datetime(LAST_YEAR, 1, 1, tzinfo=UTC) - now).days:
+        raise InvalidKeys(
+            f"{days} days from now is after the year {LAST_YEAR - 1}.", "Pass fewer days, or none: it never expires."
+        )
     key = Key(
         id=name,
         sha256=digest_of(token.encode()).hex(),
@@ -187,8 +197,8 @@ def _problems(keys: Sequence[Key]) -> Iterator[str]:
             yield f"Key `{key.id}` has no SHA-256 of its token."
         if not key.scopes or not set(key.scopes) <= set(SCOPES):
             yield f"Key `{key.id}` needs scopes out of {', '.join(SCOPES)}."
-        if key.rate is not None and key.rate < 1:
-            yield f"Key `{key.id}` has a rate below 1 request a second."
+        if key.rate is not None and not 1 <= key.rate <= HIGHEST_RATE:
+            yield f"Key `{key.id}` has a rate outside 1 to {HIGHEST_RATE:,} requests a second."
         moments = [m for m in (key.created, key.expires, key.revoked) if m is not None]
         if any(moment.tzinfo is None or not FIRST_YEAR <= moment.year < LAST_YEAR for moment in moments):
             yield f"Key `{key.id}` has a moment without a UTC offset, or outside {FIRST_YEAR}..{LAST_YEAR - 1}."

@@ -7,14 +7,14 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from features.errors import Problem, Refused
-from features.intake.parse import moment_of, read_json
+from features.intake.parse import read_json
 from serving.api.asgi import Reply, json_reply
 from serving.api.handlers import Backend, Request
-from serving.api.list_schemas import MOST_IN_PAGE, ChangedEntry, ChangedList, ListEntry, ListPage
+from serving.api.list_schemas import MOST_IN_PAGE, ChangedEntry, ChangedList, ListPage, list_entry
 from serving.decision.rules import LISTS
 from serving.errors import Overloaded, UnknownList
 from serving.lists.changes import ListService
-from serving.lists.entry import ADD, BEGIN, KINDS, MOST_IN_EVENT, REMOVE, Change, Entry, NewEntry, position_named
+from serving.lists.entry import ADD, BEGIN, KINDS, MOST_IN_EVENT, REMOVE, Change, NewEntry, position_named
 from serving.lists.values import Unfit
 
 DEFAULT_PAGE = 100
@@ -52,9 +52,9 @@ class ListHandlers:
         if problems or after is None:
             raise Refused(problems)
         entries, then = lists.book.page(name, after, limit, kind)
-        return json_reply(
-            ListPage([_shown(one) for one in entries], None if then is None else then.text(), lists.book.counts[name])
-        )
+        now_ms, hide = lists.now_ms(), lists.reader.hide
+        shown = [list_entry(one, now_ms, hide) for one in entries]
+        return json_reply(ListPage(shown, None if then is None else then.text(), lists.book.counts[name]))
 
     async def add(self, request: Request) -> Reply:
         """`POST /v1/lists/{list}`: add entries, or replace those of the same kind and value."""
@@ -69,7 +69,8 @@ class ListHandlers:
         runtime, _ = self._backend.engine()
         body = read_json(await self._read(request, runtime.settings.batch_limit_bytes))
         entries, reason = _entries_of(body, action, lists, lists.now_ms())
-        author = request.caller.id if request.caller is not None else ""
+        # An id of digits and hyphens can be a card number.
+        author = lists.reader.hide(request.caller.id) if request.caller is not None else ""
         statuses = await lists.change(Change(name, action, author, entries, reason))
         # A result that newer changes have pushed out is not worth a failure: the change is recorded and applied.
         statuses = statuses or ("added" if action == ADD else "removed",) * len(entries)
@@ -144,9 +145,3 @@ def _entries_of(body: object, action: str, lists: ListService, now_ms: int) -> t
     if problems:
         raise Refused(problems)
     return tuple(entries), reason
-
-
-def _shown(entry: Entry) -> ListEntry:
-    expires = None if entry.expires_at_ms is None else moment_of(entry.expires_at_ms)
-    created = moment_of(entry.created_at_ms)
-    return ListEntry(entry.kind, entry.value, entry.reason, entry.author, created, expires)

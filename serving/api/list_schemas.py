@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
+from features.intake.parse import moment_of
 from serving.decision.rules import LISTS
-from serving.lists.entry import KINDS, MOST_IN_EVENT
+from serving.lists.entry import KINDS, MOST_IN_EVENT, Entry
 from serving.lists.values import LONGEST_REASON
 
 MOST_IN_PAGE = 1_000
@@ -25,6 +27,20 @@ class ListEntry(msgspec.Struct, frozen=True):
     author: Annotated[str, Meta(description="The id of the API key, or the name given on the command line.")]
     created_at: datetime
     expires_at: Annotated[datetime | None, Meta(description="It does not match payments from this event time on.")]
+    expired: Annotated[bool, Meta(description="Whether that moment has passed by the clock of the service.")]
+
+
+def list_entry(entry: Entry, now_ms: int, hide: Callable[[str], str]) -> ListEntry:
+    """An entry as it is shown; `hide` replaces card numbers, which authors of earlier releases may hold."""
+    return ListEntry(
+        entry.kind,
+        entry.value,
+        entry.reason,
+        hide(entry.author),
+        moment_of(entry.created_at_ms),
+        None if entry.expires_at_ms is None else moment_of(entry.expires_at_ms),
+        not entry.holds_at(now_ms),
+    )
 
 
 class ListPage(msgspec.Struct, frozen=True):

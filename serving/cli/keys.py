@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from serving.access.api_keys import SCOPES, KeyFile, new_key
 from serving.errors import CannotStart
-from serving.output import out
+from serving.output import out, print_table
 from serving.settings import read_settings
 
 key_app = typer.Typer(no_args_is_help=True, help="API keys: add, list, revoke.")
@@ -44,7 +43,7 @@ def key_list() -> None:
         expires = "never" if key.expires is None else f"{key.expires:%Y-%m-%d}"
         rate = "default" if key.rate is None else f"{key.rate}/s"
         table.add_row(key.id, " ".join(key.scopes), rate, f"{key.created:%Y-%m-%d}", expires, state, key.note)
-    Console(highlight=False, soft_wrap=True).print(table)
+    print_table(table)
 
 
 @key_app.command("key-revoke")

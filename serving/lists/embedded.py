@@ -9,7 +9,7 @@ from features.bundle.policy import Policy
 from serving.decision.clock import Clock
 from serving.ledger.sqlite.ledger import Ledger
 from serving.lists.book import ListBook
-from serving.lists.changes import apply, of_bundle
+from serving.lists.changes import ChangeLog, apply, of_bundle
 from serving.lists.entry import LIST, Change, encode_change
 from serving.lists.values import EntryReader
 
@@ -25,6 +25,7 @@ class EmbeddedLists:
         self.reader = reader
         self._ledger = ledger
         self._clock = clock
+        self._written = ChangeLog()
 
     def now_ms(self) -> int:
         """See `ListService.now_ms`."""
@@ -45,11 +46,13 @@ class EmbeddedLists:
     def load(self, own_seq: int = 0) -> tuple[str, ...]:
         """Apply every event that is not applied yet; what became of the entries of the event `own_seq`.
 
+        Without `own_seq`, which is a start, they are not logged.
+
         Raises: LedgerError.
         """
         own: tuple[str, ...] = ()
         for event in self._ledger.each_of_kind(LIST, after_seq=self.book.seq, page=50):
-            statuses = apply(self.book, event)
+            statuses = apply(self.book, event, self._written if own_seq else None)
             if event.seq == own_seq:
                 own = statuses
         return own
@@ -61,8 +64,9 @@ class EmbeddedLists:
         """
         for event in self._ledger.each_of_kind(LIST, after_seq=self.book.seq, page=PAGE):
             if event.seq > self.book.seq:  # not applied by `record` meanwhile
-                apply(self.book, event)
+                apply(self.book, event, self._written)
             await asyncio.sleep(0)
+        self._written.flush()
 
     def take_over(self, policy: Policy, model: str) -> None:
         """Record the entries of a bundle's own lists that were never taken over.

@@ -16,7 +16,7 @@ from features.bundle.policy import Policy
 from serving.decision.clock import Clock
 from serving.ledger.reader import Event, LedgerReader
 from serving.lists.book import ListBook
-from serving.lists.changes import apply, of_bundle
+from serving.lists.changes import ChangeLog, apply, of_bundle
 from serving.lists.entry import LIST, Change, encode_change
 from serving.lists.values import EntryReader
 from serving.redis_store.messages import checked, stream_is_full
@@ -48,6 +48,7 @@ class SharedLists:
         self._clock = clock
         self._one_at_a_time = asyncio.Lock()
         self._results: OrderedDict[int, tuple[str, ...]] = OrderedDict()
+        self._written = ChangeLog()
 
     def now_ms(self) -> int:
         """See `ListService.now_ms`."""
@@ -90,7 +91,7 @@ class SharedLists:
         Raises: StateUnavailable, LedgerUnavailable.
         """
         async with self._one_at_a_time:
-            await self._from_ledger()
+            await self._from_ledger(None)
         await self.follow()
 
     async def follow(self) -> None:
@@ -103,11 +104,12 @@ class SharedLists:
                 for stream_id, fields in found:
                     # Without one before it the copy is new, and says nothing of what it does not hold.
                     if not fields[b"p"] or seq_of(fields[b"p"]) > self.book.seq:
-                        await self._from_ledger()
+                        await self._from_ledger(self._written)
                     event = event_in_copy(stream_id, fields)
                     if event.seq > self.book.seq:
-                        self._apply(event)
+                        self._apply(event, self._written)
                     await asyncio.sleep(0)
+        self._written.flush()
 
     async def take_over(self, policy: Policy, model: str) -> None:
         """Record the entries of a bundle's own lists that were never taken over; one of the workers does.
@@ -121,12 +123,12 @@ class SharedLists:
             if recorded is None and self.book.seq == before:  # Redis forgot events that the ledger holds
                 await self.change(change)
 
-    async def _from_ledger(self) -> None:
+    async def _from_ledger(self, written: ChangeLog | None) -> None:
         events = self._ledger.each_of_kind(LIST, after_seq=self.book.seq, page=FROM_LEDGER)
         while (event := await asyncio.to_thread(next, events, None)) is not None:
-            self._apply(event)
+            self._apply(event, written)
 
-    def _apply(self, event: Event) -> None:
-        self._results[event.seq] = apply(self.book, event)
+    def _apply(self, event: Event, written: ChangeLog | None) -> None:
+        self._results[event.seq] = apply(self.book, event, written)
         if len(self._results) > KEPT_RESULTS:
             self._results.popitem(last=False)

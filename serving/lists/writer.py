@@ -20,7 +20,7 @@ from serving.lists.values import EntryReader
 from serving.redis_store.keys import Keys
 from serving.redis_store.messages import stream_is_full
 from serving.redis_store.scripts import LIST_EVENT
-from serving.redis_store.server_checks import REDIS_ERRORS, redis_client
+from serving.redis_store.server_checks import REDIS_ERRORS, redis_client, redis_place_of
 from serving.redis_store.stream_entry import stream_id_of
 from serving.settings import Settings
 
@@ -109,13 +109,14 @@ class SharedWriter:
         self._client = client
         self._keys = Keys(settings.redis_prefix)
         self._limit = settings.stream_limit
+        self._place = redis_place_of(settings.redis_url)
         self.reader = EntryReader(check_hash_key(ledger, settings.hash_key), shared_tokens(settings.ledger).replace)
 
     def write(self, change: Change) -> None:
         """See `ListWriter.write`."""
         now_ms = time.time_ns() // 1_000_000
         values = (self._limit, "", now_ms, now_ms, encode_change(change))
-        with _redis_errors():
+        with self._redis("does not take the change", "Start it, then send the same again."):
             done, *_ = self._client.eval(LIST_EVENT.text, 2, self._keys.events, self._keys.lists, *values)
         if done == 2:
             raise stream_is_full()
@@ -123,21 +124,19 @@ class SharedWriter:
     def book(self) -> ListBook:
         """See `ListWriter.book`."""
         book = _folded(self._ledger)
-        with _redis_errors():
+        with self._redis("does not answer", "Start it, or correct RISKGATE_REDIS_URL."):
             found = self._client.xrange(self._keys.lists, f"({stream_id_of(book.seq)}", "+")
         for stream_id, fields in found:
             apply(book, event_in_copy(stream_id, fields))
         return book
 
-
-@contextlib.contextmanager
-def _redis_errors() -> Iterator[None]:
-    try:
-        yield
-    except REDIS_ERRORS as error:
-        raise LedgerUnavailable(
-            f"Redis does not take the change ({type(error).__name__}).", "Start it, then send the same again."
-        ) from error
+    @contextlib.contextmanager
+    def _redis(self, what: str, repair: str) -> Iterator[None]:
+        """Turns an error of Redis into a sentence with its address, without user and password."""
+        try:
+            yield
+        except REDIS_ERRORS as error:
+            raise LedgerUnavailable(f"Redis at {self._place} {what} ({type(error).__name__}).", repair) from error
 
 
 def _folded(ledger: LedgerReader) -> ListBook:

@@ -8,9 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from features.command_line import Commands
 from serving.access.api_keys import InvalidKeys, KeyFile, new_key, user_name
 from serving.access.authenticator import Authenticator
+from serving.cli.keys import key_app
 from serving.console.auth.users import InvalidUser, Users
 from serving.errors import CannotStart
 
@@ -63,6 +67,27 @@ def test_a_file_of_another_user_names_who_must_be_able_to_read_it(
     assert error.message == f"The key file {path} cannot be read: Permission denied."
     assert user_name() in error.repair
     assert "chmod 640" in error.repair
+
+
+@pytest.mark.parametrize(
+    ("option", "number", "part"),
+    [
+        ("--days", 9_999_999_999, "after the year 2199"),
+        ("--days", 10**30, "after the year 2199"),
+        ("--days", 99_999, "after the year 2199"),
+        ("--rate", 10**30, "a rate outside 1 to 1,000,000,000"),
+        ("--rate", 0, "a rate outside 1 to 1,000,000,000"),
+    ],
+)
+def test_a_number_that_no_key_can_have_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, number: int, part: str
+) -> None:
+    monkeypatch.setenv("RISKGATE_KEYS", str(tmp_path / "keys.json"))
+    app = typer.Typer(cls=Commands)
+    app.add_typer(key_app)
+    done = CliRunner().invoke(app, ["key-add", "till", "--scope", "score", option, str(number)])
+    assert done.exit_code == 2 and part in done.output
+    assert not (tmp_path / "keys.json").exists()
 
 
 def test_a_folder_is_no_key_file(tmp_path: Path) -> None:

@@ -208,7 +208,9 @@ def test_a_value_is_stored_as_payments_carry_it(kind: str, written: str, stored:
     [
         ("planet", "x"), (None, "x"), ("payer", None), ("payer", " "), ("payer", 7), ("payer", "x" * 129),
         ("payer", "a\x00b"), ("device", "00000000-0000-0000-0000-000000000000"), ("ip", "1.2.3.4."),
-        ("ip", "10.0.0.0/33"), ("ip", "0.0.0.0/0"), ("ip", "::/0"), ("country", "T1"), ("mcc", "54 11"),
+        ("ip", "10.0.0.0/33"), ("ip", "0.0.0.0/0"), ("ip", "::/0"), ("ip", "0.0.0.0"), ("ip", "::"),
+        ("ip", "[0:0::0]:80"),        ("ip", "::ffff:0.0.0.0"), ("ip", "0.0.0.0/32"), ("ip", "::/128"), ("mcc", "0"),
+        ("country", "T1"), ("mcc", "54 11"),
         ("instrument", "4111 1111 1111 1111"), ("ip", "hp_" + "a" * 32),
     ],
 )  # fmt: skip
@@ -216,6 +218,11 @@ def test_what_names_nothing_or_everything_is_refused(kind: Any, written: Any) ->
     with pytest.raises(Unfit) as refused:
         CLEAR.value(kind, written)
     assert refused.value.problem.repair
+
+
+@pytest.mark.parametrize(("kind", "value"), [("ip", "0.0.0.0"), ("ip", "::"), ("mcc", "0000")])
+def test_an_entry_of_an_earlier_release_that_stands_for_nothing_can_be_removed(kind: str, value: str) -> None:
+    assert CLEAR.entry({"kind": kind, "value": value}, 0, to_remove=True).value == value
 
 
 def test_with_a_key_single_addresses_and_instruments_are_hashed_once_and_networks_stay() -> None:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from serving.cli import lists as commands
 from serving.ledger.sqlite.ledger import Ledger
-from serving.lists.csv_file import InvalidFile, WrongLine, read_entries
+from serving.lists.csv_file import InvalidFile, ListFile, WrongLine, open_text
 from serving.lists.entry import MOST_IN_EVENT, NewEntry
 from serving.lists.values import EntryReader
 
@@ -19,13 +19,17 @@ NOW_MS = 1_800_000_000_000
 
 def read(path: Path, content: bytes) -> list[NewEntry | WrongLine]:
     path.write_bytes(content)
-    return list(read_entries(path, EntryReader(), NOW_MS))
+    with open_text(path) as text:
+        return list(ListFile(text, path.name).entries(EntryReader(), NOW_MS))
 
 
 def test_columns_may_stand_in_any_order_and_be_divided_by_semicolons_behind_a_byte_order_mark(tmp_path: Path) -> None:
     found = read(tmp_path / "a.csv", b'\xef\xbb\xbfValue;KIND;reason\r\n"u;1";Payer;seen\r\n\r\nuk;country;"a\nb"\r\n')
     assert found[0] == NewEntry("payer", "u;1", "seen")
-    assert isinstance(found[1], WrongLine) and found[1].number == 5  # a reason of two lines is not printable
+    assert isinstance(found[1], WrongLine) and (found[1].first, found[1].last) == (
+        4,
+        5,
+    )  # a reason of two lines is not printable
 
 
 @pytest.mark.parametrize(
@@ -37,7 +41,7 @@ def test_columns_may_stand_in_any_order_and_be_divided_by_semicolons_behind_a_by
         (b"payer,u-1,seen,2001-01-01", "passed"),
         (b"payer,u-1,seen,,,", "6 cells"),
         (b"payer", "value"),
-        (b"payer,\xff\xfe,seen,", "printable"),
+        (b"payer,a\xff\xfe,seen,", "value: is not UTF-8 (byte 0xFF, character 2)"),
         (b"payer,a\x00b,seen,", ""),
         (b"instrument,4111 1111 1111 1111,seen,", "card number"),
         (b"payer," + b"x" * 200_000 + b",seen,", ""),
@@ -46,8 +50,8 @@ def test_columns_may_stand_in_any_order_and_be_divided_by_semicolons_behind_a_by
 def test_a_wrong_line_is_named_and_the_next_one_is_read(tmp_path: Path, line: bytes, part: str) -> None:
     head, good = b"kind,value,reason,expires_at\n", b"\npayer,u-2,seen,\n"
     wrong, right = read(tmp_path / "a.csv", head + line + good)
-    assert isinstance(wrong, WrongLine) and wrong.number == 2
-    assert part in wrong.sentence() and "4111" not in wrong.sentence() + wrong.value
+    assert isinstance(wrong, WrongLine) and wrong.first == 2
+    assert part in wrong.sentence() and "4111" not in wrong.sentence() + "".join(wrong.cells)
     assert right == NewEntry("payer", "u-2", "seen")
 
 
@@ -55,14 +59,6 @@ def test_a_wrong_line_is_named_and_the_next_one_is_read(tmp_path: Path, line: by
 def test_a_file_that_is_no_list_is_refused_in_one_sentence(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(InvalidFile, match="kind,value,reason,expires_at"):
         read(tmp_path / "a.csv", content)
-
-
-@pytest.fixture
-def var(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("REDIS_URL", "POSTGRES_URL", "HASH_KEY"):
-        monkeypatch.delenv(f"RISKGATE_{name}", raising=False)
-    monkeypatch.setenv("RISKGATE_VAR", str(tmp_path / "var"))
-    return tmp_path / "var"
 
 
 def events(var: Path) -> int:

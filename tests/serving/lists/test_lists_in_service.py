@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
+from features.intake.card_numbers import holds_card_number
 from tests.serving.profiles import ProductionService, Profile, both_profiles, figures
 from tests.serving.scoring_world import BLOCKED, START_MS, Service, payment
 
@@ -146,6 +149,66 @@ def test_a_card_number_becomes_the_token_that_payments_carry(service: Service) -
     sent = service.post("/v1/lists/block", entries(("instrument", "4111 1111-1111 1111"))).json()
     assert sent["entries"][0]["value"].startswith("pan_")
     in_force(service, "c-1", ["block_list_instrument"], instrument_id="4111111111111111")
+
+
+def test_no_text_of_a_change_is_kept_or_shown_with_a_card_number(
+    service: Service, profile: Profile, tmp_path: Path
+) -> None:
+    card = "4111 1111 1111 1111"
+    file = tmp_path / f"{card}.csv"
+    file.write_text(f"kind,value,reason,expires_at\npayee,m-{card},{card},\npayee,{card},{card},soon\n")
+    commands: list[tuple[int, tuple[str, ...]]] = [
+        (0, ("add", "payee", "m-card", "--list", "watch", "--reason", card, "--author", card)),
+        (0, ("remove", "payee", "m-card", "--list", "watch", "--reason", card, "--author", card)),
+        (2, ("remove", "payee", card, "--list", "watch", "--author", card)),
+        (2, ("add", "payee", "m-card", "--list", card, "--reason", "r")),
+        (1, ("import", str(file), "--list", "watch", "--author", card)),
+        (2, ("import", str(file) + ".absent", "--list", "watch")),
+        (0, ("show", "--list", "watch", "--author", card)),
+    ]
+    for code, arguments in commands:
+        done = service.command("list", *arguments)
+        assert done.returncode == code, (arguments, done.stderr)
+        assert not holds_card_number(done.stdout + done.stderr), arguments
+    assert "pan_" in done.stdout  # entries are found by the author as it was written
+    in_http = service.client.get("/v1/lists/watch?kind=payee").text
+    assert "pan_" in in_http and not holds_card_number(in_http)
+    profile.settle(service)
+    files = b" ".join(one.read_bytes() for one in service.var.rglob("*") if one.is_file())
+    held = b" ".join(content for _, content in profile.held(service))
+    assert card.encode() not in files + held
+
+
+def test_entries_say_whether_they_have_expired(service: Service) -> None:
+    ends = START_MS + 120_000
+    for place, address in enumerate(workers(service)):
+        rules(service, f"o-1-{place}", address, at_ms=START_MS)  # the clock of a worker follows its payments
+    listed = entries(("device", "d-over"), expires_at=datetime.fromtimestamp(ends / 1000, UTC).isoformat())
+    assert service.post("/v1/lists/watch", listed).status_code == 200
+    assert service.post("/v1/lists/watch", entries(("device", "d-stays"))).status_code == 200
+    page = "/v1/lists/watch?kind=device"
+    assert [one["expired"] for one in service.client.get(page).json()["entries"]] == [False, False]
+    for place, address in enumerate(workers(service)):
+        rules(service, f"o-2-{place}", address, at_ms=ends)
+    shown = service.client.get(page).json()["entries"]
+    assert [(one["value"], one["expired"]) for one in shown] == [("d-over", True), ("d-stays", False)]
+    lines = service.command("list", "show", "--kind", "device", "--list", "watch", "--json").stdout.splitlines()
+    found = [msgspec.json.decode(line) for line in lines]
+    assert [one.pop("list") for one in found] == ["watch", "watch"]
+    assert [one | {"expired": None} for one in found] == [one | {"expired": None} for one in shown]
+
+
+def test_each_change_is_one_line_in_the_log_without_its_values(service: Service) -> None:
+    before = service.log.read_text()
+    assert service.post("/v1/lists/watch", entries(("payee", "m-log-1"), ("payee", "m-log-2"))).status_code == 200
+    done = service.command("list", "add", "device", "m-log-3", "--list", "allow", "--reason", "r", "--author", "ann")
+    assert done.returncode == 0
+    for wanted in ("watch list: 2 entries added by ", "allow list: 1 entry added by ann"):
+        until = time.monotonic() + 5
+        while service.log.read_text().removeprefix(before).count(wanted) < len(workers(service)):
+            assert time.monotonic() < until, wanted
+            time.sleep(0.05)
+    assert "m-log" not in service.log.read_text()
 
 
 def test_pages_give_every_entry_once(service: Service) -> None:

@@ -20,6 +20,7 @@ from serving.lists.book import ListBook
 from serving.lists.entry import ADD, LIST, Change, NewEntry
 from serving.lists.shared import SharedLists
 from serving.lists.values import EntryReader
+from serving.lists.writer import opened
 from serving.recorder.list_trim import ListTrimmer
 from serving.redis_store.stream_entry import seq_of
 from tests.serving.recorder.stream_world import settings_of
@@ -117,6 +118,18 @@ def test_of_workers_that_start_at_once_one_takes_the_entries_of_the_bundle_over(
             assert values(b) == ["u-2", "u-3"]  # the removed one does not come back
 
     asyncio.run(run())
+
+
+def test_a_command_without_redis_says_what_it_wanted_and_where(servers: Servers) -> None:
+    away = "redis://ann:a-secret@127.0.0.1:1/0"
+    settings = msgspec.structs.replace(settings_of(servers), redis_url=away)
+    schema.prepare(settings.postgres_url, settings.redis_prefix)
+    with opened(settings) as lists:
+        with pytest.raises(LedgerUnavailable, match=r"Redis at 127\.0\.0\.1:1/0 does not answer \(") as read:
+            lists.book()
+        with pytest.raises(LedgerUnavailable, match=r"Redis at 127\.0\.0\.1:1/0 does not take the change \(") as sent:
+            lists.write(adding("u-1"))
+    assert "a-secret" not in f"{read.value} {sent.value}" and "change" not in str(read.value)
 
 
 def test_a_full_stream_takes_no_change_and_says_so(shared: Shared) -> None:
