@@ -191,8 +191,11 @@ class Riskgate:
         try:
             await runtime.prepare()
             runtime.begin()
-        except Exception:
-            log.critical("the service cannot start", exc_info=True)
+        except Exception as error:
+            if isinstance(error, RiskgateError):
+                log.critical("%s", error)
+            else:
+                log.critical("the service cannot start", exc_info=True)
             application.failed = True
             _end_supervisor()
             drain.end()
