@@ -14,8 +14,8 @@ from serving.ledger.sqlite.wal_check import steady_damage
 from serving.ledger.sqlite.wal_preallocate import log_of
 
 REPAIR = (
-    "Stop the service, keep a copy of the file, and restore the last backup; without a backup copy what can be read: "
-    'sqlite3 ledger.sqlite .recover | sqlite3 recovered.sqlite. See "A damaged or shorter ledger" in docs/operate.md.'
+    "Stop the service, keep a copy of the file, and restore the last backup; without one copy what can be read with "
+    '`sqlite3 ledger.sqlite .dump`: see "A damaged or shorter ledger" in docs/operate.md.'
 )
 WAL_REPAIR = (
     "Keep a copy of ledger.sqlite and ledger.sqlite-wal and restore the last backup, or start the service: it keeps "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from serving.audit.export_history import export
 from serving.audit.verify import verify_ledger
 from serving.errors import CannotStart
+from serving.ledger.completeness import accept_missing
 from serving.ledger.open import damage_refused
 from serving.store_config import LedgerConfig
 from tests.serving.asgi import Asked
@@ -104,7 +106,7 @@ def test_commands_name_the_pages_and_the_repair(var: Path, bundle: Path, tmp_pat
         assert "The ledger ledger.sqlite is damaged" in ended.stderr
         assert NAMED.search(ended.stderr)
         assert "restore the last backup" in ended.stderr
-        assert ".recover" in ended.stderr
+        assert ".dump" in ended.stderr
         assert "Traceback" not in ended.stderr
     assert not (tmp_path / "x.parquet").exists()
 
@@ -118,6 +120,24 @@ def test_a_start_that_cannot_fold_ends_with_one_sentence(var: Path, bundle: Path
     assert NAMED.search(ended.stderr)
     assert "Traceback" not in ended.stderr
     assert ".py" not in ended.stderr
+
+
+@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="the repair uses the command line of SQLite")
+def test_the_repair_of_the_manual_brings_back_all_but_the_damaged_pages(var: Path, bundle: Path) -> None:
+    ledger = var / "ledger.sqlite"
+    flip_pages(ledger, 20, 21)
+    manual = Path("docs/operate.md").read_text()
+    (line,) = [one for one in manual.splitlines() if one.startswith("sqlite3 kept.sqlite .dump")]
+    ledger.replace(var / "kept.sqlite")
+    subprocess.run(["bash", "-c", line], cwd=var, check=True, capture_output=True)
+    (var / "recovered.sqlite").replace(ledger)
+    result = verify_ledger(LedgerConfig(var))
+    assert PAYMENTS - 3 <= result.payments < PAYMENTS
+    assert "missing" in result.missing[0]
+    accept_missing(LedgerConfig(var))
+    ready, statuses = start(var, bundle)
+    assert ready["ready"]
+    assert set(statuses) == {200, 404}
 
 
 def test_a_file_cut_short_is_told(var: Path) -> None:
