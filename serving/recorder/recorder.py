@@ -65,6 +65,7 @@ class Recorder:
         """
         pause, url = FIRST_PAUSE, self.config.postgres_url
         while not self.stopping.is_set():
+            self.metrics.turned()
             try:
                 with ledger_errors(), session(url, "riskgate-recorder") as own:
                     schema.check(own, url, self.config.redis_prefix)
@@ -89,6 +90,7 @@ class Recorder:
     def _wait_for_lead(self, own: Session) -> bool:
         logged = False
         while not self.stopping.is_set():
+            self.metrics.turned()
             if postgres_writer.try_lead(own):
                 log.info("this recorder records %s", self.key)
                 return True
@@ -103,6 +105,7 @@ class Recorder:
         self._trim(after)
         last = None
         while last is None or time.monotonic() < last:
+            self.metrics.turned()
             batch = self.read(after)
             if self.stopping.is_set():
                 if not batch:
