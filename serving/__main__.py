@@ -45,6 +45,7 @@ def verify(
 ) -> None:
     """Recompute every decision of the ledger from its events and compare bit for bit."""
     from serving.audit.verify import progress_of, verify_ledger
+    from serving.ledger.head import COMMAND
 
     settings = read_settings()
     with progress_of(settings.ledger) as progress:
@@ -55,9 +56,22 @@ def verify(
         out.print(difference, style="red")
     for aside in result.set_aside.named():
         out.print(aside.sentence(), style="yellow", markup=False)
+    for sentence in result.missing:
+        out.print(f"{sentence} Restore what is missing from a backup, or accept it: {COMMAND}.", style="red")
     out.print(result.sentence())
-    if result.mismatches or result.unexplained(explained or ()):
+    if result.mismatches or result.missing or result.unexplained(explained or ()):
         raise typer.Exit(1)
+
+
+@app.command("accept-ledger")
+def accept_ledger() -> None:
+    """Accept that events of the ledger are missing, after a look: /readyz and verify then pass over them."""
+    from serving.ledger.completeness import accept_missing
+
+    found = accept_missing(read_settings().ledger)
+    for sentence in found:
+        out.print(sentence, style="yellow", markup=False)
+    out.print(f"Accepted: {len(found)}." if found else "Nothing is missing: there is nothing to accept.")
 
 
 @app.command("import-history")

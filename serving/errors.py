@@ -9,6 +9,16 @@ class LedgerError(Exception):
     """The database of the ledger failed; `__cause__` is the error of its driver, if a driver raised one."""
 
 
+class DamagedLedger(LedgerError):
+    """Bytes of the SQLite ledger are not what was written; `located` if the message says where."""
+
+    def __init__(self, message: str, repair: str, *, located: bool = False) -> None:
+        super().__init__(f"{message} {repair}")
+        self.located = located
+        self.message = message
+        self.repair = repair
+
+
 class CannotStart(RiskgateError):
     """A start that would be wrong or unsafe; always fatal."""
 

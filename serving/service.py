@@ -199,8 +199,11 @@ class Riskgate:
             # In the turn in which the worker becomes ready: callers wait for the server, which is a moment away.
             listen(joins_when_ready)
             runtime.begin()
-        except Exception:
-            log.critical("the service cannot start", exc_info=True)
+        except Exception as error:
+            if isinstance(error, RiskgateError):
+                log.critical("%s", error)
+            else:
+                log.critical("the service cannot start", exc_info=True)
             application.failed = True
             _end_supervisor()
             drain.end()

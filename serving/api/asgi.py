@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from features.errors import RiskgateError
-from serving.errors import LedgerError, LedgerUnavailable, UnreadCoding, WrongMethod
+from serving.errors import DamagedLedger, LedgerError, LedgerUnavailable, UnreadCoding, WrongMethod
 from serving.messages import refusal, retry_after_seconds, unexpected
 from serving.server.headers import ALWAYS, PAGE, Header, date_line
 
@@ -58,6 +58,10 @@ def error_reply(error: Exception) -> Reply:
         return refusal_reply(error)
     if isinstance(error, LedgerError):
         log.error("the ledger did not answer: %s", error)
+        if isinstance(error, DamagedLedger):
+            return refusal_reply(
+                LedgerUnavailable(error.message, "The operator repairs it: /readyz says where it is damaged, and how.")
+            )
         return refusal_reply(
             LedgerUnavailable("The ledger cannot be used just now.", "Send the same again in a moment.")
         )

@@ -44,9 +44,9 @@ def export(config: LedgerConfig, target: Path, *, page: int = PAGE, rows_per_tab
 
     The label of a payment is the one in force, as its last event says. The target is written atomically. `page` events
     of the ledger and `rows_per_table` payments are held as Python objects at a time.
-    Raises: CannotStart when there is no ledger.
+    Raises: CannotStart when there is no ledger, or it is damaged.
     """
-    with opened(config) as ledger:
+    with opened(config, checked=True) as ledger:
         known = latest_catalogue(ledger, config.bundles)
         schema = history_schema(known.parameters)
         reports = _Reports(ledger, known, page)

@@ -22,7 +22,7 @@ def export_vectors(config: LedgerConfig, target: Path) -> int:
     """Write transaction_id, score and vector (float64, in the model's column order); returns the number of rows.
 
     Payments decided without features are left out.
-    Raises: CannotStart when there is no ledger.
+    Raises: CannotStart when there is no ledger, or it is damaged.
     """
     schema = pa.schema([("transaction_id", pa.string()), ("score", pa.float64()), ("vector", pa.list_(pa.float64()))])
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ def export_vectors(config: LedgerConfig, target: Path) -> int:
     scores: list[float | None] = []
     vectors: list[np.ndarray[tuple[int], np.dtype[np.float64]]] = []
     with (
-        opened(config) as ledger,
+        opened(config, checked=True) as ledger,
         pq.ParquetWriter(partial, schema, compression="lz4", use_dictionary=False) as writer,
     ):
 

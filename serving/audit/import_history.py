@@ -22,7 +22,10 @@ from serving.errors import CannotStart
 from serving.ledger import history_segment
 from serving.ledger.event_bodies import HistoryEvent, encode
 from serving.ledger.hash_key import bind_hash_key
+from serving.ledger.open import damage_refused
 from serving.ledger.promotions import latest_catalogue
+from serving.ledger.sqlite.damage import check_wal
+from serving.ledger.sqlite.guard import LedgerGuard
 from serving.ledger.sqlite.ledger import Event, Ledger
 from serving.ledger.sqlite.process_lock import lock
 from serving.ledger.token_key import tokens_of
@@ -57,12 +60,16 @@ def append_history(config: LedgerConfig, source: Path, until_ms: int | None = No
 def _stopped(config: LedgerConfig) -> Iterator[Ledger]:
     """The ledger of a stopped service, locked until the end of the block.
 
-    Raises: CannotStart when the service runs.
+    Raises: CannotStart when the service runs, or the file is damaged.
     """
-    with lock(config.var):
+    with lock(config.var), damage_refused(config.sqlite):
+        check_wal(config.sqlite)
+        guard = LedgerGuard(config.sqlite)
         ledger = Ledger(config.sqlite, config.sync)
         try:
+            guard.begin(ledger)
             yield ledger
+            guard.end(ledger)
         finally:
             ledger.close()
 

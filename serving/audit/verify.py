@@ -21,6 +21,7 @@ from serving.decision.evaluator import DEFAULT, OPEN_BREAKER, STALE, Evaluator
 from serving.decision.receipt import Receipt
 from serving.errors import BrokenReceipt, CannotStart
 from serving.feedback.waiting import WaitingReports
+from serving.ledger.completeness import missing_events
 from serving.ledger.event_bodies import decode_promotion
 from serving.ledger.hash_key import check_hash_key
 from serving.ledger.incidents import incidents
@@ -167,7 +168,7 @@ class Verification:
         )
         try:
             answer = receipts.decode_answer(body.answer)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return [*found, f"the answer cannot be read: {reason_of(error)}"]
         for name in COMPARED:
             if getattr(again, name) != getattr(answer, name):
@@ -228,15 +229,16 @@ def verify_ledger(config: LedgerConfig, most_differences: int = 5, advance: Adva
     """Recompute every decision of a ledger; `mismatches` is 0 for an intact one.
 
     `advance` is called with the number of events verified since its last call.
-    Raises: CannotStart when there is no ledger, or it was written with another hash key.
+    Raises: CannotStart when there is no ledger, it is damaged, or it was written with another hash key.
     """
-    with opened(config) as ledger:
+    with opened(config, checked=True) as ledger:
         verification = Verification(ledger, config, most_differences)
         verification.start_with(_first_catalogue(ledger, config))
         for event in ledger.walk():
             verification.step(event)
             if advance is not None and verification.result.events % 500 == 0:
                 advance(500)
+        verification.result.missing = missing_events(config, ledger)
         return verification.result
 
 

@@ -16,7 +16,8 @@ class VerifyResult(msgspec.Struct):
     `undecided` payments entered the state and have no answer: their process died, or a label brought them. `waiting`
     payments are not known here and have reports that wait for them. `declared` decisions differ and arrived during one
     of the `incidents` that the ledger declares: no mismatches. `set_aside` events cannot be folded and changed nothing;
-    an operator who knows the reason passes their numbers as `explained`.
+    an operator who knows the reason passes their numbers as `explained`. `missing` says in sentences which events the
+    ledger once held, as far as nobody has accepted that.
     """
 
     events: int = 0
@@ -30,6 +31,7 @@ class VerifyResult(msgspec.Struct):
     incidents: int = 0
     declared: int = 0
     set_aside: SetAside = msgspec.field(default_factory=SetAside)
+    missing: list[str] = []
 
     def unexplained(self, explained: Collection[int]) -> int:
         """How many events are set aside without a known reason."""
@@ -38,6 +40,8 @@ class VerifyResult(msgspec.Struct):
     def sentence(self) -> str:
         """The result as a sentence."""
         aside = f" {self.set_aside.count:,} cannot be folded and are set aside." if self.set_aside.count else ""
+        if self.missing:
+            aside += " The ledger is not complete: see above."
         if not self.payments:
             return f"{self.events:,} events, no payment among them: nothing to compare.{aside}"
         found = "no difference" if not self.mismatches else f"{self.mismatches:,} that differ"
@@ -64,5 +68,6 @@ class VerifyResult(msgspec.Struct):
             "waiting": self.waiting,
             "incidents": self.incidents,
             "declared": self.declared,
+            "missing": self.missing,
             "set_aside": [one._asdict() for one in self.set_aside.named()],
         }

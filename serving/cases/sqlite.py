@@ -9,7 +9,10 @@ from pathlib import Path
 
 from serving.cases import cases
 from serving.cases.cases import Verdict
-from serving.errors import LedgerUnavailable
+from serving.errors import DamagedLedger, LedgerUnavailable
+from serving.ledger.sqlite.connection import damaged
+from serving.ledger.sqlite.damage import check_wal, is_damage
+from serving.ledger.sqlite.process_lock import is_served
 
 #: How long a statement of the desk waits while another process holds the ledger.
 BUSY_SECONDS = 5.0
@@ -27,12 +30,21 @@ class SqliteCases:
     def opened(self) -> Iterator[sqlite3.Connection]:
         """A connection, closed at the end of the block.
 
-        Raises: LedgerUnavailable if the ledger is missing, locked for too long or unreadable.
+        Raises: LedgerUnavailable if the ledger is missing, locked for too long, damaged or unreadable.
         """
         try:
+            if not is_served(self._path.parent):
+                check_wal(self._path)  # the desk would be the first to open it, and SQLite would drop what is damaged
             with closing(connect(self._path, self._busy_seconds)) as connection:
                 yield connection
-        except sqlite3.OperationalError as error:
+        except DamagedLedger as error:
+            raise LedgerUnavailable(error.message, error.repair) from error
+        except sqlite3.DatabaseError as error:
+            if is_damage(error):
+                found = damaged(error)
+                raise LedgerUnavailable(found.message, found.repair) from error
+            if not isinstance(error, sqlite3.OperationalError):
+                raise
             raise LedgerUnavailable(
                 "The ledger could not be read or written; nothing was changed.",
                 "Try again in a moment; if it persists, ask the operator of the scoring service.",

@@ -140,7 +140,7 @@ def decode_record(seq: int, body: bytes) -> Body:
     """
     try:
         return decode_body(body)
-    except (msgspec.DecodeError, TypeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
         raise BrokenReceipt(
             f"Event {seq} of the ledger cannot be read: its bytes were changed.",
             "Find out who wrote to the ledger (python -m serving verify names every such event), and restore it.",

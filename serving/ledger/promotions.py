@@ -17,7 +17,7 @@ def promotions(ledger: LedgerReader) -> list[PromotionEvent]:
     """Every readable promotion, in the order of the ledger."""
     found = []
     for event in ledger.of_kind("promotion"):
-        with contextlib.suppress(msgspec.DecodeError, TypeError):
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, TypeError):
             found.append(decode_promotion(event.body))
     return found
 

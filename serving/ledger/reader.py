@@ -156,6 +156,15 @@ class LedgerReader:
         (number,) = self._connection.execute("SELECT count(*) FROM events").fetchone()
         return int(number)
 
+    def gaps(self) -> list[tuple[int, int]]:
+        """First and last missing sequence number of each gap, for ledgers that number without gaps; reads all rows."""
+        rows = self._connection.execute(
+            "SELECT before + 1, seq - 1 FROM"
+            " (SELECT seq, lag(seq, 1, 0) OVER (ORDER BY seq) AS before FROM events) AS numbered"
+            " WHERE seq <> before + 1"
+        ).fetchall()
+        return [(int(first), int(last)) for first, last in rows]
+
     def release(self) -> None:
         """Close the connection without writing anything."""
         self._connection.close()

@@ -70,6 +70,12 @@ class SupervisedProcess:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
+    def kill(self) -> None:
+        """Kill the process; it is started again."""
+        if self.process is not None and self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.kill()
+
     async def _run(self) -> None:
         pause = FIRST_BACKOFF
         while not self._stopping:

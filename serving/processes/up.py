@@ -1,7 +1,8 @@
 """`python -m serving up`: the whole production profile on one machine, with Redis and PostgreSQL already running.
 
-Starts the recorder, N scoring processes behind one port, and the review desk; each is restarted when it dies, and all
-end with this process. The recorder ends last, so that it records what the others write while they stop.
+Starts the recorder, N scoring processes behind one port, and the review desk; each is restarted when it dies, recorder
+and scoring processes also when they are stuck, and all end with this process. The recorder ends last, so that it
+records what the others write while they stop.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import httpx
 
 from serving.errors import CannotStart
 from serving.ledger.postgres import schema
+from serving.processes.probing import Probe, recorder_turns, run_probes
 from serving.processes.supervision import ProcessSpec, SupervisedProcess, stop_in_order
 from serving.redis_store.server_checks import check_postgres, check_redis
 from serving.settings import Settings
@@ -107,6 +109,11 @@ class ProductionProfile:
         """Every process, the recorder first."""
         return [self.recorder, *self.workers, self.desk]
 
+    def probes(self) -> list[Probe]:
+        """What is asked of the running processes: one that is stuck is killed and started again."""
+        workers = [Probe(one.process, one.ready_url.replace("/readyz", "/livez")) for one in self.workers]
+        return [Probe(self.recorder.process, self.recorder.ready_url, recorder_turns), *workers]
+
     async def run(self, *, until_ready: bool) -> int:
         """Start every process, supervise until a signal comes, end all; returns the exit code.
 
@@ -127,7 +134,9 @@ class ProductionProfile:
             if not stopping.is_set():
                 self._announce()
                 if not until_ready:
+                    probing = asyncio.get_running_loop().create_task(run_probes(self.probes()))
                     await stopping.wait()
+                    probing.cancel()
             return 0
         finally:
             self.say("Stopping: scoring processes, desk, recorder.")

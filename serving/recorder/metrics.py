@@ -33,12 +33,22 @@ class RecorderMetrics:
         self.failures = Counter(
             "riskgate_recorder_failures", "Times the recorder had to wait for a server.", registry=self.registry
         )
+        self._turned = time.monotonic()
+        Gauge(
+            "riskgate_recorder_idle_seconds",
+            "Since the recorder's loop last turned, seconds.",
+            registry=self.registry,
+        ).set_function(lambda: time.monotonic() - self._turned)
         self.seconds = Histogram(
             "riskgate_recorder_batch_seconds",
             "Time to write one batch, seconds.",
             buckets=_BUCKETS,
             registry=self.registry,
         )
+
+    def turned(self) -> None:
+        """The recorder's loop has turned: it is not stuck."""
+        self._turned = time.monotonic()
 
     def recorded(self, written: Written, seconds: float, last_seq: int) -> None:
         """Count one batch."""

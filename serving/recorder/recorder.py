@@ -70,6 +70,7 @@ class Recorder:
         """
         url = self.config.postgres_url
         while not self.stopping.is_set():
+            self.metrics.turned()
             try:
                 with ledger_errors(), session(url, "riskgate-recorder") as own:
                     schema.check(own, url, self.config.redis_prefix)
@@ -94,6 +95,7 @@ class Recorder:
     def _wait_for_lead(self, own: Session) -> bool:
         logged = False
         while not self.stopping.is_set():
+            self.metrics.turned()
             if postgres_writer.try_lead(own):
                 return True
             if not logged:
@@ -108,6 +110,7 @@ class Recorder:
         log.info("this recorder records %s", self.key)
         last = None
         while last is None or time.monotonic() < last:
+            self.metrics.turned()
             batch = self.read(after)
             self._pause = FIRST_PAUSE  # both servers answer
             if self.stopping.is_set():

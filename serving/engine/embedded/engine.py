@@ -25,7 +25,7 @@ from serving.decision.evaluator import DEFAULT, FULL, STALE, Evaluator
 from serving.decision.rules import Lists
 from serving.engine.retry_identity import content_digest, differs, fields_that_differ, warned
 from serving.engine.scored import Scored, in_imported_history, outside_window, taken_undecided
-from serving.errors import Conflict, LedgerError
+from serving.errors import Conflict, DamagedLedger, LedgerError
 from serving.ledger.sqlite.commit_ticket import CommitTicket
 from serving.ledger.sqlite.ledger import Event, Ledger, NotYetWritten
 from serving.state.fold import Fold
@@ -104,6 +104,10 @@ class EmbeddedEngine:
         content = payment_json(payment)
         try:
             known = self._earlier_answer(payment.transaction_id)
+        except DamagedLedger as error:
+            # A page is damaged that holds, or would hold, this id: the other payments are recorded as before.
+            log.error("the ledger cannot be read for a payment: %s", error)
+            return self.without_ledger(payment)
         except LedgerError as error:
             return self.ledger_failed(payment, error)
         except Conflict:

@@ -24,8 +24,10 @@ from serving.errors import Conflict, LedgerError
 from serving.feedback.reports import LabelReport
 from serving.ledger.event_bodies import decode_verdict
 from serving.ledger.hash_key import bind_hash_key
+from serving.ledger.open import damage_refused
 from serving.ledger.sqlite import wal_preallocate
 from serving.ledger.sqlite.checkpoint import run_checkpoints
+from serving.ledger.sqlite.guard import LedgerGuard
 from serving.ledger.sqlite.ledger import Event, Ledger
 from serving.ledger.sqlite.process_lock import lock
 from serving.ledger.token_key import tokens_of
@@ -62,9 +64,12 @@ class EmbeddedRuntime(ProfileRuntime):
         self.shadow = ShadowProcess(settings)
         self.snapshots = SnapshotProcess(self.config, settings.log)
         self.lock: IO[str] | None = lock(settings.var)
-        self.ledger = Ledger(self.config.sqlite, self.config.sync)
-        self.names = bind_hash_key(self.ledger, settings.hash_key)
-        self.tokens = tokens_of(self.config, self.ledger)
+        self.guard = LedgerGuard(self.config.sqlite)
+        with damage_refused(self.config.sqlite):
+            self.ledger = Ledger(self.config.sqlite, self.config.sync)
+            self.guard.begin(self.ledger)
+            self.names = bind_hash_key(self.ledger, settings.hash_key)
+            self.tokens = tokens_of(self.config, self.ledger)
         self.engine: EmbeddedEngine | None = None
         self.lists: EmbeddedLists | None = None
         self.feedback: EmbeddedFeedback | None = None
@@ -73,7 +78,11 @@ class EmbeddedRuntime(ProfileRuntime):
 
     async def prepare(self) -> None:
         """Get ready to score in a thread; meanwhile the event loop answers `/readyz`."""
-        await asyncio.to_thread(self.load)
+        await asyncio.to_thread(self._load_or_refuse)
+
+    def _load_or_refuse(self) -> None:
+        with damage_refused(self.config.sqlite):
+            self.load()
 
     def load(self) -> None:
         """Get ready to score: read the newest snapshot and fold the events behind it."""
@@ -128,6 +137,7 @@ class EmbeddedRuntime(ProfileRuntime):
             self._follow_ledger(),
             heap_prefault.run_prefault(self._state),
             wal_preallocate.run_preallocation(self.config.sqlite),
+            self.guard.run(),
             self.shadow.keep(),
             self.snapshots.keep(self._state, self.ledger.last_seq, lambda: self.opened.bundle.contract),
         )
@@ -140,6 +150,7 @@ class EmbeddedRuntime(ProfileRuntime):
         self.snapshots.end()
         try:
             self.ledger.flush()
+            self.guard.end(self.ledger)
         except LedgerError as error:
             log.error("no snapshot is written, the next start folds what is behind the last one: %s", error)
         else:
@@ -165,11 +176,14 @@ class EmbeddedRuntime(ProfileRuntime):
 
     def ready(self) -> Ready:
         """Whether payments are scored in full, and if not why."""
-        engine, checks = self.engine, {"bundle": "ok", "state": "ok", "ledger": "ok"}
+        engine = self.engine
+        checks = {"bundle": "ok", "state": "ok", "ledger": "ok", "ledger_complete": self.guard.completeness()}
         if engine is None:
             checks["state"] = "The ledger is still being folded into the online state."
             return self._readiness(checks, None, "")
-        if not engine.ledger_works:
+        if damage := self.guard.damage():
+            checks["ledger"] = damage
+        elif not engine.ledger_works:
             checks["ledger"] = "The ledger cannot be written; payments get the policy's default decision."
         return self._readiness(checks, engine.decider.breakers, engine.fold.set_aside.note())
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from serving.errors import LedgerError
+from serving.errors import DamagedLedger, LedgerError
 from serving.ledger.reader import Rows
 from serving.ledger.sqlite.case_table import create_schema
+from serving.ledger.sqlite.damage import REPAIR, is_damage, reason_of
 
 # AUTOINCREMENT would only matter after deletes, which a ledger never does, and costs one more page per commit.
 _SCHEMA = """
@@ -63,20 +64,31 @@ def is_lock(error: BaseException) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
-def ledger_error(error: sqlite3.Error) -> LedgerError:
+def ledger_error(error: sqlite3.Error | UnicodeDecodeError) -> LedgerError:
     """The LedgerError of an error of SQLite, which becomes its cause."""
-    own = LedgerError(str(error))
+    own = damaged(error) if is_damage(error) else LedgerError(str(error))
     own.__cause__ = error
     return own
 
 
+def damaged(error: BaseException) -> DamagedLedger:
+    """The DamagedLedger of an error of SQLite or of its driver."""
+    return DamagedLedger(f"The ledger ledger.sqlite is damaged: {reason_of(error)}.", REPAIR)
+
+
+def _ignore(_: LedgerError) -> None:
+    pass
+
+
 @contextlib.contextmanager
-def ledger_errors() -> Iterator[None]:
-    """Raises errors of SQLite as LedgerError."""
+def ledger_errors(note: Callable[[LedgerError], None] = _ignore) -> Iterator[None]:
+    """Raises errors of SQLite as LedgerError; `note` is called with each."""
     try:
         yield
-    except sqlite3.Error as error:
-        raise ledger_error(error) from error
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        own = ledger_error(error)
+        note(own)
+        raise own from error
 
 
 class ReadConnection:
@@ -84,11 +96,18 @@ class ReadConnection:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        #: The first damage that a query met.
+        self.damage: DamagedLedger | None = None
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> Rows:
         """Run one statement."""
-        with ledger_errors():
-            return _Rows(self._connection.execute(sql, values))
+        with ledger_errors(self.note):
+            return _Rows(self._connection.execute(sql, values), self.note)
+
+    def note(self, error: LedgerError) -> None:
+        """Remember an error if it is damage, and the first."""
+        if self.damage is None and isinstance(error, DamagedLedger):
+            self.damage = error
 
     def close(self) -> None:
         """Close the connection."""
@@ -98,15 +117,16 @@ class ReadConnection:
 class _Rows:
     """The rows of a statement: SQLite may fail at each of them."""
 
-    def __init__(self, cursor: sqlite3.Cursor) -> None:
+    def __init__(self, cursor: sqlite3.Cursor, note: Callable[[LedgerError], None]) -> None:
         self._cursor = cursor
+        self._note = note
 
     def fetchone(self) -> Any:
-        with ledger_errors():
+        with ledger_errors(self._note):
             return self._cursor.fetchone()
 
     def fetchall(self) -> list[Any]:
-        with ledger_errors():
+        with ledger_errors(self._note):
             return self._cursor.fetchall()
 
     def __iter__(self) -> Iterator[Any]:

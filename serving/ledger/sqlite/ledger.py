@@ -16,7 +16,7 @@ from pathlib import Path
 from prometheus_client import Histogram
 
 from serving.decision.case_row import CaseRow
-from serving.errors import LedgerError
+from serving.errors import DamagedLedger, LedgerError
 from serving.ledger.reader import Event, LedgerReader
 from serving.ledger.sqlite.bloom_filter import BloomFilter
 from serving.ledger.sqlite.case_table import open_case
@@ -28,7 +28,7 @@ from serving.ledger.sqlite.connection import (
     is_lock,
     ledger_error,
     ledger_errors,
-)
+)  # fmt: skip
 from serving.telemetry.buckets import MILLISECONDS, SIZES
 
 __all__ = ["Event", "Ledger", "NotYetWritten"]
@@ -70,7 +70,7 @@ class Ledger(LedgerReader):
         self._clock = clock
         with ledger_errors():
             self._sqlite: sqlite3.Connection = connect_read_only(path) if read_only else connect(path, sync)
-        self._connection = ReadConnection(self._sqlite)
+        self._connection: ReadConnection = ReadConnection(self._sqlite)
         self._rows: list[tuple[str, str, int, int, bytes]] = []
         self._cases: list[CaseRow] = []
         self._tickets: list[CommitTicket] = []
@@ -89,6 +89,11 @@ class Ledger(LedgerReader):
         )
         self.failures = 0  # commits
         self.body_bytes = 0  # of the events written so far
+
+    @property
+    def damage(self) -> DamagedLedger | None:
+        """The first damage of the file that a query or a commit met."""
+        return self._connection.damage
 
     # -- writing -------------------------------------------------------------------------------
 
@@ -211,6 +216,7 @@ class Ledger(LedgerReader):
     def _settle(self, tickets: list[CommitTicket], error: LedgerError | None) -> None:
         if error is not None and self.broken is None:
             self.broken = error
+            self._connection.note(error)
         for ticket in tickets:
             ticket.settle(error)
 

@@ -153,6 +153,8 @@ def test_one_command_runs_all_of_it_brings_back_what_dies_and_ends_every_process
         for name in ("worker 1", "recorder"):
             os.kill(first[name], signal.SIGKILL)
         wait_for(lambda: all(processes(log)[n] != first[n] for n in ("worker 1", "recorder")), "what died", 30)
+        os.kill(first["worker 2"], signal.SIGSTOP)
+        wait_for(lambda: processes(log)["worker 2"] != first["worker 2"], "what was stuck", 60)
         reply = httpx.post(f"http://127.0.0.1:{port}/v1/score", content=json.dumps(payment("up-1")), timeout=30)
         assert reply.status_code == 200
         wait_for(
