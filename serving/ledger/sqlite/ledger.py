@@ -59,12 +59,7 @@ class Ledger(LedgerReader):
     """
 
     def __init__(
-        self,
-        path: Path,
-        sync: str = "normal",
-        *,
-        read_only: bool = False,
-        clock: Callable[[], float] = time.monotonic,
+        self, path: Path, sync: str = "normal", *, read_only: bool = False, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.path = path
         self._clock = clock
