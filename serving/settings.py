@@ -111,8 +111,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     swap_seconds: int = 2
     drain_seconds: int = 5
     drain_min_seconds: int = 2
-    keep_alive_seconds: int = 75
     connection_seconds: int = 300
+    keep_alive_seconds: int = 75
     fast_path: str = "on"
     sandbox: str = "0"
     redis_url: str = ""

@@ -40,7 +40,7 @@ print(*group.commands)
 #: Commands that the tests below run for real.
 EMBEDDED = {
     *("run", "verify", "import-history", "export-history", "export-vectors", "snapshot", "hash-id", "challenge"),
-    *("compare", "console", "user-add", "key-add", "key-list", "key-revoke", "list"),
+    *("compare", "console", "user-add", "key-add", "key-list", "key-revoke", "list", "accept-ledger"),
 }
 PRODUCTION = {"up", "recorder", "migrate", "rebuild-state"}
 
@@ -124,6 +124,12 @@ def test_lists_are_kept(elsewhere: BentoElsewhere, tmp_path: Path) -> None:
     var = {"RISKGATE_VAR": str(tmp_path / "var")}
     well(elsewhere, "list", "add", "payer", "u-mule", "--list", "block", "--reason", "a mule", **var)
     assert "u-mule" in well(elsewhere, "list", "show", "--list", "block", **var)
+
+
+def test_a_whole_ledger_has_nothing_to_accept(elsewhere: BentoElsewhere, tmp_path: Path) -> None:
+    var = {"RISKGATE_VAR": str(tmp_path / "var")}
+    well(elsewhere, "list", "add", "payer", "u-mule", "--list", "block", "--reason", "a mule", **var)
+    assert "nothing to accept" in well(elsewhere, "accept-ledger", **var).lower()
 
 
 @pytest.mark.slow  # `make ways`

@@ -16,7 +16,7 @@ from tests.serving.scoring_world import Service, payment, suspicious
 FOLDER = Path(dashboards.__file__).parent
 ROW = re.compile(r"^\| `([a-z_]+)` \| (\w+) \| ([^|]*) \| ([^|]+) \|$", re.M)
 #: Shown by the production profile alone, or by a service with a challenger.
-ELSEWHERE = re.compile(r"riskgate_(bounds|recorder|redis|challenger|unsettled|without_state)")
+ELSEWHERE = re.compile(r"riskgate_(bounds|recorder|redis|challenger|unsettled|without_state|dropped|unrecorded)")
 
 
 def documented() -> dict[str, tuple[str, str, str]]:
