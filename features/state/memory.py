@@ -125,7 +125,7 @@ class State:
         keys = entity_keys(payment, self._address_key)
         found = [
             _NOT_SENT if key is None
-            else table.base.get(key) or table.shards[hash(key) & LAST].get(key, _NO_HISTORY)
+            else table.shards[hash(key) & LAST].get(key) or table.base.get(key, _NO_HISTORY)
             for key, table in zip(keys, self._records, strict=True)
         ]  # fmt: skip
         _PUT_RECORDS(self._recs.data, 0, *found)
