@@ -38,7 +38,7 @@ class Traffic:
         """How far the fullest window of all passes the bound, a tenth more, and one request per worker."""
         found = -float("inf")
         for first, at in enumerate(self.allowed):
-            for span in (0.0, 0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0):
+            for span in (0.0, 0.05, 0.2, 0.5, 0.61, 0.65, 0.7, 0.8, 1.0, 2.0, 5.0, 10.0):
                 passed = bisect_right(self.allowed, at + span) - first
                 found = max(found, passed - (1 + RESERVE) * (rate + rate * span) - workers)
         return found

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from serving.redis_store import service_counts
@@ -46,6 +46,9 @@ def traffic(urls: tuple[str, str], count: int, seed: int, send: Callable[[Simula
 
 @settings(max_examples=30, deadline=None)
 @given(RATES, COUNTS, HOW, SEEDS)
+@example(74, 7, "one after another", 2)
+@example(200, 8, "one after another", 3)
+@example(1, 8, "evenly at random", 4)
 def test_an_evenly_paced_caller_below_its_rate_is_not_refused(
     server_urls: tuple[str, str], rate: int, count: int, how: str, seed: int
 ) -> None:
@@ -55,11 +58,18 @@ def test_an_evenly_paced_caller_below_its_rate_is_not_refused(
 
 
 @settings(max_examples=20, deadline=None)
-@given(RATES, COUNTS, HOW, st.floats(1.0, 6.0), SEEDS)
+@given(RATES, COUNTS, HOW, st.floats(1.0, 30.0), SEEDS)
+@example(100, 1, "one only", 30.0, 1)
+@example(100, 2, "evenly at random", 30.0, 1)
 def test_no_window_holds_more_than_a_tenth_above_the_rate_and_one_request_per_process(
     server_urls: tuple[str, str], rate: int, count: int, how: str, times: float, seed: int
 ) -> None:
-    sent = traffic(server_urls, count, seed, lambda world: world.send(rate, times * rate, 6.0, SPLITS[how]))
+    async def send(world: Simulated) -> Traffic:
+        await world.send(rate, 0.8 * rate, 2.0, SPLITS["evenly at random"])
+        await world.until(world.now + 3.0)
+        return await world.send(rate, times * rate, 6.0, SPLITS[how])
+
+    sent = traffic(server_urls, count, seed, send)
     assert sent.excess(rate, count) <= 0
     assert len(sent.allowed) >= 0.8 * 6.0 * rate - 1
 
@@ -97,16 +107,25 @@ def test_half_a_rate_passes_while_the_fraction_of_a_killed_process_is_held(
 
 @settings(max_examples=10, deadline=None)
 @given(RATES, st.integers(1, 4), SEEDS)
+@example(200, 1, 1)
 def test_a_process_that_joins_makes_no_rate_looser(
     server_urls: tuple[str, str], rate: int, count: int, seed: int
 ) -> None:
     async def send(world: Simulated) -> Traffic:
         begins, sent = world.now, Traffic()
+        steps: list[tuple[float, Split]] = [
+            (0.6, lambda at, dice, count: dice.randrange(count - 1)),
+            (0.5, lambda at, dice, count: count - 1),
+            (1.0, SPLITS["unequal"]),
+        ]
+        await world.send(rate, 0.8 * rate, 2.0, SPLITS["evenly at random"])
         for _ in range(3):
-            at = world.now - begins
-            some = await world.send(rate, 3.0 * rate, 2.5, SPLITS["unequal"])
-            sent.allowed += [at + one for one in some.allowed]
+            await world.until(world.now + 3.0)
             await world.join()
+            for seconds, split in steps:
+                at = world.now - begins
+                some = await world.send(rate, 10.0 * rate, seconds, split)
+                sent.allowed += [at + one for one in some.allowed]
         return sent
 
     assert traffic(server_urls, count, seed, send).excess(rate, count + 3) <= 0
