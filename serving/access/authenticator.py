@@ -91,7 +91,7 @@ class Authenticator:
     def share_rates(self, bounds: Bounds) -> None:
         """Keep the callers' rates together with the other processes of the service."""
         self._limiter.bounds = bounds
-        bounds.members.append(self._limiter)
+        bounds.rates.append(self._limiter)
 
     def charge(self, caller: Caller, requests: int) -> None:
         """Count the request just authenticated as several."""

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-from serving.shared_bounds.bounds import Ask, Bounds
+from serving.shared_bounds.bounds import Bounds
 
-#: How long a caller who needed more than half of a share still asks for more of the rate.
-PRESSED_SECONDS = 10.0
-#: After so long without a request a process releases its share of the caller's rate.
+#: A bucket is asked about as long as it is not full, and for so long after a request.
 IDLE_SECONDS = 2.0
-KEEP_SECONDS = 300
+#: A bucket below this part asks for the next exchange soon.
+LOW_PART = 0.75
 
 
 class _Bucket:
-    __slots__ = ("left", "name", "per_second", "pressed_until", "then")
+    __slots__ = ("left", "name", "per_second", "reported", "then", "used")
 
     def __init__(self, caller: str, per_second: int, left: float, now: float) -> None:
         self.name = f"rate:{caller}:{per_second}"
-        self.per_second, self.left, self.then, self.pressed_until = per_second, left, now, now
+        self.per_second, self.left, self.then = per_second, left, now
+        self.used = self.reported = 0
 
 
 class RateLimiter:
     """Allows each caller its requests per second, and bursts of the same size.
 
-    Of several processes each has a share of the rate, which moves to where the requests come within a second; a share
-    that grows fills at its new rate, so that moving it gives no second burst. A process always allows one request in
-    the time that its share takes.
+    A process alone fills its buckets itself. Of several each holds tokens of the service's bucket, at least one whole
+    request, and gets others for those it used from Redis: soon when it has few left. So the processes allow no more
+    than one bucket would, and one request more for each of them.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic, bounds: Bounds | None = None) -> None:
@@ -46,16 +46,19 @@ class RateLimiter:
         now = self._now()
         bucket = self._buckets.get(caller)
         if bucket is None or bucket.per_second != per_second:
-            bucket = self._buckets[caller] = _Bucket(caller, per_second, math.inf, now)
-        share = self.bounds.share_of(bucket.name, per_second)
-        most = share if share > 1.0 else 1.0
-        left = bucket.left + (now - bucket.then) * share
-        bucket.then, bucket.left = now, left if left < most else most
-        if bucket.left < 0.5 * most or bucket.left < 1.0:
-            bucket.pressed_until = now + PRESSED_SECONDS
+            first = self.bounds.first_of(per_second)
+            bucket = self._buckets[caller] = _Bucket(caller, per_second, first, now)
+        most = self.bounds.bucket_of(per_second)
+        fills = self.bounds.fills
+        if fills:
+            bucket.left = min(most, bucket.left + (now - bucket.then) * self.bounds.fraction * per_second)
+        bucket.then = now
+        if bucket.left < 1.0 + LOW_PART * most:
+            self.bounds.low = True
         if bucket.left < 1.0:
             return max(1, math.ceil((1.0 - bucket.left) / per_second))
         bucket.left -= 1.0
+        bucket.used += not fills
         return 0
 
     def charge(self, caller: str, requests: int) -> None:
@@ -65,17 +68,25 @@ class RateLimiter:
         >>> rate.take("a", 10), rate.charge("a", 19), rate.take("a", 10)
         (0, None, 2)
         """
-        if caller in self._buckets:
-            self._buckets[caller].left -= requests
+        bucket = self._buckets.get(caller)
+        if bucket is not None:
+            bucket.left -= requests
+            bucket.used += 0 if self.bounds.fills else requests
 
-    def asks(self) -> Iterable[Ask]:
-        """The rates of the callers who come to this process."""
-        now = self._now()
+    def asked(self) -> dict[str, tuple[int, float, int]]:
+        """The buckets that this process uses or that are not full."""
+        now, found = self._now(), {}
         for bucket in self._buckets.values():
-            if now < bucket.pressed_until:
-                wanted = float(bucket.per_second)
-            elif now - bucket.then < IDLE_SECONDS:
-                wanted = self.bounds.fraction * bucket.per_second
-            else:
-                continue
-            yield Ask(bucket.name, bucket.per_second, None, wanted, KEEP_SECONDS)
+            idle = now - bucket.then > IDLE_SECONDS
+            if not idle or bucket.used or bucket.left < self.bounds.bucket_of(bucket.per_second) - 1e-6:
+                found[bucket.name] = (bucket.per_second, bucket.left, bucket.used)
+                bucket.reported = bucket.used
+        return found
+
+    def give(self, tokens: dict[str, float]) -> None:
+        """Add what the exchange gave; what it failed to report is reported again."""
+        for bucket in self._buckets.values():
+            if bucket.name in tokens:
+                bucket.left += tokens[bucket.name]
+                bucket.used -= bucket.reported
+                bucket.reported = 0

@@ -37,10 +37,11 @@ class Keys:
         #: The transactions whose reports wait for their payment, by time of arrival (a sorted set).
         self.waiting_index = f"{prefix}:waiting".encode()
 
-        #: The scoring processes and their fractions of every bound; what each holds of one; the declines that their
-        #: breakers count.
+        #: The scoring processes and their fractions of every bound; what each holds of one; the tokens of each
+        #: key's rate; the declines that their breakers count.
         self.workers = f"{prefix}:{{bounds}}:workers".encode()
         self.shares = f"{prefix}:{{bounds}}:shares".encode()
+        self.rates = f"{prefix}:{{bounds}}:rates".encode()
         self.declines = f"{prefix}:{{bounds}}:declines".encode()
 
     def entity(self, kind: int, key: str) -> bytes:

@@ -181,16 +181,19 @@ redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 return redis.call('EXISTS', KEYS[2])
 """)
 
-#: KEYS: workers, shares (hashes of one slot). ARGV: id of the worker, its fraction so far, the fraction that it may
-#: take at first, JSON of what it asks: name -> [bound, used, wanted, seconds to keep]. Replies the fraction and, name
-#: by name, what it holds. The sum of all fractions is never above 1, nor what all hold of a bound above the bound: a
-#: worker only takes what no other holds, and one without a record of a bound holds its fraction of it. A worker that
-#: was not heard for 1.5 s is away and keeps what it has; after 300 s it is forgotten.
+#: KEYS: workers, shares, rates (hashes of one slot). ARGV: id of the worker, its fraction so far, the fraction that it
+#: may take at first, JSON of what it asks: name -> [bound, used, wanted, seconds to keep], JSON of its token buckets:
+#: name -> [rate, tokens, used since its last exchange]. Replies the fraction and, name by name, what it holds of a
+#: bound, or how many tokens it gets. The sum of all fractions is never above 1, nor what all hold of a bound above the
+#: bound: a worker only takes what no other holds, and one without a record of a bound holds its fraction of it. A
+#: worker that was not heard for 1.5 s is away and keeps what it has; after 300 s it is forgotten. `left` of a rate are
+#: the tokens of the service, those that workers hold included: it fills at the rate, less what workers that are away
+#: may use.
 SHARE = script("""
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local me, first = ARGV[1], tonumber(ARGV[3])
-local fractions, live, away, others, alone = {}, 1, 0, 0, true
+local fractions, gone, live, away, others, alone = {}, {}, 1, 0, 0, true
 local raw = redis.call('HGETALL', KEYS[1])
 for i = 1, #raw, 2 do
   local seen, fraction = string.match(raw[i + 1], '^(%d+) (.+)$')
@@ -201,7 +204,11 @@ for i = 1, #raw, 2 do
   elseif raw[i] ~= me then
     fractions[raw[i]] = tonumber(fraction)
     others = others + fraction
-    if now - seen > 1500 then away = away + fraction else live = live + 1 end
+    if now - seen > 1500 then
+      away, gone[raw[i]] = away + fraction, true
+    else
+      live = live + 1
+    end
   end
 end
 if #raw == 0 then redis.call('HSET', KEYS[1], 'begun', now .. ' 0') end
@@ -237,8 +244,32 @@ for name, record in pairs(records) do
     reply[#reply + 1], reply[#reply + 2] = name, string.format('%.17g', math.max(has, 0))
   end
 end
+for name, ask in pairs(cjson.decode(ARGV[5])) do
+  local rate, has, used = ask[1], ask[2], ask[3]
+  local known = redis.call('HGET', KEYS[3], name)
+  local record = known and cjson.decode(known) or {left = 0, at = now, held = {}}
+  local left, held, count, before = record.left, {}, 1, 0
+  if not record.held[me] then left = left + has + used end
+  for id, part in pairs(fractions) do
+    local hold = 1 + 0.75 * part * rate
+    held[id] = record.held[id] or hold
+    if gone[id] then held[id] = math.max(held[id], hold) end
+    if not known then left = left + hold end
+    count, before = count + 1, before + held[id]
+  end
+  for id, tokens in pairs(record.held) do
+    if id ~= me and not held[id] then left = left - tokens end
+  end
+  left = left + rate * math.min(1, 1.1 - away) * math.max(0, now - record.at) / 1000
+  left = math.min(left, rate + count) - used
+  local given = math.max(0, math.min(1 + 0.75 * fraction * rate - has, left - before - has))
+  held[me] = has + given
+  redis.call('HSET', KEYS[3], name, cjson.encode({left = left, at = now, held = held}))
+  reply[#reply + 1], reply[#reply + 2] = name, string.format('%.17g', given)
+end
 redis.call('EXPIRE', KEYS[1], 600)
 redis.call('EXPIRE', KEYS[2], 600)
+redis.call('EXPIRE', KEYS[3], 600)
 return reply
 """)
 

@@ -14,7 +14,7 @@ FIRST_ID = b"0-0"
 
 
 class Shares(NamedTuple):
-    """The fraction of every bound, and what is held of the bounds that were asked for."""
+    """The fraction of every bound, what is held of the bounds that were asked for, and the tokens of rates given."""
 
     fraction: float
     held: dict[str, float]
@@ -28,13 +28,16 @@ class Batch(NamedTuple):
     body: bytes
 
 
-async def agree_on_shares(state: RedisState, worker: str, fraction: float, first: float, asks: bytes) -> Shares:
+async def agree_on_shares(
+    state: RedisState, worker: str, fraction: float, first: float, asks: bytes, rates: bytes
+) -> Shares:
     """Ask for shares; `fraction` is the worker's so far, `first` what it may take before others are known.
 
-    asks: JSON of name -> [bound, used, wanted, seconds to keep].
+    asks: JSON of name -> [bound, used, wanted, seconds to keep]; rates: JSON of name -> [rate, tokens, used].
     Raises: StateUnavailable.
     """
-    keys, values = (state.keys.workers, state.keys.shares), (worker, repr(fraction), repr(first), asks)
+    keys = (state.keys.workers, state.keys.shares, state.keys.rates)
+    values = (worker, repr(fraction), repr(first), asks, rates)
     reply = await state.run_script(SHARE, keys, values, default_deadline())
     names, held = reply[1::2], reply[2::2]
     return Shares(float(reply[0]), {name.decode(): float(text) for name, text in zip(names, held, strict=True)})

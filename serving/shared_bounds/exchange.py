@@ -20,6 +20,8 @@ from serving.shared_bounds.declines import decode_counted, encode_counted
 log = logging.getLogger("riskgate.bounds")
 
 EVERY_SECONDS = 0.15
+#: When a token bucket runs low the next exchange comes this soon.
+SOON_SECONDS = 0.05
 #: How long a starting process waits for the others to make room for its fraction.
 JOIN_SECONDS = 3.0
 
@@ -41,7 +43,7 @@ class Exchange:
         """`workers` is how many processes start together on this host; `breakers` those that decide now."""
         self._state, self._bounds, self._breakers = state, bounds, breakers
         self._first, self._wall_ms = 1.0 / max(1, workers), wall_ms
-        self._place = b""
+        self._place, self._ticks = b"", 0
         self.worker = os.urandom(8).hex()
         #: Whether the latest exchange failed: the process then keeps to its fraction.
         self.alone = False
@@ -60,14 +62,23 @@ class Exchange:
     async def run(self) -> None:
         """Exchange until cancelled."""
         while True:
-            await asyncio.sleep(EVERY_SECONDS)
+            await asyncio.sleep(SOON_SECONDS)
+            await self.tick()
+
+    async def tick(self) -> None:
+        """One exchange if a token bucket runs low, or if it is time for one; to be called every `SOON_SECONDS`."""
+        self._ticks += 1
+        if self._bounds.low or self._ticks * SOON_SECONDS >= EVERY_SECONDS - 1e-9:
+            self._ticks = 0
             await self.once()
 
     async def once(self) -> None:
         """One exchange; a Redis that does not answer leaves this process with its fraction."""
         asks = {ask.name: (ask.bound, ask.used, ask.wanted, ask.keep_seconds) for ask in self._bounds.begin()}
+        rates = _encode(self._bounds.rates_asked())
+        fraction = self._bounds.fraction
         try:
-            found = await agree_on_shares(self._state, self.worker, self._bounds.fraction, self._first, _encode(asks))
+            found = await agree_on_shares(self._state, self.worker, fraction, self._first, _encode(asks), rates)
         except StateUnavailable as error:
             self._bounds.fail()
             self._note(error)

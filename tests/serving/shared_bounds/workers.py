@@ -23,12 +23,13 @@ class Worker:
 
     def __init__(self, state: RedisState, bound: int | None, workers: int) -> None:
         self.state, self.now = state, 1_000.0
-        self.bounds = Bounds(1.0 / workers)
+        self.bounds = Bounds(1.0 / workers, now=lambda: self.now)
         self.exposure = SharedExposure(self.bounds)
         self.exposure.limit(bound)
         self.limiter = RateLimiter(now=lambda: self.now, bounds=self.bounds)
         self.breakers = Breakers(("model",), BASELINE)
-        self.bounds.members += [self.exposure, self.limiter]
+        self.bounds.members.append(self.exposure)
+        self.bounds.rates.append(self.limiter)
         self.wall_ms = 1_800_000_000_000
         self.exchange = Exchange(state, self.bounds, lambda: self.breakers, workers, wall_ms=lambda: self.wall_ms)
 
