@@ -284,9 +284,7 @@ local mark, last = redis.call('GET', KEYS[1]), '0-0'
 if not mark then return false end
 if redis.call('EXISTS', KEYS[2]) == 1 then
   local info = redis.call('XINFO', 'STREAM', KEYS[2])
-  for i = 1, #info, 2 do
-    if info[i] == 'last-generated-id' then last = info[i + 1] end
-  end
+  for i = 1, #info, 2 do if info[i] == 'last-generated-id' then last = info[i + 1] end end
 end
 local ms, count = parts(last)
 local seen_ms, seen_count = parts(ARGV[1])
