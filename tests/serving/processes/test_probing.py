@@ -45,13 +45,13 @@ def served(port: int) -> SupervisedProcess:
 
 
 async def answered(probe: Probe) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await probe.ask() or probe.misses or not await probe._is_alive():
             await asyncio.sleep(0.05)
 
 
 async def restarted(one: SupervisedProcess, starts: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while one.starts < starts:
             await asyncio.sleep(0.05)
 
@@ -118,7 +118,7 @@ def test_of_two_stuck_processes_the_second_is_killed_a_round_later() -> None:
             assert one.process is not None
             os.kill(one.process.pid, signal.SIGSTOP)
         firsts = [one.process for one in processes]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(ended) < 2:
                 for place, process in enumerate(firsts):
                     if process is not None and process.returncode is not None:

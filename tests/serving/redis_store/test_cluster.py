@@ -286,7 +286,7 @@ def test_bounds_are_shared_in_a_cluster(shared: Shared) -> None:
     async def run() -> None:
         async with shared.worker() as a, shared.worker() as b:
             found = await asyncio.gather(
-                *(agree_on_shares(one.state, name, 0.0, 0.5, b"{}") for one, name in ((a, "a"), (b, "b")))
+                *(agree_on_shares(one.state, name, 0.0, 0.5, b"{}", b"{}") for one, name in ((a, "a"), (b, "b")))
             )
             assert [one.fraction for one in found] == [0.5, 0.5]
             await publish_declines(a.state, "a", b"counted")
