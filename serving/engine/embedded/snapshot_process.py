@@ -23,7 +23,7 @@ log = logging.getLogger("riskgate.snapshots")
 #: A snapshot is due when so many events are behind the last one: a start folds them in about two seconds.
 EVERY_EVENTS = 25_000
 #: Seconds between two starts of the process, and after one that wrote nothing.
-LEAST_SECONDS, RETRY_SECONDS = 60.0, 300.0
+LEAST_SECONDS, RETRY_SECONDS = 180.0, 300.0
 LOOK_EVERY_SECONDS = 1.0
 
 
