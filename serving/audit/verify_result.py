@@ -17,7 +17,7 @@ class VerifyResult(msgspec.Struct):
     payments are not known here and have reports that wait for them. `declared` decisions differ and arrived during one
     of the `incidents` that the ledger declares: no mismatches. `set_aside` events cannot be folded and changed nothing;
     an operator who knows the reason passes their numbers as `explained`. `missing` says in sentences which events the
-    ledger once held, as far as nobody has accepted that.
+    ledger once held, as far as no operator has accepted that.
     """
 
     events: int = 0

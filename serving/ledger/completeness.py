@@ -1,4 +1,4 @@
-"""Compares a ledger with the head that is kept beside it, and accepts what is missing."""
+"""Compares a ledger with the head that is kept in its folder, and accepts what is missing."""
 
 from __future__ import annotations
 

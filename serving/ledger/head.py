@@ -1,4 +1,4 @@
-"""Remembers beside a ledger how far it once reached, so that a shorter one is told from a short one.
+"""Keeps in the folder of a ledger how far it once reached: a shorter ledger looks like a young one.
 
 `ledger.head` holds the last event that was seen, and what was found missing since. `ledger.accepted` holds the findings
 that an operator accepted (`python -m serving accept-ledger`). The recording process writes the one, the command the
@@ -114,7 +114,7 @@ def accept(folder: Path, findings: list[str]) -> None:
 
 
 def open_findings(folder: Path, ledger: LedgerReader, *, numbered: bool = True) -> list[str]:
-    """The findings about a ledger that nobody has accepted, with what it lacks of its head at this moment."""
+    """The findings about a ledger that no operator has accepted, with what it lacks of its head at this moment."""
     head = read_head(folder)
     now = compare(head, ledger, numbered=numbered)
     known = accepted(folder)

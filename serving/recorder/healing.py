@@ -1,8 +1,8 @@
 """Makes the state in Redis equal to the ledger again when it was lost or is older, while the workers decide by amount.
 
-A state is lost when its mark is gone (FLUSHALL, an empty server) or says so: whoever finds a stream that ends before
-what it saw writes that mark, and no script of a payment folds anything from then on. The active recorder drains the
-stream, rebuilds the state from the ledger, and declares the incident as an event.
+A state is lost when its mark is gone (FLUSHALL, an empty server) or says so: a process that finds a stream which ends
+before what it saw writes that mark, and no script of a payment folds anything from then on. The active recorder drains
+the stream, rebuilds the state from the ledger, and declares the incident as an event.
 """
 
 from __future__ import annotations

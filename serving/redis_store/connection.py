@@ -272,7 +272,7 @@ class RedisConnection(asyncio.Protocol):
             pause = min(2 * pause, MAX_BACKOFF_SECONDS)
 
     def reconnect(self, why: str) -> None:
-        """Leave this server and connect anew: its name may belong to another one by now."""
+        """Leave this server and connect again: its name may belong to another one by now."""
         if self._transport is not None and self._up:
             log.warning("leaving Redis at %s: %s", self.address.path or self.address.host, why)
             self._transport.abort()

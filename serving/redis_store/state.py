@@ -30,7 +30,7 @@ from serving.redis_store.scripts import ADMIT, ADMIT_DECIDED, COMPACT, DECIDE, E
 #: Timeout of calls that belong to no payment's deadline.
 DEFAULT_TIMEOUT_NS = 2_000_000_000
 NOT_THE_STATE = "Redis does not hold the state of this catalogue."
-#: Errors of a server that takes no writes any more: whoever has its name or address now may.
+#: Errors of a server that takes no writes any more: the server that has its name or address now may.
 _LEAVE = ("READONLY", "MASTERDOWN")
 TEN_YEARS_SECONDS = 10 * 366 * 86_400
 

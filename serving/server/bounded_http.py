@@ -89,7 +89,7 @@ class BoundedHttp(HttpToolsProtocol):
     _silent = True
     #: Seconds until an idle connection is closed; 0: uvicorn's setting.
     keep_alive_seconds = 0
-    #: Seconds after which a connection ends with its next reply, within a quarter: callers then connect anew, and load
+    #: Seconds after which a connection ends with its next reply, within a quarter: callers then connect again, and load
     #: spreads again over processes that came later. 0: never.
     connection_seconds = 0
     #: When this one does, monotonic seconds.

@@ -1,8 +1,8 @@
-"""The process that writes a snapshot beside the service: it reads the newest one, folds the tail and ends.
+"""The process that writes a snapshot while the service runs: it reads the newest one, folds the tail and ends.
 
 It does what a start does, so each snapshot is read before the next one is written, and it needs memory for a second
 state only while it runs. It reads the ledger a page at a time: no checkpoint waits for it. Killed at any moment, it
-leaves a `.partial` file, which nobody reads and the next one removes.
+leaves a `.partial` file, which is never read and which the next one removes.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _write(config: LedgerConfig, contract: Contract) -> int:
         path = snapshots.save(fold, ledger, config.snapshots, fold.seq)
     finally:
         ledger.release()
-    log.info("state written to %s beside the service in %.1f s", path, time.monotonic() - began)
+    log.info("state written to %s in %.1f s while the service runs", path, time.monotonic() - began)
     return fold.seq
 
 

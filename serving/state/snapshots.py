@@ -8,7 +8,6 @@ ledger: `Rest`.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import re
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import msgspec
 from features.catalogue.catalogue import Catalogue
 from features.errors import BrokenState, RiskgateError
 from features.state.memory import Position, State
+from serving.ledger.head import digest_of
 from serving.ledger.reader import LedgerReader
 from serving.ledger.sqlite.ledger import Ledger
 from serving.state.fold import Fold
@@ -105,7 +105,7 @@ def _found(folder: Path) -> Iterator[tuple[Path, int]]:
 def position_of(ledger: LedgerReader, seq: int) -> Position:
     """The position after event `seq` of this ledger; 0 is before the first."""
     event = ledger.event(seq)
-    return Position(seq, "" if event is None else hashlib.sha256(msgspec.msgpack.encode(event)).hexdigest())
+    return Position(seq, "" if event is None else digest_of(event))
 
 
 def _sentence(error: Exception) -> str:

@@ -14,7 +14,7 @@ import pytest
 from tests.serving.bento.bento_world import BentoElsewhere, bento_with
 from tests.serving.profiles import Embedded, Production, Profile
 from tests.serving.scoring_world import BY_ITSELF, Service, make_bundle
-from tests.serving.servers import Servers, own_database, own_prefix, servers_here
+from tests.serving.servers import PrivateRedis, Servers, own_database, own_prefix, servers_here
 
 if TYPE_CHECKING:
     from training.runs.bento import Built
@@ -42,6 +42,14 @@ def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str,
     """(URL of Redis, URL of PostgreSQL without a database): found, or started once per test process."""
     with servers_here(tmp_path_factory.mktemp("redis")) as urls:
         yield urls
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[PrivateRedis]:
+    """A Redis of this test alone, which it may stop, fill or empty."""
+    server = PrivateRedis(tmp_path / "redis")
+    yield server
+    server.stop()
 
 
 @pytest.fixture

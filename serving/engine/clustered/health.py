@@ -1,4 +1,4 @@
-"""What is wrong between a worker, Redis and the recorder: looked at once a second, shown by `/readyz` and gauges."""
+"""What is wrong between a worker, Redis and the recorder: checked every second, shown by `/readyz` and gauges."""
 
 from __future__ import annotations
 
@@ -63,14 +63,13 @@ class Health:
             self._said = now
 
     def _count(self) -> None:
-        engine, (decided, without) = self.engine, self._counted
+        engine, (decided, misses) = self.engine, self._counted
         self._counted = (engine.decided, engine.misses)
-        decided, without = engine.decided - decided, engine.misses - without
+        without = engine.misses - misses
+        payments = engine.decided - decided + without
         self._by_amount = ""
-        if without > TOLERATED * (decided + without):
-            self._by_amount = (
-                f"{without} of the last {decided + without} payments were decided by amount: {engine.trouble}"
-            )
+        if without > TOLERATED * payments:
+            self._by_amount = f"{without} of the last {payments} payments were decided by amount: {engine.trouble}"
 
     async def _oldest_age(self) -> float:
         state = self.engine.state

@@ -1,7 +1,7 @@
 """Checks the WAL before SQLite opens it, and while the service runs.
 
 SQLite verifies the checksums of the WAL only when it opens the ledger, and then drops the first damaged frame and all
-commits after it without an error: the ledger is shorter and nobody is told. Each frame's checksum continues that of
+commits after it without an error: the ledger is shorter without a word. Each frame's checksum continues that of
 the frame before it, so every frame is compared on its own with the checksum that stands before it, and a frame behind
 a damaged one still shows that it belongs to a commit.
 """
@@ -41,7 +41,7 @@ class WalDamage(NamedTuple):
 
 
 def wal_damage(wal: Path) -> WalDamage | None:
-    """The damage of a WAL that nobody writes; None if every commit in it is read.
+    """The damage of a WAL that no process writes; None if every commit in it is read.
 
     What follows the last commit is no damage: a process that was killed leaves frames of a commit that no answer named.
     """

@@ -76,10 +76,10 @@ def test_the_status_shows_the_decision_at_once_and_after_it_is_recorded(service:
         assert opened
         assert found["case"] == {"state": "open", "verdict": None, "verdict_at": None}
         profile.settle(service)
-    service.score(payment("told-2"))
-    assert status_of(service, "told-2")["case"] is None
-    assert service.client.get("/v1/decisions/%20told-2").json() == status_of(service, "told-2")
-    reply = service.client.get("/v1/decisions/told-nobody")
+    service.score(payment("status-2"))
+    assert status_of(service, "status-2")["case"] is None
+    assert service.client.get("/v1/decisions/%20status-2").json() == status_of(service, "status-2")
+    reply = service.client.get("/v1/decisions/status-unknown")
     assert (reply.status_code, reply.json()["error"]["field"]) == (404, "transaction_id")
 
 

@@ -23,18 +23,15 @@ from serving.ledger.postgres import schema
 from serving.ledger.postgres.ledger import PostgresLedger
 from tests.serving.engine.test_redis_engine import admitted_only, stream
 from tests.serving.engine.test_redis_feedback import feedback_of, label
-from tests.serving.recorder.stream_world import settings_of
 from tests.serving.recorder.test_recorder import recording
-from tests.serving.redis_store.redis_world import Shared, answer_of
+from tests.serving.redis_store.redis_world import Shared, answer_of, on_servers
 from tests.serving.scoring_world import START_MS
 from tests.serving.servers import Servers, wait_for
 
 
 @pytest.fixture
 def shared(servers: Servers, bundle: Path, tmp_path: Path) -> Shared:
-    one = Shared(servers.redis_url, servers.prefix, bundle, tmp_path)
-    one.settings = settings_of(servers, RISKGATE_VAR=str(tmp_path / "var"), RISKGATE_CLOCK="replay")
-    return one
+    return on_servers(servers, bundle, tmp_path)
 
 
 @pytest.fixture

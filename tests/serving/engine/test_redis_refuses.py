@@ -1,11 +1,11 @@
-"""A Redis that answers and takes no writes, or holds other state than it did: told at once, and nothing lost."""
+"""A Redis that answers and takes no writes, or holds other state than it did: shown, and nothing lost."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -20,13 +20,6 @@ from serving.errors import StateUnavailable
 from serving.redis_store.connection import RedisConnection, address_of
 from tests.serving.redis_store.redis_world import Shared, answer_of
 from tests.serving.servers import PrivateRedis
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[PrivateRedis]:
-    server = PrivateRedis(tmp_path / "redis")
-    yield server
-    server.stop()
 
 
 @pytest.fixture
@@ -68,9 +61,9 @@ def test_out_of_memory_is_told_without_a_payment_and_ends_by_itself(shared: Shar
             assert (await answer_of(engine, shared.payment("t-0"))).tier == FULL
             assert await seen_by(health) == ""
             shared.client.config_set("maxmemory", "1")
-            told = await seen_by(health)
-            assert "OOM" in told
-            assert "maxmemory" in told
+            shown = await seen_by(health)
+            assert "OOM" in shown
+            assert "maxmemory" in shown
             refused = await answer_of(engine, shared.payment("t-1"))
             assert (refused.tier, refused.receipt_id) == (DEFAULT, None)
             assert "1 of the last 1 payments" in await seen_by(health) or "OOM" in health.state()

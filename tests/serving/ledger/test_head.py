@@ -1,4 +1,4 @@
-"""A ledger that is shorter than it once was is told by the start, by /readyz and by verify, until that is accepted."""
+"""A ledger that is shorter than it once was is named by the start, by /readyz and by verify, until that is accepted."""
 
 from __future__ import annotations
 

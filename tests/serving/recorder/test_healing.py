@@ -1,11 +1,10 @@
-"""A state that Redis has lost, or that is older than the ledger, becomes the ledger's again with nobody at the keys."""
+"""A state that Redis has lost, or that is older than the ledger, becomes the ledger's again without a command."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import shutil
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -19,24 +18,14 @@ from serving.engine.clustered.rebuild import compare
 from serving.engine.clustered.startup_checks import contract_of, note_promotion
 from serving.engine.clustered.startup_checks import until_healed as until_healed_before_start
 from serving.ledger.incidents import incidents
-from serving.ledger.postgres import schema
 from serving.ledger.postgres.ledger import PostgresLedger
 from serving.recorder.healing import StateHealer
-from serving.recorder.metrics import RecorderMetrics
-from serving.recorder.recorder import Recorder
-from tests.serving.recorder.stream_world import settings_of
-from tests.serving.redis_store.redis_world import Shared, answer_of
+from tests.serving.recorder.test_recorder import recording
+from tests.serving.redis_store.redis_world import Shared, answer_of, on_servers
 from tests.serving.scoring_world import START_MS
 from tests.serving.servers import PrivateRedis, Servers, own_database
 
 SOON_SECONDS = 20
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[PrivateRedis]:
-    server = PrivateRedis(tmp_path / "redis")
-    yield server
-    server.stop()
 
 
 @pytest.fixture
@@ -47,26 +36,15 @@ def own(server: PrivateRedis, server_urls: tuple[str, str]) -> Iterator[Servers]
 
 @pytest.fixture
 def shared(own: Servers, bundle: Path, tmp_path: Path) -> Shared:
-    one = Shared(own.redis_url, own.prefix, bundle, tmp_path)
-    one.settings = settings_of(own, RISKGATE_VAR=str(tmp_path / "var"), RISKGATE_CLOCK="replay")
-    return one
+    return on_servers(own, bundle, tmp_path)
 
 
 @contextlib.contextmanager
 def recorder(own: Servers, shared: Shared) -> Iterator[StateHealer]:
     """A recorder that heals, in a thread of this process."""
-    schema.prepare(own.postgres_url, own.prefix)
-    ledger, redis = shared.settings.ledger, shared.settings.redis
-    healer = StateHealer(ledger, redis)
-    one = Recorder(ledger, redis, RecorderMetrics(), (healer,))
-    thread = threading.Thread(target=one.run, daemon=True)
-    thread.start()
-    try:
+    healer = StateHealer(shared.settings.ledger, shared.settings.redis)
+    with recording(own, healer):
         yield healer
-    finally:
-        one.stopping.set()
-        thread.join(20)
-        assert not thread.is_alive()
 
 
 @contextlib.asynccontextmanager
@@ -198,7 +176,7 @@ def test_what_was_acknowledged_and_lost_before_it_was_recorded_is_recorded_again
             with recorder(own, shared):
                 assert set(await scored(engine, shared, 0, 5)) == {FULL}
                 await until_recorded(shared)
-            assert set(await scored(engine, shared, 5, 5)) == {FULL}  # with nobody to record them
+            assert set(await scored(engine, shared, 5, 5)) == {FULL}  # and no recorder runs
             shared.client.flushall()
             assert await scored(engine, shared, 10, 1) == [DEFAULT]
             with recorder(own, shared) as healer:

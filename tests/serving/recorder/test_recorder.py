@@ -20,7 +20,7 @@ from features.intake.parse import payment_json
 from serving.ledger.postgres import schema
 from serving.ledger.postgres.ledger import PostgresLedger
 from serving.recorder.metrics import RecorderMetrics
-from serving.recorder.recorder import Recorder
+from serving.recorder.recorder import Chore, Recorder
 from serving.redis_store.stream_entry import seq_of
 from tests.serving.recorder.stream_world import Stream, settings_of
 from tests.serving.servers import PrivatePostgres, PrivateRedis, Servers, own_database, wait_for
@@ -30,10 +30,10 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @contextlib.contextmanager
-def recording(servers: Servers) -> Iterator[Recorder]:
+def recording(servers: Servers, *chores: Chore) -> Iterator[Recorder]:
     """A recorder in a thread of this process."""
     schema.prepare(servers.postgres_url, servers.prefix)
-    one = Recorder(settings_of(servers).ledger, settings_of(servers).redis, RecorderMetrics())
+    one = Recorder(settings_of(servers).ledger, settings_of(servers).redis, RecorderMetrics(), chores)
     thread = threading.Thread(target=one.run, daemon=True)
     thread.start()
     try:

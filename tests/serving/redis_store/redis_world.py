@@ -28,11 +28,12 @@ from serving.redis_store.connection import RedisConnection, address_of
 from serving.redis_store.keys import Keys
 from serving.redis_store.state import RedisState
 from serving.redis_store.stream_entry import seq_of
-from serving.settings import Settings
+from serving.settings import Settings, read_settings
 from serving.state import startup
 from serving.state.fold import Fold
 from serving.store_config import RedisConfig
 from tests.serving.scoring_world import payment
+from tests.serving.servers import Servers
 
 STREAM_LIMIT = 100_000
 
@@ -141,6 +142,14 @@ class Shared:
             fold.apply(event)
         strings = EntityStrings(self.catalogue)
         return {(kind, key): record for kind, key, record in strings.pack_state(fold.state)}
+
+
+def on_servers(servers: Servers, bundle: Path, folder: Path) -> Shared:
+    """What workers share whose stream a recorder writes into PostgreSQL."""
+    one = Shared(servers.redis_url, servers.prefix, bundle, folder)
+    environment = {"RISKGATE_VAR": str(folder / "var"), "RISKGATE_CLOCK": "replay"}
+    one.settings = read_settings({**servers.environment, **environment})
+    return one
 
 
 def merged(entries: list[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[Event]:

@@ -24,7 +24,7 @@ def test_a_connection_ends_with_a_reply_and_no_payment_fails(bundle: Path, tmp_p
             reply.read()
             assert reply.status == 200
             if reply.getheader("connection") == "close":
-                assert connection.sock is None  # http.client has closed its side, and connects anew
+                assert connection.sock is None  # http.client has closed its side, and connects again
                 ended += 1
             time.sleep(0.01)
         connection.close()

@@ -116,8 +116,8 @@ class Journal:
         )
         return one, place + _HEAD.size + length
 
-    def decisions(self) -> Iterator[tuple[int, PendingDecision]]:
-        """Every decision with its place; what follows a damaged one is kept aside in a file of its own."""
+    def decisions(self) -> Iterator[PendingDecision]:
+        """Every decision; what follows a damaged one is kept aside in a file of its own."""
         place = 0
         while place < self._end:
             try:
@@ -125,7 +125,7 @@ class Journal:
             except ValueError as error:
                 self._set_aside(place, str(error))
                 return
-            yield place, one
+            yield one
             place = after
 
     def _set_aside(self, place: int, why: str) -> None:

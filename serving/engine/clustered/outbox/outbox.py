@@ -90,8 +90,8 @@ def _event_of(one: PendingDecision, payment_id: str) -> tuple[bytes, bytes, Even
 class Outbox:
     """The decisions of this process that Redis has not acknowledged: in memory, and in a file from the first on.
 
-    Beyond `MAX_PENDING` they are in the file alone. Without a file (`folder` None, or a disk that is full) what does
-    not fit into memory is dropped, and counted.
+    Beyond `MAX_PENDING` they are in the file alone. Without a file (before `keep_in`, or while the disk is full) what
+    does not fit into memory is dropped, and counted.
     """
 
     def __init__(self, state: RedisState, make_receipt: MakeReceipt, recent: RecentDecisions) -> None:
@@ -205,7 +205,7 @@ class Outbox:
         """Record what a worker that is gone left behind; returns whether all of it is recorded."""
         journal, count = self._adopted[0], 0
         try:
-            for _, one in journal.decisions():
+            for one in journal.decisions():
                 if await self._recorded_long_ago(one):
                     continue
                 if not await self._flush(one):
